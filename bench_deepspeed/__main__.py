@@ -1,0 +1,62 @@
+"""Commands, signals and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from . import cli
+from .bootstrap import ensure_environment
+from .errors import BenchError, Terminated
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    try:
+        return _dispatch(argv, cli.parse(argv))
+    except BenchError as error:
+        print(f"bench.sh: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("bench.sh: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Terminated as error:
+        print("bench.sh: terminated", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _terminate(number: int, _frame) -> None:
+    raise Terminated(number)
+
+
+def _dispatch(argv: list[str], options) -> int:
+    if options.command == "doctor":
+        from .doctor import run
+
+        return run(options)
+    if options.command == "run":
+        scenario = cli.scenario_of(options)
+        if options.dry_run:
+            from .dry_run import show
+
+            return show(scenario, options)
+    keep_python = "BENCH_PYTHON" in os.environ or getattr(options, "no_setup", False)
+    ensure_environment(argv, keep_python)
+    if options.command == "report":
+        from .reports.markdown import run as render
+
+        return render(options)
+    from .runner import run as benchmark
+
+    return benchmark(scenario, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

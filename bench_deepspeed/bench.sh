@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The one entry point: finds a Python and hands it the flags. `bench.sh --help` lists them.
+# The flags are checked before anything is installed; then setup.sh makes .venv where it is missing.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${BENCH_PYTHON:-}
+if [[ -z $python ]]; then
+  python=$root/.venv/bin/python
+  [[ -x $python ]] || python=python3
+fi
+if ! command -v "$python" >/dev/null; then
+  echo "bench.sh: error: no Python at '$python': install Python 3.10 or newer, or set BENCH_PYTHON" >&2
+  exit 3
+fi
+
+# Safe path: a torch.py in the user's folder must not be imported (Python 3.11 and newer).
+export PYTHONSAFEPATH=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+exec "$python" -m bench_deepspeed "$@"

@@ -1,0 +1,226 @@
+"""The flags, their one help text, and their checks. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import __version__, catalog
+from .engines import DEFAULTS, ENGINES, engine_class
+from .environment import default_device, gpus
+from .errors import EXIT_CODES, MachineError, UsageError
+from .paths import LOGS, MODELS
+from .schema import Scenario
+
+PROMPT = "Write an essay about the transformer model architecture"
+REPETITIONS = {"cuda": 10, "cpu": 5}
+MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
+MODEL = {"cuda": "llama", "cpu": "smollm2"}
+METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line and through the suite's own exit."""
+
+    def error(self, message: str):
+        raise UsageError(f"{message}; see bench.sh --help")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
+    commands = {"run": _run_parser, "doctor": _doctor_parser, "report": _report_parser}
+    if argv and not argv[0].startswith("-"):
+        command, rest = argv[0], argv[1:]
+    else:
+        command, rest = "run", argv
+    if command not in commands:
+        raise UsageError(f"unknown command {command!r}: there are {', '.join(commands)}; see bench.sh --help")
+    options = commands[command]().parse_args(rest)
+    options.command = command
+    return options
+
+
+def _run_parser() -> Parser:
+    codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    parser = Parser(
+        prog="bench.sh [run]",
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n\n"
+            "other commands:\n"
+            "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
+            "  bench.sh report   render the tables of README.md and docs/ from docs/results/"
+        ),
+        epilog=f"exit codes:\n{codes}",
+    )
+    scenario = parser.add_argument_group("what is measured")
+    _add_scenario_flags(scenario)
+    places = parser.add_argument_group("where things go")
+    _add_place_flags(places)
+    other = parser.add_argument_group("other")
+    other.add_argument("--dry_run", action="store_true", help="say what would be done, fetched and written, and stop")
+    other.add_argument(
+        "--no_setup",
+        action="store_true",
+        help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
+    )
+    other.add_argument("--version", action="version", version=__version__)
+    other.add_argument("-h", "--help", action="help", help="show this and stop")
+    return parser
+
+
+def _add_scenario_flags(group) -> None:
+    group.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    group.add_argument(
+        "-r",
+        "--repetitions",
+        type=_positive,
+        metavar="N",
+        help=f"timed generations (default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
+    )
+    group.add_argument(
+        "-m",
+        "--max_tokens",
+        type=_positive,
+        metavar="N",
+        help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
+    )
+    group.add_argument(
+        "-d",
+        "--device",
+        choices=("cuda", "cpu", "metal"),
+        help="default: cuda where a usable GPU is, else cpu; metal is refused",
+    )
+    group.add_argument(
+        "-n",
+        "--model_name",
+        choices=catalog.names(),
+        help=f"the model (default: {MODEL['cuda']} on cuda, {MODEL['cpu']} on cpu)",
+    )
+    group.add_argument(
+        "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float16", "bfloat16", "float32"),
+        help="default: float16 on cuda, float32 on cpu; an engine refuses what it cannot do",
+    )
+    group.add_argument(
+        "--weights",
+        choices=("pretrained", "random"),
+        default="pretrained",
+        help="random: the model's shape with seeded random values, for speed only (default: %(default)s)",
+    )
+    group.add_argument(
+        "--warmups",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="generations before the timed ones (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="of the random weights (default: %(default)s)"
+    )
+
+
+def _add_place_flags(group) -> None:
+    group.add_argument(
+        "-lf",
+        "--log_file",
+        type=Path,
+        metavar="FILE",
+        help="the readable log, appended to (default: performance.log beside the JSON)",
+    )
+    group.add_argument(
+        "--output_dir",
+        type=Path,
+        default=LOGS,
+        metavar="DIR",
+        help="results go to DIR/<model>/<time>/ (default: logs/ of this suite)",
+    )
+    group.add_argument(
+        "--models_dir",
+        type=Path,
+        default=MODELS,
+        metavar="DIR",
+        help="weights go to DIR/<model>/ (default: models/ of this suite)",
+    )
+
+
+def _doctor_parser() -> Parser:
+    parser = Parser(
+        prog="bench.sh doctor",
+        allow_abbrev=False,
+        description="Reports, line by line, what is there and what is missing, and how to mend it.",
+    )
+    parser.add_argument("--models_dir", type=Path, default=MODELS, metavar="DIR", help="where weights would go")
+    return parser
+
+
+def _report_parser() -> Parser:
+    parser = Parser(
+        prog="bench.sh report",
+        allow_abbrev=False,
+        description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json.",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when a table differs from its evidence"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = _count(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is too few: at least 1")
+    return value
+
+
+def scenario_of(options: argparse.Namespace) -> Scenario:
+    """Fill in the defaults that depend on the machine, and refuse what cannot be.
+
+    Raises UsageError for combinations that no machine can do, MachineError where this one lacks a GPU.
+    """
+    if options.device == "metal":
+        raise UsageError(METAL)
+    if not options.prompt.strip():
+        raise UsageError("the prompt is empty: give one with -p")
+    device = options.device or default_device()
+    engine = options.engine or DEFAULTS[device]
+    precision = _precision(engine, device, options.precision)
+    if device == "cuda" and not gpus():
+        raise MachineError("-d cuda, but nvidia-smi shows no GPU: use -d cpu, or see `bench.sh doctor`")
+    return Scenario(
+        model=options.model_name or MODEL[device],
+        engine=engine,
+        device=device,
+        precision=precision,
+        weights=options.weights,
+        prompt=options.prompt,
+        max_tokens=options.max_tokens or MAX_TOKENS[device],
+        repetitions=options.repetitions or REPETITIONS[device],
+        warmups=options.warmups,
+        seed=options.seed,
+    )
+
+
+def _precision(engine: str, device: str, wanted: str | None) -> str:
+    can = engine_class(engine).precisions
+    if device not in can:
+        reason = engine_class(engine).refusals.get(device, f"it runs on {', '.join(can)}")
+        raise UsageError(f"--engine {engine} does not run on {device}: {reason}")
+    if wanted and wanted not in can[device]:
+        raise UsageError(f"--engine {engine} does not run in {wanted} on {device}: it takes {', '.join(can[device])}")
+    return wanted or can[device][0]

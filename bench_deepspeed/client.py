@@ -1,0 +1,105 @@
+"""The parent's side of a worker process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from .engines.base import Progress
+from .errors import BY_NAME, BenchError
+from .paths import ROOT
+
+CLOSE_S = 20  # a worker that has not ended by itself after this is killed; freeing a GPU takes a few seconds
+
+
+class WorkerProcess:
+    """A worker and all that it starts; a context manager that leaves none of them behind.
+
+    Its output, and that of every library in it, goes to `log`.
+    """
+
+    def __init__(self, log: Path, progress: Progress):
+        self._log = log
+        self._progress = progress
+
+    def __enter__(self) -> WorkerProcess:
+        ours, theirs = socket.socketpair()
+        with theirs, self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bench_deepspeed.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own session, so that Ctrl-C reaches this process only, which then ends the group.
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"},
+            )
+        self._socket = ours
+        self._stream = ours.makefile("rw")
+        return self
+
+    def call(self, name: str, **arguments):
+        """Have the worker do something, and return its result.
+
+        Raises the error that it raised, or BenchError when it died.
+        """
+        try:
+            self._stream.write(json.dumps({"call": name, **arguments}) + "\n")
+            self._stream.flush()
+            for line in self._stream:
+                message = json.loads(line)
+                if "progress" in message:
+                    self._progress(*message["progress"])
+                    continue
+                if "error" in message:
+                    self._raise(message["error"])
+                return message["result"]
+        except ConnectionError:
+            pass  # it died between two calls: told below, as when it dies in one
+        raise BenchError(self._obituary())
+
+    def _raise(self, error: dict) -> None:
+        where = f" (all of it: {self._log})" if error.get("foreign") else ""
+        raise BY_NAME[error["type"]](error["message"] + where)
+
+    def _obituary(self) -> str:
+        code = self._process.wait()
+        if code == -signal.SIGKILL:
+            how = "was killed, most often for want of memory"
+        else:
+            how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"the engine's process {how} (its output: {self._log})"
+
+    def __exit__(self, error_type, *_) -> None:
+        descendants = _descendants(self._process.pid)
+        if error_type is None:
+            try:
+                self.call("close")
+                self._process.wait(CLOSE_S)
+            except (BenchError, subprocess.TimeoutExpired):
+                pass  # everything is measured and saved; the kill below does what closing did not
+        for process in {*descendants, *_descendants(self._process.pid)}:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        self._process.wait()
+        self._stream.close()
+        self._socket.close()
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """The process and everything below it."""
+    try:
+        process = psutil.Process(pid)
+        return [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return []

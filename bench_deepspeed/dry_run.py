@@ -1,0 +1,47 @@
+"""`--dry_run`: what a run would do, fetch and write, and how large."""
+
+from __future__ import annotations
+
+import shutil
+
+from . import catalog, weights
+from .engines import engine_class
+from .paths import VENV
+from .schema import Scenario
+
+
+def want_of(scenario: Scenario) -> weights.Want | None:
+    """The weights that a scenario's engine reads; None for an engine without any."""
+    form = engine_class(scenario.engine).form
+    return form and weights.Want(scenario.weights, form, scenario.precision, scenario.seed)
+
+
+def show(scenario: Scenario, options) -> int:
+    """Print the plan. Touches nothing."""
+    spec = catalog.load(scenario.model)
+    want = want_of(scenario)
+    steps = weights.plan(options.models_dir, spec, want) if want else []
+    print(f"model       {spec.title}: {spec.parameters:,} parameters, {spec.licence}")
+    print(f"engine      {scenario.engine} on {scenario.device} in {scenario.precision}, {scenario.weights} weights")
+    print(
+        f"measure     {scenario.warmups} warm-ups, then {scenario.repetitions} repetitions "
+        f"of {scenario.max_tokens} tokens"
+    )
+    if not (VENV / ".installed").exists():
+        print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
+    for step in steps:
+        print(f"weights     {step.action}: download {_gb(step.download_bytes)}, write {_gb(step.write_bytes)}")
+        print(f"            in {step.folder}" + (f" (again: {step.damage})" if step.damage else ""))
+    if want and not steps:
+        print(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
+    total = sum(step.write_bytes for step in steps)
+    existing = next(p for p in (options.models_dir.absolute(), *options.models_dir.absolute().parents) if p.exists())
+    print(f"disk        {_gb(total)} needed, {_gb(shutil.disk_usage(existing).free)} free")
+    print(f"results     {options.output_dir}/{scenario.model}/<time>/: result.json, performance.log, worker.log")
+    if options.log_file:
+        print(f"log         appended to {options.log_file}")
+    return 0
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 5e6 else "nothing" if size == 0 else f"{size / 1e6:.2f} MB"

@@ -1,0 +1,107 @@
+"""The contract between the harness and an engine.
+
+An engine is one class in one file of this folder. Its class attributes say what it can do, and are read
+without importing torch; all heavy imports stand inside its methods. An instance lives in a worker
+process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(label, done, total) by whatever takes more than two seconds."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What an engine is given to load: a prepared model folder, and room for `tokens` tokens in the KV
+    cache (prompt and answer of one sequence)."""
+
+    folder: Path
+    device: str
+    precision: str
+    log_folder: Path
+    prompt: str
+    max_tokens: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The answer to one call: text, and the tokens as the engine itself counted them."""
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+
+
+class Engine(ABC):
+    name: str
+    summary: str
+    precisions: dict[str, tuple[str, ...]]
+    """Device → the precisions it runs there, the default first. A device not named is refused."""
+    refusals: dict[str, str] = {}
+    """Device → why not, for devices that users will ask for all the same."""
+    form: str | None
+    """The form of the weights that it reads (see `weights/`); None: it needs none."""
+
+    kernel_build_s: float | None = None
+
+    @abstractmethod
+    def load(self, load: Load, progress: Progress) -> None:
+        """Load the model; afterwards `generate` is ready. Raises BenchError with what to do."""
+
+    @abstractmethod
+    def generate(self, prompt: str, max_tokens: int) -> Generation:
+        """Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Return once the device has done everything asked of it."""
+
+    @abstractmethod
+    def reset_memory_peak(self) -> None:
+        """Start a new peak; called before the memory pass."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, int | None]:
+        """Bytes by part since the peak was reset; None for a part that cannot be told here."""
+
+    def describe(self) -> dict:
+        """What a reader of the result should know of how this engine was set up."""
+        return {}
+
+    def close(self) -> None:
+        """Give everything back. The process ends right after."""
+
+
+def check_fits(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+    """Refuse a prompt that, with its answer, is longer than the model's context. Raises UsageError."""
+    if prompt_tokens + max_tokens > context_tokens:
+        raise UsageError(
+            f"the prompt has {prompt_tokens} tokens and {max_tokens} are to follow, but the model's context "
+            f"is {context_tokens}: shorten the prompt or lower --max_tokens"
+        )
+
+
+def host_peak_bytes() -> int | None:
+    """This process's peak resident memory since the last reset (Linux), else None."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next(
+        (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None
+    )
+
+
+def reset_host_peak() -> None:
+    """Start a new peak for `host_peak_bytes` where the kernel lets us (proc(5), clear_refs, value 5)."""
+    if os.access("/proc/self/clear_refs", os.W_OK):
+        Path("/proc/self/clear_refs").write_text("5")

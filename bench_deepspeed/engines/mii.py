@@ -1,0 +1,98 @@
+"""DeepSpeed-MII's pipeline: what this suite is for."""
+
+from __future__ import annotations
+
+from ..errors import MachineError
+from ..network import free_port
+from . import kernels
+from .base import Engine, Generation, Load, Progress, check_fits, host_peak_bytes, reset_host_peak
+
+MINIMUM_CAPABILITY = (8, 0)
+
+
+class MiiEngine(Engine):
+    name = "mii"
+    summary = "DeepSpeed-MII's pipeline on CUDA"
+    precisions = {"cuda": ("float16", "bfloat16")}
+    refusals = {"cpu": "MII's kernels run on CUDA only: use --engine deepspeed, or -d cuda on a machine with a GPU"}
+    form = "mii"
+
+    def load(self, load: Load, progress: Progress) -> None:
+        import torch
+        from transformers import AutoConfig, AutoTokenizer
+
+        capability = torch.cuda.get_device_capability()
+        if capability < MINIMUM_CAPABILITY:
+            raise MachineError(
+                "MII needs a GPU of compute capability 8.0 or more, this one has {}.{}: "
+                "use --engine transformers".format(*capability)
+            )
+        tokenizer = AutoTokenizer.from_pretrained(load.folder)
+        tokenizer.pad_token = tokenizer.eos_token
+        config = AutoConfig.from_pretrained(load.folder)
+        prompt_tokens = len(tokenizer(load.prompt).input_ids)
+        check_fits(prompt_tokens, load.max_tokens, config.max_position_embeddings)
+        self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
+        self._blocks = kv_blocks(prompt_tokens + load.max_tokens, config.head_dim)
+        self.pipeline = self._open_pipeline(load, tokenizer)
+
+    def _open_pipeline(self, load: Load, tokenizer):
+        import mii
+        from mii.modeling.tokenizers import HFTokenizer
+
+        # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
+        cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
+        return mii.pipeline(
+            str(load.folder),
+            tokenizer=HFTokenizer(tokenizer),  # a path would be read with trust_remote_code
+            torch_dist_port=free_port(),
+            zmq_port_number=free_port(),
+            inference_engine_config={"state_manager": cache},
+        )
+
+    def generate(self, prompt: str, max_tokens: int) -> Generation:
+        (response,) = self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
+        return Generation(response.generated_text, response.prompt_length, response.generated_length)
+
+    def synchronize(self) -> None:
+        import torch
+
+        torch.cuda.synchronize()
+
+    def reset_memory_peak(self) -> None:
+        import torch
+
+        reset_host_peak()
+        torch.cuda.reset_peak_memory_stats()
+
+    def memory(self) -> dict[str, int | None]:
+        import torch
+
+        engine = self.pipeline.inference_engine
+        caches = engine._state_manager._kv_cache._caches
+        return {
+            "weights_bytes": engine._model.flattened_params.nbytes,
+            "kv_pool_bytes": sum(cache.nbytes for cache in caches),
+            "device_peak_bytes": torch.cuda.max_memory_allocated(),
+            "host_peak_bytes": host_peak_bytes(),
+        }
+
+    def describe(self) -> dict:
+        return {"kv_blocks": self._blocks}
+
+    def close(self) -> None:
+        import torch.distributed
+
+        self.pipeline.destroy()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def kv_blocks(tokens: int, head_dim: int) -> int:
+    """KV blocks that a sequence of that many tokens fills, and one to spare.
+
+    MII's blocks hold 128 tokens for head sizes up to 64 and 64 above; a pool that runs out corrupts
+    results without a word.
+    """
+    block = 128 if head_dim <= 64 else 64
+    return -(-tokens // block) + 1

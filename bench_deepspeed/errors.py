@@ -1,0 +1,50 @@
+"""Everything that can go wrong for a user, with the exit code it ends in.
+
+`__main__` catches `BenchError` and prints one line: what is wrong and what to do. Anything else that
+escapes is a defect of the suite and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class BenchError(Exception):
+    """A failure that a user can understand and act on. Exit code 1: the benchmark itself failed."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """A flag, value or combination that cannot be: nothing was started."""
+
+    exit_code = 2
+
+
+class MachineError(BenchError):
+    """The machine lacks something: a GPU, a compiler, a package, disk space, a writable folder."""
+
+    exit_code = 3
+
+
+class WeightsError(BenchError):
+    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered."""
+
+    exit_code = 4
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP, turned into an exception so that clean-up runs. Exit code 128 + the signal."""
+
+    def __init__(self, signal_number: int):
+        super().__init__(signal_number)
+        self.exit_code = 128 + signal_number
+
+
+BY_NAME = {cls.__name__: cls for cls in (BenchError, UsageError, MachineError, WeightsError)}
+EXIT_CODES = {
+    0: "everything asked for was done",
+    1: "the benchmark failed: the engine died, or repetitions were void",
+    2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
+    3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
+    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
+    130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
+}

@@ -1,0 +1,1 @@
+"""What people read: the terminal, the log, the tables in documents."""

