@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 from . import __version__
@@ -66,6 +65,9 @@ def torch_facts(device: str) -> dict:
 
 
 def installed_version(package: str) -> str | None:
+    """A package's version, None where it is not installed."""
+    from importlib import metadata  # 12 ms that --help does not need
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -93,7 +95,9 @@ def _driver_cuda() -> str | None:
 
 
 def _commit() -> str | None:
-    """The suite's commit; "+changes" where tracked files differ from it."""
+    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT for a copy without .git."""
+    if not (ROOT / ".git").exists():
+        return os.environ.get("BENCH_COMMIT")
     commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return commit and commit.strip() + ("+changes" if changes and changes.strip() else "")
@@ -117,7 +121,7 @@ def _output(*command: str) -> str | None:
     if shutil.which(command[0]) is None:
         return None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

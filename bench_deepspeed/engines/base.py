@@ -78,7 +78,8 @@ class Engine(ABC):
         return {}
 
     def close(self) -> None:
-        """Give everything back. The process ends right after."""
+        """Give everything back. The process ends right after, so most engines have nothing to do."""
+        return
 
 
 def check_fits(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
@@ -96,9 +97,7 @@ def host_peak_bytes() -> int | None:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    return next(
-        (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None
-    )
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
 
 def reset_host_peak() -> None:

@@ -13,17 +13,14 @@ from .rows import NOT_MEASURED, mean_std
 
 
 class Log:
-    """A context manager. Raises OSError when the file cannot be opened for appending."""
+    """An open log. Raises OSError when the file cannot be opened for appending."""
 
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
 
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(self, *_) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def line(self, text: str) -> None:

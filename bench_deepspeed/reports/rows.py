@@ -34,7 +34,7 @@ def is_random(result: Result) -> bool:
 
 
 def mean_std(summary) -> str:
-    """"17.42 ± 0.12": mean and sample standard deviation; no ± for a single value."""
+    """ "17.42 ± 0.12": mean and sample standard deviation; no ± for a single value."""
     if summary is None:
         return NOT_MEASURED
     return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")

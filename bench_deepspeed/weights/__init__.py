@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +121,7 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
         shutil.rmtree(partial, ignore_errors=True)
         store.require_disk(step.folder, step.write_bytes)
     elif step.damage and not partial.exists():  # a fetch goes on, and keeps the files that are still whole
-        os.replace(step.folder, partial)
+        step.folder.replace(partial)
     with store.disk_errors(step.folder):
         partial.mkdir(exist_ok=True)
         if step.folder != base:

@@ -44,7 +44,8 @@ def write(source: Path, precision: str, folder: Path, progress: Progress) -> dic
     checkpoint = _Checkpoint(source)
 
     def make(name: str) -> torch.Tensor:
-        tensor = checkpoint.read(name if name in checkpoint.files else EMBEDDING)
+        # An output head that was tied becomes a copy: safetensors refuses two names for one memory.
+        tensor = checkpoint.read(name) if name in checkpoint.files else checkpoint.read(EMBEDDING).clone()
         if repeats > 1 and name.endswith(("k_proj.weight", "v_proj.weight")):
             heads = tensor.view(config.num_key_value_heads, -1, tensor.shape[-1])
             tensor = heads.repeat_interleave(repeats, dim=0).flatten(0, 1)

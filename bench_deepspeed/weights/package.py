@@ -63,4 +63,5 @@ def write_tokenizer(spec: ModelSpec, folder: Path, progress: Progress) -> None:
     gguf = locate(spec.source)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.eos_token = spec.source["eos_token"]
+    tokenizer.clean_up_tokenization_spaces = False  # made for WordPiece; it would alter this model's text
     tokenizer.save_pretrained(folder)

@@ -13,9 +13,7 @@ from ..engines.base import Progress
 SHARD_BYTES = 2 << 30  # small enough for a machine with little memory, large enough for few files
 
 
-def write(
-    folder: Path, sizes: dict[str, int], make: Callable[[str], object], label: str, progress: Progress
-) -> None:
+def write(folder: Path, sizes: dict[str, int], make: Callable[[str], object], label: str, progress: Progress) -> None:
     """Write the tensors as safetensors files with an index.
 
     `sizes` gives each tensor's bytes, in file order; `make(name)` returns the tensor, and is called from

@@ -61,7 +61,7 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     write_atomically(partial / STAMP, json.dumps({"facts": facts, "files": entries}, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    partial.replace(folder)
 
 
 def stamp_of(folder: Path) -> dict | None:

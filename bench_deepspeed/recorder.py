@@ -1,0 +1,71 @@
+"""The files of one run: opened before anything is measured, rewritten as it goes, whole at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from pathlib import Path
+
+from .errors import BenchError, MachineError, Terminated
+from .reports.log import Log
+from .schema import Result, Scenario
+
+
+class Recorder:
+    """A context manager around a run: `result` is saved and given its status however the block ends.
+
+    Raises MachineError when the folder or the log cannot be written.
+    """
+
+    def __init__(self, scenario: Scenario, output_dir: Path, log_file: Path | None):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.result = Result(scenario, started_at=now.isoformat(timespec="seconds"))
+        self.folder = _make_folder(output_dir / scenario.model, now.strftime("%Y-%m-%dT%H-%M-%S"))
+        self.path = self.folder / "result.json"
+        self.log = _open_log(log_file or self.folder / "performance.log")
+
+    def save(self) -> None:
+        """Rewrite result.json. Raises MachineError, on a full disk for one."""
+        try:
+            self.result.save(self.path)
+        except OSError as error:
+            raise MachineError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def __enter__(self) -> Recorder:
+        self.save()
+        return self
+
+    def __exit__(self, error_type, error, _) -> None:
+        self.result.status, self.result.error = _status(error)
+        with contextlib.closing(self.log):
+            self.log.status(self.result)
+            self.save()
+
+
+def _status(error: BaseException | None) -> tuple[str, str | None]:
+    if error is None:
+        return "complete", None
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        return "interrupted", None
+    return "failed", str(error) if isinstance(error, BenchError) else f"a defect of this suite: {error!r}"
+
+
+def _make_folder(parent: Path, name: str) -> Path:
+    """Make parent/name, with a number behind it where two runs start in one second."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(100):
+            folder = parent / (f"{name}.{attempt}" if attempt else name)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise MachineError(f"cannot write to {parent} ({error.strerror}): name another with --output_dir") from error
+    raise MachineError(f"{parent} holds a hundred runs of this second")
+
+
+def _open_log(path: Path) -> Log:
+    try:
+        return Log(path)
+    except OSError as error:
+        raise MachineError(f"cannot write the log {path} ({error.strerror}): name another with -lf") from error
