@@ -43,5 +43,6 @@ if [[ ! -x $python ]]; then
   python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
 fi
 install_once .installed requirements.txt
-install_once .installed-models models/requirements.txt --no-deps --require-hashes
+# Off Python's path: Transformers would import mistral-common, which fails without what it depends on.
+install_once .installed-models models/requirements.txt --no-deps --require-hashes --upgrade --target "$root/.venv/model-data"
 [[ -z $tests ]] || install_once .installed-tests tests/requirements.txt

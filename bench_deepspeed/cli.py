@@ -197,6 +197,8 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         raise UsageError(METAL)
     if not options.prompt.strip():
         raise UsageError("the prompt is empty: give one with -p")
+    if any("\ud800" <= character <= "\udfff" for character in options.prompt):
+        raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     device = options.device or default_device()
     engine = options.engine or DEFAULTS[device]
     precision = _precision(engine, device, options.precision)

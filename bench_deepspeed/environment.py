@@ -33,7 +33,8 @@ def gpus() -> list[Gpu]:
 
 def default_device() -> str:
     """cuda where a usable GPU is, else cpu; usable: one that MII's kernels are made for (8.0 or more)."""
-    return "cuda" if any(float(gpu.capability) >= 8.0 for gpu in gpus()) else "cpu"
+    majors = [gpu.capability.split(".")[0] for gpu in gpus()]  # "[N/A]" where the driver does not tell
+    return "cuda" if any(major.isdigit() and int(major) >= 8 for major in majors) else "cpu"
 
 
 def host_facts() -> dict:
@@ -95,12 +96,12 @@ def _driver_cuda() -> str | None:
 
 
 def _commit() -> str | None:
-    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT for a copy without .git."""
-    if not (ROOT / ".git").exists():
-        return os.environ.get("BENCH_COMMIT")
+    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT where git cannot tell."""
     commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    if commit is None:
+        return os.environ.get("BENCH_COMMIT")
     changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
-    return commit and commit.strip() + ("+changes" if changes and changes.strip() else "")
+    return commit.strip() + ("+changes" if changes and changes.strip() else "")
 
 
 def _cpu_name() -> str:

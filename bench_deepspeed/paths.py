@@ -8,4 +8,7 @@ LOGS = ROOT / "logs"
 DOCS = ROOT / "docs"
 RESULTS = DOCS / "results"
 VENV = ROOT / ".venv"
+MODEL_DATA = VENV / "model-data"
+"""Packages of models/requirements.txt, off Python's path: without what they depend on, importing them fails."""
+
 SETUP = ROOT / "setup.sh"

@@ -22,7 +22,11 @@ class Recorder:
         self.result = Result(scenario, started_at=now.isoformat(timespec="seconds"))
         self.folder = _make_folder(output_dir / scenario.model, now.strftime("%Y-%m-%dT%H-%M-%S"))
         self.path = self.folder / "result.json"
-        self.log = _open_log(log_file or self.folder / "performance.log")
+        try:
+            self.log = _open_log(log_file or self.folder / "performance.log")
+        except MachineError:
+            self.folder.rmdir()
+            raise
 
     def save(self) -> None:
         """Rewrite result.json. Raises MachineError, on a full disk for one."""
@@ -39,7 +43,12 @@ class Recorder:
         self.result.status, self.result.error = _status(error)
         with contextlib.closing(self.log):
             self.log.status(self.result)
+            self.result.error = self.result.error and self._without_paths(self.result.error)
             self.save()
+
+    def _without_paths(self, text: str) -> str:
+        """Results are published, and a path may hold a user's name."""
+        return text.replace(f"{self.folder}/", "").replace(f"{Path.home()}/", "~/")
 
 
 def _status(error: BaseException | None) -> tuple[str, str | None]:

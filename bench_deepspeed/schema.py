@@ -91,7 +91,7 @@ class Result:
     def load(cls, path: Path) -> Result:
         """Read a saved result. Raises BenchError when the file is not one of this schema."""
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_text(encoding="utf-8"))
             if data["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {data['schema_version']}, expected {SCHEMA_VERSION}")
             data["scenario"] = Scenario(**data["scenario"])
@@ -110,7 +110,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

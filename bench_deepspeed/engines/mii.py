@@ -38,13 +38,14 @@ class MiiEngine(Engine):
 
     def _open_pipeline(self, load: Load, tokenizer):
         import mii
-        from mii.modeling.tokenizers import HFTokenizer
+
+        from .mii_tokenizer import TokenizerForMii
 
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
         cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
         return mii.pipeline(
             str(load.folder),
-            tokenizer=HFTokenizer(tokenizer),  # a path would be read with trust_remote_code
+            tokenizer=TokenizerForMii(tokenizer),  # a path would be read with trust_remote_code
             torch_dist_port=free_port(),
             zmq_port_number=free_port(),
             inference_engine_config={"state_manager": cache},

