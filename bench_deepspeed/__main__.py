@@ -16,7 +16,9 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     try:
-        return _dispatch(argv, cli.parse(argv))
+        code = _dispatch(argv, cli.parse(argv))
+        sys.stdout.flush()  # here, where a reader that went away is caught
+        return code
     except BenchError as error:
         print(f"bench.sh: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,18 +43,22 @@ def _dispatch(argv: list[str], options) -> int:
         from .doctor import run
 
         return run(options)
-    if options.command == "run":
+    if options.command in ("run", "quality"):
         scenario = cli.scenario_of(options)
-        if options.dry_run:
-            from .dry_run import show
+    if options.command == "run" and options.dry_run:
+        from .dry_run import show
 
-            return show(scenario, options)
-    keep_python = "BENCH_PYTHON" in os.environ or getattr(options, "no_setup", False)
+        return show(scenario, options)
+    keep_python = bool(os.environ.get("BENCH_PYTHON")) or getattr(options, "no_setup", False)
     ensure_environment(argv, keep_python)
     if options.command == "report":
         from .reports.markdown import run as render
 
         return render(options)
+    if options.command == "quality":
+        from .quality.check import run as check_quality
+
+        return check_quality(scenario, options)
     from .runner import run as benchmark
 
     return benchmark(scenario, options)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from . import __version__, catalog
 from .engines import DEFAULTS, ENGINES, engine_class
 from .environment import default_device, gpus
 from .errors import EXIT_CODES, MachineError, UsageError
-from .paths import LOGS, MODELS
+from .paths import LOGS, MODELS, QUESTIONS
 from .schema import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
@@ -25,10 +26,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         raise UsageError(f"{message}; see bench.sh --help")
 
+    def exit(self, status: int = 0, message: str | None = None):
+        sys.stdout.flush()  # the help's reader may have gone away: main() catches that
+        super().exit(status, message)
+
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
-    commands = {"run": _run_parser, "doctor": _doctor_parser, "report": _report_parser}
+    commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -48,30 +53,81 @@ def _run_parser() -> Parser:
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
-            "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n\n"
-            "other commands:\n"
+            "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n"
+            "Then checks the answers against float32 (pretrained weights).\n\n"
+            "other commands (each has its own --help):\n"
+            "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
             "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
             "  bench.sh report   render the tables of README.md and docs/ from docs/results/"
         ),
         epilog=f"exit codes:\n{codes}",
     )
     scenario = parser.add_argument_group("what is measured")
-    _add_scenario_flags(scenario)
+    _add_choice_flags(scenario)
+    _add_timing_flags(scenario)
+    quality = parser.add_argument_group("the check of the answers")
+    quality.add_argument("--no_quality", action="store_true", help="leave it out")
+    _add_quality_flags(quality)
     places = parser.add_argument_group("where things go")
+    places.add_argument(
+        "-lf",
+        "--log_file",
+        type=Path,
+        metavar="FILE",
+        help="the readable log, appended to (default: performance.log beside the JSON)",
+    )
     _add_place_flags(places)
     other = parser.add_argument_group("other")
     other.add_argument("--dry_run", action="store_true", help="say what would be done, fetched and written, and stop")
-    other.add_argument(
+    _add_common_flags(other)
+    return parser
+
+
+def _quality_parser() -> Parser:
+    parser = Parser(
+        prog="bench.sh quality",
+        allow_abbrev=False,
+        add_help=False,
+        description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
+        "and the logits with Transformers in float32, beside Transformers in the same precision.",
+    )
+    _add_choice_flags(parser)
+    _add_quality_flags(parser)
+    _add_place_flags(parser)
+    _add_common_flags(parser)
+    parser.set_defaults(prompt=PROMPT, repetitions=None, max_tokens=None, warmups=0)
+    return parser
+
+
+def _add_common_flags(group) -> None:
+    group.add_argument(
         "--no_setup",
         action="store_true",
         help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
     )
-    other.add_argument("--version", action="version", version=__version__)
-    other.add_argument("-h", "--help", action="help", help="show this and stop")
-    return parser
+    group.add_argument("--version", action="version", version=__version__)
+    group.add_argument("-h", "--help", action="help", help="show this and stop")
 
 
-def _add_scenario_flags(group) -> None:
+def _add_quality_flags(group) -> None:
+    group.add_argument(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        default=QUESTIONS,
+        help="your own: JSON as in docs/methodology.md, or text with one prompt a line (default: the suite's five)",
+    )
+    group.add_argument(
+        "--reference_device",
+        choices=("cuda", "cpu"),
+        help="where float32 is computed, once (default: the run's device)",
+    )
+    group.add_argument(
+        "--fail_on_quality", action="store_true", help="exit 5 when a verdict is outside the noise floor"
+    )
+
+
+def _add_timing_flags(group) -> None:
     group.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
     group.add_argument(
         "-r",
@@ -87,6 +143,16 @@ def _add_scenario_flags(group) -> None:
         metavar="N",
         help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
     )
+    group.add_argument(
+        "--warmups",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="generations before the timed ones (default: %(default)s)",
+    )
+
+
+def _add_choice_flags(group) -> None:
     group.add_argument(
         "-d",
         "--device",
@@ -114,25 +180,11 @@ def _add_scenario_flags(group) -> None:
         help="random: the model's shape with seeded random values, for speed only (default: %(default)s)",
     )
     group.add_argument(
-        "--warmups",
-        type=_count,
-        default=2,
-        metavar="N",
-        help="generations before the timed ones (default: %(default)s)",
-    )
-    group.add_argument(
         "--seed", type=_count, default=0, metavar="N", help="of the random weights (default: %(default)s)"
     )
 
 
 def _add_place_flags(group) -> None:
-    group.add_argument(
-        "-lf",
-        "--log_file",
-        type=Path,
-        metavar="FILE",
-        help="the readable log, appended to (default: performance.log beside the JSON)",
-    )
     group.add_argument(
         "--output_dir",
         type=Path,

@@ -39,6 +39,8 @@ BLOCKER = "blocker"  # not even the smallest model runs on the CPU: exit code 3
 DRIVERS = {11: 450, 12: 525, 13: 580}  # CUDA's major version → the first driver branch that runs it
 PORTS = (29500, 25555)  # where torch's process group and MII's ZMQ socket are by default
 HUB_TIMEOUT_S = 3
+SHOWN = 5  # packages named in one line
+WHERE = {"cuda": "the GPU", "cpu": "the cpu"}
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 CUDA_NEEDS = {"driver", "torch", "nvcc", "C++ compiler"}  # the names of the checks beside the GPU's own
 
@@ -61,20 +63,21 @@ def run(options) -> int:
     """Print every check as it is made, then what the machine can run. Raises MachineError: not even smollm2."""
     checks: list[Check] = []
 
-    def show(*found: Check) -> None:
-        for check in found:
+    def show(*made: Check) -> None:
+        for check in made:
             print(check, flush=True)
-        checks.extend(found)
+        checks.extend(made)
 
-    show(check_python(sys.version_info[:3]), check_environment(), *check_pins(), *check_data())
-    show(*check_cuda(gpus(), torch_cuda()))
+    show(check_python(sys.version_info[:3]), check_environment(), check_pins(), *check_data())
+    found = gpus()
+    show(*check_cuda(found, torch_cuda()))
     device = usable_device(checks)
     specs = [catalog.load(name) for name in catalog.names()]
     plans = {spec.name: plan(options.models_dir, spec, device) for spec in specs}
     writes = bool(plans[MODEL["cpu"]])
     show(check_folder("models folder", options.models_dir, "--models_dir", BLOCKER if writes else WARNING))
     show(check_folder("results folder", LOGS, "--output_dir", WARNING))
-    memory = memory_bytes(device)
+    memory = memory_bytes(device, found)
     show(*(check_model(spec, plans[spec.name], options.models_dir, device, memory) for spec in specs))
     show(check_login(), check_hub(), *check_ports(PORTS))
     blockers = [check.name for check in checks if check.status == BLOCKER]
@@ -93,7 +96,7 @@ def check_python(version: tuple[int, ...]) -> Check:
 
 def check_environment() -> Check:
     """Whether runs find a Python with packages: BENCH_PYTHON, or .venv as setup.sh makes it."""
-    if "BENCH_PYTHON" in os.environ:
+    if os.environ.get("BENCH_PYTHON"):
         return Check(OK, "environment", f"BENCH_PYTHON, {sys.executable}")
     if VENV.exists() and VENV.samefile(sys.prefix):
         stamps = [name for name in (".installed", ".installed-models") if not (VENV / name).exists()]
@@ -109,14 +112,10 @@ def check_environment() -> Check:
 
 
 def pins() -> dict[str, str]:
-    """The direct dependencies of this Python and their versions, from the requirements files."""
-    found = {}
-    for path in (ROOT / "requirements.txt", ROOT / "models" / "requirements.txt"):
-        for line in path.read_text().splitlines():
-            pin = re.match(r"([\w.-]+)==([\w.+!-]+)(?:\s*;\s*([^#]+))?", line)
-            if pin and _applies(pin[3]):
-                found[pin[1]] = pin[2]
-    return found
+    """The direct dependencies of this Python and their versions, from requirements.txt."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    found = [re.match(r"([\w.-]+)==([\w.+!-]+)(?:\s*;\s*([^#]+))?", line) for line in lines]
+    return {pin[1]: pin[2] for pin in found if pin and _applies(pin[3])}
 
 
 def _applies(marker: str | None) -> bool:
@@ -130,24 +129,29 @@ def _applies(marker: str | None) -> bool:
     return Marker(marker).evaluate()
 
 
-def check_pins() -> Iterator[Check]:
+def check_pins() -> Check:
+    """Whether this Python has the direct dependencies in the versions that results are published with."""
     wanted = pins()
     installed = {name: installed_version(name) for name in wanted}
     absent = [name for name, version in installed.items() if version is None]
     # As pip compares: a local label such as the +cpu of torch 2.13.0+cpu does not count.
     others = [n for n, version in installed.items() if version and version.split("+")[0] != wanted[n]]
     if absent:
-        what = "none" if len(absent) == len(wanted) else f"all but {', '.join(absent)}"
-        yield Check(MISSING, "packages", f"of {len(wanted)} pinned, {what} installed", "run ./setup.sh")
+        named = ", ".join(absent[:SHOWN]) + (", …" if len(absent) > SHOWN else "")
+        detail = f"{len(absent)} of the {len(wanted)} pinned are not installed: {named}"
+        return Check(MISSING, "packages", detail, "run ./setup.sh; with BENCH_PYTHON, install requirements.txt there")
     if others:
         differing = ", ".join(f"{name} {installed[name]} instead of {wanted[name]}" for name in others)
-        yield Check(WARNING, "packages", differing, "results may differ from those published; ./setup.sh --force")
-    if not absent and not others:
-        yield Check(OK, "packages", f"all {len(wanted)} in the pinned versions")
+        remedy = "figures may differ from those published; ./setup.sh --force installs what is pinned"
+        return Check(WARNING, "packages", differing, remedy)
+    return Check(OK, "packages", f"all {len(wanted)} in the pinned versions")
 
 
 def check_data() -> Iterator[Check]:
-    """The packages that carry weights or a tokenizer: there, and the very file that was pinned."""
+    """The packages that carry weights or a tokenizer: there, and with the very file that is pinned.
+
+    Then their version does not matter: nothing else of them is used.
+    """
     specs = [catalog.load(name) for name in catalog.names()]
     sources = [spec.source for spec in specs if spec.source["kind"] == "package"]
     for source in (*sources, random.TOKENIZER):
@@ -157,7 +161,10 @@ def check_data() -> Iterator[Check]:
         except BenchError as error:  # its text names the remedy
             yield Check(MISSING, name, str(error))
         else:
-            yield Check(OK, name, f"{Path(source['file']).name}, {_size(source['bytes'])}, digest verified")
+            version = package.find(source["package"]).version
+            yield Check(
+                OK, name, f"{version}, {Path(source['file']).name} of {_size(source['bytes'])}, digest verified"
+            )
 
 
 def torch_cuda() -> str | None:
@@ -255,10 +262,10 @@ def usable_device(checks: list[Check]) -> str:
     return "cuda" if _is_ok(checks, "GPU") and not lacking & CUDA_NEEDS else "cpu"
 
 
-def memory_bytes(device: str) -> int:
+def memory_bytes(device: str, found: list[Gpu]) -> int:
     """The memory that a model has to fit in: the largest GPU's, or the machine's."""
     if device == "cuda":
-        return max(gpu.memory_mib for gpu in gpus() if _suits_mii(gpu)) << 20
+        return max(gpu.memory_mib for gpu in found if _suits_mii(gpu)) << 20
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -286,19 +293,17 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     """Whether a model's weights are there or have room: on the disk, and in the device's memory."""
     name = _model_check(spec)
     worst = BLOCKER if spec.name == MODEL["cpu"] else MISSING
-    needed = BYTES[engine_class(DEFAULTS[device]).precisions[device][0]] * spec.parameters
-    if needed > memory:
-        detail = f"its weights take {_size(needed)} of memory and {device} has {_size(memory)}"
-        return Check(worst, name, detail, "use a smaller model or a larger machine")
-    if not steps:
-        return Check(OK, name, "weights ready")
     download, write = sum(step.download_bytes for step in steps), sum(step.write_bytes for step in steps)
     free = shutil.disk_usage(_existing(models_dir)).free
-    detail = f"{_size(download)} to download, {_size(write)} to write, {_size(free)} free"
-    damage = "".join(f"; {step.damage}" for step in steps if step.damage)
+    detail = f"{_size(download)} to download, {_size(write)} to write, {_size(free)} free" if steps else "weights ready"
+    detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
-        return Check(worst, name, detail + damage, "make room, or name another folder with --models_dir")
-    return Check(OK, name, detail + damage)
+        return Check(worst, name, detail, "make room, or name another folder with --models_dir")
+    needed = BYTES[engine_class(DEFAULTS[device]).precisions[device][0]] * spec.parameters
+    if needed > memory:
+        detail = f"its weights take {_size(needed)} of memory and {WHERE[device]} has {_size(memory)}"
+        return Check(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
+    return Check(OK, name, detail)
 
 
 def _model_check(spec: ModelSpec) -> str:
@@ -390,13 +395,15 @@ def summary(checks: list[Check], specs: list[ModelSpec], plans: dict[str, list[w
     fitting = [spec.name for spec in specs if _is_ok(checks, _model_check(spec))]
     at_hand = [n for n in fitting if fetches or not any(step.download_bytes for step in plans[n])]
     random_only = [name for name in fitting if name not in at_hand]
-    runs = [f"{', '.join(at_hand)} on {device}"]
+    # A GPU that MII's kernels suit is the default, even while something beside it is missing.
+    place = "the cpu (give -d cpu)" if device == "cpu" and _is_ok(checks, "GPU") else WHERE[device]
+    runs = [f"{', '.join(at_hand)} on {place}"]
     if random_only:
-        runs.append(f"{', '.join(random_only)} on {device} with --weights random")
+        runs.append(f"{', '.join(random_only)} with --weights random on {place}")
     if device != "cpu":
-        runs.append(f"{MODEL['cpu']} on cpu")
-    ready = _is_ok(checks, "environment") and not any(c.name == "packages" and c.status == MISSING for c in checks)
-    return ("" if ready else "once set up, ") + f"this machine runs: {'; '.join(runs)}"
+        runs.append(f"{MODEL['cpu']} on the cpu")
+    lacks = any(c.status == MISSING and c.name.startswith(("environment", "packages", "model data")) for c in checks)
+    return ("once set up, " if lacks else "") + f"this machine runs: {'; '.join(runs)}"
 
 
 def _is_ok(checks: list[Check], name: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 from . import catalog, weights
 from .engines import engine_class
 from .paths import VENV
 from .schema import Scenario
+from .weights import store
 
 
 def want_of(scenario: Scenario) -> weights.Want | None:
@@ -35,8 +34,7 @@ def show(scenario: Scenario, options) -> int:
     if want and not steps:
         print(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
     total = sum(step.write_bytes for step in steps)
-    existing = next(p for p in (options.models_dir.absolute(), *options.models_dir.absolute().parents) if p.exists())
-    print(f"disk        {_gb(total)} needed, {_gb(shutil.disk_usage(existing).free)} free")
+    print(f"disk        {_gb(total)} needed, {_gb(store.free_bytes(options.models_dir.absolute()))} free")
     print(f"results     {options.output_dir}/{scenario.model}/<time>/: result.json, performance.log, worker.log")
     if options.log_file:
         print(f"log         appended to {options.log_file}")

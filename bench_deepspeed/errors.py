@@ -31,6 +31,12 @@ class WeightsError(BenchError):
     exit_code = 4
 
 
+class QualityError(BenchError):
+    """An engine outside the noise floor, where --fail_on_quality asked for this to be an error."""
+
+    exit_code = 5
+
+
 class Terminated(BaseException):
     """SIGTERM or SIGHUP, turned into an exception so that clean-up runs. Exit code 128 + the signal."""
 
@@ -46,5 +52,6 @@ EXIT_CODES = {
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
+    5: "the answers are outside the noise floor, and --fail_on_quality was given",
     130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
 LOGS = ROOT / "logs"
+QUESTIONS = ROOT / "bench_deepspeed" / "quality" / "questions.json"
 DOCS = ROOT / "docs"
 RESULTS = DOCS / "results"
 VENV = ROOT / ".venv"

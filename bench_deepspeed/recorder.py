@@ -20,7 +20,7 @@ class Recorder:
     def __init__(self, scenario: Scenario, output_dir: Path, log_file: Path | None):
         now = datetime.datetime.now(datetime.timezone.utc)
         self.result = Result(scenario, started_at=now.isoformat(timespec="seconds"))
-        self.folder = _make_folder(output_dir / scenario.model, now.strftime("%Y-%m-%dT%H-%M-%S"))
+        self.folder = make_folder(output_dir / scenario.model)
         self.path = self.folder / "result.json"
         try:
             self.log = _open_log(log_file or self.folder / "performance.log")
@@ -59,8 +59,12 @@ def _status(error: BaseException | None) -> tuple[str, str | None]:
     return "failed", str(error) if isinstance(error, BenchError) else f"a defect of this suite: {error!r}"
 
 
-def _make_folder(parent: Path, name: str) -> Path:
-    """Make parent/name, with a number behind it where two runs start in one second."""
+def make_folder(parent: Path) -> Path:
+    """Make a folder named by the time, with a number behind it where two runs start in one second.
+
+    Raises MachineError when nothing can be written there.
+    """
+    name = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H-%M-%S")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(100):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from . import catalog, environment
 from .client import WorkerProcess
 from .dry_run import want_of
 from .errors import BenchError
+from .quality.check import can_check, check
 from .recorder import Recorder
 from .reports import console
 from .schema import Run, Sample, Scenario
@@ -31,12 +31,15 @@ def run(scenario: Scenario, options) -> int:
     print(console.table([result]))
     for remark in console.remarks(result):
         print(remark)
-    print(f"\nresult  {_shown(recorder.path)}\nlog     {_shown(log.path)}")
+    print(f"\nresult  {console.shown(recorder.path)}\nlog     {console.shown(log.path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {scenario.repetitions} repetitions are void: the engine did not make "
             f"{scenario.max_tokens} tokens"
         )
+    if options.no_quality or not can_check(scenario):
+        return 0
+    check(scenario, options, recorder.folder, (scenario.precision,))
     return 0
 
 
@@ -88,7 +91,7 @@ def _load(scenario: Scenario, model_folder: str, log_folder: Path) -> dict:
         "device": scenario.device,
         "precision": scenario.precision,
         "log_folder": str(log_folder.absolute()),
-        "prompt": scenario.prompt,
+        "prompts": [scenario.prompt],
         "max_tokens": scenario.max_tokens,
     }
 
@@ -102,8 +105,3 @@ def _generations(
             sample = Sample(**worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
             yield sample
-
-
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

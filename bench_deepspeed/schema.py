@@ -85,7 +85,7 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Write the JSON in one step, so that a kill leaves the old file or the new one, whole."""
-        write_atomically(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+        write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Result:
@@ -104,6 +104,11 @@ class Result:
 def _run(data: dict) -> Run:
     samples = {key: [Sample(**s) for s in data[key]] for key in ("warmups", "samples")}
     return Run(**{**data, **samples})
+
+
+def write_json(path: Path, data: dict) -> None:
+    """Replace a JSON file's content in one step."""
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
 from .schema import Sample
+from .weights import store
 
 
 class Worker:
@@ -77,6 +78,37 @@ class Worker:
         self._engine.generate(prompt, max_tokens)
         self._engine.synchronize()
         return self._engine.memory()
+
+    def reference(self, load: dict, digest: str, questions: dict) -> dict:
+        """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""
+        from transformers import AutoTokenizer
+
+        from .quality import chat, reference
+        from .quality.questions import QuestionSet
+
+        asked = QuestionSet(**questions)
+        model_folder = Path(load["folder"])
+        tokenizer = AutoTokenizer.from_pretrained(model_folder)
+        ids = [chat.encode(tokenizer, asked.system_prompt, prompt) for prompt in asked.prompts]
+        folder = reference.folder_of(model_folder.parent, digest, asked, load["device"])
+        if store.damage_of(folder):
+            self.load("transformers", {**load, "prompts": ids})
+            reference.compute(self._engine, tokenizer, asked, folder, self.progress)
+        answers, _ = reference.read(folder)
+        return {
+            "folder": str(folder),
+            "prompt_ids": [reference.contexts(answer)["late"] for answer in answers],
+            "texts": [answer["text"] for answer in answers],
+            "environment": self.environment(load["device"]),
+        }
+
+    def assess(self, reference: str, max_tokens: int, keep: str | None, beside: str | None) -> list[dict]:
+        """The loaded engine's answers to the questions, and how far each is; see `quality.assess`."""
+        from .quality.assess import Task, assess
+
+        keep_path, beside_path = (path and Path(path) for path in (keep, beside))
+        task = Task(Path(reference), max_tokens, keep_path, beside_path)
+        return assess(self._engine, task, self.progress)
 
     def environment(self, device: str) -> dict:
         """What only a process with torch can tell of the machine."""

@@ -21,14 +21,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Load:
-    """What an engine is given to load: a prepared model folder, and room for `tokens` tokens in the KV
-    cache (prompt and answer of one sequence)."""
+    """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
+
+    `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`.
+    """
 
     folder: Path
     device: str
     precision: str
     log_folder: Path
-    prompt: str
+    prompts: list[str | list[int]]
     max_tokens: int
 
 
@@ -48,10 +50,14 @@ class Engine(ABC):
     """Device → the precisions it runs there, the default first. A device not named is refused."""
     refusals: dict[str, str] = {}
     """Device → why not, for devices that users will ask for all the same."""
+    own_kernels = True
+    """False: it runs Transformers' own code, so in the same precision it must agree with it to the bit."""
     form: str | None
     """The form of the weights that it reads (see `weights/`); None: it needs none."""
 
     kernel_build_s: float | None = None
+    tokenizer = None
+    """The model's Transformers tokenizer, once loaded."""
 
     @abstractmethod
     def load(self, load: Load, progress: Progress) -> None:
@@ -60,6 +66,17 @@ class Engine(ABC):
     @abstractmethod
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         """Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored."""
+
+    @abstractmethod
+    def answer(self, ids: list[int], max_tokens: int) -> list[int]:
+        """Greedy answer to a prompt of token ids: up to `max_tokens` ids, the end-of-sequence one last."""
+
+    @abstractmethod
+    def logits(self, ids: list[int], answer: list[int]):
+        """The logits that stand behind each token of `answer` when it follows `ids`, teacher-forced.
+
+        Returns a float32 tensor on the CPU of shape (len(answer), vocabulary).
+        """
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -82,13 +99,19 @@ class Engine(ABC):
         return
 
 
-def check_fits(prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
-    """Refuse a prompt that, with its answer, is longer than the model's context. Raises UsageError."""
+def longest_prompt(tokenizer, load: Load, context_tokens: int) -> int:
+    """Tokens of the longest prompt.
+
+    Raises UsageError when that, with its answer, is longer than the model's context.
+    """
+    counts = [len(tokenizer(p).input_ids) if isinstance(p, str) else len(p) for p in load.prompts]
+    prompt_tokens, max_tokens = max(counts, default=0), load.max_tokens
     if prompt_tokens + max_tokens > context_tokens:
         raise UsageError(
             f"the prompt has {prompt_tokens} tokens and {max_tokens} are to follow, but the model's context "
             f"is {context_tokens}: shorten the prompt or lower --max_tokens"
         )
+    return prompt_tokens
 
 
 def host_peak_bytes() -> int | None:

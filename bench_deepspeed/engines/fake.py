@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from ..errors import BenchError
+from ..errors import BenchError, UsageError
 from .base import Engine, Generation, Load, Progress
 
 
@@ -36,6 +36,12 @@ class FakeEngine(Engine):
         seconds = self._behaviour["seconds"]
         time.sleep(seconds[min(call, len(seconds) - 1)])
         return Generation("", len(prompt.split()), self._behaviour.get("new_tokens", max_tokens))
+
+    def answer(self, ids: list[int], max_tokens: int) -> list[int]:
+        raise UsageError("the fake engine answers nothing: quality needs a real one")
+
+    def logits(self, ids: list[int], answer: list[int]):
+        raise UsageError("the fake engine has no logits: quality needs a real one")
 
     def synchronize(self) -> None:
         """There is no device."""

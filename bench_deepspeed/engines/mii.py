@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import MachineError
 from ..network import free_port
 from . import kernels
-from .base import Engine, Generation, Load, Progress, check_fits, host_peak_bytes, reset_host_peak
+from .base import Engine, Generation, Load, Progress, host_peak_bytes, longest_prompt, reset_host_peak
 
 MINIMUM_CAPABILITY = (8, 0)
 
@@ -30,8 +30,7 @@ class MiiEngine(Engine):
         tokenizer = AutoTokenizer.from_pretrained(load.folder)
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)
-        prompt_tokens = len(tokenizer(load.prompt).input_ids)
-        check_fits(prompt_tokens, load.max_tokens, config.max_position_embeddings)
+        prompt_tokens = longest_prompt(tokenizer, load, config.max_position_embeddings)
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
         self._blocks = kv_blocks(prompt_tokens + load.max_tokens, config.head_dim)
         self.pipeline = self._open_pipeline(load, tokenizer)
@@ -41,11 +40,13 @@ class MiiEngine(Engine):
 
         from .mii_tokenizer import TokenizerForMii
 
+        self.tokenizer = tokenizer
+        self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
         cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
         return mii.pipeline(
             str(load.folder),
-            tokenizer=TokenizerForMii(tokenizer),  # a path would be read with trust_remote_code
+            tokenizer=self._tokenizer,  # a path would be read with trust_remote_code
             torch_dist_port=free_port(),
             zmq_port_number=free_port(),
             inference_engine_config={"state_manager": cache},
@@ -54,6 +55,21 @@ class MiiEngine(Engine):
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         (response,) = self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
         return Generation(response.generated_text, response.prompt_length, response.generated_length)
+
+    def answer(self, ids: list[int], max_tokens: int) -> list[int]:
+        # The response holds text only; the ids are those that MII had decoded for it.
+        self.pipeline([ids], max_new_tokens=max_tokens, do_sample=False)
+        return [int(token) for token in self._tokenizer.decoded]
+
+    def logits(self, ids: list[int], answer: list[int]):
+        import torch
+
+        engine, uid = self.pipeline.inference_engine, 0
+        steps = [*_chunks(ids), *([token] for token in answer[:-1])]
+        # put() returns the logits of the last token it was given, so the answer goes in one by one.
+        outputs = [engine.put([uid], [torch.tensor(step)])[0].float().cpu() for step in steps]
+        engine.flush(uid)
+        return torch.stack(outputs[-len(answer) :])[:, : self._tokenizer.vocab_size].contiguous()
 
     def synchronize(self) -> None:
         import torch
@@ -87,6 +103,11 @@ class MiiEngine(Engine):
         self.pipeline.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _chunks(ids: list[int]) -> list[list[int]]:
+    """A prompt in pieces that one forward pass of MII takes (768 tokens by default)."""
+    return [ids[start : start + 512] for start in range(0, len(ids), 512)]
 
 
 def kv_blocks(tokens: int, head_dim: int) -> int:

@@ -31,4 +31,5 @@ class TokenizerForMii(MIITokenizerWrapper):
         return torch.tensor(prompt)
 
     def decode(self, tokens) -> str:
+        self.decoded = tokens  # a reference, not a copy: this is inside the timed call
         return self.tokenizer.decode(tokens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Engine, Generation, Load, Progress, check_fits, host_peak_bytes, reset_host_peak
+from .base import Engine, Generation, Load, Progress, host_peak_bytes, longest_prompt, reset_host_peak
 
 
 class TransformersEngine(Engine):
@@ -10,6 +10,7 @@ class TransformersEngine(Engine):
     summary = "Hugging Face Transformers, eager: the baseline and the reference"
     precisions = {"cuda": ("float16", "bfloat16", "float32"), "cpu": ("float32", "bfloat16")}
     form = "transformers"
+    own_kernels = False
 
     def load(self, load: Load, progress: Progress) -> None:
         import torch
@@ -18,8 +19,7 @@ class TransformersEngine(Engine):
         self._device = torch.device(load.device)
         self.tokenizer = AutoTokenizer.from_pretrained(load.folder)
         config = AutoConfig.from_pretrained(load.folder)
-        prompt_tokens = len(self.tokenizer(load.prompt).input_ids)
-        check_fits(prompt_tokens, load.max_tokens, config.max_position_embeddings)
+        longest_prompt(self.tokenizer, load, config.max_position_embeddings)
         self.dtype = getattr(torch, load.precision)
         self.model = AutoModelForCausalLM.from_pretrained(
             load.folder, dtype=self.dtype, device_map=load.device, use_safetensors=True
@@ -30,20 +30,36 @@ class TransformersEngine(Engine):
         self.runner = self.model
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
+        ids = self.tokenizer(prompt).input_ids
+        new_ids = self._continue(ids, max_tokens, eos=None)
+        return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids))
+
+    def answer(self, ids: list[int], max_tokens: int) -> list[int]:
+        return self._continue(ids, max_tokens, eos=self.tokenizer.eos_token_id).tolist()
+
+    def _continue(self, ids: list[int], max_tokens: int, eos: int | None):
+        """The greedy continuation of token ids, as a tensor of token ids."""
         import torch
 
-        inputs = self.tokenizer(prompt, return_tensors="pt").to(self._device)
+        inputs = torch.tensor([ids], device=self._device)
         with torch.inference_mode():
             output = self.runner.generate(
-                input_ids=inputs.input_ids,
-                attention_mask=inputs.attention_mask,
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
                 max_new_tokens=max_tokens,
                 do_sample=False,
+                eos_token_id=eos,
                 pad_token_id=self.tokenizer.eos_token_id,
             )
-        prompt_tokens = inputs.input_ids.shape[1]
-        new_ids = output[0, prompt_tokens:]
-        return Generation(self.tokenizer.decode(new_ids), prompt_tokens, len(new_ids))
+        return output[0, len(ids) :]
+
+    def logits(self, ids: list[int], answer: list[int]):
+        import torch
+
+        inputs = torch.tensor([ids + answer], device=self._device)
+        with torch.inference_mode():
+            output = self.runner(input_ids=inputs).logits
+        return output[0, len(ids) - 1 : -1].float().cpu().contiguous()
 
     def synchronize(self) -> None:
         import torch

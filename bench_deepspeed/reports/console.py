@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tabulate import tabulate
 from tqdm import tqdm
 
 from ..schema import Result
+from .quality import quality_figures
 from .rows import figures, is_random
 
 
@@ -81,6 +84,17 @@ class Bars:
 def table(results: list[Result]) -> str:
     """The result table, one row a result."""
     return tabulate([figures(result) for result in results], headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def quality_table(candidates: list[dict]) -> str:
+    """One row a precision: the engine's distance from float32 beside the noise floor, and the verdict."""
+    return tabulate([quality_figures(c) for c in candidates], headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be pasted from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def remarks(result: Result) -> list[str]:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,9 @@ def plan(models_dir: Path, spec: ModelSpec, want: Want) -> list[Step]:
         steps.append(_base_step(spec, want, base))
     if final != base and (steps or store.damage_of(final)):
         steps.append(Step(final, f"convert to {want.precision} for MII", 0, _converted_bytes(spec)))
-    return [replace(step, damage=store.damage_of(step.folder)) if step.folder.exists() else step for step in steps]
+    # os.access, not Path.exists: the latter raises where a parent may not be searched.
+    there = [step for step in steps if os.access(step.folder, os.F_OK)]
+    return [replace(step, damage=store.damage_of(step.folder)) if step in there else step for step in steps]
 
 
 def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:

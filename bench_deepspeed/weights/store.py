@@ -47,7 +47,9 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
     `facts` is kept in the stamp: where the weights come from, and what they are.
     """
     partial = partial_of(folder)
-    files = sorted(path for path in partial.rglob("*") if path.is_file() and ".cache" not in path.parts)
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    (partial / STAMP).unlink(missing_ok=True)  # of the damaged folder that a fetch has mended
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
     progress(f"digests of {folder.name}", 0, len(files))
     with ThreadPoolExecutor() as pool:
         digests = []
@@ -58,7 +60,6 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
     for path, digest in zip(files, digests, strict=True):
         stat = path.stat()
         entries[str(path.relative_to(partial))] = [stat.st_size, stat.st_mtime_ns, digest]
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
     write_atomically(partial / STAMP, json.dumps({"facts": facts, "files": entries}, indent=1))
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
@@ -67,9 +68,10 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
 def stamp_of(folder: Path) -> dict | None:
     """The stamp of a folder that was published, None when there is none."""
     try:
-        return json.loads((folder / STAMP).read_text())
+        stamp = json.loads((folder / STAMP).read_text())
     except (OSError, ValueError):
         return None
+    return stamp if isinstance(stamp, dict) and {"facts", "files"} <= stamp.keys() else None
 
 
 def damage_of(folder: Path) -> str | None:
@@ -97,10 +99,16 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk where a folder is or would be."""
+    # os.access, not Path.exists: the latter raises where a parent may not be searched.
+    existing = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+    return shutil.disk_usage(existing).free
+
+
 def require_disk(folder: Path, needed_bytes: int) -> None:
     """Raise MachineError unless the disk under `folder` has that much free."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
             f"{folder} needs {needed_bytes / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free: "

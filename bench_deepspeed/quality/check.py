@@ -1,0 +1,189 @@
+"""The quality check: reference, noise floor and engine, each in a worker process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import catalog, environment
+from ..client import WorkerProcess
+from ..dry_run import want_of
+from ..engines import engine_class
+from ..errors import QualityError, UsageError
+from ..reports import console
+from ..reports.quality import markdown
+from ..schema import SCHEMA_VERSION, Scenario, write_json
+from . import questions as question_files
+from . import verdict
+
+REFERENCE = "float32"
+
+
+@dataclass
+class Quality:
+    """One check: what was asked, what float32 answered, and what each engine and precision answered.
+
+    `candidates` holds, for each precision, the engine's and the floor's answers, question by question, and
+    the verdict that follows from them.
+    """
+
+    model: dict
+    engine: str
+    device: str
+    reference_device: str
+    environment: dict
+    system_prompt: str
+    max_tokens: int
+    questions: list[dict]
+    started_at: str
+    status: str = "running"
+    candidates: list[dict] = field(default_factory=list)
+    kind: str = "quality"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def outside(self) -> list[str]:
+        return [c["precision"] for c in self.candidates if not c["verdict"]["ok"]]
+
+
+class Checker:
+    """What a check needs at every step: places, settings, progress."""
+
+    def __init__(self, scenario: Scenario, options, folder: Path, bars: console.Bars):
+        self.scenario, self.folder, self.bars = scenario, folder, bars
+        self.models_dir = options.models_dir.absolute()
+        self.reference_device = options.reference_device or scenario.device
+        self.questions = question_files.load(options.questions)
+        self.spec = catalog.load(scenario.model)
+
+    def run(self, precisions: tuple[str, ...]) -> Quality:
+        """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
+        ready = self._prepare("transformers", REFERENCE)
+        reference = self._reference(ready)
+        quality = self._open(ready, reference)
+        for precision in precisions:
+            quality.candidates.append(self._candidate(precision, reference))
+            self._save(quality)
+        quality.status = "complete"
+        self._save(quality)
+        return quality
+
+    def _prepare(self, engine: str, precision: str) -> dict:
+        want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
+        with self._worker() as worker, self.bars.spinner("checking the weights"):
+            return worker.call(
+                "prepare", models_dir=str(self.models_dir), model=self.spec.name, want=dataclasses.asdict(want)
+            )
+
+    def _reference(self, ready: dict) -> dict:
+        with self._worker() as worker, self.bars.spinner("float32 reference"):
+            return worker.call(
+                "reference",
+                load=self._load(ready["folder"], self.reference_device, REFERENCE),
+                digest=ready["digest"],
+                questions=dataclasses.asdict(self.questions),
+            )
+
+    def _candidate(self, precision: str, reference: dict) -> dict:
+        """One precision: the engine against float32, beside Transformers in the same precision."""
+        name = self.scenario.engine
+        with tempfile.TemporaryDirectory() as kept:
+            logits = str(Path(kept) / "floor.safetensors")
+            if (precision, self.reference_device) == (REFERENCE, self.scenario.device):
+                floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
+            else:
+                floor = self._assess("transformers", precision, reference, keep=logits)
+            if name == "transformers" and floor is not None:
+                engine = floor
+            else:
+                engine = self._assess(name, precision, reference, beside=logits)
+        judged = verdict.judge(
+            verdict.measures(engine), verdict.floor_of(floor, len(engine)), engine_class(name).own_kernels
+        )
+        return {"precision": precision, "engine": engine, "floor": floor, "verdict": judged}
+
+    def _assess(
+        self, engine: str, precision: str, reference: dict, keep: str | None = None, beside: str | None = None
+    ) -> list[dict]:
+        folder = self._prepare(engine, precision)["folder"]
+        with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
+            load = self._load(folder, self.scenario.device, precision, reference["prompt_ids"])
+            worker.call("load", engine=engine, load=load)
+            return worker.call(
+                "assess",
+                reference=reference["folder"],
+                max_tokens=self.questions.max_tokens,
+                keep=keep,
+                beside=beside,
+            )
+
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self.folder / "worker.log", self.bars.progress)
+
+    def _load(self, folder: str, device: str, precision: str, prompts: list | None = None) -> dict:
+        return {
+            "folder": folder,
+            "device": device,
+            "precision": precision,
+            "log_folder": str(self.folder.absolute()),
+            "prompts": prompts or [],
+            "max_tokens": self.questions.max_tokens,
+        }
+
+    def _open(self, ready: dict, reference: dict) -> Quality:
+        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
+        return Quality(
+            model={"name": self.spec.name, "title": self.spec.title, "digest": ready["digest"], **ready["facts"]},
+            engine=self.scenario.engine,
+            device=self.scenario.device,
+            reference_device=self.reference_device,
+            environment=environment.host_facts() | reference["environment"],
+            system_prompt=self.questions.system_prompt,
+            max_tokens=self.questions.max_tokens,
+            questions=[
+                {"prompt": prompt, "reference": text, "published": published.get(self.spec.name, {})}
+                for prompt, text, published in asked
+            ],
+            started_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        )
+
+    def _save(self, quality: Quality) -> None:
+        write_json(self.folder / "quality.json", dataclasses.asdict(quality))
+        (self.folder / "quality.md").write_text(markdown(dataclasses.asdict(quality)), encoding="utf-8")
+
+
+def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]) -> None:
+    """Check, print the verdicts, and write quality.json and quality.md into the folder.
+
+    Raises QualityError where --fail_on_quality was given and a verdict is against the engine.
+    """
+    with console.Bars() as bars:
+        quality = Checker(scenario, options, folder, bars).run(precisions)
+    print(console.quality_table(quality.candidates))
+    print(f"\nquality {console.shown(folder / 'quality.md')}")
+    if quality.outside and options.fail_on_quality:
+        raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")
+
+
+def can_check(scenario: Scenario) -> bool:
+    """Whether a scenario has answers that can be compared at all."""
+    return scenario.weights == "pretrained" and engine_class(scenario.engine).form is not None
+
+
+def run(scenario: Scenario, options) -> int:
+    """`bench.sh quality`: the check alone, in every precision of the engine unless one is named."""
+    from ..recorder import make_folder
+
+    if not can_check(scenario):
+        raise UsageError(
+            "there is nothing to compare: random weights and the fake engine answer nothing; "
+            "use --weights pretrained and a real engine"
+        )
+    question_files.load(options.questions)  # a malformed file is told before a folder is made
+    folder = make_folder(options.output_dir / scenario.model)
+    every = engine_class(scenario.engine).precisions[scenario.device]
+    check(scenario, options, folder, (options.precision,) if options.precision else every)
+    return 0

@@ -1,0 +1,80 @@
+"""The questions that are asked: the owner's five, or a team's own.
+
+A JSON file: {"system_prompt": text, "max_tokens": number, "questions": [{"prompt": text,
+"published": {model: {precision: text}}}]}; only "questions" with their prompts must be there. Any other
+file is read as text, one prompt a line.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+
+MAX_TOKENS = 120
+FIELDS = {"system_prompt": str, "max_tokens": int, "questions": list}
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """`published` holds, a question, the answers once published: model → precision → text."""
+
+    system_prompt: str
+    max_tokens: int
+    prompts: list[str]
+    published: list[dict]
+
+
+def load(path: Path) -> QuestionSet:
+    """Read a questions file. Raises UsageError with the file and the line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--questions {path} cannot be read: {error}") from error
+    if path.suffix != ".json":
+        prompts = [line.strip() for line in text.splitlines() if line.strip()]
+        if not prompts:
+            raise UsageError(f"--questions {path} has no prompt: write one a line")
+        return QuestionSet("", MAX_TOKENS, prompts, [{}] * len(prompts))
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--questions {path} is not JSON: {error}") from error
+    return _checked(data, text, path)
+
+
+def _checked(data: object, text: str, path: Path) -> QuestionSet:
+    def fail(key: str, problem: str, occurrence: int = 0) -> None:
+        raise UsageError(f"--questions {path}, line {_line(text, key, occurrence)}: {problem}")
+
+    if not isinstance(data, dict) or "questions" not in data:
+        fail("", 'an object with "questions" is expected')
+    for key, value in data.items():
+        if key not in FIELDS:
+            fail(key, f'unknown field "{key}": there are {", ".join(FIELDS)}')
+        if not isinstance(value, FIELDS[key]) or isinstance(value, bool):
+            fail(key, f'"{key}" must be a {FIELDS[key].__name__}')
+    if data.get("max_tokens", 1) < 1:
+        fail("max_tokens", '"max_tokens" must be at least 1')
+    if not data["questions"]:
+        fail("questions", '"questions" is empty')
+    for number, question in enumerate(data["questions"]):
+        prompt = question.get("prompt") if isinstance(question, dict) else None
+        if not isinstance(prompt, str) or not prompt.strip():
+            fail("prompt", f'question {number + 1} must be an object with a "prompt" that is not empty', number)
+        if not isinstance(question.get("published", {}), dict):
+            fail("prompt", f'question {number + 1}: "published" must be an object', number)
+    return QuestionSet(
+        data.get("system_prompt", ""),
+        data.get("max_tokens", MAX_TOKENS),
+        [question["prompt"] for question in data["questions"]],
+        [question.get("published", {}) for question in data["questions"]],
+    )
+
+
+def _line(text: str, key: str, occurrence: int) -> int:
+    """The line where a key stands for the n-th time; the last such line when there are fewer."""
+    lines = [number for number, line in enumerate(text.splitlines(), start=1) if f'"{key}"' in line]
+    return lines[min(occurrence, len(lines) - 1)] if lines else 1

@@ -1,0 +1,181 @@
+"""`bench.sh report`: the published tables, rendered from the published evidence.
+
+A page holds blocks between markers, such as `<!-- results: llama -->` and `<!-- /results -->`, each on a
+line of its own. What stands between them is rewritten here, or with --check compared: no figure in a
+page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .. import catalog
+from ..engines import ENGINES
+from ..errors import BenchError, MachineError
+from ..paths import DOCS, RESULTS, ROOT
+from ..schema import Result, write_atomically
+from .console import remarks
+from .rows import figures
+
+BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=kind) -->$", re.M | re.S)
+MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
+EVERYTHING = "all"
+NOTHING = "Not measured yet."
+SETTINGS = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
+COMPACT = ("model", "engine", "device", "precision", "prompt + new tokens", "tokens/s", "n", "peak memory")
+PRECISIONS = ("float16", "bfloat16", "float32")
+PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that the figures depend on most
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One published result and the file that it was read from."""
+
+    path: Path
+    result: Result
+
+    def order(self) -> tuple:
+        """Where its row stands: by model, then in the order of ENGINES and PRECISIONS, others last."""
+        s = self.result.scenario
+        engine, precision = [*ENGINES, s.engine].index(s.engine), [*PRECISIONS, s.precision].index(s.precision)
+        return s.model, engine, s.device, precision, s.weights, self.path
+
+
+def run(options, pages: list[Path] | None = None, results: Path = RESULTS) -> int:
+    """Rewrite the blocks of the pages, or with --check only compare them. Returns the exit code.
+
+    Raises BenchError for evidence that must not be published, for a marker that is none, and, with
+    --check, for a page that differs from its evidence.
+    """
+    pages = pages or [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    rendered = {page: render(text, page, results) for page, text in texts.items()}
+    stale = [page for page in pages if rendered[page] != texts[page]]
+    if not options.check:
+        for page in stale:
+            _rewrite(page, rendered[page])
+    elif stale:
+        raise BenchError(
+            f"{', '.join(map(_shown, stale))}: a table differs from {_shown(results)}; run `bench.sh report`"
+        )
+    print(f"{', '.join(map(_shown, pages))} agree with {_shown(results)}")
+    return 0
+
+
+def _rewrite(page: Path, text: str) -> None:
+    try:
+        write_atomically(page, text)
+    except OSError as error:
+        raise MachineError(f"cannot write {_shown(page)}: {error.strerror}") from error
+    print(f"rewrote {_shown(page)}")
+
+
+def render(text: str, page: Path, results: Path) -> str:
+    """The page with every block as the evidence has it. Raises BenchError."""
+    if len(MARKER.findall(text)) != 2 * len(BLOCK.findall(text)):
+        raise BenchError(f"{_shown(page)}: a marker lacks its other end, or is not closed by its own kind")
+    return BLOCK.sub(partial(_block, page=page, results=results), text)
+
+
+def _block(found: re.Match, page: Path, results: Path) -> str:
+    kind, subject = found["kind"], found["subject"]
+    if kind not in RENDERERS or subject not in {EVERYTHING, *catalog.names()}:
+        raise BenchError(f"{_shown(page)}: nothing is known of a block '{kind}: {subject}'")
+    return f"<!-- {kind}: {subject} -->\n{RENDERERS[kind](subject, page, results)}\n<!-- /{kind} -->"
+
+
+def published(results: Path) -> list[Evidence]:
+    """The evidence, in the order of the rows. Raises BenchError when one of it must not be published."""
+    found = [Evidence(path, Result.load(path)) for path in sorted(results.glob("*.json"))]
+    for evidence in found:
+        reason = _refusal(evidence.result)
+        if reason:
+            raise BenchError(f"{_shown(evidence.path)} cannot be published: {reason}")
+    return sorted(found, key=Evidence.order)
+
+
+def _refusal(result: Result) -> str | None:
+    valid, wanted = len(result.valid_samples), result.scenario.repetitions
+    if result.scenario.engine == "fake":
+        return "the fake engine measures nothing"
+    if result.status != "complete":
+        return f"its status is {result.status!r}"
+    if result.void_count or valid != wanted:
+        return f"{valid} of {wanted} repetitions are valid, {result.void_count} void"
+    try:
+        origin(result)
+    except KeyError as error:
+        return f"its environment lacks {error}"
+    return None
+
+
+def speed_table(subject: str, page: Path, results: Path) -> str:
+    """Tokens per second of one model, or in fewer columns of all."""
+    chosen = [e for e in published(results) if subject in {EVERYTHING, e.result.scenario.model}]
+    if not chosen:
+        return NOTHING
+    rows = [figures(evidence.result) for evidence in chosen]
+    if subject == EVERYTHING:
+        rows = [{title: row[title] for title in COMPACT} for row in rows]
+    shared = {t: rows[0][t] for t in SETTINGS if t in rows[0] and len({row[t] for row in rows}) == 1}
+    origins = _unique(origin(evidence.result) for evidence in chosen)
+    for row, evidence in zip(rows, chosen, strict=True):
+        for title in shared:
+            del row[title]
+        link = f"[JSON]({Path(os.path.relpath(evidence.path, page.parent)).as_posix()})"
+        row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
+    above = "; ".join(f"{title}: {value}" for title, value in shared.items())
+    notes = [_sentence(text) for text in _unique(text for e in chosen for text in _notes(e.result))]
+    notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
+    return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *notes])
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    cells = [{title: value.replace("|", "\\|") for title, value in row.items()} for row in rows]
+    return tabulate(cells, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _notes(result: Result) -> list[str]:
+    note = result.model.get("note")
+    return [*remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
+
+
+def origin(result: Result) -> str:
+    """On what, with what and when it was measured, as one sentence."""
+    facts = result.environment
+    gpu = f"{_gpu(facts)}; " if result.scenario.device == "cuda" else ""
+    packages = ", ".join(f"{name} {facts['packages'].get(name) or 'not installed'}" for name in PACKAGES)
+    return (
+        f"Measured on {result.started_at[:10]}: {gpu}{facts['cpu']}, {facts['cpu_count']} CPUs, {facts['system']}; "
+        f"Python {facts['python']}, {packages}; suite {facts['suite']}, commit {facts['commit'] or 'not recorded'}."
+    )
+
+
+def _gpu(facts: dict) -> str:
+    """The GPU, its driver and the CUDA versions: the driver's, torch's and nvcc's, which may differ."""
+    driver = {gpu["name"]: gpu["driver"] for gpu in facts["gpus"]}[facts["gpu_used"]]
+    cuda = f"CUDA {facts['driver_cuda']}, torch built with CUDA {facts['torch_cuda']}, nvcc {facts['nvcc'] or 'none'}"
+    return f"{facts['gpu_used']}, driver {driver} for {cuda}"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+RENDERERS = {"results": speed_table}
+"""What a block of each kind shows: (subject, page, folder of the evidence) → its text."""

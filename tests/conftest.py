@@ -1,0 +1,48 @@
+"""What the tests share: the command as users run it, a machine without a GPU, the real small model."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import ROOT, Bench, no_progress
+
+from bench_deepspeed import catalog, weights
+
+
+@pytest.fixture(scope="session")
+def interruptible() -> None:
+    """Where the tests run in the background of a shell, Ctrl-C is ignored, and bench.sh would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, interruptible: None) -> Iterator[Bench]:
+    """bench.sh, run in an empty folder. What a failed test left running is ended."""
+    runner = Bench(tmp_path)
+    yield runner
+    for process in runner.processes():
+        process.kill()
+    for process in runner.started:
+        process.communicate()
+
+
+@pytest.fixture
+def path_without_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH with what bench.sh needs and no nvidia-smi, on whatever machine the tests run."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name in ("bash", "dirname"):
+        (folder / name).symlink_to(shutil.which(name))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_models_dir() -> Path:
+    """The checkout's models folder with the real SmolLM2 in it: made once in a checkout, not once a session."""
+    models = ROOT / "models"
+    want = weights.Want("pretrained", "transformers", "float32", 0)
+    weights.prepare(models, catalog.load("smollm2"), want, no_progress)
+    return models
