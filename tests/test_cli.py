@@ -29,6 +29,10 @@ FLAGS = {
     "--precision": "--precision",
     "--weights": "--weights",
     "--warmups": "--warmups",
+    "--no_quality": "--no_quality",
+    "--questions": "--questions",
+    "--reference_device": "--reference_device",
+    "--fail_on_quality": "--fail_on_quality",
     "--seed": "--seed",
     "--output_dir": "--output_dir",
     "--models_dir": "--models_dir",
@@ -123,7 +127,7 @@ def test_help_lists_what_each_choice_flag_takes(help_text):
     assert "--device {cuda,cpu,metal}" in help_text
 
 
-@pytest.mark.parametrize("command", ["run", "doctor", "report"])
+@pytest.mark.parametrize("command", ["run", "quality", "doctor", "report"])
 def test_each_command_has_help(bench, command):
     done = bench(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
