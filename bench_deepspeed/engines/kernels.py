@@ -56,7 +56,7 @@ def build(capability: tuple[int, int], log_folder: Path, progress: Progress) -> 
 def _extensions_root() -> Path:
     from torch.utils import cpp_extension
 
-    return Path(cpp_extension._get_build_directory("probe", verbose=False)).parent
+    return Path(cpp_extension._get_build_directory(next(iter(MODULES.values())), verbose=False)).parent
 
 
 def _is_built(root: Path, stamp: Path, wanted: dict) -> bool:
