@@ -1,0 +1,228 @@
+"""The check of the answers: its numbers against their definitions, its verdict against a real fault."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from support import no_progress
+from transformers import AutoTokenizer
+
+from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
+from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.errors import UsageError
+from bench_deepspeed.paths import QUESTIONS
+from bench_deepspeed.quality import agreement, chat, questions, reference, verdict
+from bench_deepspeed.quality.assess import Task, assess
+from bench_deepspeed.weights import store
+
+TWO = questions.QuestionSet("Be brief.", 10, ["What is the capital of France?", "Name a colour."], [{}, {}])
+# The templates' shapes: Llama-2 has a system role and a BOS of its own, Mistral v0.1 refuses the role.
+LLAMA = (
+    "{{ bos_token }}[INST] {% if messages[0]['role'] == 'system' %}<<SYS>>\n{{ messages[0]['content'] }}\n<</SYS>>\n\n"
+    "{{ messages[1]['content'] }}{% else %}{{ messages[0]['content'] }}{% endif %} [/INST]"
+)
+MISTRAL = (
+    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}[INST] {{ m['content'] }} [/INST]{% endfor %}"
+)
+SILENT = "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% endif %}{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def model(smollm2_models_dir):
+    """The folder of the real SmolLM2 as Transformers reads it."""
+    return smollm2_models_dir / "smollm2" / "pretrained"
+
+
+def loaded(engine, model, tmp_path, precision="float32"):
+    engine.load(Load(model, "cpu", precision, tmp_path, [], 10), no_progress)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def truth(model, tmp_path_factory):
+    """A reference folder: two questions answered by SmolLM2 in float32."""
+    folder = tmp_path_factory.mktemp("models") / "reference"
+    engine = loaded(TransformersEngine(), model, folder.parent)
+    reference.compute(engine, engine.tokenizer, TWO, folder, no_progress)
+    return folder
+
+
+def test_teacher_forced_is_what_its_formulas_say():
+    rng = np.random.default_rng(1)
+    p, q = rng.normal(size=(2, 7, 11))
+    tokens = rng.integers(11, size=7).tolist()
+    found = agreement.teacher_forced(torch.tensor(p), torch.tensor(q), tokens)
+    log_p, log_q = (x - np.log(np.exp(x).sum(axis=1, keepdims=True)) for x in (p, q))
+    rows = np.arange(7)
+    assert found["kl"] == pytest.approx((np.exp(log_p) * (log_p - log_q)).sum(axis=1))
+    assert found["nll_differences"] == pytest.approx(log_p[rows, tokens] - log_q[rows, tokens])
+    assert found["top1_agreement"] == pytest.approx((p.argmax(1) == q.argmax(1)).mean())
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "exact", "first", "similarity"),
+    [
+        ([1, 2, 3], [1, 2, 3], True, None, 1.0),
+        ([1, 2, 3], [1, 9, 3], False, 1, 1 - 1 / 3),
+        ([1, 2, 3], [1, 2], False, 2, 1 - 1 / 3),
+        ([1, 2], [3, 4, 5, 6], False, 0, 0.0),
+    ],
+)
+def test_free_running_is_what_its_definitions_say(expected, answer, exact, first, similarity):
+    found = agreement.free_running(expected, answer)
+    assert (found["exact_match"], found["first_difference"]) == (exact, first)
+    assert found["edit_similarity"] == pytest.approx(similarity)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mistral"])
+@pytest.mark.parametrize("template", [LLAMA, MISTRAL, SILENT], ids=["system role", "no system role", "drops it"])
+def test_question_has_the_system_prompt_once_and_one_bos(model, architecture, template):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = template
+    ids = chat.encode(tokenizer, "Be brief.", f"Is {architecture} an animal?")
+    text = tokenizer.decode(ids)
+    assert text.count("Be brief.") == 1
+    assert text.index("Be brief.") < text.index("animal")
+    assert ids.count(tokenizer.bos_token_id) == text.count(tokenizer.bos_token) == template.count("bos_token")
+
+
+def test_model_without_template_is_refused(model):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = None
+    with pytest.raises(UsageError, match="no chat template"):
+        chat.encode(tokenizer, "", "Hello")
+
+
+def judged(engine, truth, tmp_path, beside=None):
+    """The verdict on an engine, beside Transformers in the same precision."""
+    logits = tmp_path / "floor.safetensors"
+    floor = assess(beside, Task(truth, 10, logits, None), no_progress) if beside else None
+    answers = assess(engine, Task(truth, 10, None, logits if beside else None), no_progress)
+    return verdict.judge(verdict.measures(answers), verdict.floor_of(floor, len(answers)), engine.own_kernels)
+
+
+def test_deepspeed_in_float32_is_identical(model, truth, tmp_path):
+    result = judged(loaded(DeepSpeedEngine(), model, tmp_path), truth, tmp_path)
+    assert result["ok"]
+    assert result["words"] == "identical to float32"
+
+
+def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
+    """init_inference casts RoPE's inv_freq too; with float32 put back it agrees with Transformers to the bit."""
+    plain = loaded(TransformersEngine(), model, tmp_path, "bfloat16")
+    engine = loaded(DeepSpeedEngine(), model, tmp_path, "bfloat16")
+    rope = engine.model.model.rotary_emb
+    assert rope.inv_freq.dtype == torch.bfloat16
+    faulty = judged(engine, truth, tmp_path, plain)
+    assert not faulty["ok"]
+    assert "on_top_kl" in {found["measure"] for found in faulty["outside"]}
+    rope.inv_freq = plain.model.model.rotary_emb.inv_freq.clone()
+    mended = judged(engine, truth, tmp_path, plain)
+    assert mended["ok"], mended["words"]
+    assert mended["measures"]["early"]["on_top_kl"] == mended["measures"]["late"]["on_top_kl"] == 0.0
+
+
+def distance(value):
+    return verdict.Distance(value, value, value, value, value)
+
+
+def judged_numbers(engine, floor, own_kernels=True):
+    perfect = {"questions": 1, "exact_matches": 1, "first_difference": None, "edit_similarity": 1.0}
+    measures = [verdict.Measures(**perfect, early=distance(x), late=distance(x)) for x in (engine, floor)]
+    return verdict.judge(*measures, own_kernels)
+
+
+def test_kernels_of_its_own_may_round_as_transformers_does_but_not_more():
+    assert judged_numbers(0.05, 0.03)["ok"]
+    assert not judged_numbers(0.07, 0.03)["ok"]
+    assert not judged_numbers(0.05, 0.03, own_kernels=False)["ok"]
+
+
+def test_cache_that_was_cut_or_altered_is_noticed(truth):
+    path = truth / reference.LOGITS
+    whole = path.read_bytes()
+    assert store.damage_of(truth) is None
+    path.write_bytes(whole[:-100])
+    assert "was cut" in store.damage_of(truth)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "was altered" in store.damage_of(truth)
+    path.write_bytes(whole)
+    assert store.damage_of(truth) is None
+
+
+def test_cache_is_another_for_another_model_question_or_device(tmp_path):
+    other = questions.QuestionSet("Be brief.", 11, TWO.prompts, [{}, {}])
+    keys = [("a", TWO, "cpu"), ("b", TWO, "cpu"), ("a", other, "cpu"), ("a", TWO, "cuda"), ("a", TWO, "cpu")]
+    folders = [reference.folder_of(tmp_path, *key) for key in keys]
+    assert len(set(folders)) == len(keys) - 1
+    assert folders[0] == folders[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"questions": [', "line 1"),
+        ("[]", "an object"),
+        ('{"questions": []}', "empty"),
+        ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
+        ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', "line 2"),
+        ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
+        ('{"questions": [\n{"prompt": "a"},\n{"prompt": " "}]}', "line 3: question 2"),
+    ],
+)
+def test_malformed_questions_are_named_with_their_line(tmp_path, text, message):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        questions.load(path)
+    assert message in str(error.value)
+
+
+def test_questions_may_be_a_text_file(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("First?\n\nSecond?\n")
+    assert questions.load(path).prompts == ["First?", "Second?"]
+
+
+def test_the_suites_own_questions_are_five_with_published_answers():
+    own = questions.load(QUESTIONS)
+    assert len(own.prompts) == len(own.published) == 5
+    assert all({"llama", "mistral"} <= published.keys() for published in own.published)
+
+
+def test_command_compares_every_precision_and_writes_both_files(bench, smollm2_models_dir, tmp_path):
+    asked = tmp_path / "mine.json"
+    asked.write_text(json.dumps({"max_tokens": 6, "questions": [{"prompt": "What is 2 | 2?"}]}))
+    done = bench(
+        "quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--fail_on_quality", "--output_dir", "o"
+    )
+    (folder,) = (tmp_path / "o" / "smollm2").iterdir()
+    quality = json.loads((folder / "quality.json").read_text())
+    assert quality["status"] == "complete"
+    assert [c["precision"] for c in quality["candidates"]] == ["float32", "bfloat16"]
+    assert [c["verdict"]["ok"] for c in quality["candidates"]] == [True, False]
+    assert done.returncode == 5, done.stderr
+    assert "bfloat16" in done.stderr.strip().splitlines()[-1]
+    assert "What is 2 \\| 2?" in (folder / "quality.md").read_text()
+    assert math.isfinite(quality["candidates"][1]["verdict"]["measures"]["early"]["mean_kl"])
+
+
+@pytest.mark.parametrize("flags", [("--weights", "random"), ("--engine", "fake")])
+def test_what_answers_nothing_is_refused(bench, flags):
+    done = bench("quality", "-d", "cpu", *flags)
+    assert done.returncode == 2
+    assert "nothing to compare" in done.stderr
+
+
+def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_path):
+    asked = tmp_path / "long.txt"
+    asked.write_text("word " * 9000)
+    done = bench("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked)
+    assert done.returncode == 2
+    assert "context" in done.stderr.strip().splitlines()[-1]
