@@ -56,6 +56,10 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
     env = {**env, "HF_HUB_OFFLINE": "1"}
     if arguments[:1] == ["report"]:
         arguments = ["report", "--check"]
+    elif arguments[:1] == ["quality"]:
+        asked = bench.cwd / "questions.json"
+        asked.write_text('{"max_tokens": 2, "questions": [{"prompt": "Hello"}]}')
+        arguments = [*arguments, "--questions", str(asked), "--output_dir", str(bench.cwd)]
     elif "fake" in arguments:
         arguments = [*arguments, "--output_dir", str(bench.cwd)]
     elif arguments[:1] != ["doctor"] and "--help" not in arguments:
