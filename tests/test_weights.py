@@ -526,3 +526,20 @@ def test_smollm2_for_mii_gives_the_same_logits(smollm2_models_dir, tmp_path):
     convert.write(source, "float32", folder, no_progress)
     assert AutoConfig.from_pretrained(folder).num_key_value_heads == 9
     torch.testing.assert_close(logits(folder), logits(source), rtol=0, atol=1e-3)
+
+
+def test_weights_of_another_source_or_conversion_are_not_taken_for_these(tmp_path, smollm2_models_dir):
+    spec = catalog.load("smollm2")
+    want = weights.Want("pretrained", "transformers", "float32", 0)
+    other = dataclasses.replace(spec, source={**spec.source, "sha256": "0" * 64})
+    assert weights.plan(smollm2_models_dir, spec, want) == []
+    (step,) = weights.plan(smollm2_models_dir, other, want)
+    assert "other weights than the manifest names" in step.damage
+
+    base, converted = tmp_path / "smollm2" / "pretrained", tmp_path / "smollm2" / "pretrained-mii-float16"
+    for folder, facts in ((base, {"source": {}}), (converted, {"digest": "of other weights"})):
+        store.partial_of(folder).mkdir(parents=True)
+        (store.partial_of(folder) / "model.safetensors").write_bytes(b"any")
+        store.publish(folder, facts, no_progress)
+    (step,) = weights.plan(tmp_path, spec, weights.Want("pretrained", "mii", "float16", 0))
+    assert "converted from other weights" in step.damage

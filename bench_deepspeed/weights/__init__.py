@@ -72,13 +72,29 @@ def plan(models_dir: Path, spec: ModelSpec, want: Want) -> list[Step]:
     """The steps still to do; sizes follow from the model's shape. Imports nothing heavy, writes nothing."""
     base, final = base_folder(models_dir, spec, want), final_folder(models_dir, spec, want)
     steps = []
-    if store.damage_of(base):
-        steps.append(_base_step(spec, want, base))
-    if final != base and (steps or store.damage_of(final)):
-        steps.append(Step(final, f"convert to {want.precision} for MII", 0, _converted_bytes(spec)))
+    if damage := _base_damage(base, spec):
+        steps.append(replace(_base_step(spec, want, base), damage=damage))
+    if final != base and (steps or (damage := _converted_damage(final, base))):
+        step = Step(final, f"convert to {want.precision} for MII", 0, _converted_bytes(spec))
+        steps.append(replace(step, damage=damage))
     # os.access, not Path.exists: the latter raises where a parent may not be searched.
-    there = [step for step in steps if os.access(step.folder, os.F_OK)]
-    return [replace(step, damage=store.damage_of(step.folder)) if step in there else step for step in steps]
+    return [step if os.access(step.folder, os.F_OK) else replace(step, damage=None) for step in steps]
+
+
+def _base_damage(base: Path, spec: ModelSpec) -> str | None:
+    """What is wrong with the values, in words: not whole, or not those that the manifest names."""
+    if damage := store.damage_of(base):
+        return damage
+    source = store.stamp_of(base)["facts"].get("source", {})  # random values have no source
+    return None if source.items() <= spec.source.items() else f"{base} holds other weights than the manifest names"
+
+
+def _converted_damage(final: Path, base: Path) -> str | None:
+    """What is wrong with the converted values, in words: not whole, or not made from the base's."""
+    if damage := store.damage_of(final):
+        return damage
+    made_from = store.stamp_of(final)["facts"].get("digest")
+    return None if made_from == store.digest_of(base) else f"{final} was converted from other weights"
 
 
 def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
@@ -123,12 +139,14 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
     if not fetches:  # a conversion that was cut off starts anew
         shutil.rmtree(partial, ignore_errors=True)
         store.require_disk(step.folder, step.write_bytes)
+    elif step.damage and store.damage_of(step.folder) is None:  # whole, but other weights: nothing to keep
+        shutil.rmtree(step.folder)
     elif step.damage and not partial.exists():  # a fetch goes on, and keeps the files that are still whole
         step.folder.replace(partial)
     with store.disk_errors(step.folder):
         partial.mkdir(exist_ok=True)
         if step.folder != base:
-            facts = convert.write(base, want.precision, partial, progress)
+            facts = convert.write(base, want.precision, partial, progress) | {"digest": store.digest_of(base)}
         elif want.weights == "random":
             facts = random.write(spec, want.seed, partial, progress)
         elif fetches:
