@@ -186,7 +186,7 @@ def test_no_machine_and_no_registry_is_named():
     folders = [
         "/" + "/".join(parts) for parts in (("work", "main"), ("work", "shared"), ("root", ""), ("tmp", "proto"))
     ]
-    hosts = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("download", "pytorch", "org"))]
+    hosts = [first + last for first, last in (("py", "pi.org"), ("python", "hosted"), ("download.", "pytorch.org"))]
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     files = [ROOT / name for name in names if (ROOT / name).is_file()]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support import no_progress
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
 
@@ -543,3 +543,19 @@ def test_weights_of_another_source_or_conversion_are_not_taken_for_these(tmp_pat
         store.publish(folder, facts, no_progress)
     (step,) = weights.plan(tmp_path, spec, weights.Want("pretrained", "mii", "float16", 0))
     assert "converted from other weights" in step.damage
+
+
+def test_full_disk_is_told_as_what_it_is(tmp_path):
+    file = tmp_path / "model.safetensors"
+    file.symlink_to("/dev/full")
+    with pytest.raises(MachineError, match="No space left"), store.disk_errors(tmp_path), file.open("w") as opened:
+        opened.write("any")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"not a checkpoint")
+    with pytest.raises(WeightsError, match="damaged"), store.disk_errors(damaged):
+        load_file(damaged)
+
+
+def test_full_disk_while_safetensors_writes_is_no_fault_of_the_weights(tmp_path):
+    with pytest.raises(MachineError, match="I/O error"), store.disk_errors(tmp_path):
+        save_file({"any": torch.zeros(1)}, tmp_path / "no such folder" / "model.safetensors")

@@ -75,8 +75,10 @@ class _Checkpoint:
     def __init__(self, folder: Path):
         from safetensors import safe_open
 
-        self._handles = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
-        self.files = {name: handle for handle in self._handles for name in handle.keys()}  # noqa: SIM118
+        self.files = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            handle = safe_open(path, framework="pt")
+            self.files |= dict.fromkeys(handle.keys(), handle)
 
     def read(self, name: str):
         return self.files[name].get_tensor(name)

@@ -148,12 +148,15 @@ def locked(folder: Path, progress: Progress) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk or a failed write into one line. Raises MachineError."""
+    """Turn a full disk or a failed write into one line (MachineError), a checkpoint that cannot be read too
+    (WeightsError)."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except OSError as error:
         raise MachineError(f"writing {folder} failed: {error}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
+    except SafetensorError as error:
+        if "I/O error" in str(error):  # safetensors' word for what the system answered, such as a full disk
+            raise MachineError(f"writing {folder} failed: {error}") from error
         raise WeightsError(f"{folder}: {error}") from error
