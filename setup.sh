@@ -38,9 +38,11 @@ if command -v flock >/dev/null; then # two runs at once set up one after the oth
   flock 9
 fi
 [[ -z $force ]] || rm -rf "$root/.venv"
-if [[ ! -x $python ]]; then
+if [[ ! -f $root/.venv/.made ]]; then # an interrupted venv has a python and no pip
+  rm -rf "$root/.venv"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 3 "python3 is not Python 3.10 or newer"
   python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
+  touch "$root/.venv/.made"
 fi
 install_once .installed requirements.txt
 # Off Python's path: Transformers would import mistral-common, which fails without what it depends on.

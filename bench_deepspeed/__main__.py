@@ -14,7 +14,8 @@ from .errors import BenchError, Terminated
 def main(argv: list[str]) -> int:
     """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
+            signal.signal(number, _terminate)
     try:
         code = _dispatch(argv, cli.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught

@@ -10,7 +10,8 @@ from importlib import util
 from .errors import MachineError
 from .paths import SETUP, VENV
 
-NEEDED = ("torch", "transformers", "deepspeed", "psutil", "tabulate", "tqdm", "filelock")
+NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
+NEEDED += ("psutil", "rapidfuzz", "tabulate", "tqdm")
 
 
 def ensure_environment(argv: list[str], keep_python: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from .engines.base import Progress
 from .errors import BY_NAME, BenchError
 from .paths import ROOT
 
+LAUNCHER = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 CLOSE_S = 20  # a worker that has not ended by itself after this is killed; freeing a GPU takes a few seconds
 
 
@@ -40,7 +42,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 # Its own session, so that Ctrl-C reaches this process only, which then ends the group.
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"},
+                env=_environment(),
             )
         self._socket = ours
         self._stream = ours.makefile("rw")
@@ -86,6 +88,9 @@ class WorkerProcess:
                 self._process.wait(CLOSE_S)
             except (BenchError, subprocess.TimeoutExpired):
                 pass  # everything is measured and saved; the kill below does what closing did not
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # Its whole session: a child whose own parent died is nobody's descendant any more.
+            os.killpg(self._process.pid, signal.SIGKILL)
         for process in {*descendants, *_descendants(self._process.pid)}:
             try:
                 process.kill()
@@ -94,6 +99,14 @@ class WorkerProcess:
         self._process.wait()
         self._stream.close()
         self._socket.close()
+
+
+def _environment() -> dict[str, str]:
+    """The worker's environment: ours, without what a launcher such as torchrun says of ranks and ports, which
+    MII and DeepSpeed would take for theirs."""
+    kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**kept, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

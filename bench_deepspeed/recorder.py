@@ -41,10 +41,11 @@ class Recorder:
 
     def __exit__(self, error_type, error, _) -> None:
         self.result.status, self.result.error = _status(error)
+        status = self.result.status + (f": {self.result.error}" if self.result.error else "")
+        self.result.error = self.result.error and self._without_paths(self.result.error)
+        self.save()
         with contextlib.closing(self.log):
-            self.log.status(self.result)
-            self.result.error = self.result.error and self._without_paths(self.result.error)
-            self.save()
+            self.log.line(f"status {status}")
 
     def _without_paths(self, text: str) -> str:
         """Results are published, and a path may hold a user's name."""

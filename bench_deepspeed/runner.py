@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import catalog, environment
 from .client import WorkerProcess
 from .dry_run import want_of
-from .errors import BenchError
+from .errors import BenchError, UsageError
+from .quality import questions as question_files
 from .quality.check import can_check, check
 from .recorder import Recorder
 from .reports import console
@@ -21,6 +23,11 @@ def run(scenario: Scenario, options) -> int:
 
     What was measured is in result.json whatever happens: the file is rewritten after each repetition.
     """
+    checks = can_check(scenario) and not options.no_quality
+    if options.fail_on_quality and not checks:
+        raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
+    if checks:
+        question_files.load(options.questions)  # a malformed file is told before anything starts
     recorder = Recorder(scenario, options.output_dir, options.log_file)
     result, log = recorder.result, recorder.log
     with recorder, console.Bars() as bars:
@@ -37,10 +44,19 @@ def run(scenario: Scenario, options) -> int:
             f"{result.void_count} of {scenario.repetitions} repetitions are void: the engine did not make "
             f"{scenario.max_tokens} tokens"
         )
-    if options.no_quality or not can_check(scenario):
-        return 0
-    check(scenario, options, recorder.folder, (scenario.precision,))
+    if checks:
+        _check_quality(scenario, options, recorder.folder)
     return 0
+
+
+def _check_quality(scenario: Scenario, options, folder: Path) -> None:
+    """Check the answers. Where that cannot be done, the measurement stands all the same."""
+    try:
+        check(scenario, options, folder, (scenario.precision,))
+    except BenchError as error:
+        if options.fail_on_quality:
+            raise
+        print(f"quality not checked: {error}", file=sys.stderr)
 
 
 def measure(recorder: Recorder, models_dir: Path, bars: console.Bars) -> None:

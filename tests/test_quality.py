@@ -128,6 +128,15 @@ def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
     assert mended["measures"]["early"]["on_top_kl"] == mended["measures"]["late"]["on_top_kl"] == 0.0
 
 
+def test_transformers_is_within_its_own_noise_floor(bench, smollm2_models_dir, tmp_path):
+    asked = tmp_path / "mine.json"
+    asked.write_text('{"max_tokens": 4, "questions": [{"prompt": "Hello"}]}')
+    which = ("-d", "cpu", "-n", "smollm2", "--engine", "transformers", "--precision", "bfloat16")
+    done = bench("quality", *which, "--questions", asked, "--fail_on_quality", "--output_dir", "o")
+    assert done.returncode == 0, done.stderr
+    assert "within the noise floor" in done.stdout
+
+
 def distance(value):
     return verdict.Distance(value, value, value, value, value)
 
@@ -142,6 +151,7 @@ def test_kernels_of_its_own_may_round_as_transformers_does_but_not_more():
     assert judged_numbers(0.05, 0.03)["ok"]
     assert not judged_numbers(0.07, 0.03)["ok"]
     assert not judged_numbers(0.05, 0.03, own_kernels=False)["ok"]
+    assert not judged_numbers(math.nan, 0.03)["ok"]
 
 
 def test_cache_that_was_cut_or_altered_is_noticed(truth):
@@ -173,6 +183,7 @@ def test_cache_is_another_for_another_model_question_or_device(tmp_path):
         ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', "line 2"),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
+        ('{"questions": [{"prompt": "a", "published": {"llama": "text"}}]}', "published"),
         ('{"questions": [\n{"prompt": "a"},\n{"prompt": " "}]}', "line 3: question 2"),
     ],
 )

@@ -327,3 +327,18 @@ def test_the_parent_prints_only_the_table_on_stdout(bench, tmp_path):
     (folder,) = tmp_path.glob("out/smollm2/*")
     relative = folder.relative_to(tmp_path)
     assert lines[-2:] == [f"result  {relative}/result.json", f"log     {relative}/performance.log"]
+
+
+def test_log_on_a_full_disk_is_one_line_and_the_result_says_so(bench, tmp_path):
+    done = bench.fake("-r", "1", "-lf", "/dev/full")
+    assert done.returncode == 3
+    assert "No space left" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    (path,) = tmp_path.glob("out/smollm2/*/result.json")
+    assert json.loads(path.read_text())["status"] == "failed"
+
+
+def test_gate_that_could_never_close_is_refused(bench):
+    done = bench.fake("--fail_on_quality")
+    assert done.returncode == 2
+    assert "nothing to check" in done.stderr

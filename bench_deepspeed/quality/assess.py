@@ -41,7 +41,8 @@ def assess(engine: Engine, task: Task, progress: Progress) -> list[dict]:
             name = reference.logits_name(number, place)
             kept[name] = engine.logits(ids, tokens)
             result[place] = agreement.teacher_forced(truth[name], kept[name], tokens)
-            result[place]["on_top_kl"] = agreement.teacher_forced(same_precision[name], kept[name], tokens)["kl"]
+            neighbour = kept if task.keep else same_precision  # the floor, which keeps its logits, is its own
+            result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[name], kept[name], tokens)["kl"]
         results.append(result)
     progress(label, len(answers), len(answers))
     if task.keep:

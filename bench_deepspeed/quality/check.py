@@ -12,10 +12,10 @@ from .. import catalog, environment
 from ..client import WorkerProcess
 from ..dry_run import want_of
 from ..engines import engine_class
-from ..errors import QualityError, UsageError
+from ..errors import MachineError, QualityError, UsageError
 from ..reports import console
 from ..reports.quality import markdown
-from ..schema import SCHEMA_VERSION, Scenario, write_json
+from ..schema import SCHEMA_VERSION, Scenario, write_atomically, write_json
 from . import questions as question_files
 from . import verdict
 
@@ -151,8 +151,14 @@ class Checker:
         )
 
     def _save(self, quality: Quality) -> None:
+        try:
+            self._write(quality)
+        except OSError as error:
+            raise MachineError(f"cannot write to {self.folder}: {error.strerror}") from error
+
+    def _write(self, quality: Quality) -> None:
         write_json(self.folder / "quality.json", dataclasses.asdict(quality))
-        (self.folder / "quality.md").write_text(markdown(dataclasses.asdict(quality)), encoding="utf-8")
+        write_atomically(self.folder / "quality.md", markdown(dataclasses.asdict(quality)))
 
 
 def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]) -> None:

@@ -64,13 +64,20 @@ def _checked(data: object, text: str, path: Path) -> QuestionSet:
         prompt = question.get("prompt") if isinstance(question, dict) else None
         if not isinstance(prompt, str) or not prompt.strip():
             fail("prompt", f'question {number + 1} must be an object with a "prompt" that is not empty', number)
-        if not isinstance(question.get("published", {}), dict):
-            fail("prompt", f'question {number + 1}: "published" must be an object', number)
+        if not _is_published(question.get("published", {})):
+            fail("prompt", f'question {number + 1}: "published" must be {{model: {{precision: text}}}}', number)
     return QuestionSet(
         data.get("system_prompt", ""),
         data.get("max_tokens", MAX_TOKENS),
         [question["prompt"] for question in data["questions"]],
         [question.get("published", {}) for question in data["questions"]],
+    )
+
+
+def _is_published(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(answers, dict) and all(isinstance(text, str) for text in answers.values())
+        for answers in value.values()
     )
 
 

@@ -63,8 +63,9 @@ class Bars:
 
     def _tick(self, done: threading.Event) -> None:
         while not done.wait(0.5):
-            if self._bar is not None:
-                self._bar.refresh()
+            bar = self._bar  # the other thread may put it down at any moment
+            if bar is not None:
+                bar.refresh()
 
     @contextlib.contextmanager
     def counter(self, label: str, total: int) -> Iterator[Callable[[str], None]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from pathlib import Path
 
+from ..errors import MachineError
 from ..schema import Result, Run, Sample
 from ..stats import summarize
 from .console import remarks
@@ -21,12 +23,16 @@ class Log:
         self._file = path.open("a", encoding="utf-8")
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was told by line()
+            self._file.close()
 
     def line(self, text: str) -> None:
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._file.write(f"{now} {text}\n")
-        self._file.flush()
+        try:
+            self._file.write(f"{now} {text}\n")
+            self._file.flush()
+        except OSError as error:
+            raise MachineError(f"cannot write the log {self.path}: {error.strerror}") from error
 
     def opening(self, result: Result) -> None:
         for title, facts in (("setting", vars(result.scenario)), ("environment", result.environment)):
@@ -56,6 +62,3 @@ class Log:
         )
         for remark in remarks(result):
             self.line(f"remark {remark}")
-
-    def status(self, result: Result) -> None:
-        self.line(f"status {result.status}" + (f": {result.error}" if result.error else ""))

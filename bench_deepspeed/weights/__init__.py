@@ -139,9 +139,9 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
     if not fetches:  # a conversion that was cut off starts anew
         shutil.rmtree(partial, ignore_errors=True)
         store.require_disk(step.folder, step.write_bytes)
-    elif step.damage and store.damage_of(step.folder) is None:  # whole, but other weights: nothing to keep
-        shutil.rmtree(step.folder)
-    elif step.damage and not partial.exists():  # a fetch goes on, and keeps the files that are still whole
+    elif step.damage and store.damage_of(step.folder) and not partial.exists():
+        # A fetch goes on, and keeps the files that are still whole. (Whole weights of another revision stay
+        # where they are until their successor is complete.)
         step.folder.replace(partial)
     with store.disk_errors(step.folder):
         partial.mkdir(exist_ok=True)
