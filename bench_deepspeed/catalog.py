@@ -57,11 +57,6 @@ class ModelSpec:
         """Number of parameters, a tied output head counted once."""
         return sum(_product(shape) for shape in self.tensor_shapes.values())
 
-    @property
-    def context_tokens(self) -> int:
-        """The longest prompt plus answer that the model was made for, in tokens."""
-        return self.shape["max_position_embeddings"]
-
 
 def _product(shape: tuple[int, ...]) -> int:
     result = 1
