@@ -1,7 +1,8 @@
 """The data of a benchmark, and the JSON it is kept in.
 
 Raw samples are stored; every statistic is derived from them. `None` means "not measured". Units are in
-the names: `_s` seconds, `_bytes` bytes. `docs/methodology.md` documents each field.
+the names: `_s` seconds, `_bytes` bytes, `_j` joules, `_mhz`, `_c` degrees Celsius. `docs/methodology.md`
+documents each field.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from .errors import BenchError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,25 @@ class Scenario:
     weights: str
     prompt: str
     max_tokens: int
+    processes: int
     repetitions: int
-    warmups: int
+    """In each process."""
+    warmups: int | None
+    """None: until the times are steady."""
     seed: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The machine right after a timed generation, and who else used its processors meanwhile."""
+
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    throttle_reasons: list[str] | None = None
+    other_gpu_processes: int | None = None
+    other_cpus_busy: float | None = None
+    """CPUs kept busy by other processes, on average over the generation."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,7 @@ class Sample:
     seconds: float
     prompt_tokens: int
     new_tokens: int
+    reading: Reading | None = None
 
     @property
     def tokens_per_s(self) -> float:
@@ -56,9 +74,76 @@ class Run:
 
     load_s: float | None = None
     kernel_build_s: float | None = None
+    steady: bool | None = None
+    """Whether the warm-ups ended because the times were steady; None where their number was fixed."""
     warmups: list[Sample] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    memory: dict[str, int | None] | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this device can do at most, measured: memory traffic, and matrix products in the run's precision."""
+
+    copy_bytes_per_s: float
+    read_bytes_per_s: float
+    matmul_flops_per_s: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Generations whose tokens were watched one by one, or told apart by length.
+
+    `method`: "streamed", then `itl_s` holds the gaps between tokens of each generation; or "difference",
+    then `ttft_s` are generations of one token and `e2e_s` others of `max_tokens`, and `itl_s` is empty.
+    """
+
+    method: str
+    ttft_s: list[float]
+    e2e_s: list[float]
+    itl_s: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Generations of one token after a long prompt."""
+
+    prompt_tokens: int
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What one or more generations drew, by the device's own counter named in `source`."""
+
+    source: str
+    joules: float
+    seconds: float
+    new_tokens: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """One kernel, operator or function of a profile, in seconds a step."""
+
+    name: str
+    seconds: float
+    calls: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where one step's time goes. `step_s` was measured without the profiler, all else with it.
+
+    `busy_s`: time a step in which the GPU ran a kernel (on the CPU: in which an operator ran).
+    """
+
+    phase: str  # "decode" or "prefill"
+    steps: int
+    step_s: float
+    busy_s: float
+    kernels: list[Share]
+    host_functions: list[Share]
 
 
 @dataclass
@@ -73,6 +158,13 @@ class Result:
     engine: dict = field(default_factory=dict)
     environment: dict = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    limits: Limits | None = None
+    latency: Latency | None = None
+    prefill: Prefill | None = None
+    memory: dict[str, int | None] = field(default_factory=dict)
+    energy: Energy | None = None
+    profiles: list[Profile] = field(default_factory=list)
+    warnings: list[dict] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -90,20 +182,19 @@ class Result:
     @classmethod
     def load(cls, path: Path) -> Result:
         """Read a saved result. Raises BenchError when the file is not one of this schema."""
+        from pydantic import TypeAdapter, ValidationError
+
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["schema_version"] != SCHEMA_VERSION:
                 raise ValueError(f"schema version {data['schema_version']}, expected {SCHEMA_VERSION}")
-            data["scenario"] = Scenario(**data["scenario"])
-            data["runs"] = [_run(run) for run in data["runs"]]
-            return cls(**data)
+            return TypeAdapter(cls).validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BenchError(f"{path} is not a result of this suite: {where}: {first['msg']}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BenchError(f"{path} is not a result of this suite: {error}") from error
-
-
-def _run(data: dict) -> Run:
-    samples = {key: [Sample(**s) for s in data[key]] for key in ("warmups", "samples")}
-    return Run(**{**data, **samples})
 
 
 def write_json(path: Path, data: dict) -> None:
