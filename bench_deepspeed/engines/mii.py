@@ -30,7 +30,8 @@ class MiiEngine(Engine):
         tokenizer = AutoTokenizer.from_pretrained(load.folder)
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)
-        prompt_tokens = longest_prompt(tokenizer, load, config.max_position_embeddings)
+        self.context_tokens = config.max_position_embeddings
+        prompt_tokens = longest_prompt(tokenizer, load, self.context_tokens)
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
         self._blocks = kv_blocks(prompt_tokens + load.max_tokens, config.head_dim)
         self.pipeline = self._open_pipeline(load, tokenizer)
