@@ -182,10 +182,12 @@ def test_prefix_leaves_room_in_the_context_for_a_long_question(small_model, tmp_
 
 def test_answer_that_its_own_logits_do_not_prefer_has_a_gap():
     logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0], [0.0, 0.0, 9.0]])
-    assert agreement.answer_gap(logits, [1, 0, 2], [1, 0, 2]) == 0.0
-    assert agreement.answer_gap(logits, [1, 2, 2], [1, 0, 0]) == 0.0  # it differs where its logits do
-    assert agreement.answer_gap(logits, [1, 0, 2], [1, 2, 0]) == 3.0
-    assert agreement.answer_gap(logits, [1, 0, 2], [1, 0]) == 0.0
+    reference, eos = [1, 0, 2], 2
+    assert agreement.answer_gap(logits, reference, [1, 0, 2], eos) == 0.0
+    assert agreement.answer_gap(logits, [1, 2, 2], [1, 0, 0], eos) == 0.0  # it differs where its logits do
+    assert agreement.answer_gap(logits, reference, [1, 2, 0], eos) == 3.0
+    assert agreement.answer_gap(logits, reference, [1, 0], eos) == 0.0  # ended where its logits end
+    assert agreement.answer_gap(logits, reference, [1], eos) == 3.0  # ended too early
 
 
 def distance(value):

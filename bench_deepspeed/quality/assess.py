@@ -46,7 +46,7 @@ def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict
     neighbour = logits if task.keep else reference.read_logits(task.beside or task.folder, number)
     result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
     result |= agreement.free_running(tokens, answer)
-    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer)
+    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)
     for place in reference.PLACES:
         result[place] = agreement.teacher_forced(truth[place], logits[place], tokens)
         result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[place], logits[place], tokens)["kl"]
