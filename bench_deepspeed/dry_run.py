@@ -15,6 +15,11 @@ def want_of(scenario: Scenario) -> weights.Want | None:
     return form and weights.Want(scenario.weights, form, scenario.precision, scenario.seed)
 
 
+def can_check(scenario: Scenario) -> bool:
+    """Whether a scenario has answers that can be compared at all."""
+    return scenario.weights == "pretrained" and want_of(scenario) is not None
+
+
 def show(scenario: Scenario, options) -> int:
     """Print the plan. Touches nothing."""
     spec = catalog.load(scenario.model)
@@ -26,6 +31,8 @@ def show(scenario: Scenario, options) -> int:
         f"measure     {scenario.warmups} warm-ups, then {scenario.repetitions} repetitions "
         f"of {scenario.max_tokens} tokens"
     )
+    if not options.no_quality and can_check(scenario):
+        print(f"quality     the answers to {options.questions} against float32, cached beside the weights")
     if not (VENV / ".installed").exists():
         print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
     for step in steps:

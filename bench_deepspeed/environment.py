@@ -96,10 +96,12 @@ def _driver_cuda() -> str | None:
 
 
 def _commit() -> str | None:
-    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT where git cannot tell."""
+    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT instead, where that is set."""
+    if named := os.environ.get("BENCH_COMMIT"):
+        return named
     commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
     if commit is None:
-        return os.environ.get("BENCH_COMMIT")
+        return None
     changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return commit.strip() + ("+changes" if changes and changes.strip() else "")
 

@@ -40,7 +40,7 @@ class Recorder:
         return self
 
     def __exit__(self, error_type, error, _) -> None:
-        self.result.status, self.result.error = _status(error)
+        self.result.status, self.result.error = status_of(error)
         status = self.result.status + (f": {self.result.error}" if self.result.error else "")
         self.result.error = self.result.error and self._without_paths(self.result.error)
         self.save()
@@ -52,7 +52,8 @@ class Recorder:
         return text.replace(f"{self.folder}/", "").replace(f"{Path.home()}/", "~/")
 
 
-def _status(error: BaseException | None) -> tuple[str, str | None]:
+def status_of(error: BaseException | None) -> tuple[str, str | None]:
+    """A result's status and error, from the exception that ended it."""
     if error is None:
         return "complete", None
     if isinstance(error, KeyboardInterrupt | Terminated):

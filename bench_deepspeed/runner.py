@@ -9,10 +9,10 @@ from pathlib import Path
 
 from . import catalog, environment
 from .client import WorkerProcess
-from .dry_run import want_of
+from .dry_run import can_check, want_of
 from .errors import BenchError, UsageError
 from .quality import questions as question_files
-from .quality.check import can_check, check
+from .quality.check import check
 from .recorder import Recorder
 from .reports import console
 from .schema import Run, Sample, Scenario

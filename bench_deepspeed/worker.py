@@ -28,7 +28,6 @@ from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
 from .schema import Sample
-from .weights import store
 
 
 class Worker:
@@ -81,20 +80,23 @@ class Worker:
 
     def reference(self, load: dict, digest: str, questions: dict) -> dict:
         """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""
+        import torch
         from transformers import AutoTokenizer
 
-        from .quality import chat, reference
+        from .quality import reference
         from .quality.questions import QuestionSet
+
+        def load_engine(prompts: list[list[int]]) -> Engine:
+            self.load("transformers", {**load, "prompts": prompts})
+            return self._engine
 
         asked = QuestionSet(**questions)
         model_folder = Path(load["folder"])
         tokenizer = AutoTokenizer.from_pretrained(model_folder)
-        ids = [chat.encode(tokenizer, asked.system_prompt, prompt) for prompt in asked.prompts]
-        folder = reference.folder_of(model_folder.parent, digest, asked, load["device"])
-        if store.damage_of(folder):
-            self.load("transformers", {**load, "prompts": ids})
-            reference.compute(self._engine, tokenizer, asked, folder, self.progress)
-        answers, _ = reference.read(folder)
+        device = torch.cuda.get_device_name() if load["device"] == "cuda" else "cpu"
+        folder = reference.folder_of(model_folder.parent, digest, tokenizer, asked, device)
+        reference.ensure(folder, tokenizer, asked, load_engine, self.progress)
+        answers = reference.read_answers(folder)
         return {
             "folder": str(folder),
             "prompt_ids": [reference.contexts(answer)["late"] for answer in answers],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 
 import numpy as np
 import pytest
 import torch
-from support import no_progress
-from transformers import AutoTokenizer
+from support import no_progress, wait_until
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
@@ -44,13 +45,18 @@ def loaded(engine, model, tmp_path, precision="float32"):
     return engine
 
 
+def computed(engine, asked, folder):
+    """A reference folder with the engine's answers to the questions."""
+    prompts = [chat.encode(engine.tokenizer, asked.system_prompt, prompt) for prompt in asked.prompts]
+    reference.compute(engine, prompts, asked.max_tokens, folder, no_progress)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def truth(model, tmp_path_factory):
     """A reference folder: two questions answered by SmolLM2 in float32."""
     folder = tmp_path_factory.mktemp("models") / "reference"
-    engine = loaded(TransformersEngine(), model, folder.parent)
-    reference.compute(engine, engine.tokenizer, TWO, folder, no_progress)
-    return folder
+    return computed(loaded(TransformersEngine(), model, folder.parent), TWO, folder)
 
 
 def test_teacher_forced_is_what_its_formulas_say():
@@ -99,12 +105,12 @@ def test_model_without_template_is_refused(model):
         chat.encode(tokenizer, "", "Hello")
 
 
-def judged(engine, truth, tmp_path, beside=None):
+def judged(engine, truth, tmp_path, precision="float32", beside=None):
     """The verdict on an engine, beside Transformers in the same precision."""
-    logits = tmp_path / "floor.safetensors"
-    floor = assess(beside, Task(truth, 10, logits, None), no_progress) if beside else None
-    answers = assess(engine, Task(truth, 10, None, logits if beside else None), no_progress)
-    return verdict.judge(verdict.measures(answers), verdict.floor_of(floor, len(answers)), engine.own_kernels)
+    floor = assess(beside, Task(truth, 10, tmp_path, None), no_progress) if beside else None
+    answers = assess(engine, Task(truth, 10, None, tmp_path if beside else None), no_progress)
+    measures = verdict.measures(answers)
+    return verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine.own_kernels)
 
 
 def test_deepspeed_in_float32_is_identical(model, truth, tmp_path):
@@ -119,11 +125,11 @@ def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
     engine = loaded(DeepSpeedEngine(), model, tmp_path, "bfloat16")
     rope = engine.model.model.rotary_emb
     assert rope.inv_freq.dtype == torch.bfloat16
-    faulty = judged(engine, truth, tmp_path, plain)
+    faulty = judged(engine, truth, tmp_path, "bfloat16", plain)
     assert not faulty["ok"]
     assert "on_top_kl" in {found["measure"] for found in faulty["outside"]}
     rope.inv_freq = plain.model.model.rotary_emb.inv_freq.clone()
-    mended = judged(engine, truth, tmp_path, plain)
+    mended = judged(engine, truth, tmp_path, "bfloat16", plain)
     assert mended["ok"], mended["words"]
     assert mended["measures"]["early"]["on_top_kl"] == mended["measures"]["late"]["on_top_kl"] == 0.0
 
@@ -137,14 +143,64 @@ def test_transformers_is_within_its_own_noise_floor(bench, smollm2_models_dir, t
     assert "within the noise floor" in done.stdout
 
 
+@pytest.fixture(scope="module", params=[("llama", LLAMA), ("mistral", MISTRAL)], ids=lambda param: param[0])
+def small_model(request, model, tmp_path_factory):
+    """A folder with a small model of random values, of an architecture and with a template like its 7B sibling's."""
+    architecture, template = request.param
+    folder = tmp_path_factory.mktemp(architecture)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model(
+        architecture, **sizes, num_key_value_heads=2, vocab_size=len(tokenizer), max_position_embeddings=512
+    )
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_both_architectures_go_the_same_way(small_model, tmp_path):
+    """From the chat template to the verdict, as the 7B models do."""
+    truth = computed(loaded(TransformersEngine(), small_model, tmp_path), TWO, tmp_path / "reference")
+    result = judged(loaded(DeepSpeedEngine(), small_model, tmp_path), truth, tmp_path)
+    assert result["words"] == "identical to float32"
+    plain = loaded(TransformersEngine(), small_model, tmp_path, "bfloat16")
+    rounded = judged(plain, truth, tmp_path, "bfloat16")
+    assert not rounded["ok"]  # against a floor of zero, rounding to bfloat16 is a difference
+    assert rounded["measures"]["early"]["mean_kl"] > 0
+
+
+def test_prefix_leaves_room_in_the_context_for_a_long_question(small_model, tmp_path):
+    asked = questions.QuestionSet("", 10, ["word " * 400, "Short?"], [{}, {}])
+    folder = computed(loaded(TransformersEngine(), small_model, tmp_path), asked, tmp_path / "reference")
+    long, short = reference.read_answers(folder)
+    for answer in (long, short):
+        assert len(reference.contexts(answer)["late"]) + 10 <= 512
+    assert len(long["prefix_ids"]) < len(short["prefix_ids"])
+
+
+def test_answer_that_its_own_logits_do_not_prefer_has_a_gap():
+    logits = torch.tensor([[0.0, 3.0, 1.0], [5.0, 1.0, 2.0], [0.0, 0.0, 9.0]])
+    reference, eos = [1, 0, 2], 2
+    assert agreement.answer_gap(logits, reference, [1, 0, 2], eos) == 0.0
+    assert agreement.answer_gap(logits, [1, 2, 2], [1, 0, 0], eos) == 0.0  # it differs where its logits do
+    assert agreement.answer_gap(logits, reference, [1, 2, 0], eos) == 3.0
+    assert agreement.answer_gap(logits, reference, [1, 0], eos) == 0.0  # ended where its logits end
+    assert agreement.answer_gap(logits, reference, [1], eos) == 3.0  # ended too early
+
+
 def distance(value):
-    return verdict.Distance(value, value, value, value, value)
+    return verdict.Distance(600, value, value, value, 0.0, value, value)
 
 
-def judged_numbers(engine, floor, own_kernels=True):
+def judged_numbers(engine, floor, own_kernels=True, gap=0.0):
     perfect = {"questions": 1, "exact_matches": 1, "first_difference": None, "edit_similarity": 1.0}
-    measures = [verdict.Measures(**perfect, early=distance(x), late=distance(x)) for x in (engine, floor)]
-    return verdict.judge(*measures, own_kernels)
+    measures = [
+        verdict.Measures(**perfect, answer_gap=g, early=distance(x), late=distance(x))
+        for x, g in ((engine, gap), (floor, 0.0))
+    ]
+    return verdict.judge(*measures, "float16", own_kernels)
 
 
 def test_kernels_of_its_own_may_round_as_transformers_does_but_not_more():
@@ -154,8 +210,15 @@ def test_kernels_of_its_own_may_round_as_transformers_does_but_not_more():
     assert not judged_numbers(math.nan, 0.03)["ok"]
 
 
+def test_engine_that_does_not_generate_from_its_logits_is_outside():
+    assert judged_numbers(0.03, 0.03, gap=0.05)["ok"]
+    sampled = judged_numbers(0.03, 0.03, gap=0.5)
+    assert [found["measure"] for found in sampled["outside"]] == ["answer_gap"]
+    assert "answer_gap 0.5" in sampled["words"]
+
+
 def test_cache_that_was_cut_or_altered_is_noticed(truth):
-    path = truth / reference.LOGITS
+    path = truth / "logits-0.safetensors"
     whole = path.read_bytes()
     assert store.damage_of(truth) is None
     path.write_bytes(whole[:-100])
@@ -166,9 +229,18 @@ def test_cache_that_was_cut_or_altered_is_noticed(truth):
     assert store.damage_of(truth) is None
 
 
-def test_cache_is_another_for_another_model_question_or_device(tmp_path):
+def test_cache_is_another_for_another_model_question_template_or_device(model, tmp_path):
     other = questions.QuestionSet("Be brief.", 11, TWO.prompts, [{}, {}])
-    keys = [("a", TWO, "cpu"), ("b", TWO, "cpu"), ("a", other, "cpu"), ("a", TWO, "cuda"), ("a", TWO, "cpu")]
+    own, changed = (AutoTokenizer.from_pretrained(model) for _ in range(2))
+    changed.chat_template = LLAMA
+    keys = [
+        ("a", own, TWO, "cpu"),
+        ("b", own, TWO, "cpu"),
+        ("a", changed, TWO, "cpu"),
+        ("a", own, other, "cpu"),
+        ("a", own, TWO, "Some GPU"),
+        ("a", own, TWO, "cpu"),
+    ]
     folders = [reference.folder_of(tmp_path, *key) for key in keys]
     assert len(set(folders)) == len(keys) - 1
     assert folders[0] == folders[-1]
@@ -184,6 +256,7 @@ def test_cache_is_another_for_another_model_question_or_device(tmp_path):
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', "line 2"),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
         ('{"questions": [{"prompt": "a", "published": {"llama": "text"}}]}', "published"),
+        ('{\n\t"questions": [{"prompt": "prompt",\n"published": 3},\n{"prompt": "b"}]}', "line 3: question 1"),
         ('{"questions": [\n{"prompt": "a"},\n{"prompt": " "}]}', "line 3: question 2"),
     ],
 )
@@ -237,3 +310,14 @@ def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_p
     done = bench("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked)
     assert done.returncode == 2
     assert "context" in done.stderr.strip().splitlines()[-1]
+
+
+def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_dir, tmp_path):
+    asked = tmp_path / "one.txt"
+    asked.write_text("Hello")
+    process = bench.start("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
+    path = wait_until(lambda: next(tmp_path.glob("o/smollm2/*/quality.json"), None))
+    process.send_signal(signal.SIGTERM)
+    assert bench.finish(process).returncode == 143
+    assert json.loads(path.read_text())["status"] == "interrupted"
+    assert bench.processes() == []

@@ -58,6 +58,8 @@ class Engine(ABC):
     kernel_build_s: float | None = None
     tokenizer = None
     """The model's Transformers tokenizer, once loaded."""
+    context_tokens: int
+    """The model's longest context, once loaded."""
 
     @abstractmethod
     def load(self, load: Load, progress: Progress) -> None:

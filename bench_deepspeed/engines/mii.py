@@ -30,7 +30,8 @@ class MiiEngine(Engine):
         tokenizer = AutoTokenizer.from_pretrained(load.folder)
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)
-        prompt_tokens = longest_prompt(tokenizer, load, config.max_position_embeddings)
+        self.context_tokens = config.max_position_embeddings
+        prompt_tokens = longest_prompt(tokenizer, load, self.context_tokens)
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
         self._blocks = kv_blocks(prompt_tokens + load.max_tokens, config.head_dim)
         self.pipeline = self._open_pipeline(load, tokenizer)
@@ -57,9 +58,11 @@ class MiiEngine(Engine):
         return Generation(response.generated_text, response.prompt_length, response.generated_length)
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
-        # The response holds text only; the ids are those that MII had decoded for it.
-        self.pipeline([ids], max_new_tokens=max_tokens, do_sample=False)
-        return [int(token) for token in self._tokenizer.decoded]
+        # The response holds text only; the ids are those that MII had decoded for it, without the last one
+        # where that is the end-of-sequence token.
+        (response,) = self.pipeline([ids], max_new_tokens=max_tokens, do_sample=False)
+        ended = response.finish_reason == "stop"
+        return [*map(int, self._tokenizer.decoded), *([self.tokenizer.eos_token_id] if ended else [])]
 
     def logits(self, ids: list[int], answer: list[int]):
         import torch

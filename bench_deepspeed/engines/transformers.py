@@ -19,7 +19,8 @@ class TransformersEngine(Engine):
         self._device = torch.device(load.device)
         self.tokenizer = AutoTokenizer.from_pretrained(load.folder)
         config = AutoConfig.from_pretrained(load.folder)
-        longest_prompt(self.tokenizer, load, config.max_position_embeddings)
+        self.context_tokens = config.max_position_embeddings
+        longest_prompt(self.tokenizer, load, self.context_tokens)
         self.dtype = getattr(torch, load.precision)
         self.model = AutoModelForCausalLM.from_pretrained(
             load.folder, dtype=self.dtype, device_map=load.device, use_safetensors=True

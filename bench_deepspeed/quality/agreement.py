@@ -23,6 +23,24 @@ def free_running(reference: Sequence[int], answer: Sequence[int]) -> dict:
     }
 
 
+def answer_gap(logits, reference: Sequence[int], answer: Sequence[int], eos: int) -> float:
+    """How far an engine's own answer is from what its own logits prefer, in natural units of log-probability.
+
+    `logits`, of shape (len(reference), vocabulary), are the engine's on the reference's tokens, so they stand
+    behind its answer up to the first token that differs; an answer that is over too early differs by the
+    end-of-sequence token `eos`. A greedy engine takes the largest logit: there the gap is 0, or at a near-tie
+    what two orders of summation leave. Anything more means that it did not generate from these logits: it
+    sampled, filtered them, or ended where it should not.
+    """
+    import torch
+
+    taken = [*answer, *([eos] if len(answer) < len(reference) else [])][: len(reference)]
+    same = next((i for i, token in enumerate(taken) if token != reference[i]), len(taken) - 1)
+    rows = logits[: same + 1].double()
+    gaps = rows.max(dim=-1).values - rows.gather(1, torch.tensor(taken[: same + 1]).unsqueeze(1)).squeeze(1)
+    return gaps.max().item()
+
+
 def teacher_forced(reference_logits, candidate_logits, tokens: Sequence[int]) -> dict:
     """Compare two models' logits, both of shape (len(tokens), vocabulary), on the reference's tokens.
 

@@ -11,7 +11,11 @@ from . import agreement, reference
 
 @dataclass(frozen=True)
 class Task:
-    """The reference's folder, the longest answer, and where logits are kept or found."""
+    """The reference's folder and the longest answer.
+
+    `keep`: a folder where the engine's logits go. `beside`: the folder where Transformers in the same
+    precision kept its own, to tell what the engine adds on top; None: the reference's.
+    """
 
     folder: Path
     max_tokens: int
@@ -20,31 +24,30 @@ class Task:
 
 
 def assess(engine: Engine, task: Task, progress: Progress) -> list[dict]:
-    """Ask the engine every question of a reference folder. Returns a dictionary a question.
-
-    `keep`: write the engine's logits there. `beside`: the logits that Transformers in the same precision
-    kept, to tell what the engine adds on top; None: the reference's own.
-    """
-    from safetensors.torch import load_file, save_file
-
-    answers, truth = reference.read(task.folder)
-    same_precision = load_file(task.beside) if task.beside else truth
+    """Ask the engine every question of a reference folder. Returns a dictionary a question."""
+    answers = reference.read_answers(task.folder)
     label = f"{engine.name} against float32"
-    results, kept = [], {}
+    results = []
     for number, expected in enumerate(answers):
         progress(label, number, len(answers))
-        tokens = expected["answer_ids"]
-        answer = engine.answer(expected["prompt_ids"], task.max_tokens)
-        result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
-        result |= agreement.free_running(tokens, answer)
-        for place, ids in reference.contexts(expected).items():
-            name = reference.logits_name(number, place)
-            kept[name] = engine.logits(ids, tokens)
-            result[place] = agreement.teacher_forced(truth[name], kept[name], tokens)
-            neighbour = kept if task.keep else same_precision  # the floor, which keeps its logits, is its own
-            result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[name], kept[name], tokens)["kl"]
-        results.append(result)
+        results.append(_assess_one(engine, task, number, expected))
     progress(label, len(answers), len(answers))
-    if task.keep:
-        save_file(kept, task.keep)
     return results
+
+
+def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict:
+    tokens = expected["answer_ids"]
+    answer = engine.answer(expected["prompt_ids"], task.max_tokens)
+    logits = {place: engine.logits(ids, tokens) for place, ids in reference.contexts(expected).items()}
+    if task.keep:
+        reference.save_logits(logits, task.keep, number)
+    truth = reference.read_logits(task.folder, number)
+    # The floor, which keeps its logits, is its own neighbour: nothing is on top of it.
+    neighbour = logits if task.keep else reference.read_logits(task.beside or task.folder, number)
+    result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
+    result |= agreement.free_running(tokens, answer)
+    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)
+    for place in reference.PLACES:
+        result[place] = agreement.teacher_forced(truth[place], logits[place], tokens)
+        result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[place], logits[place], tokens)["kl"]
+    return result

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalog, environment
 from ..client import WorkerProcess
-from ..dry_run import want_of
+from ..dry_run import can_check, want_of
 from ..engines import engine_class
 from ..errors import MachineError, QualityError, UsageError
+from ..recorder import make_folder, status_of
 from ..reports import console
 from ..reports.quality import markdown
 from ..schema import SCHEMA_VERSION, Scenario, write_atomically, write_json
@@ -39,7 +43,8 @@ class Quality:
     max_tokens: int
     questions: list[dict]
     started_at: str
-    status: str = "running"
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
     candidates: list[dict] = field(default_factory=list)
     kind: str = "quality"
     schema_version: int = SCHEMA_VERSION
@@ -64,12 +69,20 @@ class Checker:
         ready = self._prepare("transformers", REFERENCE)
         reference = self._reference(ready)
         quality = self._open(ready, reference)
-        for precision in precisions:
-            quality.candidates.append(self._candidate(precision, reference))
-            self._save(quality)
-        quality.status = "complete"
-        self._save(quality)
+        with self._saved(quality):
+            for precision in precisions:
+                quality.candidates.append(self._candidate(precision, reference))
+                self._save(quality)
         return quality
+
+    @contextlib.contextmanager
+    def _saved(self, quality: Quality) -> Iterator[None]:
+        """Give the check its status however the block ends."""
+        try:
+            yield
+        finally:
+            quality.status, quality.error = status_of(sys.exc_info()[1])
+            self._save(quality)
 
     def _prepare(self, engine: str, precision: str) -> dict:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
@@ -91,7 +104,7 @@ class Checker:
         """One precision: the engine against float32, beside Transformers in the same precision."""
         name = self.scenario.engine
         with tempfile.TemporaryDirectory() as kept:
-            logits = str(Path(kept) / "floor.safetensors")
+            logits: str | None = kept
             if (precision, self.reference_device) == (REFERENCE, self.scenario.device):
                 floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
             else:
@@ -100,9 +113,8 @@ class Checker:
                 engine = floor
             else:
                 engine = self._assess(name, precision, reference, beside=logits)
-        judged = verdict.judge(
-            verdict.measures(engine), verdict.floor_of(floor, len(engine)), engine_class(name).own_kernels
-        )
+        measures = verdict.measures(engine)
+        judged = verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine_class(name).own_kernels)
         return {"precision": precision, "engine": engine, "floor": floor, "verdict": judged}
 
     def _assess(
@@ -174,15 +186,8 @@ def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")
 
 
-def can_check(scenario: Scenario) -> bool:
-    """Whether a scenario has answers that can be compared at all."""
-    return scenario.weights == "pretrained" and engine_class(scenario.engine).form is not None
-
-
 def run(scenario: Scenario, options) -> int:
     """`bench.sh quality`: the check alone, in every precision of the engine unless one is named."""
-    from ..recorder import make_folder
-
     if not can_check(scenario):
         raise UsageError(
             "there is nothing to compare: random weights and the fake engine answer nothing; "

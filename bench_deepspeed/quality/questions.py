@@ -46,26 +46,28 @@ def load(path: Path) -> QuestionSet:
 
 
 def _checked(data: object, text: str, path: Path) -> QuestionSet:
-    def fail(key: str, problem: str, occurrence: int = 0) -> None:
-        raise UsageError(f"--questions {path}, line {_line(text, key, occurrence)}: {problem}")
+    def fail(problem: str, *place: str | int) -> None:
+        raise UsageError(f"--questions {path}, line {_line(text, place)}: {problem}")
 
     if not isinstance(data, dict) or "questions" not in data:
-        fail("", 'an object with "questions" is expected')
+        fail('an object with "questions" is expected')
     for key, value in data.items():
         if key not in FIELDS:
-            fail(key, f'unknown field "{key}": there are {", ".join(FIELDS)}')
+            fail(f'unknown field "{key}": there are {", ".join(FIELDS)}', key)
         if not isinstance(value, FIELDS[key]) or isinstance(value, bool):
-            fail(key, f'"{key}" must be a {FIELDS[key].__name__}')
+            fail(f'"{key}" must be a {FIELDS[key].__name__}', key)
     if data.get("max_tokens", 1) < 1:
-        fail("max_tokens", '"max_tokens" must be at least 1')
+        fail('"max_tokens" must be at least 1', "max_tokens")
     if not data["questions"]:
-        fail("questions", '"questions" is empty')
+        fail('"questions" is empty', "questions")
     for number, question in enumerate(data["questions"]):
         prompt = question.get("prompt") if isinstance(question, dict) else None
         if not isinstance(prompt, str) or not prompt.strip():
-            fail("prompt", f'question {number + 1} must be an object with a "prompt" that is not empty', number)
+            problem = f'question {number + 1} must be an object with a "prompt" that is not empty'
+            fail(problem, "questions", number, "prompt")
         if not _is_published(question.get("published", {})):
-            fail("prompt", f'question {number + 1}: "published" must be {{model: {{precision: text}}}}', number)
+            problem = f'question {number + 1}: "published" must be {{model: {{precision: text}}}}'
+            fail(problem, "questions", number, "published")
     return QuestionSet(
         data.get("system_prompt", ""),
         data.get("max_tokens", MAX_TOKENS),
@@ -81,7 +83,22 @@ def _is_published(value: object) -> bool:
     )
 
 
-def _line(text: str, key: str, occurrence: int) -> int:
-    """The line where a key stands for the n-th time; the last such line when there are fewer."""
-    lines = [number for number, line in enumerate(text.splitlines(), start=1) if f'"{key}"' in line]
-    return lines[min(occurrence, len(lines) - 1)] if lines else 1
+def _line(text: str, place: tuple[str | int, ...]) -> int:
+    """The line on which a value of a JSON text begins, or the nearest value around it that there is.
+
+    JSON is YAML, but for tabs and other characters that are not printable; and PyYAML remembers lines, which
+    json does not.
+    """
+    import yaml
+
+    printable = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    node = yaml.compose(printable, Loader=yaml.SafeLoader)
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            inner = next((value for key, value in node.value if key.value == step), None)
+        else:
+            inner = node.value[step] if isinstance(node, yaml.SequenceNode) else None
+        if inner is None:
+            break
+        node = inner
+    return node.start_mark.line + 1

@@ -1,7 +1,8 @@
 """The ground truth: Transformers in float32, computed once and cached beside the weights.
 
 The cache's name is a digest of all that the answer depends on, so a change of any of it is a new
-reference; a cache that was cut or altered is computed anew.
+reference; a cache that was cut or altered is computed anew. A question's logits lie in a file of their
+own, so that memory does not grow with the number of questions.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engines.base import Engine, Progress
@@ -17,68 +19,100 @@ from . import chat
 from .questions import QuestionSet
 
 PREFIX_TOKENS = 1024  # far enough for faults of position, short enough for a CPU
-ANSWERS, LOGITS = "answers.json", "logits.safetensors"
+ANSWERS = "answers.json"
+PLACES = ("early", "late")
 
 
-def folder_of(model_folder: Path, digest: str, questions: QuestionSet, device: str) -> Path:
-    """Where the reference for a model's digest and a question set lies on this machine."""
+def folder_of(model_folder: Path, digest: str, tokenizer, questions: QuestionSet, device: str) -> Path:
+    """Where the reference for a model's digest and a question set lies on this machine.
+
+    `device` names what computes it: "cpu" or the GPU's name.
+    """
+    from torch import __version__ as torch_version
     from transformers import __version__ as transformers_version
 
-    key = [digest, questions.system_prompt, questions.max_tokens, questions.prompts, device, transformers_version]
-    return model_folder / f"reference-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
+    asked = [questions.system_prompt, questions.max_tokens, questions.prompts, tokenizer.chat_template]
+    key = json.dumps([digest, *asked, device, torch_version, transformers_version])
+    return model_folder / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def compute(engine: Engine, tokenizer, questions: QuestionSet, folder: Path, progress: Progress) -> None:
-    """Answer the questions with the float32 engine; keep the tokens and the logits behind them."""
-    from safetensors.torch import save_file
+def ensure(folder: Path, tokenizer, questions: QuestionSet, load: Callable[[list], Engine], progress: Progress) -> None:
+    """Compute the reference where it is not there, whole, already.
 
+    `load` is called with the questions' token ids and returns the float32 engine. Raises UsageError for a
+    question that the context cannot hold, MachineError for a full disk.
+    """
+    if not store.damage_of(folder):
+        return
+    with store.locked(folder.parent, progress):
+        if store.damage_of(folder):  # another run may have computed it while this one waited
+            ids = [chat.encode(tokenizer, questions.system_prompt, prompt) for prompt in questions.prompts]
+            store.require_disk(folder, _size_bytes(len(ids), questions.max_tokens, len(tokenizer)))
+            compute(load(ids), ids, questions.max_tokens, folder, progress)
+
+
+def _size_bytes(questions: int, max_tokens: int, vocabulary: int) -> int:
+    """The most that a reference takes on the disk: float32 logits, each question twice."""
+    return 4 * len(PLACES) * questions * max_tokens * vocabulary
+
+
+def compute(engine: Engine, prompts: list[list[int]], max_tokens: int, folder: Path, progress: Progress) -> None:
+    """Answer the prompts with the float32 engine; keep the tokens and the logits behind them."""
     partial = store.partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
-    logits, answers = {}, []
-    count = len(questions.prompts)
+    steps = 2 * len(prompts)
     with store.disk_errors(folder):
         partial.mkdir(parents=True)
-        for number, prompt in enumerate(questions.prompts):
-            progress("float32 reference", number, count)
-            ids = chat.encode(tokenizer, questions.system_prompt, prompt)
-            answer = engine.answer(ids, questions.max_tokens)
-            answers.append({"prompt_ids": ids, "answer_ids": answer, "text": text_of(tokenizer, answer)})
+        answers = []
+        for number, ids in enumerate(prompts):
+            progress("float32 reference", number, steps)
+            answer = engine.answer(ids, max_tokens)
+            answers.append({"prompt_ids": ids, "answer_ids": answer, "text": text_of(engine.tokenizer, answer)})
         for number, entry in enumerate(answers):
-            entry["prefix_ids"] = _prefix(answers, number)
-            for place, ids in contexts(entry).items():
-                logits[logits_name(number, place)] = engine.logits(ids, entry["answer_ids"])
-        progress("float32 reference", count, count)
-        save_file(logits, partial / LOGITS)
+            progress("float32 reference", len(prompts) + number, steps)
+            room = engine.context_tokens - len(entry["prompt_ids"]) - max_tokens
+            entry["prefix_ids"] = _prefix(answers, number, min(room, PREFIX_TOKENS))
+            forced = {place: engine.logits(ids, entry["answer_ids"]) for place, ids in contexts(entry).items()}
+            save_logits(forced, partial, number)
         (partial / ANSWERS).write_text(json.dumps(answers))
-        store.publish(folder, {"questions": count}, progress)
+        progress("float32 reference", steps, steps)
+        store.publish(folder, {"questions": len(prompts)}, progress)
 
 
 def contexts(answer: dict) -> dict[str, list[int]]:
     """The two places where a question is asked: at the start of the context, and after its prefix."""
-    return {"early": answer["prompt_ids"], "late": answer["prefix_ids"] + answer["prompt_ids"]}
+    early = answer["prompt_ids"]
+    return dict(zip(PLACES, (early, answer["prefix_ids"] + early), strict=True))
 
 
-def logits_name(number: int, place: str) -> str:
-    """The name of a question's logits in the cache."""
-    return f"{number}-{place}"
-
-
-def _prefix(answers: list[dict], number: int) -> list[int]:
-    """The other questions and their answers, as what came before in the context; PREFIX_TOKENS at most.
+def _prefix(answers: list[dict], number: int, room: int) -> list[int]:
+    """The other questions and their answers, as what came before in the context; the last `room` tokens.
 
     Faults of position, as in the rotary embedding, grow with it: a few dozen tokens do not show them. A
     single question comes after itself.
     """
     others = [a for i, a in enumerate(answers) if i != number] or answers
     ids = [token for a in others for token in a["prompt_ids"] + a["answer_ids"]]
-    return ids[-PREFIX_TOKENS:]
+    return ids[max(0, len(ids) - room) :]
 
 
-def read(folder: Path) -> tuple[list[dict], dict]:
-    """The answers, and the logits by the question's number, each (answer tokens, vocabulary) float32."""
+def save_logits(logits: dict, folder: Path, number: int) -> None:
+    """Keep one question's logits: place → (answer tokens, vocabulary) float32."""
+    from safetensors.torch import save_file
+
+    save_file(logits, folder / f"logits-{number}.safetensors")
+
+
+def read_logits(folder: Path, number: int) -> dict:
+    """What `save_logits` kept."""
     from safetensors.torch import load_file
 
-    return json.loads((folder / ANSWERS).read_text()), load_file(folder / LOGITS)
+    return load_file(folder / f"logits-{number}.safetensors")
+
+
+def read_answers(folder: Path) -> list[dict]:
+    """The answers: a dictionary a question, with `prompt_ids`, `prefix_ids`, `answer_ids` and `text`."""
+    return json.loads((folder / ANSWERS).read_text())
 
 
 def text_of(tokenizer, ids: list[int]) -> str:

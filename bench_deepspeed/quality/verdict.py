@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import asdict, dataclass
 
 # An engine with kernels of its own rounds differently from Transformers in the same precision, so its
-# distance from float32 scatters around the floor. The factor is a choice; docs/methodology.md says so.
+# distance from float32 scatters around the floor; a maximum, which is one position's, scatters more.
+# The factors are choices; docs/methodology.md says so.
 FACTOR = 2.0
+FACTOR_OF_A_MAXIMUM = 10.0
+ERRORS = 2.0  # standard errors by which a mean or a share may differ by chance
+
+EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+LARGEST_LOGIT = 16.0  # logits reach two digits; their spacing in a precision is EPSILON times the power of two below
 
 
 @dataclass(frozen=True)
 class Distance:
     """Distance from the float32 reference over all questions' positions; zero for the reference itself."""
 
+    positions: int
     mean_kl: float
     max_kl: float
     nll_difference: float
+    nll_error: float
+    """Standard error of `nll_difference`."""
     top1_disagreement: float
     on_top_kl: float
     """Mean KL divergence from Transformers in the same precision: what the engine adds on top of it."""
 
 
 # What two orders of summation in float32 leave: smaller distances than these are none.
-SMALLEST = Distance(mean_kl=1e-7, max_kl=1e-5, nll_difference=1e-4, top1_disagreement=0.005, on_top_kl=1e-7)
+SMALLEST = {"mean_kl": 1e-7, "max_kl": 1e-5, "nll_difference": 1e-4, "top1_disagreement": 0.005, "on_top_kl": 1e-7}
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Measures:
     exact_matches: int
     first_difference: int | None
     edit_similarity: float
+    answer_gap: float
     early: Distance
     late: Distance
 
@@ -49,6 +60,7 @@ def measures(answers: list[dict]) -> Measures:
         exact_matches=sum(a["exact_match"] for a in answers),
         first_difference=min(differences, default=None),
         edit_similarity=statistics.fmean(a["edit_similarity"] for a in answers),
+        answer_gap=max(a["answer_gap"] for a in answers),
         early=_distance([a["early"] for a in answers]),
         late=_distance([a["late"] for a in answers]),
     )
@@ -56,48 +68,67 @@ def measures(answers: list[dict]) -> Measures:
 
 def _distance(forced: list[dict]) -> Distance:
     kl = [value for f in forced for value in f["kl"]]
+    nll = [value for f in forced for value in f["nll_differences"]]
     agreeing = sum(f["top1_agreement"] * len(f["kl"]) for f in forced)
     return Distance(
+        positions=len(kl),
         mean_kl=statistics.fmean(kl),
         max_kl=max(kl),
-        nll_difference=statistics.fmean(value for f in forced for value in f["nll_differences"]),
+        nll_difference=statistics.fmean(nll),
+        nll_error=statistics.stdev(nll) / math.sqrt(len(nll)) if len(nll) > 1 else 0.0,
         top1_disagreement=1.0 - agreeing / len(kl),
         on_top_kl=statistics.fmean(value for f in forced for value in f["on_top_kl"]),
     )
 
 
-def floor_of(answers: list[dict] | None, questions: int) -> Measures:
+def floor_of(answers: list[dict] | None, engine: Measures) -> Measures:
     """The noise floor: Transformers' measures; with None, the reference's own, which are perfect."""
     if answers is not None:
         return measures(answers)
-    none = Distance(0.0, 0.0, 0.0, 0.0, 0.0)
-    return Measures(questions, questions, None, 1.0, none, none)
+    none = Distance(engine.early.positions, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Measures(engine.questions, engine.questions, None, 1.0, 0.0, none, none)
 
 
-def judge(engine: Measures, floor: Measures, own_kernels: bool) -> dict:
-    """The verdict: `ok`, the words, and each measure that is outside with its figures.
-
-    A distance is outside the noise floor when it is larger than FACTOR times what Transformers in the same
-    precision shows, and larger than what float32 sums leave. What the engine adds on top has two floors:
-    with kernels of its own, twice Transformers' own distance, since the variances of two independent
-    roundings add up; without, none at all.
-    """
+def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) -> dict:
+    """The verdict: `ok`, the words, and each measure that is outside with its figures and its limit."""
     outside = []
     for place in ("early", "late"):
         distance, base = getattr(engine, place), getattr(floor, place)
-        floors = asdict(base) | {"on_top_kl": 2 * base.mean_kl if own_kernels else 0.0}
-        for name, floor_value in floors.items():
+        for name, limit in _limits(distance, base, own_kernels).items():
             value = abs(getattr(distance, name))
-            if not value <= max(FACTOR * abs(floor_value), getattr(SMALLEST, name)):  # NaN is outside too
-                outside.append({"place": place, "measure": name, "value": value, "floor": abs(floor_value)})
+            if not value <= limit:  # NaN is outside too
+                outside.append({"place": place, "measure": name, "value": value, "limit": limit})
+    gap_limit = max(FACTOR * floor.answer_gap, 4 * EPSILON[precision] * LARGEST_LOGIT, 1e-3)
+    if not engine.answer_gap <= gap_limit:
+        value = engine.answer_gap
+        outside.append({"place": "early", "measure": "answer_gap", "value": value, "limit": gap_limit})
     return {"ok": not outside, "words": _words(engine, outside), "outside": outside, "measures": asdict(engine)}
+
+
+def _limits(engine: Distance, floor: Distance, own_kernels: bool) -> dict[str, float]:
+    """Measure → the largest value within the noise floor.
+
+    A mean and a share are granted their sampling error. What the engine adds on top of Transformers has two
+    floors: with kernels of its own, twice Transformers' own distance, since the variances of two independent
+    roundings add up; without, none at all.
+    """
+    chance = max(floor.top1_disagreement, 1.0 / floor.positions)
+    share_error = math.sqrt(chance * (1.0 - chance) / floor.positions)
+    limits = {
+        "mean_kl": FACTOR * floor.mean_kl,
+        "max_kl": FACTOR_OF_A_MAXIMUM * floor.max_kl,
+        "nll_difference": FACTOR * abs(floor.nll_difference) + ERRORS * math.hypot(engine.nll_error, floor.nll_error),
+        "top1_disagreement": FACTOR * floor.top1_disagreement + ERRORS * share_error,
+        "on_top_kl": FACTOR * 2 * floor.mean_kl if own_kernels else 0.0,
+    }
+    return {name: max(limit, SMALLEST[name]) for name, limit in limits.items()}
 
 
 def _words(engine: Measures, outside: list[dict]) -> str:
     if outside:
-        worst = max(outside, key=lambda o: o["value"] / max(o["floor"], getattr(SMALLEST, o["measure"])))
+        worst = max(outside, key=lambda o: o["value"] / o["limit"])
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
-        figures = f"{worst['place']} {worst['measure']} {worst['value']:.3g} against a floor of {worst['floor']:.3g}"
+        figures = f"{worst['place']} {worst['measure']} {worst['value']:.3g}, the limit is {worst['limit']:.3g}"
         return f"outside the noise floor: {figures}{more}"
     if engine.early.max_kl == engine.late.max_kl == 0.0 and engine.exact_matches == engine.questions:
         return "identical to float32"

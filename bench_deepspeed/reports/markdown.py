@@ -7,6 +7,7 @@ page is typed by hand.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -19,9 +20,12 @@ from tabulate import tabulate
 from .. import catalog
 from ..engines import ENGINES
 from ..errors import BenchError, MachineError
-from ..paths import DOCS, RESULTS, ROOT
+from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
+from ..quality import questions
 from ..schema import Result, write_atomically
 from .console import remarks
+from .quality import published_answers
+from .quality import tables as quality_report
 from .rows import figures
 
 BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=kind) -->$", re.M | re.S)
@@ -129,12 +133,16 @@ def speed_table(subject: str, page: Path, results: Path) -> str:
     for row, evidence in zip(rows, chosen, strict=True):
         for title in shared:
             del row[title]
-        link = f"[JSON]({Path(os.path.relpath(evidence.path, page.parent)).as_posix()})"
+        link = f"[JSON]({_link(evidence.path, page)})"
         row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
     above = "; ".join(f"{title}: {value}" for title, value in shared.items())
     notes = [_sentence(text) for text in _unique(text for e in chosen for text in _notes(e.result))]
     notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
     return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *notes])
+
+
+def _link(path: Path, page: Path) -> str:
+    return Path(os.path.relpath(path, page.parent)).as_posix()
 
 
 def _table(rows: list[dict[str, str]]) -> str:
@@ -147,13 +155,32 @@ def _notes(result: Result) -> list[str]:
     return [*remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
 
 
+def quality_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published check of one model's answers; without one, the answers that were once published."""
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(results.glob("quality/*.json"))]
+    chosen = [(path, quality) for path, quality in found if quality["model"]["name"] == subject]
+    parts = []
+    for path, quality in chosen:
+        if quality["status"] != "complete":
+            raise BenchError(f"{_shown(path)} cannot be published: its status is {quality['status']!r}")
+        measured = _measured(quality["environment"], quality["device"], quality["started_at"])
+        parts.append(f"**{quality['engine']}** ([JSON]({_link(path, page)})). {measured}\n\n{quality_report(quality)}")
+    if not parts:
+        published = published_answers(questions.load(QUESTIONS), subject)
+        return f"{NOTHING}\n\nOnce published, not by this suite:\n\n{published}" if published else NOTHING
+    return "\n\n".join(parts)
+
+
 def origin(result: Result) -> str:
-    """On what, with what and when it was measured, as one sentence."""
-    facts = result.environment
-    gpu = f"{_gpu(facts)}; " if result.scenario.device == "cuda" else ""
+    """On what, with what and when a result was measured, as one sentence."""
+    return _measured(result.environment, result.scenario.device, result.started_at)
+
+
+def _measured(facts: dict, device: str, started_at: str) -> str:
+    gpu = f"{_gpu(facts)}; " if device == "cuda" else ""
     packages = ", ".join(f"{name} {facts['packages'].get(name) or 'not installed'}" for name in PACKAGES)
     return (
-        f"Measured on {result.started_at[:10]}: {gpu}{facts['cpu']}, {facts['cpu_count']} CPUs, {facts['system']}; "
+        f"Measured on {started_at[:10]}: {gpu}{facts['cpu']}, {facts['cpu_count']} CPUs, {facts['system']}; "
         f"Python {facts['python']}, {packages}; suite {facts['suite']}, commit {facts['commit'] or 'not recorded'}."
     )
 
@@ -177,5 +204,5 @@ def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
-RENDERERS = {"results": speed_table}
+RENDERERS = {"results": speed_table, "quality": quality_tables}
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from ..quality.questions import QuestionSet
 from ..quality.verdict import floor_of, measures
 
 
 def quality_figures(candidate: dict) -> dict[str, str]:
     """Column title → cell of one precision: "engine (floor)" for each measure."""
     engine = measures(candidate["engine"])
-    floor = floor_of(candidate["floor"], engine.questions)
+    floor = floor_of(candidate["floor"], engine)
 
     def pair(show) -> str:
         return f"{show(engine)} ({show(floor)})"
@@ -27,6 +28,7 @@ def quality_figures(candidate: dict) -> dict[str, str]:
         "KL on top": f"{engine.early.on_top_kl:.2g}",
         "late mean KL": pair(lambda m: f"{m.late.mean_kl:.2g}"),
         "late max KL": pair(lambda m: f"{m.late.max_kl:.2g}"),
+        "answer gap": pair(lambda m: f"{m.answer_gap:.2g}"),
         "verdict": candidate["verdict"]["words"],
     }
 
@@ -56,11 +58,23 @@ def _answers(quality: dict) -> str:
         for candidate in quality["candidates"]:
             title = f"{quality['engine']} {candidate['precision']}"
             row[title] = _cell(candidate["engine"][number]["text"])
+        row |= _published(question["published"])
         row["Transformers float32 (ground truth)"] = _cell(question["reference"])
-        for precision, text in question["published"].items():
-            row[f"published {precision}"] = _cell(text)
         rows.append(row)
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def published_answers(asked: QuestionSet, model: str) -> str | None:
+    """The answers once published for a model, side by side; None where there are none."""
+    pairs = zip(asked.prompts, asked.published, strict=True)
+    rows = [{"question": _cell(prompt)} | _published(published.get(model, {})) for prompt, published in pairs]
+    if all(len(row) == 1 for row in rows):
+        return None
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _published(answers: dict[str, str]) -> dict[str, str]:
+    return {f"published {precision}": _cell(text) for precision, text in answers.items()}
 
 
 def _cell(text: str) -> str:

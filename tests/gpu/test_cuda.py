@@ -47,3 +47,6 @@ def test_mii_is_as_near_to_float32_as_its_precision_allows(bench, tmp_path):
     (candidate,) = json.loads(path.read_text())["candidates"]
     assert candidate["verdict"]["ok"]
     assert all(kl < 1.0 for answer in candidate["engine"] for kl in answer["early"]["kl"])
+    forced_alike = [answer for answer in candidate["engine"] if answer["early"]["top1_agreement"] == 1.0]
+    assert forced_alike
+    assert all(answer["exact_match"] for answer in forced_alike)
