@@ -88,7 +88,7 @@ class Limits:
     read_bytes_per_s: float
     matmul_flops_per_s: float
     precision: str
-    cache_bytes: int | None
+    cache_bytes: int | None = None
     """The most that caches can keep from one step to the next; None where the system does not tell."""
 
     @property
