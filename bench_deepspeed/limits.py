@@ -27,7 +27,7 @@ CACHES = Path("/sys/devices/system/cpu")
 
 
 def measure(device: str, precision: str, progress: Progress) -> Limits:
-    """Measure memory traffic and matrix products; takes a few seconds, and gives all memory back."""
+    """Measure memory traffic and matrix products; takes a few seconds, and gives its buffers back."""
     import torch
 
     parts = (

