@@ -9,6 +9,8 @@ from functools import cached_property
 from .errors import UsageError
 from .paths import MODELS
 
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -33,7 +35,7 @@ class ModelSpec:
         hidden, inner = s["hidden_size"], s["intermediate_size"]
         query = s["num_attention_heads"] * s["head_dim"]
         kv = s["num_key_value_heads"] * s["head_dim"]
-        shapes = {"model.embed_tokens.weight": (s["vocab_size"], hidden)}
+        shapes = {EMBEDDING: (s["vocab_size"], hidden)}
         for layer in range(s["num_hidden_layers"]):
             p = f"model.layers.{layer}"
             shapes |= {
@@ -49,7 +51,7 @@ class ModelSpec:
             }
         shapes["model.norm.weight"] = (hidden,)
         if not s["tie_word_embeddings"]:
-            shapes["lm_head.weight"] = (s["vocab_size"], hidden)
+            shapes[HEAD] = (s["vocab_size"], hidden)
         return shapes
 
     @cached_property

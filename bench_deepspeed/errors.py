@@ -37,6 +37,12 @@ class QualityError(BenchError):
     exit_code = 5
 
 
+class ImpossibleError(BenchError):
+    """A figure beyond what the device was measured to do: the measurement is wrong, whatever the engine."""
+
+    exit_code = 6
+
+
 class Terminated(BaseException):
     """SIGTERM or SIGHUP, turned into an exception so that clean-up runs. Exit code 128 + the signal."""
 
@@ -53,5 +59,6 @@ EXIT_CODES = {
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
+    6: "a speed that this device cannot reach by its own measured limits: it is not reported",
     130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
 }

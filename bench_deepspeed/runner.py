@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import catalog, environment
+from . import catalog, environment, limits, plausibility
 from .client import WorkerProcess
 from .dry_run import can_check, want_of
-from .errors import BenchError, UsageError
+from .engines import engine_class
+from .errors import BenchError, ImpossibleError, UsageError
 from .quality import questions as question_files
 from .quality.check import check
 from .recorder import Recorder
 from .reports import console
-from .schema import Run, Sample, Scenario
+from .schema import Limits, Run, Sample, Scenario
 
 
 def run(scenario: Scenario, options) -> int:
@@ -34,6 +35,8 @@ def run(scenario: Scenario, options) -> int:
         result.environment = environment.host_facts()
         log.opening(result)
         measure(recorder, options.models_dir, bars)
+        recorder.save()
+        _require_possible(recorder, bars)
         log.closing(result)
     print(console.table([result]))
     for remark in console.remarks(result):
@@ -64,6 +67,8 @@ def measure(recorder: Recorder, models_dir: Path, bars: console.Bars) -> None:
     result, log = recorder.result, recorder.log
     scenario = result.scenario
     model_folder = _prepare_weights(recorder, models_dir, bars)
+    if engine_class(scenario.engine).reads_weights():
+        result.limits = _measure_limits(recorder, bars)
     with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
         run = Run()
         result.runs.append(run)
@@ -99,6 +104,28 @@ def _prepare_weights(recorder: Recorder, models_dir: Path, bars: console.Bars) -
         )
     result.model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
     return ready["folder"]
+
+
+def _measure_limits(recorder: Recorder, bars: console.Bars) -> Limits:
+    """What the device can do at most, measured in a process of its own while no engine is loaded."""
+    scenario = recorder.result.scenario
+    with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker, bars.spinner(limits.LABEL):
+        return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
+
+
+def _require_possible(recorder: Recorder, bars: console.Bars) -> None:
+    """Raise ImpossibleError where the result is beyond the device's limits; see `plausibility`.
+
+    Limits measured while others used the machine are too low. So before they refute anything they are measured
+    once more, and the better count.
+    """
+    result = recorder.result
+    spec = catalog.load(result.scenario.model)
+    try:
+        plausibility.check(result, spec)
+    except ImpossibleError:
+        result.limits = limits.best_of(result.limits, _measure_limits(recorder, bars))
+        plausibility.check(result, spec)
 
 
 def _load(scenario: Scenario, model_folder: str, log_folder: Path) -> dict:

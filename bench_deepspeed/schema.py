@@ -88,6 +88,13 @@ class Limits:
     read_bytes_per_s: float
     matmul_flops_per_s: float
     precision: str
+    cache_bytes: int | None = None
+    """The most that caches can keep from one step to the next; None where the system does not tell."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The memory bandwidth: the larger of the two measured."""
+        return max(self.copy_bytes_per_s, self.read_bytes_per_s)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import catalog, weights
+from . import catalog, limits, weights
 from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
@@ -45,10 +45,16 @@ class Worker:
         prepared = weights.prepare(Path(models_dir), catalog.load(model), weights.Want(**want), self.progress)
         return {**dataclasses.asdict(prepared), "folder": str(prepared.folder)}
 
+    def limits(self, device: str, precision: str) -> dict:
+        """What the device can do at most; see `limits.measure`. For a worker without an engine."""
+        _require_device(device)
+        return dataclasses.asdict(limits.measure(device, precision, self.progress))
+
     def load(self, engine: str, load: dict) -> dict:
         """Load an engine. Returns its seconds, its kernels' seconds, and what it says of itself."""
         load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
-        _require_device(engine, load.device)
+        if engine_class(engine).form is not None:
+            _require_device(load.device)
         self._engine = engine_class(engine)()
         started = time.perf_counter()
         self._engine.load(load, self.progress)
@@ -56,7 +62,7 @@ class Worker:
         return {
             "load_s": time.perf_counter() - started - (self._engine.kernel_build_s or 0.0),
             "kernel_build_s": self._engine.kernel_build_s,
-            "describe": self._engine.describe(),
+            "describe": {"reads_weights": self._engine.reads_weights(), **self._engine.describe()},
         }
 
     def generate(self, prompt: str, max_tokens: int) -> dict:
@@ -123,9 +129,9 @@ class Worker:
             self._engine.close()
 
 
-def _require_device(engine: str, device: str) -> None:
-    """Refuse CUDA where torch cannot use it, before an engine fails in words of its own."""
-    if device != "cuda" or engine_class(engine).form is None:
+def _require_device(device: str) -> None:
+    """Refuse CUDA where torch cannot use it, before something fails in words of its own."""
+    if device != "cuda":
         return
     import torch
 

@@ -61,6 +61,11 @@ class Engine(ABC):
     context_tokens: int
     """The model's longest context, once loaded."""
 
+    @classmethod
+    def reads_weights(cls) -> bool:
+        """Whether each of its steps reads a model from memory, and so can be no faster than memory is."""
+        return cls.form is not None
+
     @abstractmethod
     def load(self, load: Load, progress: Progress) -> None:
         """Load the model; afterwards `generate` is ready. Raises BenchError with what to do."""

@@ -3,7 +3,7 @@
 It needs no weights and makes no text. Its behaviour comes from the environment variable BENCH_FAKE, a
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
 have made; default: what was asked), `fail_at` (the call, counted from 0, at which it raises), `die_at`
-(the call at which the process kills itself).
+(the call at which the process kills itself), `lies` (true: it says that it reads the model's weights).
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ class FakeEngine(Engine):
     precisions = {"cpu": ("float32",)}
     form = None
 
+    @classmethod
+    def reads_weights(cls) -> bool:
+        return _asked().get("lies", False)
+
     def load(self, load: Load, progress: Progress) -> None:
-        self._behaviour = {"seconds": [0.01], **json.loads(os.environ.get("BENCH_FAKE", "{}"))}
+        self._behaviour = {"seconds": [0.01], **_asked()}
         self._calls = 0
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
@@ -51,3 +55,7 @@ class FakeEngine(Engine):
 
     def memory(self) -> dict[str, int | None]:
         return {"host_peak_bytes": None}
+
+
+def _asked() -> dict:
+    return json.loads(os.environ.get("BENCH_FAKE", "{}"))

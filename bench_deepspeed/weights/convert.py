@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ..catalog import EMBEDDING, HEAD
 from ..engines.base import Progress
 from ..errors import WeightsError
 from . import shards
 
 # The ratios that DeepSpeed 0.19.8's blocked attention was instantiated for.
 KERNEL_RATIOS = {1, 2, 4, 5, 6, 7, 8, 16, 29, 35, 36, 71}
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def kv_repeats(query_heads: int, kv_heads: int) -> int:

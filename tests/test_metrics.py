@@ -1,0 +1,175 @@
+"""Bytes, FLOPs and utilization against counts made in another way, and against figures worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy
+import pytest
+
+from bench_deepspeed import catalog, metrics, weights
+from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+
+LLAMA, MISTRAL, SMOLLM2 = (catalog.load(name) for name in ("llama", "mistral", "smollm2"))
+LIMITS = Limits(2e12, 3e12, 5e14, "float16", 50_000_000)
+
+
+def result(max_tokens: int = 101, seconds: float = 1.0, **measured) -> Result:
+    """A result of Llama in float16 with one repetition."""
+    scenario = Scenario("llama", "mii", "cuda", "float16", "random", "hello", max_tokens, 1, 1, 0, 0)
+    runs = [Run(samples=[Sample(seconds, 10, max_tokens)])]
+    return Result(scenario, runs=runs, **{"limits": LIMITS, **measured})
+
+
+def test_llamas_step_by_hand():
+    # 32 layers of 4 × 4096² + 3 × 4096 × 11008 + 2 norms, a norm and a head; K and V of 4096 values a layer.
+    layers = 32 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
+    read = layers + 4096 + 32000 * 4096
+    assert metrics.decode_bytes(LLAMA, "float16", 0) == 2 * read
+    assert metrics.decode_bytes(LLAMA, "bfloat16", 100) == 2 * (read + 2 * 32 * 4096 * 100)
+    assert metrics.decode_bytes(LLAMA, "float32", 7) == 2 * metrics.decode_bytes(LLAMA, "float16", 7)
+
+
+def test_a_tied_table_is_read_as_the_head():
+    assert metrics.decode_bytes(SMOLLM2, "float32", 0) == 4 * SMOLLM2.parameters
+
+
+def test_weights_are_those_of_the_real_file(smollm2_models_dir):
+    """The sizes in the header of SmolLM2's own safetensors file, which nothing here computes."""
+    want = weights.Want("pretrained", "transformers", "float32", 0)
+    (path,) = weights.final_folder(smollm2_models_dir, SMOLLM2, want).glob("*.safetensors")
+    with path.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    tensors = {name: entry for name, entry in header.items() if name not in ("__metadata__", "lm_head.weight")}
+    sizes = {name: entry["data_offsets"][1] - entry["data_offsets"][0] for name, entry in tensors.items()}
+    assert metrics.decode_bytes(SMOLLM2, "float32", 0) == sum(sizes.values())
+    products = sum(size for name, size in sizes.items() if len(tensors[name]["shape"]) == 2) / 4
+    assert metrics.decode_flops(SMOLLM2) == 2 * products
+
+
+def test_a_sliding_window_ends_the_context():
+    inside, at, beyond = (metrics.decode_bytes(MISTRAL, "float16", tokens) for tokens in (4095, 4096, 30000))
+    assert at - inside == 2 * 2 * 32 * 8 * 128
+    assert beyond == at
+
+
+@pytest.mark.parametrize("spec", [LLAMA, MISTRAL], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(("prompt", "new"), [(9, 512), (4000, 300), (5, 2)])
+def test_mean_context_is_that_of_the_steps_one_by_one(spec, prompt, new):
+    cached, read = prompt, []
+    for _ in range(new - 1):
+        read.append(metrics.decode_bytes(spec, "float16", cached))
+        cached += 1
+    mean = metrics.mean_context(spec, prompt, new)
+    assert metrics.decode_bytes(spec, "float16", mean) == pytest.approx(numpy.mean(read), rel=1e-12)
+
+
+def test_one_token_is_no_step_but_has_a_context():
+    assert metrics.mean_context(LLAMA, 9, 1) == 9
+
+
+def test_prefill_flops_by_hand():
+    tokens, layer = 512, 4 * 4096**2 + 3 * 4096 * 11008
+    expected = 2 * 32 * layer * tokens + 2 * 32000 * 4096 + 2 * 32 * 4096 * tokens**2
+    assert metrics.prefill_flops(LLAMA, tokens) == expected
+
+
+def test_prefill_flops_near_torchs_own_count():
+    """torch's counter on a small model of the same kind; it counts full attention and the whole head."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"vocab_size": 300, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "head_dim": 16}
+    shape = {**sizes, "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    spec, tokens = catalog.ModelSpec("tiny", "tiny", "", {}, shape), 48
+    model = LlamaForCausalLM(LlamaConfig(**shape, attn_implementation="eager"))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.arange(tokens)[None], logits_to_keep=1)
+    causal = 2 * 2 * 3 * 64 * tokens**2 / 2
+    rotary = 2 * (16 // 2) * tokens  # positions × frequencies is a product too
+    assert metrics.prefill_flops(spec, tokens) + causal + rotary == counter.get_total_flops()
+
+
+def test_prefill_flops_with_a_window_count_the_pairs_inside():
+    tokens, sees = 6000, MISTRAL.shape["sliding_window"]
+    pairs = sum(min(position, sees) for position in range(1, tokens + 1))
+    attention = (
+        metrics.prefill_flops(MISTRAL, tokens)
+        - 2 * metrics.matmul_weights(MISTRAL) * tokens
+        - 2 * metrics.head_weights(MISTRAL)
+    )
+    assert attention == pytest.approx(4 * 32 * 4096 * pairs, rel=1e-3)
+
+
+def test_tpot_of_streamed_generations_takes_each_its_own_first_token():
+    latency = Latency("streamed", [0.1, 0.3], [1.1, 2.3], [[0.1] * 10, [0.2] * 10])
+    assert metrics.tpot_s(latency, 11) == pytest.approx([0.1, 0.2])
+    assert metrics.ttft_s(latency) == pytest.approx(0.2)
+
+
+def test_tpot_by_difference_takes_the_mean_first_token():
+    latency = Latency("difference", [0.1, 0.2, 0.3], [1.2, 2.2], [])
+    assert metrics.tpot_s(latency, 11) == pytest.approx([0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("latency", "new_tokens"),
+    [(Latency("difference", [0.1], [0.1], []), 1), (Latency("streamed", [], [], []), 8)],
+    ids=["one token", "nothing"],
+)
+def test_no_step_no_tpot(latency, new_tokens):
+    assert metrics.tpot_s(latency, new_tokens) == []
+
+
+@pytest.mark.parametrize("gaps", [[0.5], [0.1, 0.4], list(numpy.random.default_rng(1).lognormal(-5, 1, 501))])
+def test_percentiles_are_numpys(gaps):
+    latency = Latency("streamed", [0.1, 0.1], [1.0, 1.0], [gaps[::2], gaps[1::2]])
+    expected = numpy.percentile(gaps, [50, 90, 99])
+    assert list(metrics.itl_s(latency)) == [50, 90, 99]
+    assert list(metrics.itl_s(latency).values()) == pytest.approx(expected, rel=1e-12)
+
+
+def test_without_gaps_no_percentiles():
+    assert metrics.itl_s(Latency("difference", [0.1], [1.0], [])) is None
+
+
+def test_mbu_from_tpot():
+    latency = Latency("streamed", [0.5], [1.5], [[0.01] * 100])
+    found = metrics.mbu(result(latency=latency), LLAMA)
+    expected = 100 * metrics.decode_bytes(LLAMA, "float16", 10 + 99 / 2)
+    assert (found.achieved, found.source) == (pytest.approx(expected), "TPOT, streamed")
+    assert (found.limit, found.value) == (3e12, pytest.approx(expected / 3e12))
+
+
+@pytest.mark.parametrize(
+    "latency",
+    [None, Latency("difference", [0.6], [1.0], []), Latency("difference", [1.1], [1.0], [])],
+    ids=["not measured", "mostly prefill", "noise"],
+)
+def test_mbu_end_to_end_is_a_lower_bound_and_says_so(latency):
+    found = metrics.mbu(result(latency=latency), LLAMA)
+    assert found.achieved == pytest.approx(101 * metrics.decode_bytes(LLAMA, "float16", 10 + 99 / 2))
+    assert found.source == "end to end"
+
+
+def test_mfu_is_of_the_mean_time():
+    found = metrics.mfu(result(prefill=Prefill(512, [0.02, 0.04])), LLAMA)
+    assert found.achieved == pytest.approx(metrics.prefill_flops(LLAMA, 512) / 0.03)
+    assert found.value == pytest.approx(found.achieved / 5e14)
+
+
+def test_what_was_not_measured_is_none():
+    unlimited = result(limits=None, prefill=Prefill(512, [0.02]))
+    assert metrics.mbu(unlimited, LLAMA) is metrics.mfu(unlimited, LLAMA) is metrics.mfu(result(), LLAMA) is None
+    unmeasured = result()
+    unmeasured.runs = []
+    assert metrics.mbu(unmeasured, LLAMA) is None
+
+
+def test_energy():
+    energy = Energy("counter", joules=300.0, seconds=1.5, new_tokens=100)
+    assert (metrics.joules_per_token(energy), metrics.mean_power_w(energy)) == (3.0, 200.0)
+    nothing = Energy("counter", joules=0.0, seconds=0.0, new_tokens=0)
+    assert metrics.joules_per_token(nothing) is metrics.mean_power_w(nothing) is None
