@@ -22,15 +22,14 @@ class Probe:
         self._cpus.start()
 
     def after(self) -> Reading:
-        """Call after the clock has stopped: the GPU's clocks then still are those of the generation."""
-        other_cpus_busy = self._cpus.others_busy()
-        if self.gpu is None:
-            return Reading(other_cpus_busy=other_cpus_busy)
-        return Reading(
-            sm_clock_mhz=self.gpu.sm_clock_mhz(),
-            memory_clock_mhz=self.gpu.memory_clock_mhz(),
-            temperature_c=self.gpu.temperature_c(),
-            throttle_reasons=self.gpu.throttle_reasons(),
-            other_gpu_processes=self.gpu.other_processes(),
-            other_cpus_busy=other_cpus_busy,
-        )
+        """Call right after the clock has stopped: the GPU's clocks then still are those of the generation."""
+        of_gpu = {}
+        if self.gpu is not None:
+            of_gpu = {
+                "sm_clock_mhz": self.gpu.sm_clock_mhz(),
+                "memory_clock_mhz": self.gpu.memory_clock_mhz(),
+                "throttle_reasons": self.gpu.throttle_reasons(),
+                "temperature_c": self.gpu.temperature_c(),
+                "other_gpu_processes": self.gpu.other_processes(),
+            }
+        return Reading(**of_gpu, other_cpus_busy=self._cpus.others_busy())
