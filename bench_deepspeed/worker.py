@@ -27,6 +27,7 @@ from . import catalog, limits, weights
 from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
+from .probes import Probe, energy
 from .schema import Sample
 
 
@@ -59,8 +60,10 @@ class Worker:
         started = time.perf_counter()
         self._engine.load(load, self.progress)
         self._engine.synchronize()
+        load_s = time.perf_counter() - started - (self._engine.kernel_build_s or 0.0)
+        self._device, self._probe = load.device, Probe(load.device)
         return {
-            "load_s": time.perf_counter() - started - (self._engine.kernel_build_s or 0.0),
+            "load_s": load_s,
             "kernel_build_s": self._engine.kernel_build_s,
             "describe": {"reads_weights": self._engine.reads_weights(), **self._engine.describe()},
         }
@@ -68,13 +71,15 @@ class Worker:
     def generate(self, prompt: str, max_tokens: int) -> dict:
         """One timed generation. Between the clock's start and stop stands one call and its completion."""
         engine = self._engine
+        self._probe.before()
         gc.collect()  # rubbish of the previous repetition is not this one's
         engine.synchronize()
         started = time.perf_counter()
         generation = engine.generate(prompt, max_tokens)
         engine.synchronize()
         seconds = time.perf_counter() - started
-        return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens))
+        reading = self._probe.after()
+        return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens, reading))
 
     def memory(self, prompt: str, max_tokens: int) -> dict:
         """One generation that is not timed, for the peak of memory."""
@@ -83,6 +88,13 @@ class Worker:
         self._engine.generate(prompt, max_tokens)
         self._engine.synchronize()
         return self._engine.memory()
+
+    def energy(self, prompt: str, max_tokens: int, seconds: float) -> dict | None:
+        """What generations draw over at least that many seconds; None where no counter can be read."""
+        counter = energy.open_counter(self._device, self._probe.gpu)
+        if counter is None:
+            return None
+        return dataclasses.asdict(energy.measure(self._engine, counter, prompt, max_tokens, seconds))
 
     def reference(self, load: dict, digest: str, questions: dict) -> dict:
         """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""

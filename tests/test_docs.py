@@ -153,7 +153,7 @@ def test_every_field_is_documented(schema):
 
 
 def test_every_fact_of_the_environment_is_documented():
-    only_on_cuda = {"gpu_used", "driver_cuda"}
+    only_on_cuda = {"gpu_used", "driver_cuda", "gpu_slowdown_c"}
     facts = {**host_facts(), **torch_facts("cpu")}
     assert set(facts) | only_on_cuda <= set(documented("Environment"))
 

@@ -1,0 +1,35 @@
+"""What the machine was doing around a timed generation, and what generations draw.
+
+Nothing here runs while the clock does: a probe looks before the start and after the stop.
+"""
+
+from __future__ import annotations
+
+from ..schema import Reading
+from .gpu import Gpu
+from .host import Cpus
+
+
+class Probe:
+    """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use."""
+
+    def __init__(self, device: str):
+        self.gpu = Gpu.of_torch() if device == "cuda" else None
+        self._cpus = Cpus()
+
+    def before(self) -> None:
+        """Call before everything that belongs to the generation."""
+        self._cpus.start()
+
+    def after(self) -> Reading:
+        """Call right after the clock has stopped: the GPU's clocks then still are those of the generation."""
+        of_gpu = {}
+        if self.gpu is not None:
+            of_gpu = {
+                "sm_clock_mhz": self.gpu.sm_clock_mhz(),
+                "memory_clock_mhz": self.gpu.memory_clock_mhz(),
+                "throttle_reasons": self.gpu.throttle_reasons(),
+                "temperature_c": self.gpu.temperature_c(),
+                "other_gpu_processes": self.gpu.other_processes(),
+            }
+        return Reading(**of_gpu, other_cpus_busy=self._cpus.others_busy())

@@ -1,0 +1,175 @@
+"""Each warning appears for what it is made for, none without a reason, and noise alone seldom makes one."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+
+import pytest
+from support import ROOT
+
+from bench_deepspeed.checks import CHECKS, check
+from bench_deepspeed.schema import Energy, Reading, Result, Run, Sample, Scenario
+
+CALM = Reading(1980, 2619, 55, [], 0, 0.05)
+CLEAN = [[100.0, 100.4, 99.7, 100.2, 99.9, 100.1, 99.8, 100.3, 99.6, 100.05]] * 3
+CLEAN = [[speed * factor for speed in speeds] for speeds, factor in zip(CLEAN, (1.0, 1.004, 0.997), strict=True)]
+
+
+def scenario() -> Scenario:
+    return Scenario(
+        model="smollm2",
+        engine="fake",
+        device="cuda",
+        precision="float16",
+        weights="pretrained",
+        prompt="one two",
+        max_tokens=64,
+        processes=3,
+        repetitions=10,
+        warmups=None,
+        seed=0,
+    )
+
+
+def result_of(speeds: list[list[float]], *unusual: Reading, steady: bool = True) -> Result:
+    """A result with these speeds, in tokens/s. The first process's first readings are the unusual ones."""
+    runs = [Run(steady=steady, samples=[Sample(64 / x, 2, 64, CALM) for x in process]) for process in speeds]
+    for index, reading in enumerate(unusual):
+        runs[0].samples[index] = dataclasses.replace(runs[0].samples[index], reading=reading)
+    return Result(scenario(), runs=runs, environment={"cpu_count": 16, "gpu_slowdown_c": 87})
+
+
+def codes(result: Result) -> list[str]:
+    return [finding.code for finding in check(result)]
+
+
+def unusual(**changes) -> Reading:
+    return dataclasses.replace(CALM, **changes)
+
+
+def changed(process: int, repetition: int, factor: float) -> list[list[float]]:
+    """The clean speeds with one of them multiplied."""
+    speeds = [list(values) for values in CLEAN]
+    speeds[process][repetition] *= factor
+    return speeds
+
+
+FALLING = [[116.0 - 3.1 * n for n in range(10)], *CLEAN[1:]]
+TWO_MODES = [[speed * (1.1 if n % 2 else 1.0) for n, speed in enumerate(speeds)] for speeds in CLEAN]
+APART = [[speed * factor for speed in speeds] for speeds, factor in zip(CLEAN, (1.0, 1.1, 0.9), strict=True)]
+CASES = {
+    "drift": (result_of(FALLING), r"from 112\.9 to 91\.2 tokens/s \(-19\.2%\)"),
+    "outliers": (result_of(changed(1, 6, 0.8)), r"1 of 30 .* 80\.\d tokens/s \(-18\.\d%\), repetition 7 of process 2"),
+    "bimodality": (result_of(TWO_MODES), r"dip test: p = 0"),
+    "wide_interval": (result_of(APART), r"74\.3 … 125\.8 tokens/s \(± 25\.7%\)"),
+    "no_interval": (result_of(CLEAN[:1]), r"one process"),
+    "few_samples": (result_of([values[:4] for values in CLEAN]), r"3 processes with 4 valid repetitions"),
+    "first_call": (result_of(changed(2, 0, 0.7)), r"first repetition of process 3 is 30% slower"),
+    "clocks": (result_of(CLEAN, unusual(sm_clock_mhz=1755)), r"1755 to 1980 MHz after 30 repetitions \(11\.4%"),
+    "throttling": (
+        result_of(
+            CLEAN, unusual(throttle_reasons=["power cap"]), unusual(throttle_reasons=["power cap", "power brake"])
+        ),
+        r"power cap after 2, power brake after 1 of 30 repetitions",
+    ),
+    "temperature": (result_of(CLEAN, unusual(temperature_c=82)), r"reached 82 °C .* at 87 °C"),
+    "shared_gpu": (result_of(CLEAN, unusual(other_gpu_processes=2)), r"up to 2, after 1 of 30 repetitions"),
+    "busy_host": (result_of(CLEAN, unusual(other_cpus_busy=0.61)), r"0\.6 of 16 CPUs .* 0\.5 during 1 of 30"),
+}
+
+
+def test_a_clean_result_has_no_warning():
+    assert check(result_of(CLEAN)) == []
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_warning_appears_with_its_figures(code):
+    result, words = CASES[code]
+    (finding,) = [finding for finding in check(result) if finding.code == code]
+    assert re.search(words, finding.text), finding.text
+    assert finding.remedy
+
+
+def test_every_warning_is_tested():
+    assert list(CASES) == [c.code for c in CHECKS]
+
+
+def test_warm_ups_that_did_not_become_steady_are_told():
+    (finding,) = check(result_of(CLEAN, steady=False))
+    assert finding.text == "the warm-ups of process 1, 2, 3 did not become steady"
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        unusual(sm_clock_mhz=1965),  # one step of 15 MHz
+        unusual(temperature_c=81),
+        unusual(other_cpus_busy=0.5),
+        Reading(),  # nothing could be read
+    ],
+    ids=["clock", "temperature", "busy", "unread"],
+)
+def test_readings_within_the_limits_are_no_reason(reading):
+    assert check(result_of(CLEAN, reading)) == []
+
+
+def test_on_a_small_machine_a_tenth_of_the_cpus_is_the_limit():
+    result = result_of(CLEAN, unusual(other_cpus_busy=0.21))
+    result.environment["cpu_count"] = 2
+    assert codes(result) == ["busy_host"]
+
+
+def test_a_trend_too_small_to_matter_is_no_drift():
+    assert "drift" not in codes(result_of([[100 + 0.1 * n for n in range(10)]] * 3))
+
+
+def test_a_drift_that_each_process_shares_is_found_though_none_shows_it_alone():
+    speeds = [100.0 - step for step in (3, 0, 5, 1, 7, 2, 9, 4, 6, 8)]
+    assert "drift" not in codes(result_of([speeds]))
+    assert "drift" in codes(result_of([speeds] * 5))
+
+
+def test_what_processes_differ_by_is_neither_outlier_nor_mode():
+    assert codes(result_of(APART)) == ["wide_interval"]
+
+
+def test_nothing_measured_is_nothing_found():
+    assert check(result_of([])) == []
+    assert check(result_of([[], []])) == []
+
+
+def test_void_repetitions_are_not_looked_at():
+    result = result_of(CLEAN)
+    result.runs[0].samples.append(Sample(60.0, 2, 3, unusual(temperature_c=90)))
+    assert check(result) == []
+
+
+@pytest.mark.parametrize(("processes", "repetitions"), [(3, 10), (3, 5), (1, 10)])
+def test_noise_alone_seldom_makes_a_statistical_warning(processes, repetitions):
+    noise, results = random.Random(0), 400
+    found = {"drift": 0, "outliers": 0, "bimodality": 0, "first_call": 0}
+    for _ in range(results):
+        means = [noise.gauss(100, 3) for _ in range(processes)]
+        result = result_of([[noise.gauss(mean, 5) for _ in range(repetitions)] for mean in means])
+        for code in found.keys() & codes(result):
+            found[code] += 1
+    assert {code: n for code, n in found.items() if n > results / 20} == {}
+
+
+def section(title: str) -> str:
+    """What stands under a heading of the methodology."""
+    text = (ROOT / "docs" / "methodology.md").read_text()
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
+
+
+def test_the_documented_warnings_are_those_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("Warnings"), re.M)
+    assert rows == [(c.code, c.remedy) for c in CHECKS]
+
+
+@pytest.mark.parametrize(("title", "data"), [("Readings", Reading), ("Energy", Energy)])
+def test_the_documented_fields_are_those_of_the_schema(title, data):
+    documented = re.findall(r"^\| `(\w+)` \|", section(title), re.M)
+    assert documented == [field.name for field in dataclasses.fields(data)]
