@@ -37,6 +37,7 @@ class Worker:
     def __init__(self, send):
         self._send = send
         self._engine: Engine | None = None
+        self._device: str | None = None
 
     def progress(self, label: str, done: int, total: int) -> None:
         self._send({"progress": [label, done, total]})
@@ -50,7 +51,7 @@ class Worker:
         """Load an engine. Returns its seconds, its kernels' seconds, and what it says of itself."""
         load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
         _require_device(engine, load.device)
-        self._engine = engine_class(engine)()
+        self._engine, self._device = engine_class(engine)(), load.device
         started = time.perf_counter()
         self._engine.load(load, self.progress)
         self._engine.synchronize()
@@ -78,6 +79,13 @@ class Worker:
         self._engine.generate(prompt, max_tokens)
         self._engine.synchronize()
         return self._engine.memory()
+
+    def profile(self, prompt: str, max_tokens: int) -> list[dict]:
+        """Where the time of a decode step and of a prefill goes; see `profiling`."""
+        from . import profiling
+
+        profiles = profiling.profile(self._engine, self.generate, self._device, prompt, max_tokens)
+        return [dataclasses.asdict(profile) for profile in profiles]
 
     def reference(self, load: dict, digest: str, questions: dict) -> dict:
         """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""
