@@ -142,15 +142,24 @@ class Share:
 class Profile:
     """Where one step's time goes. `step_s` was measured without the profiler, all else with it.
 
-    `busy_s`: time a step in which the GPU ran a kernel (on the CPU: in which an operator ran).
+    `busy_s`: time a step in which the GPU ran a kernel (on the CPU: in which an operator ran); None where
+    the profiler could not see the GPU.
     """
 
     phase: str  # "decode" or "prefill"
+    device: str
+    prompt_tokens: int
     steps: int
     step_s: float
-    busy_s: float
+    busy_s: float | None
     kernels: list[Share]
     host_functions: list[Share]
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Profile:
+        """What a worker sent, as a Profile again."""
+        lists = {name: [Share(**share) for share in data[name]] for name in ("kernels", "host_functions")}
+        return cls(**{**data, **lists})
 
 
 @dataclass

@@ -37,6 +37,7 @@ class Worker:
     def __init__(self, send):
         self._send = send
         self._engine: Engine | None = None
+        self._device: str | None = None
 
     def progress(self, label: str, done: int, total: int) -> None:
         self._send({"progress": [label, done, total]})
@@ -56,7 +57,7 @@ class Worker:
         load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
         if engine_class(engine).form is not None:
             _require_device(load.device)
-        self._engine = engine_class(engine)()
+        self._engine, self._device = engine_class(engine)(), load.device
         started = time.perf_counter()
         self._engine.load(load, self.progress)
         self._engine.synchronize()
@@ -95,6 +96,13 @@ class Worker:
         if counter is None:
             return None
         return dataclasses.asdict(energy.measure(self._engine, counter, prompt, max_tokens, seconds))
+
+    def profile(self, prompt: str, max_tokens: int) -> list[dict]:
+        """Where the time of a decode step and of a prefill goes; see `profiling`."""
+        from . import profiling
+
+        profiles = profiling.profile(self._engine, self.generate, self._device, prompt, max_tokens)
+        return [dataclasses.asdict(profile) for profile in profiles]
 
     def reference(self, load: dict, digest: str, questions: dict) -> dict:
         """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""

@@ -18,7 +18,7 @@ from support import ROOT, Bench
 from bench_deepspeed import catalog
 from bench_deepspeed.environment import host_facts, torch_facts
 from bench_deepspeed.errors import EXIT_CODES
-from bench_deepspeed.schema import Limits, Result, Run, Sample, Scenario
+from bench_deepspeed.schema import Limits, Profile, Result, Run, Sample, Scenario, Share
 
 README = ROOT / "README.md"
 METHODOLOGY = ROOT / "docs" / "methodology.md"
@@ -147,7 +147,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("schema", [Limits, Result, Scenario, Run, Sample], ids=lambda schema: schema.__name__)
+SCHEMAS = [Limits, Result, Scenario, Run, Sample, Profile, Share]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
 def test_every_field_is_documented(schema):
     assert documented(schema.__name__) == [field.name for field in dataclasses.fields(schema)]
 

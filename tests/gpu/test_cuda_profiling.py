@@ -1,0 +1,50 @@
+"""What only a GPU can prove of the profile: that the profiler sees the engine's kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from support import ROOT, no_progress
+
+from bench_deepspeed import weights
+from bench_deepspeed.client import WorkerProcess
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.reports import profile as report
+from bench_deepspeed.schema import Profile
+
+pytestmark = pytest.mark.gpu
+PROMPT = "Write an essay about the transformer model architecture"
+MAX_TOKENS = 512
+LAYERS = 30  # SmolLM2's
+
+
+def profiles_of(engine: str, folder) -> list[Profile]:
+    """Profile the real SmolLM2 in worker processes, as a run does."""
+    want = weights.Want("pretrained", engine_class(engine).form, "float16", 0)
+    log = folder / "worker.log"
+    with WorkerProcess(log, no_progress) as worker:
+        ready = worker.call("prepare", models_dir=str(ROOT / "models"), model="smollm2", want=dataclasses.asdict(want))
+    load = {"device": "cuda", "precision": "float16", "prompts": [PROMPT], "max_tokens": MAX_TOKENS}
+    with WorkerProcess(log, no_progress) as worker:
+        worker.call("load", engine=engine, load={**load, "folder": ready["folder"], "log_folder": str(folder)})
+        return [Profile.from_dict(found) for found in worker.call("profile", prompt=PROMPT, max_tokens=MAX_TOKENS)]
+
+
+@pytest.mark.parametrize("engine", ["mii", "transformers"])
+def test_the_kernels_of_a_step_are_seen(engine, tmp_path):
+    decode, prefill = profiles_of(engine, tmp_path)
+    report.write(tmp_path, [decode, prefill], f"SmolLM2 · {engine}")
+    print((tmp_path / "profile.txt").read_text())
+    assert (decode.steps, prefill.steps) == (32, 1)
+    assert 500 <= prefill.prompt_tokens <= 512
+    assert 0 < decode.busy_s < decode.step_s
+    for found in (decode, prefill):
+        assert found.busy_s > 0
+        parts = report.families(found)
+        assert {"matrix products", "attention"} <= set(parts)
+        assert parts.get("other", 0.0) < 0.2 * found.busy_s
+        attention = sum(k.calls for k in found.kernels if report.family(k.name) == "attention")
+        assert attention >= LAYERS
+        assert found.host_functions
+        assert not any(share.name.startswith("/") for share in found.host_functions)
