@@ -1,9 +1,15 @@
-"""Statistics of repeated measurements."""
+"""Statistics of repeated measurements. Pure functions; SciPy is imported where it is used, it takes its time."""
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+
+from .schema import Result
+
+LEVEL = 0.95
+OUTLIER_Z = 3.5
+"""Iglewicz and Hoaglin's limit for a modified z-score."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,33 @@ class Summary:
     maximum: float
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A mean over n groups with its 95% confidence interval; `low` and `high` are None for one group."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None else (self.high - self.low) / 2
+
+    @property
+    def relative(self) -> float | None:
+        """The half width as a share of the mean."""
+        return None if self.low is None else self.half_width / self.mean
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Spearman's rank correlation of a series with its index, and the two-sided p-value of no trend."""
+
+    rho: float
+    p: float
+
+
 def summarize(values: list[float]) -> Summary | None:
     """Summarize the values; None when there are none, so that "not measured" stays visible."""
     if not values:
@@ -30,3 +63,98 @@ def summarize(values: list[float]) -> Summary | None:
         minimum=min(values),
         maximum=max(values),
     )
+
+
+def process_speeds(result: Result) -> list[list[float]]:
+    """The valid repetitions of each process, in tokens/s and in the order they happened."""
+    scenario = result.scenario
+    return [[s.tokens_per_s for s in run.samples if not s.is_void(scenario)] for run in result.runs]
+
+
+def speed_interval(result: Result) -> Interval | None:
+    """The mean tokens/s and its interval; None when nothing valid was measured."""
+    return mean_interval(process_speeds(result))
+
+
+def mean_interval(groups: list[list[float]]) -> Interval | None:
+    """The mean of the groups' means m_1 … m_P, and its 95% confidence interval.
+
+    mean ± t(0.975; P - 1) · s / √P, with s the sample standard deviation of the m_i. The group, which is a
+    process, is the unit of replication: values within one share what that process drew (memory layout,
+    clocks) and follow each other, so they are not independent, while two processes are (T. Kalibera and
+    R. Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013). Empty groups are left out.
+    """
+    means = [statistics.fmean(group) for group in groups if group]
+    if not means:
+        return None
+    mean = statistics.fmean(means)
+    if len(means) == 1:
+        return Interval(mean, None, None, 1)
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(means) - 1, (1 + LEVEL) / 2))
+    half_width = quantile * statistics.stdev(means) / len(means) ** 0.5
+    return Interval(mean, mean - half_width, mean + half_width, len(means))
+
+
+def autocorrelation(values: list[float]) -> float | None:
+    """Lag-1 autocorrelation, Σ (x_i - m)(x_{i+1} - m) / Σ (x_i - m)²; None where it is not defined."""
+    if len(values) < 3 or _constant(values):
+        return None
+    mean = statistics.fmean(values)
+    deviations = [value - mean for value in values]
+    products = (a * b for a, b in zip(deviations, deviations[1:], strict=False))
+    return sum(products) / sum(d * d for d in deviations)
+
+
+def trend(values: list[float]) -> Trend | None:
+    """Whether the values rise or fall with their index (C. Spearman, 1904); None where it is not defined.
+
+    p is from Student's t with n - 2 degrees of freedom, which is rough for fewer than ten values.
+    """
+    if len(values) < 3 or _constant(values):
+        return None
+    from scipy.stats import spearmanr
+
+    found = spearmanr(range(len(values)), values)
+    return Trend(float(found.statistic), float(found.pvalue))
+
+
+def outliers(values: list[float]) -> list[int]:
+    """The indices of values whose modified z-score 0.6745 (x_i - median) / MAD exceeds 3.5 in size.
+
+    MAD is the median of |x_i - median| (B. Iglewicz and D. Hoaglin, "How to Detect and Handle Outliers",
+    1993). Where more than half of the values are equal, MAD is zero and nothing can be said: none.
+    """
+    if not values:
+        return []
+    median = statistics.median(values)
+    mad = statistics.median(abs(value - median) for value in values)
+    if mad == 0:
+        return []
+    return [i for i, value in enumerate(values) if abs(0.6745 * (value - median) / mad) > OUTLIER_Z]
+
+
+def bimodality(values: list[float]) -> float | None:
+    """The p-value of one mode only, by the dip test (J. and P. Hartigan, 1985); small means two or more.
+
+    None for fewer than four values, for which the test is not defined, and for equal ones.
+    """
+    if len(values) < 4 or _constant(values):
+        return None
+    import diptest
+    import numpy
+
+    _, p = diptest.diptest(numpy.asarray(values, dtype=float))
+    return float(p)
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """NumPy's default: linear interpolation between the two nearest ranks."""
+    import numpy
+
+    return float(numpy.percentile(values, percent))
+
+
+def _constant(values: list[float]) -> bool:
+    return min(values) == max(values)
