@@ -65,10 +65,10 @@ class Worker:
         engine = self._engine
         gc.collect()  # rubbish of the previous repetition is not this one's
         engine.synchronize()
-        started = time.perf_counter()
+        started = engine.clock()
         generation = engine.generate(prompt, max_tokens)
         engine.synchronize()
-        seconds = time.perf_counter() - started
+        seconds = engine.clock() - started
         return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens))
 
     def memory(self, prompt: str, max_tokens: int) -> dict:
