@@ -92,7 +92,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: c
     recorder.save()
 
     def generate() -> Sample:
-        return Sample(**worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
+        return Sample.of(worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
 
     with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
         for sample in warm_ups(generate, run, scenario.warmups):

@@ -63,6 +63,12 @@ class Sample:
     new_tokens: int
     reading: Reading | None = None
 
+    @classmethod
+    def of(cls, data: dict) -> Sample:
+        """A sample as a worker sends it, in plain JSON."""
+        reading = data["reading"]
+        return cls(**{**data, "reading": reading and Reading(**reading)})
+
     @property
     def tokens_per_s(self) -> float:
         return self.new_tokens / self.seconds

@@ -143,8 +143,8 @@ def test_the_time_budget_ends_the_search(bench, tmp_path):
     assert "the time budget of 1 s is spent" in log_of(tmp_path)
 
 
-def test_a_process_that_fails_leaves_those_before_it(bench, tmp_path):
-    """The second process is interrupted in its first repetition, when the first one's are complete."""
+def test_an_interrupt_in_a_later_process_leaves_those_before_it(bench, tmp_path):
+    """Ctrl-C while the second process starts, when the first one's repetitions are complete."""
     process = bench.start_fake("--processes", "3", "-r", "2", "--warmups", "1", behaviour={"seconds": [0.01]})
     wait_until(lambda: samples_so_far(tmp_path) == 2)
     process.send_signal(signal.SIGINT)
@@ -179,6 +179,12 @@ def test_nothing_is_averaged_over_void_repetitions(bench, tmp_path):
     result = result_of(tmp_path)
     assert [sample.new_tokens for sample in result.runs[0].samples] == [5, 5, 5]
     assert result.valid_samples == []
+
+
+@pytest.mark.parametrize("reading", [None, Reading(temperature_c=40, throttle_reasons=["power"])])
+def test_a_sample_crosses_the_socket_whole(reading):
+    sample = Sample(1 / 3, 2, 8, reading)
+    assert Sample.of(json.loads(json.dumps(dataclasses.asdict(sample)))) == sample
 
 
 def test_a_void_sample_is_left_out_of_the_valid_ones():

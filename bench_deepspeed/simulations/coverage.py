@@ -101,7 +101,7 @@ def _generations(asked: Scenario, behaviour: dict) -> Callable[[], Sample]:
     os.environ["BENCH_FAKE"] = json.dumps(behaviour)
     worker.load(asked.engine, load)
     del os.environ["BENCH_FAKE"]
-    return lambda: Sample(**worker.generate(asked.prompt, asked.max_tokens))
+    return lambda: Sample.of(worker.generate(asked.prompt, asked.max_tokens))
 
 
 def study(name: str, noise: dict, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
