@@ -11,7 +11,7 @@ from .errors import MachineError
 from .paths import SETUP, VENV
 
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
-NEEDED += ("psutil", "rapidfuzz", "tabulate", "tqdm", "matplotlib")
+NEEDED += ("diptest", "matplotlib", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm", "yaml")
 
 
 def ensure_environment(argv: list[str], keep_python: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from . import __version__, catalog
 from .engines import DEFAULTS, ENGINES, engine_class
 from .environment import default_device, gpus
 from .errors import EXIT_CODES, MachineError, UsageError
+from .measure import CHEAP_LOAD_S
 from .paths import LOGS, MODELS, QUESTIONS
 from .schema import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
-REPETITIONS = {"cuda": 10, "cpu": 5}
+PROCESSES = 3  # the fewest that tell apart what differs between processes from what does not, at bearable cost
+REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
+TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
 MODEL = {"cuda": "llama", "cpu": "smollm2"}
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
@@ -95,7 +99,8 @@ def _quality_parser() -> Parser:
     _add_quality_flags(parser)
     _add_place_flags(parser)
     _add_common_flags(parser)
-    parser.set_defaults(prompt=PROMPT, repetitions=None, max_tokens=None, warmups=0)
+    parser.set_defaults(prompt=PROMPT, max_tokens=None, warmups=0)
+    parser.set_defaults(processes=None, repetitions=None, target_ci=None, time_budget=None)
     return parser
 
 
@@ -134,7 +139,7 @@ def _add_timing_flags(group) -> None:
         "--repetitions",
         type=_positive,
         metavar="N",
-        help=f"timed generations (default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
+        help=f"timed generations in each process (default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
     )
     group.add_argument(
         "-m",
@@ -146,9 +151,27 @@ def _add_timing_flags(group) -> None:
     group.add_argument(
         "--warmups",
         type=_count,
-        default=2,
         metavar="N",
-        help="generations before the timed ones (default: %(default)s)",
+        help="generations before the timed ones in each process (default: until the times are steady)",
+    )
+    group.add_argument(
+        "--processes",
+        type=_positive,
+        metavar="N",
+        help=f"fresh processes, each of which loads, warms up and measures (default: {PROCESSES}; "
+        f"1 where loading takes more than {CHEAP_LOAD_S} s)",
+    )
+    group.add_argument(
+        "--target_ci",
+        type=_percentage,
+        metavar="P%",
+        help="more processes until the 95%% interval of tokens/s is the mean ± P%% at most, such as 1%%",
+    )
+    group.add_argument(
+        "--time_budget",
+        type=_positive,
+        metavar="SECONDS",
+        help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
 
 
@@ -240,6 +263,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _percentage(text: str) -> float:
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if not number or not 0 < float(number[1]) < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage between 0% and 100%, such as 1% or 0.5%")
+    return float(number[1]) / 100
+
+
 def scenario_of(options: argparse.Namespace) -> Scenario:
     """Fill in the defaults that depend on the machine, and refuse what cannot be.
 
@@ -251,6 +281,8 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         raise UsageError("the prompt is empty: give one with -p")
     if any("\ud800" <= character <= "\udfff" for character in options.prompt):
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
+    if options.time_budget and options.target_ci is None:
+        raise UsageError("--time_budget limits the search for --target_ci: give that as well")
     device = options.device or default_device()
     engine = options.engine or DEFAULTS[device]
     precision = _precision(engine, device, options.precision)
@@ -264,9 +296,12 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         weights=options.weights,
         prompt=options.prompt,
         max_tokens=options.max_tokens or MAX_TOKENS[device],
+        processes=options.processes or PROCESSES,
         repetitions=options.repetitions or REPETITIONS[device],
         warmups=options.warmups,
         seed=options.seed,
+        target_ci=options.target_ci,
+        time_budget_s=None if options.target_ci is None else options.time_budget or TIME_BUDGET_S,
     )
 
 

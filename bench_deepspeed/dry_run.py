@@ -27,10 +27,16 @@ def show(scenario: Scenario, options) -> int:
     steps = weights.plan(options.models_dir, spec, want) if want else []
     print(f"model       {spec.title}: {spec.parameters:,} parameters, {spec.licence}")
     print(f"engine      {scenario.engine} on {scenario.device} in {scenario.precision}, {scenario.weights} weights")
+    warm_ups = "warm-ups until steady" if scenario.warmups is None else f"{scenario.warmups} warm-ups"
     print(
-        f"measure     {scenario.warmups} warm-ups, then {scenario.repetitions} repetitions "
+        f"measure     {scenario.processes} processes, each: {warm_ups}, then {scenario.repetitions} repetitions "
         f"of {scenario.max_tokens} tokens"
     )
+    if scenario.target_ci is not None:
+        print(
+            f"            further processes until the interval is within ± {scenario.target_ci:.2%}, "
+            f"started for {scenario.time_budget_s:.0f} s at most"
+        )
     if not options.no_quality and can_check(scenario):
         print(f"quality     the answers to {options.questions} against float32, cached beside the weights")
     if not (VENV / ".installed").exists():

@@ -1,10 +1,10 @@
-"""One benchmark from beginning to end: weights ready, engine loaded, warm-ups, repetitions, memory."""
+"""One benchmark from beginning to end: weights ready, then processes that load, warm up, repeat; memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 from . import catalog, environment, limits, plausibility
@@ -12,6 +12,7 @@ from .client import WorkerProcess
 from .dry_run import can_check, want_of
 from .engines import engine_class
 from .errors import BenchError, ImpossibleError, UsageError
+from .measure import enough, repetitions, warm_ups, warmed
 from .quality import questions as question_files
 from .quality.check import check
 from .recorder import Recorder
@@ -34,7 +35,7 @@ def run(scenario: Scenario, options) -> int:
     with recorder, console.Bars() as bars:
         result.environment = environment.host_facts()
         log.opening(result)
-        measure(recorder, options.models_dir, bars)
+        measure(recorder, options, bars)
         recorder.save()
         _require_possible(recorder, bars)
         log.closing(result)
@@ -44,8 +45,8 @@ def run(scenario: Scenario, options) -> int:
     print(f"\nresult  {console.shown(recorder.path)}\nlog     {console.shown(log.path)}")
     if result.void_count:
         raise BenchError(
-            f"{result.void_count} of {scenario.repetitions} repetitions are void: the engine did not make "
-            f"{scenario.max_tokens} tokens"
+            f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
+            f"the engine did not make {scenario.max_tokens} tokens"
         )
     if checks:
         _check_quality(scenario, options, recorder.folder)
@@ -62,32 +63,64 @@ def _check_quality(scenario: Scenario, options, folder: Path) -> None:
         print(f"quality not checked: {error}", file=sys.stderr)
 
 
-def measure(recorder: Recorder, models_dir: Path, bars: console.Bars) -> None:
-    """Fill the recorder's result: weights in one worker process, the engine in another."""
+def measure(recorder: Recorder, options, bars: console.Bars) -> None:
+    """Fill the recorder's result: weights in one worker process, then the engine in one after the other.
+
+    What is measured once, apart from the speed, is measured in the last of them.
+    """
+    result, ended = recorder.result, None
+    model_folder = _prepare_weights(recorder, options.models_dir, bars)
+    started = time.monotonic()
+    while ended is None:
+        with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
+            _timed(recorder, worker, model_folder, bars)
+            ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
+            if ended:
+                _tell(recorder, bars, ended)
+                _passes(recorder, worker, bars)
+
+
+def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: console.Bars) -> None:
+    """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
     result, log = recorder.result, recorder.log
-    scenario = result.scenario
-    model_folder = _prepare_weights(recorder, models_dir, bars)
-    if engine_class(scenario.engine).reads_weights():
-        result.limits = _measure_limits(recorder, bars)
-    with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
-        run = Run()
-        result.runs.append(run)
-        with bars.spinner("loading the engine"):
-            loaded = worker.call("load", engine=scenario.engine, load=_load(scenario, model_folder, recorder.folder))
-        run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
-        result.engine = {"name": scenario.engine, **loaded["describe"]}
-        result.environment |= worker.call("environment", device=scenario.device)
-        log.loaded(run)
-        recorder.save()
-        for sample in _generations(worker, scenario, scenario.warmups, "warming up", bars):
-            run.warmups.append(sample)
+    scenario, run = result.scenario, Run()
+    result.runs.append(run)
+    name = f"process {len(result.runs)}"
+    with bars.spinner(f"{name}: loading the engine"):
+        loaded = worker.call("load", engine=scenario.engine, load=_load(scenario, model_folder, recorder.folder))
+    run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
+    result.engine = {"name": scenario.engine, **loaded["describe"]}
+    result.environment |= worker.call("environment", device=scenario.device)
+    log.loaded(name, run)
+    recorder.save()
+
+    def generate() -> Sample:
+        return Sample.of(worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
+
+    with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
+        for sample in warm_ups(generate, run, scenario.warmups):
             log.sample("warm-up", len(run.warmups), scenario.warmups, sample)
-        for sample in _generations(worker, scenario, scenario.repetitions, "measuring", bars):
-            run.samples.append(sample)
+            advance(f"{sample.tokens_per_s:.1f} tokens/s")
+    if scenario.warmups is None:
+        _tell(recorder, bars, f"{name}: {warmed(run)}")
+    with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
+        for sample in repetitions(generate, run, scenario.repetitions):
             recorder.save()
             log.sample("repetition", len(run.samples), scenario.repetitions, sample)
-        with bars.spinner("measuring memory"):
-            run.memory = worker.call("memory", prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+            advance(f"{sample.tokens_per_s:.1f} tokens/s")
+
+
+def _tell(recorder: Recorder, bars: console.Bars, text: str) -> None:
+    recorder.log.line(text)
+    bars.note(text)
+
+
+def _passes(recorder: Recorder, worker: WorkerProcess, bars: console.Bars) -> None:
+    """What is measured in generations of its own, by a process that has done its repetitions."""
+    scenario = recorder.result.scenario
+    with bars.spinner("measuring memory"):
+        memory = worker.call("memory", prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+    recorder.result.memory = memory
 
 
 def _prepare_weights(recorder: Recorder, models_dir: Path, bars: console.Bars) -> str:
@@ -137,14 +170,3 @@ def _load(scenario: Scenario, model_folder: str, log_folder: Path) -> dict:
         "prompts": [scenario.prompt],
         "max_tokens": scenario.max_tokens,
     }
-
-
-def _generations(
-    worker: WorkerProcess, scenario: Scenario, count: int, label: str, bars: console.Bars
-) -> Iterator[Sample]:
-    """Generate `count` times. The caller's work on each sample is done before the next one starts."""
-    with bars.counter(label, count) as advance:
-        for _ in range(count):
-            sample = Sample(**worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
-            advance(f"{sample.tokens_per_s:.1f} tokens/s")
-            yield sample

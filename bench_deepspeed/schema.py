@@ -35,6 +35,10 @@ class Scenario:
     warmups: int | None
     """None: until the times are steady."""
     seed: int
+    target_ci: float | None = None
+    """Half width over mean that the interval of the speed is to have; more processes until it has."""
+    time_budget_s: float | None = None
+    """After this no further process is started for the sake of `target_ci`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class Sample:
     prompt_tokens: int
     new_tokens: int
     reading: Reading | None = None
+
+    @classmethod
+    def of(cls, data: dict) -> Sample:
+        """A sample as a worker sends it, in plain JSON."""
+        reading = data["reading"]
+        return cls(**{**data, "reading": reading and Reading(**reading)})
 
     @property
     def tokens_per_s(self) -> float:

@@ -75,10 +75,10 @@ class Worker:
         self._probe.before()
         gc.collect()  # rubbish of the previous repetition is not this one's
         engine.synchronize()
-        started = time.perf_counter()
+        started = engine.clock()
         generation = engine.generate(prompt, max_tokens)
         engine.synchronize()
-        seconds = time.perf_counter() - started
+        seconds = engine.clock() - started
         reading = self._probe.after()
         return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens, reading))
 

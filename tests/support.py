@@ -65,9 +65,9 @@ class Bench:
         return self.finish(self.start_fake(*arguments, behaviour=behaviour, **options))
 
     def start_fake(self, *arguments: str | Path, behaviour: dict | None = None, **options) -> subprocess.Popen:
-        """Start the fake engine, its results below `out`, and do not wait."""
+        """Start the fake engine, one process and its results below `out` unless told else, and do not wait."""
         env = {"BENCH_FAKE": json.dumps(behaviour or {}), **options.pop("env", {})}
-        flags = ("-d", "cpu", "--engine", "fake", "--output_dir", "out")
+        flags = ("-d", "cpu", "--engine", "fake", "--processes", "1", "--output_dir", "out")
         return self.start(*flags, *arguments, env=env, **options)
 
     @staticmethod

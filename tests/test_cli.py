@@ -29,6 +29,9 @@ FLAGS = {
     "--precision": "--precision",
     "--weights": "--weights",
     "--warmups": "--warmups",
+    "--processes": "--processes",
+    "--target_ci": "--target_ci",
+    "--time_budget": "--time_budget",
     "--no_quality": "--no_quality",
     "--questions": "--questions",
     "--reference_device": "--reference_device",
@@ -40,8 +43,9 @@ FLAGS = {
     "--no_setup": "--no_setup",
     "--version": "--version",
 }
-HEAVY = {"torch", "transformers", "deepspeed", "mii", "numpy"}
-FAKE_RUN = ("-d", "cpu", "--engine", "fake", "-r", "1", "-m", "2", "--warmups", "0", "--output_dir", "out")
+HEAVY = {"torch", "transformers", "deepspeed", "mii", "numpy", "scipy", "diptest"}
+FAKE_RUN = ("-d", "cpu", "--engine", "fake", "--processes", "1", "-r", "1", "-m", "2", "--warmups", "0")
+FAKE_RUN += ("--output_dir", "out")
 SIZES = {  # from the published numbers of parameters: two bytes each on the hub, four from the GGUF file
     "llama": ("6,738,415,616 parameters", "download 13.48 GB, write 13.48 GB"),
     "mistral": ("7,241,732,096 parameters", "download 14.48 GB, write 14.48 GB"),
@@ -93,13 +97,16 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
     "words",
     [
         f"the prompt (default: {cli.PROMPT})",
-        f"timed generations (default: {cli.REPETITIONS['cuda']}, on cpu {cli.REPETITIONS['cpu']})",
+        f"timed generations in each process (default: {cli.REPETITIONS['cuda']}, on cpu {cli.REPETITIONS['cpu']})",
         f"exactly (default: {cli.MAX_TOKENS['cuda']}, on cpu {cli.MAX_TOKENS['cpu']})",
         f"the model (default: {cli.MODEL['cuda']} on cuda, {cli.MODEL['cpu']} on cpu)",
         f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu",
         "default: float16 on cuda, float32 on cpu",
         "(default: pretrained)",
-        "generations before the timed ones (default: 2)",
+        "generations before the timed ones in each process (default: until the times are steady)",
+        f"(default: {cli.PROCESSES}; 1 where loading takes more than 120 s)",
+        "the mean ± P% at most, such as 1%",
+        f"(default: {cli.TIME_BUDGET_S})",
         "of the random weights (default: 0)",
     ],
 )
@@ -110,10 +117,35 @@ def test_help_shows_the_defaults(help_text, words):
 def test_defaults_are_those_that_help_shows():
     options = cli.parse(["-d", "cpu"])
     scenario = cli.scenario_of(options)
-    assert (scenario.prompt, scenario.weights, scenario.warmups, scenario.seed) == (cli.PROMPT, "pretrained", 2, 0)
+    assert (scenario.prompt, scenario.weights, scenario.warmups, scenario.seed) == (cli.PROMPT, "pretrained", None, 0)
+    assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (cli.PROCESSES, None, None)
     assert (scenario.repetitions, scenario.max_tokens) == (cli.REPETITIONS["cpu"], cli.MAX_TOKENS["cpu"])
     assert (scenario.model, scenario.engine, scenario.precision) == ("smollm2", "deepspeed", "float32")
     assert engine_class(DEFAULTS["cuda"]).precisions["cuda"][0] == "float16"
+
+
+def test_a_target_is_a_share_and_has_a_budget():
+    scenario = cli.scenario_of(cli.parse(["-d", "cpu", "--target_ci", "0.5%", "--processes", "4"]))
+    assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (4, 0.005, cli.TIME_BUDGET_S)
+    scenario = cli.scenario_of(cli.parse(["-d", "cpu", "--target_ci", "2%", "--time_budget", "60"]))
+    assert (scenario.target_ci, scenario.time_budget_s) == (0.02, 60)
+
+
+def test_the_quality_check_has_the_settings_that_it_does_not_ask_for():
+    scenario = cli.scenario_of(cli.parse(["quality", "-d", "cpu"]))
+    assert (scenario.prompt, scenario.warmups, scenario.target_ci) == (cli.PROMPT, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), "3 processes, each: warm-ups until steady, then 5 repetitions of 128 tokens"),
+        (("--warmups", "2", "--processes", "4"), "4 processes, each: 2 warm-ups, then 5 repetitions"),
+        (("--target_ci", "1%"), "further processes until the interval is within ± 1.00%, started for 600 s at most"),
+    ],
+)
+def test_dry_run_tells_what_would_be_measured(bench, flags, words):
+    assert words in bench("-d", "cpu", "--dry_run", *flags).stdout
 
 
 @pytest.mark.parametrize(("code", "meaning"), EXIT_CODES.items())
@@ -158,6 +190,15 @@ def test_short_and_long_flags_are_the_same():
         pytest.param(["-m", "abc"], "'abc' is not a whole number", id="tokens that are a word"),
         pytest.param(["-m", "1.5"], "'1.5' is not a whole number", id="tokens and a half"),
         pytest.param(["--warmups", "-1"], "--warmups", id="negative warm-ups"),
+        pytest.param(["--processes", "0"], "at least 1", id="no process"),
+        pytest.param(["--target_ci", "0.01"], "'0.01' is not a percentage", id="target without a percent sign"),
+        pytest.param(["--target_ci", "0%"], "'0%' is not a percentage", id="target of nothing"),
+        pytest.param(["--target_ci", "100%"], "between 0% and 100%", id="target of all"),
+        pytest.param(["--target_ci", "-1%"], "--target_ci", id="negative target"),
+        pytest.param(["--target_ci", "nan%"], "'nan%' is not a percentage", id="target that is no number"),
+        pytest.param(["--target_ci", "1%", "--time_budget", "10m"], "'10m' is not a whole number", id="minutes"),
+        pytest.param(["--target_ci", "1%", "--time_budget", "0"], "at least 1", id="no time"),
+        pytest.param(["-d", "cpu", "--time_budget", "9"], "--target_ci: give that as well", id="budget of nothing"),
         pytest.param(["-p", ""], "the prompt is empty", id="empty prompt"),
         pytest.param(["-p", " \n\t"], "the prompt is empty", id="blank prompt"),
         pytest.param(["-p", os.fsdecode(b"caf\xe9")], "UTF-8", id="prompt in Latin-1"),
@@ -264,7 +305,7 @@ def test_a_checkout_in_a_folder_with_spaces(bench, tmp_path):
     (checkout / "models").mkdir()
     shutil.copy(ROOT / "models" / "smollm2.json", checkout / "models")
     bench.script = checkout / "bench_deepspeed" / "bench.sh"
-    done = bench("-d", "cpu", "--engine", "fake", "-r", "1", "-m", "2", env={"BENCH_COMMIT": "abc"})
+    done = bench(*FAKE_RUN[:-2], env={"BENCH_COMMIT": "abc"})
     assert done.returncode == 0, done.stderr
     (result,) = checkout.glob("logs/smollm2/*/result.json")
     assert '"commit": "abc"' in result.read_text(encoding="utf-8")

@@ -32,8 +32,10 @@ ENVIRONMENT = {
 }
 
 
-def result(environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4.0), **scenario) -> Result:
-    """A complete result of 8 tokens a repetition: 4 and 2 tokens per second."""
+def result(
+    environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4.0), processes: int = 1, **scenario
+) -> Result:
+    """A complete result of 8 tokens a repetition, 4 and 2 tokens per second; each process takes twice as long."""
     setting = {
         "model": "llama",
         "engine": "mii",
@@ -42,6 +44,7 @@ def result(environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4
         "weights": "pretrained",
         "prompt": "Hello",
         "max_tokens": 8,
+        "processes": processes,
         "repetitions": len(seconds),
         "warmups": 0,
         "seed": 0,
@@ -54,7 +57,8 @@ def result(environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4
         started_at="2026-01-02T03:04:05+00:00",
         model={"title": {"llama": "Llama-2-7B-chat"}.get(setting["model"], setting["model"]), "note": ""},
         environment={**ENVIRONMENT, **(environment or {})},
-        runs=[Run(load_s=1.0, samples=[Sample(s, 5, 8) for s in seconds], memory=memory)],
+        runs=[Run(load_s=1.0, samples=[Sample(s * 2**n, 5, 8) for s in seconds]) for n in range(processes)],
+        memory=memory,
     )
 
 
@@ -94,18 +98,43 @@ def test_a_row_has_the_figures_and_links_to_its_evidence(site):
     mii, transformers = site.rows()
     assert (mii["engine"], mii["tokens/s"], mii["median"], mii["min … max"]) == (
         "mii",
-        "3.00 ± 1.41",
+        "3.00 [not measured]",
         "3.00",
         "2.0 … 4.0",
     )
     assert (mii["weights"], mii["peak memory"]) == ("13.48 GB", "14.00 GB")
-    assert transformers["tokens/s"] == "1.00 ± 0.00"
+    assert (mii["std"], transformers["std"]) == ("1.41", "0.00")
+    assert transformers["tokens/s"] == "1.00 [not measured]"
     for row in (mii, transformers):
         target = re.fullmatch(r"\[JSON\]\((.*)\)", row["evidence"])[1]
         assert (site.page.parent / target).is_file()
-    assert "Device: Some GPU; precision: float16; prompt + new tokens: 5 + 8; n: 2.\n" in text
+    assert "Device: Some GPU; precision: float16; prompt + new tokens: 5 + 8; n: 1 × 2.\n" in text
+    assert "\n\nTokens/s: mean [95% interval" in text
     assert text.startswith("# Page\n\nBefore.\n\n<!-- results: llama -->\n")
     assert text.endswith("\n<!-- /results -->\n\nAfter.\n")
+
+
+def test_the_interval_is_over_the_processes(site):
+    """Means of 3 and 1.5 tokens/s: 2.25 ± 12.7062 · 0.75, as one degree of freedom has it."""
+    site.add("one", result(processes=2))
+    site.report()
+    (row,) = site.rows()
+    assert row["tokens/s"] == "2.25 [-7.28, 11.78]"
+    assert "n: 2 × 2." in site.page.read_text()
+
+
+def test_a_study_of_the_suite_itself_is_rendered(tmp_path):
+    site = Site(tmp_path, "<!-- simulation: coverage -->\n<!-- /simulation -->\n")
+    assert "Not measured yet." in site.report()
+    noise = {"independent": 0.05, "autocorrelated": 0.03, "autocorrelation": 0.7, "between": 0.04}
+    row = {"name": "some", "noise": noise, "target_ci": None, "runs": 40, "covered": 38, "mean_processes": 3.0}
+    rows = [{**row, "mean_relative_half_width": 0.071}, {**row, "mean_relative_half_width": 0.02, "target_ci": 0.03}]
+    (site.results / "simulations").mkdir()
+    (site.results / "simulations" / "coverage.json").write_text(json.dumps({"rows": rows}))
+    site.report()
+    first, second = site.rows()
+    assert list(first.values())[1:] == ["5.0%", "3.0% (ρ = 0.7)", "4.0%", "3", "± 7.1%", "95.0% (38 of 40)"]
+    assert second["processes"] == "3 (until ± 3%)"
 
 
 def test_it_says_on_what_it_was_measured(site):
@@ -180,7 +209,7 @@ def test_check_catches_one_changed_digit(site, change):
     path = site.add("one", result())
     text = site.report()
     if change == "page":
-        site.page.write_text(text.replace("3.00 ± 1.41", "3.10 ± 1.41"))
+        site.page.write_text(text.replace("3.00 [not", "3.10 [not"))
     elif change == "evidence":
         path.write_text(path.read_text().replace('"seconds": 4.0', '"seconds": 4.1'))
     elif change == "new evidence":
@@ -228,7 +257,7 @@ def test_what_must_not_be_published_is_refused_by_name(site, content, reason):
     assert site.page.read_text() == PAGE
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema_version": 2})])
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema_version": 1})])
 def test_what_is_no_result_is_refused_by_name(site, text):
     (site.results / "bad.json").write_text(text)
     with pytest.raises(BenchError, match=r"bad\.json is not a result"):
@@ -244,6 +273,8 @@ def test_what_is_no_result_is_refused_by_name(site, text):
         "<!-- results: llama -->\n<!-- /quality -->\n",
         "<!-- results: lama -->\n<!-- /results -->\n",
         "<!-- result: llama -->\n<!-- /result -->\n",
+        "<!-- simulation: llama -->\n<!-- /simulation -->\n",
+        "<!-- results: coverage -->\n<!-- /results -->\n",
     ],
 )
 def test_a_marker_that_is_none_is_refused(tmp_path, text):

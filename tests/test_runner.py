@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy
 import pytest
+import scipy.stats
 from support import error_of, wait_until
 
 from bench_deepspeed.errors import BenchError, MachineError
 from bench_deepspeed.recorder import Recorder
-from bench_deepspeed.schema import Result, Run, Sample, Scenario
+from bench_deepspeed.schema import Reading, Result, Run, Sample, Scenario
 
-SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "naïve “prompt” \U0001f600", 8, 3, 1, 7)
+SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "naïve “prompt” \U0001f600", 8, 3, 3, None, 7)
 SLOW = {"seconds": [0.01, 0.01, 0.01, 600.0]}  # the fourth call outlasts every test
 
 
@@ -62,7 +63,7 @@ def test_samples_are_the_latencies_that_the_engine_took(bench, tmp_path):
         assert sample.tokens_per_s == 8 / sample.seconds
     assert (result.status, result.error) == ("complete", None)
     assert result.valid_samples == run.samples
-    assert run.memory == {"host_peak_bytes": None}
+    assert result.memory == {"host_peak_bytes": None}
 
 
 def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
@@ -72,21 +73,93 @@ def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
     assert done.returncode == 0, done.stderr
     data = json.loads(result_path(tmp_path).read_text())
     speeds = [sample["new_tokens"] / sample["seconds"] for sample in data["runs"][0]["samples"]]
-    mean_std = f"{numpy.mean(speeds):.2f} ± {numpy.std(speeds, ddof=1):.2f}"
+    mean, std = f"{numpy.mean(speeds):.2f}", f"{numpy.std(speeds, ddof=1):.2f}"
     row = row_of(done.stdout)
-    assert (row["tokens/s"], row["n"], row["median"]) == (mean_std, "6", f"{numpy.median(speeds):.2f}")
+    assert (row["tokens/s"], row["std"]) == (f"{mean} [not measured]", std)
+    assert (row["n"], row["median"]) == ("1 × 6", f"{numpy.median(speeds):.2f}")
     assert row["min … max"] == f"{min(speeds):.1f} … {max(speeds):.1f}"
     log = log_of(tmp_path)
-    assert f"{mean_std} tokens/s (mean ± sample std, n = 6)" in log
+    assert f"{mean} ± {std} tokens/s (mean ± sample std, n = 6), 95% interval [not measured]" in log
     assert [float(speed) for speed in re.findall(r" repetition .* = (\S+) tokens/s", log)] == pytest.approx(
         speeds, abs=6e-4
     )
 
 
+def test_each_process_is_fresh_and_the_interval_is_over_their_means(bench, tmp_path):
+    """The clock is virtual, so all is exact: warm from the second call on, then as fast as the process is."""
+    behaviour = {"virtual": True, "seconds": [0.5, 0.25], "noise": {"between": 0.05, "independent": 0.02}}
+    done = bench.fake("--processes", "3", "-r", "4", "-m", "8", behaviour=behaviour)
+    assert done.returncode == 0, done.stderr
+    result = result_of(tmp_path)
+    assert [len(run.samples) for run in result.runs] == [4, 4, 4]
+    assert all(run.steady and len(run.warmups) >= 4 for run in result.runs)  # the first was slow: not steady after 3
+    assert len({sample.seconds for run in result.runs for sample in run.samples}) == 12
+    means = [numpy.mean([sample.tokens_per_s for sample in run.samples]) for run in result.runs]
+    low, high = scipy.stats.t.interval(0.95, 2, numpy.mean(means), scipy.stats.sem(means))
+    row = row_of(done.stdout)
+    assert (row["tokens/s"], row["n"]) == (f"{numpy.mean(means):.2f} [{low:.2f}, {high:.2f}]", "3 × 4")
+    std = numpy.std([sample.tokens_per_s for sample in result.valid_samples], ddof=1)
+    log = log_of(tmp_path)
+    ending = f"tokens/s (mean ± sample std, n = 12), 95% interval [{low:.2f}, {high:.2f}]"
+    assert f" result smollm2 fake cpu float32: {numpy.mean(means):.2f} ± {std:.2f} {ending}\n" in log
+    for number, run in enumerate(result.runs, start=1):
+        words = f"process {number}: steady after {len(run.warmups)} warm-ups"
+        assert f" {words}\n" in log
+        assert f"\n{words}\n" in done.stderr
+    assert " 3 processes, as asked\n" in log
+
+
+def test_warm_ups_that_never_end_are_told(bench, tmp_path):
+    behaviour = {"virtual": True, "noise": {"drift": -0.1}}
+    assert bench.fake("-r", "1", behaviour=behaviour).returncode == 0
+    (run,) = result_of(tmp_path).runs
+    assert (run.steady, len(run.warmups)) == (False, 20)
+    assert "process 1: not steady after 20 warm-ups" in log_of(tmp_path)
+
+
+def test_a_fixed_number_of_warm_ups_is_not_called_steady(bench, tmp_path):
+    assert bench.fake("-r", "1", "--warmups", "2", behaviour={"virtual": True}).returncode == 0
+    assert [run.steady for run in result_of(tmp_path).runs] == [None]
+    assert "steady" not in log_of(tmp_path)
+
+
+def test_processes_are_added_until_the_target_is_met(bench, tmp_path):
+    """Without noise every interval has no width, so the target is met as soon as it can be."""
+    flags = ("--processes", "2", "-r", "1", "--warmups", "0", "--target_ci", "1%")
+    done = bench.fake(*flags, behaviour={"virtual": True})
+    assert done.returncode == 0, done.stderr
+    result = result_of(tmp_path)
+    assert (result.scenario.target_ci, result.scenario.time_budget_s) == (0.01, 600)
+    assert len(result.runs) == 6
+    words = "6 processes: the target is met; the interval is ± 0.00%, the target ± 1.00%"
+    assert f" {words}\n" in log_of(tmp_path)
+    assert f"\n{words}\n" in done.stderr
+
+
+def test_the_time_budget_ends_the_search(bench, tmp_path):
+    flags = ("--processes", "2", "-r", "1", "--warmups", "0", "--target_ci", "0.1%", "--time_budget", "1")
+    assert bench.fake(*flags, behaviour={"virtual": True, "noise": {"between": 0.5}}).returncode == 0
+    assert len(result_of(tmp_path).runs) < 30
+    assert "the time budget of 1 s is spent" in log_of(tmp_path)
+
+
+def test_an_interrupt_in_a_later_process_leaves_those_before_it(bench, tmp_path):
+    """Ctrl-C while the second process starts, when the first one's repetitions are complete."""
+    process = bench.start_fake("--processes", "3", "-r", "2", "--warmups", "1", behaviour={"seconds": [0.01]})
+    wait_until(lambda: samples_so_far(tmp_path) == 2)
+    process.send_signal(signal.SIGINT)
+    assert bench.finish(process).returncode == 130
+    assert bench.processes() == []
+    result = result_of(tmp_path)
+    assert result.status == "interrupted"
+    assert len(result.runs[0].samples) == 2
+    assert len(result.runs) < 3
+
+
 def test_one_repetition_shows_no_deviation(bench):
     row = row_of(bench.fake("-r", "1", "--warmups", "0").stdout)
-    assert "±" not in row["tokens/s"]
-    assert row["n"] == "1"
+    assert row["std"] == "not measured"
+    assert row["n"] == "1 × 1"
 
 
 def test_no_warm_ups(bench, tmp_path):
@@ -106,6 +179,12 @@ def test_nothing_is_averaged_over_void_repetitions(bench, tmp_path):
     result = result_of(tmp_path)
     assert [sample.new_tokens for sample in result.runs[0].samples] == [5, 5, 5]
     assert result.valid_samples == []
+
+
+@pytest.mark.parametrize("reading", [None, Reading(temperature_c=40, throttle_reasons=["power"])])
+def test_a_sample_crosses_the_socket_whole(reading):
+    sample = Sample(1 / 3, 2, 8, reading)
+    assert Sample.of(json.loads(json.dumps(dataclasses.asdict(sample)))) == sample
 
 
 def test_a_void_sample_is_left_out_of_the_valid_ones():
@@ -129,7 +208,7 @@ def test_an_engine_that_ends_in_the_middle_leaves_what_was_measured(bench, tmp_p
     assert result.status == "failed"
     assert words in result.error
     (run,) = result.runs
-    assert (len(run.warmups), len(run.samples), run.memory) == (1, 2, None)
+    assert (len(run.warmups), len(run.samples), result.memory) == (1, 2, {})
     assert f"status failed: {words}" in log_of(tmp_path)
     assert bench.processes() == []
 
@@ -267,7 +346,8 @@ def test_a_full_disk_is_the_machines_lack(tmp_path):
             SCENARIO,
             status="complete",
             model={"name": "é"},
-            runs=[Run(1.5, None, [Sample(0.1, 2, 8)], [Sample(1 / 3, 2, 8)], {"weights_bytes": None})],
+            runs=[Run(1.5, None, True, [Sample(0.1, 2, 8)], [Sample(1 / 3, 2, 8, Reading(temperature_c=40))])],
+            memory={"weights_bytes": None},
         ),
     ],
     ids=["empty", "full"],
@@ -283,9 +363,9 @@ def test_a_result_survives_saving(tmp_path, result):
     [
         ({"schema_version": 999}, "schema version 999"),
         ({"schema_version": None}, "schema version None"),
-        ({"scenario": {"model": "smollm2"}}, "missing"),
-        ({"runs": [{"samples": []}]}, "warmups"),
-        ({"surprise": 1}, "surprise"),
+        ({"scenario": {"model": "smollm2"}}, r"scenario\.engine: Field required"),
+        ({"runs": [{"samples": [{"seconds": 1.0}]}]}, r"runs\.0\.samples\.0\.prompt_tokens: Field required"),
+        ({"runs": [{"load_s": "long"}]}, r"runs\.0\.load_s"),
     ],
     ids=lambda value: str(value)[:24],
 )

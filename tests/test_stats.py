@@ -1,10 +1,13 @@
-"""The statistics against NumPy's."""
+"""The statistics against NumPy's, SciPy's and published values."""
 
 from __future__ import annotations
 
 import numpy
 import pytest
+import scipy.stats
 
+from bench_deepspeed import stats
+from bench_deepspeed.schema import Result, Run, Sample, Scenario
 from bench_deepspeed.stats import summarize
 
 SERIES = {
@@ -15,6 +18,7 @@ SERIES = {
     "close together": [1e6 + 1e-3 * n for n in range(11)],
     "many": list(numpy.random.default_rng(0).lognormal(3.0, 1.0, 1000)),
 }
+SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 3, 2, 0, 0)
 
 
 @pytest.mark.parametrize("values", SERIES.values(), ids=SERIES.keys())
@@ -33,9 +37,108 @@ def test_order_does_not_matter():
 
 def test_nothing_measured_is_none():
     assert summarize([]) is None
+    assert stats.mean_interval([]) is None
+    assert stats.mean_interval([[], []]) is None
 
 
 def test_one_value_has_no_deviation():
     summary = summarize([5.0])
     assert summary.std is None
     assert (summary.n, summary.mean, summary.median, summary.minimum, summary.maximum) == (1, 5.0, 5.0, 5.0, 5.0)
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(2, 12.706), (3, 4.303), (4, 3.182), (5, 2.776), (10, 2.262), (30, 2.045)])
+def test_interval_is_that_of_the_printed_table_of_student(n, quantile):
+    """t(0.975) for n - 1 degrees of freedom, as every table has it."""
+    groups = [[float(i)] for i in range(n)]
+    interval = stats.mean_interval(groups)
+    s = numpy.std(range(n), ddof=1)
+    assert interval.n == n
+    assert interval.mean == pytest.approx((n - 1) / 2)
+    assert interval.half_width == pytest.approx(quantile * s / numpy.sqrt(n), rel=2e-4)
+    assert interval.relative == pytest.approx(interval.half_width / interval.mean)
+
+
+def test_interval_is_scipys_over_the_means_of_the_groups():
+    groups = [[100.0, 104.0, 99.0], [95.0, 96.0, 91.0], [108.0, 101.0, 103.0]]
+    means = [numpy.mean(group) for group in groups]
+    low, high = scipy.stats.t.interval(0.95, 2, numpy.mean(means), scipy.stats.sem(means))
+    interval = stats.mean_interval(groups)
+    assert (interval.low, interval.high) == (pytest.approx(low), pytest.approx(high))
+    assert interval.mean == pytest.approx(numpy.mean(means))
+
+
+def test_repeating_within_a_process_does_not_narrow_the_interval():
+    groups = [[100.0], [104.0], [99.0]]
+    assert stats.mean_interval([group * 50 for group in groups]) == stats.mean_interval(groups)
+
+
+def test_unequal_groups_weigh_the_same():
+    assert stats.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).mean == 2.0
+    assert stats.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).n == 2
+
+
+def test_one_process_has_a_mean_and_no_interval():
+    interval = stats.mean_interval([[1.0, 2.0, 3.0]])
+    assert interval == stats.Interval(2.0, None, None, 1)
+    assert (interval.half_width, interval.relative) == (None, None)
+
+
+def test_speed_is_of_the_valid_repetitions_by_process():
+    good, fast, void = Sample(2.0, 3, 8), Sample(1.0, 3, 8), Sample(1.0, 3, 7)
+    result = Result(SCENARIO, runs=[Run(samples=[good, void]), Run(samples=[fast, good]), Run(samples=[void])])
+    assert stats.process_speeds(result) == [[4.0], [8.0, 4.0], []]
+    assert stats.speed_interval(result) == stats.mean_interval([[4.0], [8.0, 4.0]])
+    assert stats.speed_interval(result).mean == 5.0
+
+
+def test_autocorrelation_by_hand():
+    """1 2 3 4: deviations -1.5 -0.5 0.5 1.5, products 0.75 - 0.25 + 0.75, squares 5."""
+    assert stats.autocorrelation([1.0, 2.0, 3.0, 4.0]) == pytest.approx(1.25 / 5)
+    assert stats.autocorrelation([1.0, -1.0] * 50) == pytest.approx(-0.99)
+
+
+def test_autocorrelation_of_a_long_series_is_its_coefficient():
+    noise = numpy.random.default_rng(3).normal(size=20000)
+    series = [0.0]
+    for value in noise:
+        series.append(0.7 * series[-1] + value)
+    assert stats.autocorrelation(series) == pytest.approx(0.7, abs=0.02)
+    assert stats.autocorrelation(list(noise)) == pytest.approx(0.0, abs=0.02)
+
+
+def test_trend_is_spearmans():
+    """1 - 6 Σd² / (n(n² - 1)): the ranks 1 3 2 5 4 differ from their order by 0 1 1 1 1."""
+    found = stats.trend([1.0, 30.0, 20.0, 500.0, 40.0])
+    assert found.rho == pytest.approx(1 - 6 * 4 / (5 * 24))
+    assert found.p == pytest.approx(0.104088, abs=1e-6)  # t = 0.8 √(3 / 0.36), three degrees of freedom
+    assert stats.trend([5.0, 4.0, 3.0, 2.0, 1.0]).rho == pytest.approx(-1.0)
+
+
+def test_outliers_are_those_of_the_modified_z_score():
+    values = [2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3]  # median 2.45, MAD 0.2: scores of 19 and 20
+    assert stats.outliers(values) == [8, 9]
+    median, mad = 10.0, 1.0
+    limit = 3.5 * mad / 0.6745
+    base = [8.0, 9.0, 9.0, median, 11.0, 11.0]
+    assert stats.outliers([*base, median + limit * 1.001]) == [6]
+    assert stats.outliers([*base, median + limit * 0.999]) == []
+
+
+def test_two_modes_are_told_from_one():
+    draw = numpy.random.default_rng(0)
+    one, low, high = draw.normal(100, 3, 40), draw.normal(90, 1, 20), draw.normal(110, 1, 20)
+    assert stats.bimodality(list(one)) > 0.05
+    assert stats.bimodality([*low, *high]) < 0.01
+
+
+@pytest.mark.parametrize("function", [stats.autocorrelation, stats.trend, stats.bimodality])
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0] * 9], ids=str)
+def test_what_is_not_defined_is_none(function, values):
+    assert function(values) is None
+    assert stats.outliers(values) == []
+
+
+def test_percentiles_are_numpys():
+    values = [4.0, 1.0, 3.0, 2.0]
+    assert (stats.percentile(values, 50), stats.percentile(values, 25), stats.percentile(values, 100)) == (2.5, 1.75, 4)

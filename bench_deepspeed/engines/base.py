@@ -8,6 +8,7 @@ process of its own.
 from __future__ import annotations
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Engine(ABC):
     form: str | None
     """The form of the weights that it reads (see `weights/`); None: it needs none."""
 
+    clock = staticmethod(time.perf_counter)
+    """What generations are timed with. Only a simulation has another."""
     kernel_build_s: float | None = None
     tokenizer = None
     """The model's Transformers tokenizer, once loaded."""

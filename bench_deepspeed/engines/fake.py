@@ -3,18 +3,54 @@
 It needs no weights and makes no text. Its behaviour comes from the environment variable BENCH_FAKE, a
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
 have made; default: what was asked), `fail_at` (the call, counted from 0, at which it raises), `die_at`
-(the call at which the process kills itself), `lies` (true: it says that it reads the model's weights).
+(the call at which the process kills itself), `lies` (true: it says that it reads the model's weights),
+`virtual` (true: nobody waits, a clock of its own is put forward), `noise` (see `Noise`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import signal
 import time
 
 from ..errors import BenchError, UsageError
 from .base import Engine, Generation, Load, Progress
+
+
+class Noise:
+    """Factors on the time of each call, whose logarithm is a sum of normal variables.
+
+    `independent`, `autocorrelated` and `between` are standard deviations: of a part drawn at each call, of
+    one that follows itself as AR(1) with the coefficient `autocorrelation`, and of one drawn once a
+    process. `drift` is added at each call. `seed` may be a text; without it each process draws its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | str | None = None,
+        independent: float = 0.0,
+        autocorrelation: float = 0.0,
+        autocorrelated: float = 0.0,
+        between: float = 0.0,
+        drift: float = 0.0,
+    ):
+        self._random = random.Random(seed)
+        self._independent, self._drift = independent, drift
+        self._autocorrelation = autocorrelation
+        self._innovation = autocorrelated * math.sqrt(1.0 - autocorrelation**2)
+        self._process = self._random.gauss(0.0, between)
+        self._following = self._random.gauss(0.0, autocorrelated)
+
+    def factor(self, call: int) -> float:
+        """The factor of this call; calls are asked for in their order."""
+        now = self._random.gauss(0.0, self._independent)
+        logarithm = self._process + self._following + now + self._drift * call
+        self._following = self._autocorrelation * self._following + self._random.gauss(0.0, self._innovation)
+        return math.exp(logarithm)
 
 
 class FakeEngine(Engine):
@@ -29,7 +65,15 @@ class FakeEngine(Engine):
 
     def load(self, load: Load, progress: Progress) -> None:
         self._behaviour = {"seconds": [0.01], **_asked()}
+        self._noise = Noise(**self._behaviour.get("noise", {}))
         self._calls = 0
+        self._now = 0.0
+        self._wait = time.sleep
+        if self._behaviour.get("virtual"):
+            self.clock, self._wait = lambda: self._now, self._advance
+
+    def _advance(self, seconds: float) -> None:
+        self._now += seconds
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         call, self._calls = self._calls, self._calls + 1
@@ -38,7 +82,7 @@ class FakeEngine(Engine):
         if call == self._behaviour.get("die_at"):
             os.kill(os.getpid(), signal.SIGKILL)
         seconds = self._behaviour["seconds"]
-        time.sleep(seconds[min(call, len(seconds) - 1)])
+        self._wait(seconds[min(call, len(seconds) - 1)] * self._noise.factor(call))
         return Generation("", len(prompt.split()), self._behaviour.get("new_tokens", max_tokens))
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..schema import Result
 from .quality import quality_figures
-from .rows import figures, is_random
+from .rows import LEGEND, figures, is_random, simulated
 
 
 class Bars:
@@ -67,9 +67,14 @@ class Bars:
             if bar is not None:
                 bar.refresh()
 
+    def note(self, text: str) -> None:
+        """A line that stays, between two bars."""
+        self._close()
+        tqdm.write(text, file=sys.stderr)
+
     @contextlib.contextmanager
-    def counter(self, label: str, total: int) -> Iterator[Callable[[str], None]]:
-        """A bar over `total` generations; call the yielded function after each with a remark."""
+    def counter(self, label: str, total: int | None) -> Iterator[Callable[[str], None]]:
+        """A bar over `total` generations (None: nobody knows); call the yielded function after each with a remark."""
         self._close()
         with tqdm(desc=label, total=total, unit="run", file=sys.stderr, disable=total == 0) as bar:
 
@@ -83,13 +88,20 @@ class Bars:
 
 
 def table(results: list[Result]) -> str:
-    """The result table, one row a result."""
-    return tabulate([figures(result) for result in results], headers="keys", tablefmt="github", disable_numparse=True)
+    """The result table, one row a result, and what its cells say."""
+    rows = [figures(result) for result in results]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + f"\n\n{LEGEND}"
 
 
 def quality_table(candidates: list[dict]) -> str:
     """One row a precision: the engine's distance from float32 beside the noise floor, and the verdict."""
     return tabulate([quality_figures(c) for c in candidates], headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def simulation_table(found: dict) -> str:
+    """One row a kind of noise: how often the 95% interval held the truth."""
+    rows = [simulated(row) for row in found["rows"]]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 def shown(path: Path) -> str:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..errors import MachineError
 from ..schema import Result, Run, Sample
-from ..stats import summarize
 from .console import remarks
-from .rows import NOT_MEASURED, mean_std
+from .rows import NOT_MEASURED, interval, mean_std
 
 
 class Log:
@@ -39,26 +38,25 @@ class Log:
             for name, value in facts.items():
                 self.line(f"{title} {name}: {json.dumps(value, ensure_ascii=False)}")
 
-    def loaded(self, run: Run) -> None:
+    def loaded(self, process: str, run: Run) -> None:
         built = f", kernels built in {run.kernel_build_s:.1f} s" if run.kernel_build_s else ""
-        self.line(f"engine loaded in {run.load_s:.1f} s{built}")
+        self.line(f"{process}: engine loaded in {run.load_s:.1f} s{built}")
 
-    def sample(self, kind: str, number: int, of: int, sample: Sample) -> None:
+    def sample(self, kind: str, number: int, of: int | None, sample: Sample) -> None:
+        """One line a generation; `of` is None where nobody knows yet how many there will be."""
+        which = f"{kind} {number}" + (f"/{of}" if of else "")
         self.line(
-            f"{kind} {number}/{of}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
+            f"{which}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
             f"in {sample.seconds:.6f} s = {sample.tokens_per_s:.3f} tokens/s"
         )
 
     def closing(self, result: Result) -> None:
-        run = result.runs[-1]
-        for part, size in (run.memory or {}).items():
+        for part, size in result.memory.items():
             self.line(f"memory {part}: {NOT_MEASURED if size is None else size}")
-        speed = summarize([sample.tokens_per_s for sample in result.valid_samples])
-        scenario = result.scenario
-        n = speed.n if speed else 0
+        scenario, n = result.scenario, len(result.valid_samples)
         self.line(
             f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
-            f"{mean_std(speed)} tokens/s (mean ± sample std, n = {n})"
+            f"{mean_std(result)} tokens/s (mean ± sample std, n = {n}), 95% interval {interval(result)}"
         )
         for remark in remarks(result):
             self.line(f"remark {remark}")

@@ -23,17 +23,18 @@ from ..errors import BenchError, MachineError
 from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..schema import Result, write_atomically
+from . import console
 from .console import remarks
 from .quality import published_answers
 from .quality import tables as quality_report
-from .rows import figures
+from .rows import LEGEND, figures
 
 BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=kind) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
 EVERYTHING = "all"
 NOTHING = "Not measured yet."
 SETTINGS = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
-COMPACT = ("model", "engine", "device", "precision", "prompt + new tokens", "tokens/s", "n", "peak memory")
+COMPACT = ("model", "engine", "device", "precision", "prompt + new tokens", "tokens/s", "std", "n", "peak memory")
 PRECISIONS = ("float16", "bfloat16", "float32")
 PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that the figures depend on most
 
@@ -90,7 +91,7 @@ def render(text: str, page: Path, results: Path) -> str:
 
 def _block(found: re.Match, page: Path, results: Path) -> str:
     kind, subject = found["kind"], found["subject"]
-    if kind not in RENDERERS or subject not in {EVERYTHING, *catalog.names()}:
+    if kind not in RENDERERS or subject not in SUBJECTS.get(kind, {EVERYTHING, *catalog.names()}):
         raise BenchError(f"{_shown(page)}: nothing is known of a block '{kind}: {subject}'")
     return f"<!-- {kind}: {subject} -->\n{RENDERERS[kind](subject, page, results)}\n<!-- /{kind} -->"
 
@@ -106,12 +107,12 @@ def published(results: Path) -> list[Evidence]:
 
 
 def _refusal(result: Result) -> str | None:
-    valid, wanted = len(result.valid_samples), result.scenario.repetitions
+    valid, wanted = len(result.valid_samples), len(result.runs) * result.scenario.repetitions
     if result.scenario.engine == "fake":
         return "the fake engine measures nothing"
     if result.status != "complete":
         return f"its status is {result.status!r}"
-    if result.void_count or valid != wanted:
+    if result.void_count or valid != wanted or not valid:
         return f"{valid} of {wanted} repetitions are valid, {result.void_count} void"
     try:
         origin(result)
@@ -137,6 +138,7 @@ def speed_table(subject: str, page: Path, results: Path) -> str:
         row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
     above = "; ".join(f"{title}: {value}" for title, value in shared.items())
     notes = [_sentence(text) for text in _unique(text for e in chosen for text in _notes(e.result))]
+    notes.append(_sentence(LEGEND))
     notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
     return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *notes])
 
@@ -204,5 +206,16 @@ def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
-RENDERERS = {"results": speed_table, "quality": quality_tables}
+def simulation_table(subject: str, page: Path, results: Path) -> str:
+    """How often the 95% interval held the truth, for each kind of noise that was simulated."""
+    try:
+        found = json.loads((results / "simulations" / f"{subject}.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return NOTHING
+    return console.simulation_table(found)
+
+
+RENDERERS = {"results": speed_table, "quality": quality_tables, "simulation": simulation_table}
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
+SUBJECTS = {"simulation": {"coverage"}}
+"""What a block may be of, where that is not a model."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from ..schema import Result
-from ..stats import summarize
+from ..stats import process_speeds, speed_interval, summarize
 
 NOT_MEASURED = "not measured"
+LEGEND = (
+    "tokens/s: mean [95% interval of it, from the means of the processes]; "
+    "std: sample standard deviation of all repetitions; n: processes × repetitions"
+)
 
 
 def figures(result: Result) -> dict[str, str]:
@@ -13,15 +17,16 @@ def figures(result: Result) -> dict[str, str]:
     scenario = result.scenario
     samples = result.valid_samples
     speed = summarize([sample.tokens_per_s for sample in samples])
-    memory = _last_memory(result)
+    memory = result.memory
     return {
         "model": result.model.get("title", scenario.model) + (" (random weights)" if is_random(result) else ""),
         "engine": scenario.engine,
         "device": device_name(result),
         "precision": scenario.precision,
         "prompt + new tokens": f"{samples[0].prompt_tokens} + {scenario.max_tokens}" if samples else NOT_MEASURED,
-        "tokens/s": mean_std(speed),
-        "n": str(len(samples)),
+        "tokens/s": f"{_mean(result)} {interval(result)}" if samples else NOT_MEASURED,
+        "std": _number(speed and speed.std),
+        "n": _counts([len(speeds) for speeds in process_speeds(result)]),
         "median": _number(speed and speed.median),
         "min … max": f"{speed.minimum:.1f} … {speed.maximum:.1f}" if speed else NOT_MEASURED,
         "weights": _gb(memory.get("weights_bytes")),
@@ -29,15 +34,48 @@ def figures(result: Result) -> dict[str, str]:
     }
 
 
+def simulated(row: dict) -> dict[str, str]:
+    """Column title → cell of one kind of noise in the coverage study."""
+    noise, runs = row["noise"], row["runs"]
+    return {
+        "noise": row["name"],
+        "independent": f"{noise['independent']:.1%}",
+        "autocorrelated": f"{noise['autocorrelated']:.1%}"
+        + (f" (ρ = {noise['autocorrelation']})" if noise["autocorrelation"] else ""),
+        "between processes": f"{noise['between']:.1%}",
+        "processes": f"{row['mean_processes']:.3g}"
+        + (f" (until ± {row['target_ci']:.0%})" if row["target_ci"] else ""),
+        "mean half width": f"± {row['mean_relative_half_width']:.1%}",
+        "interval holds the truth": f"{row['covered'] / runs:.1%} ({row['covered']} of {runs})",
+    }
+
+
 def is_random(result: Result) -> bool:
     return result.scenario.weights == "random" and result.scenario.engine != "fake"
 
 
-def mean_std(summary) -> str:
-    """ "17.42 ± 0.12": mean and sample standard deviation; no ± for a single value."""
-    if summary is None:
-        return NOT_MEASURED
-    return f"{summary.mean:.2f}" + (f" ± {summary.std:.2f}" if summary.std is not None else "")
+def mean_std(result: Result) -> str:
+    """ "17.42 ± 0.12": mean tokens/s and sample standard deviation; no ± for a single repetition."""
+    summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
+    return _mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
+
+
+def interval(result: Result) -> str:
+    """ "[17.30, 17.54]": the 95% interval of the mean tokens/s; a single process has none."""
+    found = speed_interval(result)
+    return f"[{found.low:.2f}, {found.high:.2f}]" if found and found.low is not None else f"[{NOT_MEASURED}]"
+
+
+def _mean(result: Result) -> str:
+    found = speed_interval(result)
+    return _number(found and found.mean)
+
+
+def _counts(counts: list[int]) -> str:
+    """ "3 × 10" where each of three processes has ten, else "10 + 10 + 4"."""
+    if len(set(counts)) == 1:
+        return f"{len(counts)} × {counts[0]}"
+    return " + ".join(map(str, counts)) or "0"
 
 
 def device_name(result: Result) -> str:
@@ -53,11 +91,6 @@ def peak_memory(result: Result, memory: dict) -> str:
     """Of the device where the engine has one, else of the host's process."""
     on_gpu = result.scenario.device == "cuda"
     return _gb(memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes"))
-
-
-def _last_memory(result: Result) -> dict:
-    measured = [run.memory for run in result.runs if run.memory]
-    return measured[-1] if measured else {}
 
 
 def _number(value: float | None) -> str:
