@@ -15,6 +15,7 @@ import time
 
 from ..errors import BenchError, UsageError
 from .base import Engine, Generation, Load, Progress
+from .memory import Memory
 
 
 class FakeEngine(Engine):
@@ -49,5 +50,5 @@ class FakeEngine(Engine):
     def reset_memory_peak(self) -> None:
         """There is no memory to speak of."""
 
-    def memory(self) -> dict[str, int | None]:
-        return {"host_peak_bytes": None}
+    def memory(self) -> Memory:
+        return Memory()
