@@ -44,7 +44,7 @@ def _dispatch(argv: list[str], options) -> int:
         from .doctor import run
 
         return run(options)
-    if options.command in ("run", "quality"):
+    if options.command in ("run", "quality", "selftest"):
         scenario = cli.scenario_of(options)
     if options.command == "run" and options.dry_run:
         from .dry_run import show
@@ -60,6 +60,10 @@ def _dispatch(argv: list[str], options) -> int:
         from .quality.check import run as check_quality
 
         return check_quality(scenario, options)
+    if options.command == "selftest":
+        from .selftest import run as test_itself
+
+        return test_itself(scenario, options)
     from .runner import run as benchmark
 
     return benchmark(scenario, options)

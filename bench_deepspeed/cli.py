@@ -38,6 +38,7 @@ class Parser(argparse.ArgumentParser):
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
     commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
+    commands["selftest"] = _selftest_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -62,7 +63,8 @@ def _run_parser() -> Parser:
             "other commands (each has its own --help):\n"
             "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
             "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
-            "  bench.sh report   render the tables of README.md and docs/ from docs/results/"
+            "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
+            "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
     )
@@ -101,6 +103,32 @@ def _quality_parser() -> Parser:
     _add_common_flags(parser)
     parser.set_defaults(prompt=PROMPT, max_tokens=None, warmups=0)
     parser.set_defaults(processes=None, repetitions=None, target_ci=None, time_budget=None)
+    return parser
+
+
+def _selftest_parser() -> Parser:
+    parser = Parser(
+        prog="bench.sh selftest",
+        allow_abbrev=False,
+        add_help=False,
+        description="Measures the suite itself: the known latencies of the fake engine, then an engine's generations "
+        "timed by the suite and by a bare loop in turn. Exits 0 when both agree within 0.5 %%, else 1.",
+    )
+    _add_choice_flags(parser)
+    parser.add_argument(
+        "-m", "--max_tokens", type=_positive, default=16, metavar="N", help="of each generation (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget",
+        type=_positive,
+        default=120,
+        metavar="SECONDS",
+        help="after which a part ends without a verdict (default: %(default)s)",
+    )
+    _add_place_flags(parser)
+    _add_common_flags(parser)
+    parser.set_defaults(prompt=PROMPT, warmups=0)
+    parser.set_defaults(processes=1, repetitions=1, target_ci=None, time_budget=None)
     return parser
 
 

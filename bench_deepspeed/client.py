@@ -24,10 +24,11 @@ CLOSE_S = 20  # a worker that has not ended by itself after this is killed; free
 class WorkerProcess:
     """A worker and all that it starts; a context manager that leaves none of them behind.
 
-    Its output, and that of every library in it, goes to `log`.
+    Its output, and that of every library in it, goes to `log`. `variables` are added to its environment.
     """
 
-    def __init__(self, log: Path, progress: Progress):
+    def __init__(self, log: Path, progress: Progress, **variables: str):
+        self._variables = variables
         self._log = log
         self._progress = progress
 
@@ -42,7 +43,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 # Its own session, so that Ctrl-C reaches this process only, which then ends the group.
                 start_new_session=True,
-                env=_environment(),
+                env={**_environment(), **self._variables},
             )
         self._socket = ours
         self._stream = ours.makefile("rw")

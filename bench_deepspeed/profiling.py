@@ -18,10 +18,10 @@ from pathlib import Path
 from types import CodeType
 
 from .engines.base import Engine
+from .latency import PREFILL_TOKENS, prefill_prompt
 from .schema import Profile, Share
 
 STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
-PREFILL_TOKENS = 512
 REPEATS = 5  # the median of an odd number of differences is one of them
 HOST_FUNCTIONS = 20
 # What Kineto reports on the GPU's time line while nothing runs there.
@@ -72,40 +72,20 @@ class Observed:
 def profile(engine: Engine, generate: Generate, device: str, prompt: str, max_tokens: int) -> list[Profile]:
     """Profile the decode steps after `prompt` and the prefill of a longer one.
 
-    `max_tokens` is what the engine was loaded for: no generation here needs more room than `prompt` and as
-    many tokens. With 1 there is no decode step, and no profile of it.
+    The engine must have been loaded for `max_tokens` after `prompt`, and with `latency.RESERVE_TOKENS`. With
+    `max_tokens` 1 there is no decode step, and no profile of it.
     """
-    phases = _phases(engine, generate(prompt, 1)["prompt_tokens"], prompt, max_tokens)
+    phases = _phases(engine, prompt, max_tokens)
     for phase in phases:
         generate(phase.prompt, phase.tokens)  # a length that the warm-ups did not have sets things up once
     _trace(generate, device, prompt, 1)  # so does the first trace
     return [_profile_phase(engine, generate, device, phase) for phase in phases]
 
 
-def _phases(engine: Engine, prompt_tokens: int, prompt: str, max_tokens: int) -> list[Phase]:
+def _phases(engine: Engine, prompt: str, max_tokens: int) -> list[Phase]:
     steps = min(STEPS, max_tokens - 1)
     decode = [Phase("decode", prompt, 1 + steps, 1)] if steps else []
-    longer = long_prompt(engine.tokenizer, prompt, min(PREFILL_TOKENS, prompt_tokens + max_tokens - 1))
-    return [*decode, Phase("prefill", longer, 1, 0)]
-
-
-def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
-    """The prompt repeated, or cut, to that many tokens; to a few less where a cut text has others.
-
-    Without a tokenizer the prompt as it is.
-    """
-    if tokenizer is None:
-        return prompt
-
-    def count(text: str) -> int:
-        return len(tokenizer(text).input_ids)
-
-    copies = -(-tokens // count(prompt))
-    while count(text := " ".join([prompt] * copies)) < tokens:
-        copies += 1
-    ids = tokenizer(text).input_ids
-    cuts = (tokenizer.decode(ids[:length], skip_special_tokens=True) for length in range(tokens, 0, -1))
-    return next(cut for cut in cuts if count(cut) <= tokens)
+    return [*decode, Phase("prefill", prefill_prompt(engine, prompt, PREFILL_TOKENS) or prompt, 1, 0)]
 
 
 def _profile_phase(engine: Engine, generate: Generate, device: str, phase: Phase) -> Profile:

@@ -23,7 +23,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import catalog, limits, weights
+from . import catalog, latency, limits, weights
 from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
@@ -82,13 +82,39 @@ class Worker:
         reading = self._probe.after()
         return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens, reading))
 
+    def interleaved(self, prompt: str, max_tokens: int) -> dict:
+        """Four generations in the order ABBA, in seconds: A by `generate`, B by a bare loop around the library."""
+
+        def harness() -> float:
+            return self.generate(prompt, max_tokens)["seconds"]
+
+        def bare() -> float:
+            started = time.perf_counter()
+            self._engine.library_call(prompt, max_tokens)
+            self._engine.synchronize()
+            return time.perf_counter() - started
+
+        seconds = [time_one() for time_one in (harness, bare, bare, harness)]
+        return {"harness_s": seconds[::3], "bare_s": seconds[1:3]}
+
+    def latency(self, prompt: str, max_tokens: int, repetitions: int) -> dict:
+        """Times to the first token and after it; see `latency.measure`."""
+        asked = {"prompt": prompt, "max_tokens": max_tokens, "repetitions": repetitions}
+        measured = latency.measure(self._engine, self.generate, progress=self.progress, **asked)
+        return dataclasses.asdict(measured)
+
+    def prefill(self, prompt: str, tokens: int, repetitions: int) -> dict | None:
+        """Times of one token after a long prompt; see `latency.prefill`."""
+        measured = latency.prefill(self._engine, self.generate, prompt, tokens, repetitions)
+        return measured and dataclasses.asdict(measured)
+
     def memory(self, prompt: str, max_tokens: int) -> dict:
-        """One generation that is not timed, for the peak of memory."""
+        """One generation that is not timed, and the bytes by part at its peak."""
         self._engine.synchronize()
         self._engine.reset_memory_peak()
         self._engine.generate(prompt, max_tokens)
         self._engine.synchronize()
-        return self._engine.memory()
+        return dataclasses.asdict(self._engine.memory())
 
     def energy(self, prompt: str, max_tokens: int, seconds: float) -> dict | None:
         """What generations draw over at least that many seconds; None where no counter can be read."""

@@ -7,7 +7,6 @@ process of its own.
 
 from __future__ import annotations
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from .memory import Memory
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(label, done, total) by whatever takes more than two seconds."""
@@ -24,7 +24,9 @@ Progress = Callable[[str, int, int], None]
 class Load:
     """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
 
-    `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`.
+    `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
+    and for any `reserve_tokens` in all, or the model's context where that is shorter. With `streaming` an
+    engine that streams in a process of its own is loaded for `stream`, and for nothing else.
     """
 
     folder: Path
@@ -33,6 +35,8 @@ class Load:
     log_folder: Path
     prompts: list[str | list[int]]
     max_tokens: int
+    reserve_tokens: int = 0
+    streaming: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,13 @@ class Engine(ABC):
     kernel_build_s: float | None = None
     tokenizer = None
     """The model's Transformers tokenizer, once loaded."""
-    context_tokens: int
-    """The model's longest context, once loaded."""
+    context_tokens: int | None = None
+    """The longest that prompt and answer can be together, once loaded."""
+
+    streams = False
+    """Whether it can hand over each token as it is made: it has `stream`."""
+    streams_in_own_process = False
+    """Whether that takes another process, loaded with `Load.streaming`."""
 
     @classmethod
     def reads_weights(cls) -> bool:
@@ -76,6 +85,14 @@ class Engine(ABC):
     @abstractmethod
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         """Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> object:
+        """What `generate` has the library do, with as little of this suite around it as there can be."""
+        return self.generate(prompt, max_tokens)
+
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
+        """Generate as `generate` does, and return the clock's time at which each new token was there as text."""
+        raise NotImplementedError(f"{self.name} does not stream")
 
     @abstractmethod
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
@@ -94,11 +111,11 @@ class Engine(ABC):
 
     @abstractmethod
     def reset_memory_peak(self) -> None:
-        """Start a new peak; called before the memory pass."""
+        """Start new peaks, and watch the KV cache until `memory` is called, after one generation."""
 
     @abstractmethod
-    def memory(self) -> dict[str, int | None]:
-        """Bytes by part since the peak was reset; None for a part that cannot be told here."""
+    def memory(self) -> Memory:
+        """Bytes by part since the peaks were reset."""
 
     def describe(self) -> dict:
         """What a reader of the result should know of how this engine was set up."""
@@ -122,18 +139,3 @@ def longest_prompt(tokenizer, load: Load, context_tokens: int) -> int:
             f"is {context_tokens}: shorten the prompt or lower --max_tokens"
         )
     return prompt_tokens
-
-
-def host_peak_bytes() -> int | None:
-    """This process's peak resident memory since the last reset (Linux), else None."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
-
-
-def reset_host_peak() -> None:
-    """Start a new peak for `host_peak_bytes` where the kernel lets us (proc(5), clear_refs, value 5)."""
-    if os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")

@@ -18,6 +18,7 @@ import time
 
 from ..errors import BenchError, UsageError
 from .base import Engine, Generation, Load, Progress
+from .memory import Memory
 
 
 class Noise:
@@ -97,8 +98,8 @@ class FakeEngine(Engine):
     def reset_memory_peak(self) -> None:
         """There is no memory to speak of."""
 
-    def memory(self) -> dict[str, int | None]:
-        return {"host_peak_bytes": None}
+    def memory(self) -> Memory:
+        return Memory()
 
 
 def _asked() -> dict:

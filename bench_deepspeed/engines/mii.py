@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Callable
+
 from ..errors import MachineError
 from ..network import free_port
 from . import kernels
-from .base import Engine, Generation, Load, Progress, host_peak_bytes, longest_prompt, reset_host_peak
+from .base import Engine, Generation, Load, Progress, longest_prompt
+from .memory import Memory, measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
 
@@ -16,6 +21,8 @@ class MiiEngine(Engine):
     precisions = {"cuda": ("float16", "bfloat16")}
     refusals = {"cpu": "MII's kernels run on CUDA only: use --engine deepspeed, or -d cuda on a machine with a GPU"}
     form = "mii"
+    streams = True
+    streams_in_own_process = True
 
     def load(self, load: Load, progress: Progress) -> None:
         import torch
@@ -31,9 +38,11 @@ class MiiEngine(Engine):
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)
         self.context_tokens = config.max_position_embeddings
-        prompt_tokens = longest_prompt(tokenizer, load, self.context_tokens)
+        tokens = longest_prompt(tokenizer, load, self.context_tokens) + load.max_tokens
+        tokens = max(tokens, min(load.reserve_tokens, self.context_tokens))
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
-        self._blocks = kv_blocks(prompt_tokens + load.max_tokens, config.head_dim)
+        self._blocks = kv_blocks(tokens, config.head_dim)
+        self._streaming = load.streaming
         self.pipeline = self._open_pipeline(load, tokenizer)
 
     def _open_pipeline(self, load: Load, tokenizer):
@@ -45,17 +54,38 @@ class MiiEngine(Engine):
         self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
         cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
-        return mii.pipeline(
-            str(load.folder),
-            tokenizer=self._tokenizer,  # a path would be read with trust_remote_code
-            torch_dist_port=free_port(),
-            zmq_port_number=free_port(),
-            inference_engine_config={"state_manager": cache},
-        )
+        settings = {
+            "model_name_or_path": str(load.folder),
+            "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
+            "torch_dist_port": free_port(),
+            "zmq_port_number": free_port(),
+            "inference_engine_config": {"state_manager": cache},
+        }
+        if not load.streaming:
+            return mii.pipeline(**settings)
+        pipeline = mii.api.async_pipeline(mii.config.ModelConfig(**settings))
+        threading.excepthook = _end_process  # whoever waits for a token of a dead thread would wait for ever
+        pipeline.start()
+        return pipeline
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
-        (response,) = self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
+        (response,) = self.library_call(prompt, max_tokens)
         return Generation(response.generated_text, response.prompt_length, response.generated_length)
+
+    def library_call(self, prompt: str, max_tokens: int) -> list:
+        return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
+
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
+        from mii.constants import GenerationFinishReason
+
+        # The pipeline runs in a thread of its own, and hands each token over to this one through a queue.
+        settings = {"stream": True, "max_new_tokens": max_tokens, "do_sample": False, "ignore_eos": True}
+        uid = self.pipeline.put_request(prompt, settings)
+        times = []
+        while self.pipeline.get_response()[1].finish_reason == GenerationFinishReason.NONE:
+            times.append(clock())
+        self.pipeline.flush_uid(uid)  # the message with a finish reason came after the last token, and is empty
+        return times
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
         # The response holds text only; the ids are those that MII had decoded for it, without the last one
@@ -81,22 +111,23 @@ class MiiEngine(Engine):
         torch.cuda.synchronize()
 
     def reset_memory_peak(self) -> None:
-        import torch
+        reset_peaks(on_gpu=True)
+        self._blocks_used = 0
+        self.pipeline.put = self._watched_put  # the pool is empty again when a generation returns
 
-        reset_host_peak()
-        torch.cuda.reset_peak_memory_stats()
+    def _watched_put(self, uids, tokens):
+        """The pipeline's forward pass, and a look at how much of the pool is taken after it."""
+        logits = type(self.pipeline).put(self.pipeline, uids, tokens)
+        used = self._blocks - min(self.pipeline.inference_engine.free_blocks)
+        self._blocks_used = max(self._blocks_used, used)
+        return logits
 
-    def memory(self) -> dict[str, int | None]:
-        import torch
-
+    def memory(self) -> Memory:
+        del self.pipeline.put  # the class's own again
         engine = self.pipeline.inference_engine
-        caches = engine._state_manager._kv_cache._caches
-        return {
-            "weights_bytes": engine._model.flattened_params.nbytes,
-            "kv_pool_bytes": sum(cache.nbytes for cache in caches),
-            "device_peak_bytes": torch.cuda.max_memory_allocated(),
-            "host_peak_bytes": host_peak_bytes(),
-        }
+        pool = sum(cache.nbytes for cache in engine._state_manager._kv_cache._caches)
+        used = pool // self._blocks * self._blocks_used
+        return measure(engine._model.flattened_params.nbytes, pool, used, on_gpu=True)
 
     def describe(self) -> dict:
         return {"kv_blocks": self._blocks}
@@ -104,9 +135,18 @@ class MiiEngine(Engine):
     def close(self) -> None:
         import torch.distributed
 
-        self.pipeline.destroy()
+        if self._streaming:
+            self.pipeline.shutdown()
+        else:
+            self.pipeline.destroy()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _end_process(failure) -> None:
+    """End the process with a thread that failed, after its traceback."""
+    threading.__excepthook__(failure)
+    os._exit(1)
 
 
 def _chunks(ids: list[int]) -> list[list[int]]:

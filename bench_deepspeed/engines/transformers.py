@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .base import Engine, Generation, Load, Progress, host_peak_bytes, longest_prompt, reset_host_peak
+from collections.abc import Callable
+
+from .base import Engine, Generation, Load, Progress, longest_prompt
+from .memory import Memory, measure, reset_peaks
 
 
 class TransformersEngine(Engine):
@@ -11,6 +14,7 @@ class TransformersEngine(Engine):
     precisions = {"cuda": ("float16", "bfloat16", "float32"), "cpu": ("float32", "bfloat16")}
     form = "transformers"
     own_kernels = False
+    streams = True
 
     def load(self, load: Load, progress: Progress) -> None:
         import torch
@@ -35,10 +39,17 @@ class TransformersEngine(Engine):
         new_ids = self._continue(ids, max_tokens, eos=None)
         return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids))
 
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
+        from .timed_streamer import TimedStreamer
+
+        streamer = TimedStreamer(self.tokenizer, clock)
+        self._continue(self.tokenizer(prompt).input_ids, max_tokens, eos=None, streamer=streamer)
+        return streamer.times
+
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
         return self._continue(ids, max_tokens, eos=self.tokenizer.eos_token_id).tolist()
 
-    def _continue(self, ids: list[int], max_tokens: int, eos: int | None):
+    def _continue(self, ids: list[int], max_tokens: int, eos: int | None, streamer=None):
         """The greedy continuation of token ids, as a tensor of token ids."""
         import torch
 
@@ -51,6 +62,7 @@ class TransformersEngine(Engine):
                 do_sample=False,
                 eos_token_id=eos,
                 pad_token_id=self.tokenizer.eos_token_id,
+                streamer=streamer,
             )
         return output[0, len(ids) :]
 
@@ -65,26 +77,30 @@ class TransformersEngine(Engine):
     def synchronize(self) -> None:
         import torch
 
-        if self._device.type == "cuda":
+        if self._on_gpu:
             torch.cuda.synchronize()
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device.type == "cuda"
+
     def reset_memory_peak(self) -> None:
-        import torch
+        reset_peaks(self._on_gpu)
+        self._kv_used = 0
+        self._watch = self.model.register_forward_hook(self._note_cache)
 
-        reset_host_peak()
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+    def _note_cache(self, _model, _arguments, output) -> None:
+        self._kv_used = max(self._kv_used, cache_bytes(output.past_key_values))
 
-    def memory(self) -> dict[str, int | None]:
-        import torch
-
+    def memory(self) -> Memory:
+        self._watch.remove()
         weights = {t.data_ptr(): t.nbytes for t in self.model.parameters()}
-        on_gpu = self._device.type == "cuda"
-        return {
-            "weights_bytes": sum(weights.values()),
-            "device_peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
-            "host_peak_bytes": host_peak_bytes(),
-        }
+        return measure(sum(weights.values()), None, self._kv_used, self._on_gpu)
 
     def describe(self) -> dict:
         return {"attention": self.model.config._attn_implementation}
+
+
+def cache_bytes(cache) -> int:
+    """Bytes of the keys and values that a Transformers cache holds."""
+    return sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))

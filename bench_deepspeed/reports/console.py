@@ -35,7 +35,7 @@ class Bars:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """Show what a worker reports: so much of so much, under a label."""
-        if self._bar is None or self._bar.desc != f"{label}: " or self._bar.total != total:
+        if self._bar is None or self._bar.desc != label or self._bar.total != total:
             self._close()
             layout = "{desc}{percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc}{elapsed}"
             self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=True)

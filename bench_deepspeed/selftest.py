@@ -1,0 +1,233 @@
+"""Does the suite measure what it says, and how much does it add? Its clock against bare loops.
+
+First the fake engine, whose latency is known, through the whole harness; then a real engine. In one worker
+process generations are timed in turn by the suite (A) and by a bare loop around the library's call (B), in
+the order ABBA, so that a steady drift cancels out of each such block.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from . import catalog, environment
+from .client import WorkerProcess
+from .dry_run import want_of
+from .errors import BenchError
+from .recorder import make_folder
+from .reports import console
+from .schema import SCHEMA_VERSION, Scenario, write_json
+
+LIMIT = 0.005  # the suite's share of a time, at most
+ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
+FIRST_LOOK = 8  # blocks; an interval at half of ERROR exists from 7 on
+WARMUPS = 2  # blocks
+KNOWN_S = (0.02, 0.05, 0.1)
+KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, in order.
+
+    `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
+    interval, None where the blocks were too few for one.
+    """
+
+    name: str
+    asked_s: float | None
+    harness_s: list[float]
+    bare_s: list[float]
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: str  # "pass", "fail" or "not shown"
+
+
+def run(scenario: Scenario, options) -> int:
+    """`bench.sh selftest`. Writes selftest.json and returns 0; raises BenchError when a part does not pass."""
+    folder = make_folder(options.output_dir / "selftest")
+    report = {
+        "kind": "selftest",
+        "schema_version": SCHEMA_VERSION,
+        "started_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "scenario": {key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights")},
+        "prompt": scenario.prompt,
+        "max_tokens": scenario.max_tokens,
+        "limit": LIMIT,
+        "confidence": 1 - ERROR,
+        "environment": environment.host_facts(),
+    }
+    with console.Bars() as bars:
+        known_s = min(KNOWN_BUDGET_S, options.budget)
+        comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
+        comparisons.append(_real(scenario, options, folder, bars))
+    report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
+    write_json(folder / "selftest.json", report)
+    print(_table(comparisons))
+    print(f"\nselftest {console.shown(folder / 'selftest.json')}")
+    _require_pass(comparisons)
+    return 0
+
+
+def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars: console.Bars) -> Comparison:
+    """The fake engine, asked to take a time."""
+    behaviour = json.dumps({"seconds": [seconds]})
+    name = f"known latency {seconds * 1000:.0f} ms"
+    with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
+        worker.call("load", engine="fake", load=_load(scenario, "", "cpu", "float32", folder))
+        return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
+
+
+def _real(scenario: Scenario, options, folder: Path, bars: console.Bars) -> Comparison:
+    """The scenario's engine and model."""
+    model_folder = _prepare(scenario, options.models_dir, folder, bars)
+    name = f"{scenario.engine}, {scenario.model}"
+    with WorkerProcess(folder / "worker.log", bars.progress) as worker:
+        with bars.spinner("loading the engine"):
+            load = _load(scenario, model_folder, scenario.device, scenario.precision, folder)
+            worker.call("load", engine=scenario.engine, load=load)
+        return compare(_blocks(worker, scenario), name, options.budget, bars.progress)
+
+
+def _prepare(scenario: Scenario, models_dir: Path, folder: Path, bars: console.Bars) -> str:
+    want, name = want_of(scenario), catalog.load(scenario.model).name
+    if want is None:
+        return ""
+    with WorkerProcess(folder / "worker.log", bars.progress) as worker, bars.spinner("checking the weights"):
+        facts = {"models_dir": str(models_dir.absolute()), "model": name, "want": dataclasses.asdict(want)}
+        return worker.call("prepare", **facts)["folder"]
+
+
+def _load(scenario: Scenario, model_folder: str, device: str, precision: str, log_folder: Path) -> dict:
+    return {
+        "folder": model_folder,
+        "device": device,
+        "precision": precision,
+        "log_folder": str(log_folder.absolute()),
+        "prompts": [scenario.prompt],
+        "max_tokens": scenario.max_tokens,
+    }
+
+
+def _blocks(worker: WorkerProcess, scenario: Scenario) -> Iterator[dict]:
+    """Blocks for as long as they are asked for, warm from the first."""
+    for number in range(10**9):
+        block = worker.call("interleaved", prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+        if number >= WARMUPS:
+            yield block
+
+
+def compare(
+    blocks: Iterator[dict], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
+) -> Comparison:
+    """Take blocks until the interval decides or the budget is spent.
+
+    Looking again and again would find a pass by chance, so the looks come when the blocks have doubled, and
+    the k-th has the probability ERROR / 2^k to be wrong: ERROR in all (Boole's inequality).
+    """
+    started = shown = time.monotonic()
+    harness, bare, ratios = [], [], []
+    look, due = 1, FIRST_LOOK
+    for block in blocks:
+        harness += block["harness_s"]
+        bare += block["bare_s"]
+        ratios.append(block_ratio(block["harness_s"], block["bare_s"]))
+        now = time.monotonic()
+        spent = now - started >= budget_s
+        if now - shown >= 1:
+            progress(name, min(int(now - started), int(budget_s)), int(budget_s))
+            shown = now
+        if len(ratios) < due and not spent:
+            continue
+        interval = median_interval(ratios, ERROR / 2**look)
+        verdict = _verdict(interval, harness, asked_s)
+        if verdict != "not shown" or spent:
+            break
+        look, due = look + 1, 2 * due
+    if shown > started:
+        progress(name, int(budget_s), int(budget_s))
+    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), *(interval or (None, None)), verdict)
+
+
+def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
+    """Tokens/s of the harness over those of the bare loop: geometric means of the block's times, inverted.
+
+    In the order ABBA a steady drift of the logarithm is the same in both.
+    """
+    return math.sqrt(math.prod(bare_s) / math.prod(harness_s))
+
+
+def median_interval(values: list[float], error: float) -> tuple[float, float] | None:
+    """An interval that leaves out the true median with a probability of `error` at most; None for too few.
+
+    From the k-th smallest to the k-th largest value, whatever the distribution: it is left out when fewer
+    than k of n values lie on one side of it, 2 P(B(n, 1/2) < k) (W. R. Thompson, 1936, the sign test's interval).
+    """
+    ordered = sorted(values)
+    n, k = len(ordered), 0
+    ways = below = 1  # of n fair coins: to show k heads, and to show k or fewer
+    while 2 * below / 2**n <= error:
+        ways = ways * (n - k) // (k + 1)
+        k += 1
+        below += ways
+    return (ordered[k - 1], ordered[-k]) if k else None
+
+
+def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked_s: float | None) -> str:
+    if asked_s is not None and min(harness_s) < asked_s:
+        return "fail"  # no engine takes less than it takes
+    if interval is None:
+        return "not shown"
+    low, high = interval
+    if low >= 1 - LIMIT and high <= 1 + LIMIT:
+        return "pass"
+    return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
+
+
+def _table(comparisons: list[Comparison]) -> str:
+    rows = [
+        {
+            "timed": comparison.name,
+            "median": f"{statistics.median(comparison.harness_s) * 1000:.2f} ms",
+            "above the known": _excess(comparison),
+            "tokens/s, suite ∕ bare loop": f"{comparison.ratio:.4f}",
+            "interval": _interval(comparison),
+            "n": len(comparison.harness_s),
+            "verdict": comparison.verdict,
+        }
+        for comparison in comparisons
+    ]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _interval(comparison: Comparison) -> str:
+    return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
+
+
+def _excess(comparison: Comparison) -> str:
+    if comparison.asked_s is None:
+        return ""
+    excess = statistics.median(comparison.harness_s) - comparison.asked_s
+    return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
+
+
+def _require_pass(comparisons: list[Comparison]) -> None:
+    failed = [comparison.name for comparison in comparisons if comparison.verdict == "fail"]
+    if failed:
+        raise BenchError(f"the suite's times differ from a bare loop's by more than {LIMIT:.1%}: {', '.join(failed)}")
+    open_ones = [comparison.name for comparison in comparisons if comparison.verdict != "pass"]
+    if open_ones:
+        raise BenchError(
+            f"not shown for {', '.join(open_ones)}: this machine was too noisy to tell {LIMIT:.1%}; "
+            "end other work on it, or give more time with --budget"
+        )

@@ -1,0 +1,135 @@
+"""The self-test: its interval, its verdicts, and the whole of it with the fake engine and a real one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from scipy import stats
+from support import error_of, no_progress
+
+from bench_deepspeed import selftest
+
+BUDGET_S = 60.0
+
+
+def blocks_of(ratios) -> Iterator[dict]:
+    """Blocks whose harness makes `ratio` times the tokens/s of the bare loop."""
+    for ratio in ratios:
+        yield {"harness_s": [1.0 / ratio, 1.0 / ratio], "bare_s": [1.0, 1.0]}
+
+
+def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> selftest.Comparison:
+    return selftest.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
+
+
+def noisy(ratio: float, spread: float, seed: int):
+    """Ratios with that median, of a skewed distribution."""
+    draw = random.Random(seed)
+    while True:
+        yield ratio * math.exp(spread * (draw.expovariate(1.0) - math.log(2)))
+
+
+@pytest.mark.parametrize("n", [1, 6, 7, 8, 33, 200, 3000])
+@pytest.mark.parametrize("error", [0.05, 0.0125])
+def test_the_interval_is_scipys_and_as_sure_as_it_says(n, error):
+    values = random.Random(n).sample(range(10 * n), n)
+    interval = selftest.median_interval(values, error)
+    if interval is None:
+        assert 2 * stats.binom.cdf(0, n, 0.5) > error  # not even all values are sure enough
+        return
+    low, high = interval
+    k = sorted(values).index(low) + 1
+    assert sorted(values)[n - k] == high
+    assert 2 * stats.binom.cdf(k - 1, n, 0.5) <= error < 2 * stats.binom.cdf(k, n, 0.5)
+
+
+def test_a_steady_drift_cancels_out_of_a_block():
+    a, b, c, d = (0.1 * 1.07**step for step in range(4))
+    assert selftest.block_ratio([a, d], [b, c]) == pytest.approx(1.0, abs=1e-12)
+    assert selftest.block_ratio([2 * a, 2 * d], [b, c]) == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(1.0, "pass"), (0.996, "pass"), (1.004, "pass"), (0.99, "fail"), (1.01, "fail")]
+)
+def test_the_verdict_follows_the_ratio(ratio, verdict):
+    result = compared(itertools.repeat(ratio))
+    assert result.verdict == verdict
+    assert result.low == result.ratio == result.high == pytest.approx(ratio)
+    assert len(result.harness_s) == len(result.bare_s) == 2 * selftest.FIRST_LOOK
+
+
+def test_without_time_nothing_is_shown():
+    result = compared(itertools.repeat(1.0), budget_s=0.0)
+    assert result.verdict == "not shown"
+    assert (result.low, result.high) == (None, None)
+    assert len(result.harness_s) == 2
+
+
+@pytest.fixture
+def a_second_a_block(monkeypatch) -> None:
+    now = itertools.count()
+    monkeypatch.setattr(selftest, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+
+
+def test_what_straddles_the_limit_takes_more_blocks_until_time_is_up(a_second_a_block):
+    result = compared(itertools.cycle([0.99, 1.01]), budget_s=100.0)
+    assert result.verdict == "not shown"
+    assert len(result.harness_s) == 2 * 100
+    assert result.low < 1 - selftest.LIMIT < 1 + selftest.LIMIT < result.high
+
+
+def test_a_time_shorter_than_the_known_one_is_a_failure():
+    assert compared(itertools.repeat(1.0), asked_s=1.0).verdict == "pass"
+    assert compared(itertools.repeat(1.0), asked_s=1.001).verdict == "fail"
+
+
+def test_looking_again_and_again_does_not_find_a_pass_by_chance(a_second_a_block):
+    """The suite's share is the limit and a hair: at most one in twenty self-tests may say that it is below."""
+    tests = 300
+    passed = sum(compared(noisy(0.99499, 0.01, seed), budget_s=600.0).verdict == "pass" for seed in range(tests))
+    assert passed <= stats.binom.ppf(0.999, tests, selftest.ERROR)
+
+
+def report_of(folder) -> dict:
+    (path,) = folder.glob("out/selftest/*/selftest.json")
+    return json.loads(path.read_text())
+
+
+def check(done, report: dict, name: str) -> None:
+    """What holds on an idle machine and on a busy one."""
+    assert done.returncode in (0, 1), done
+    *known, real = report["comparisons"]
+    assert [comparison["asked_s"] for comparison in known] == list(selftest.KNOWN_S)
+    for comparison in known:
+        assert min(comparison["harness_s"]) >= comparison["asked_s"]
+    assert (real["name"], real["asked_s"]) == (name, None)
+    for comparison in report["comparisons"]:
+        assert len(comparison["harness_s"]) == len(comparison["bare_s"]) > 0
+        assert comparison["verdict"] in ("pass", "fail", "not shown")
+        assert comparison["name"] in done.stdout
+    passed = all(comparison["verdict"] == "pass" for comparison in report["comparisons"])
+    assert (done.returncode == 0) == passed
+    assert passed or error_of(done.stderr.split("\r")[-1])
+
+
+def test_the_fake_engine_through_the_whole_harness(bench, tmp_path):
+    done = bench("selftest", "-d", "cpu", "--engine", "fake", "--budget", "2", "--output_dir", "out")
+    report = report_of(tmp_path)
+    check(done, report, "fake, smollm2")
+    assert report["environment"]["suite"]
+    assert report["scenario"]["engine"] == "fake"
+    assert bench.processes() == []
+
+
+def test_a_real_engine(bench, tmp_path, smollm2_models_dir):
+    flags = ("-d", "cpu", "-n", "smollm2", "--engine", "transformers", "-m", "2", "--budget", "2")
+    done = bench("selftest", *flags, "--output_dir", "out", "--models_dir", smollm2_models_dir)
+    check(done, report_of(tmp_path), "transformers, smollm2")
+    assert bench.processes() == []
