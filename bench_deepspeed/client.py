@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import psutil
 from .engines.base import Progress
 from .errors import BY_NAME, BenchError
 from .paths import ROOT
+from .weights import Want
 
 LAUNCHER = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 CLOSE_S = 20  # a worker that has not ended by itself after this is killed; freeing a GPU takes a few seconds
@@ -68,6 +70,19 @@ class WorkerProcess:
         except ConnectionError:
             pass  # it died between two calls: told below, as when it dies in one
         raise BenchError(self._obituary())
+
+    def prepare(self, models_dir: Path, model: str, want: Want) -> dict:
+        """Have the weights made ready; see `weights.prepare`."""
+        where = str(models_dir.absolute())
+        return self.call("prepare", models_dir=where, model=model, want=dataclasses.asdict(want))
+
+    def load(self, engine: str, folder: str, **settings) -> dict:
+        """Have an engine loaded from a model's folder; `settings` are the other fields of `engines.base.Load`."""
+        return self.call("load", engine=engine, load=self.load_fields(folder, **settings))
+
+    def load_fields(self, folder: str, **settings) -> dict:
+        """An `engines.base.Load` as it travels; its logs go beside the worker's."""
+        return {"folder": folder, "log_folder": str(self._log.parent.absolute()), **settings}
 
     def _raise(self, error: dict) -> None:
         where = f" (all of it: {self._log})" if error.get("foreign") else ""

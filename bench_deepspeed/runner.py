@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import catalog, environment, limits, plausibility
+from . import catalog, checks, environment, latency, limits, passes, plausibility
 from .client import WorkerProcess
 from .dry_run import can_check, want_of
 from .engines import engine_class
@@ -25,10 +25,10 @@ def run(scenario: Scenario, options) -> int:
 
     What was measured is in result.json whatever happens: the file is rewritten after each repetition.
     """
-    checks = can_check(scenario) and not options.no_quality
-    if options.fail_on_quality and not checks:
+    with_quality = can_check(scenario) and not options.no_quality
+    if options.fail_on_quality and not with_quality:
         raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
-    if checks:
+    if with_quality:
         question_files.load(options.questions)  # a malformed file is told before anything starts
     recorder = Recorder(scenario, options.output_dir, options.log_file)
     result, log = recorder.result, recorder.log
@@ -38,17 +38,16 @@ def run(scenario: Scenario, options) -> int:
         measure(recorder, options, bars)
         recorder.save()
         _require_possible(recorder, bars)
+        result.warnings = [dataclasses.asdict(finding) for finding in checks.check(result)]
         log.closing(result)
-    print(console.table([result]))
-    for remark in console.remarks(result):
-        print(remark)
+    print(console.report(result))
     print(f"\nresult  {console.shown(recorder.path)}\nlog     {console.shown(log.path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
             f"the engine did not make {scenario.max_tokens} tokens"
         )
-    if checks:
+    if with_quality:
         _check_quality(scenario, options, recorder.folder)
     return 0
 
@@ -70,6 +69,8 @@ def measure(recorder: Recorder, options, bars: console.Bars) -> None:
     """
     result, ended = recorder.result, None
     model_folder = _prepare_weights(recorder, options.models_dir, bars)
+    if engine_class(result.scenario.engine).reads_weights():
+        result.limits = _measure_limits(recorder, bars)
     started = time.monotonic()
     while ended is None:
         with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
@@ -77,7 +78,8 @@ def measure(recorder: Recorder, options, bars: console.Bars) -> None:
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
                 _tell(recorder, bars, ended)
-                _passes(recorder, worker, bars)
+                passes.in_process(recorder, worker, bars)
+    passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: console.Bars) -> None:
@@ -87,7 +89,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: c
     result.runs.append(run)
     name = f"process {len(result.runs)}"
     with bars.spinner(f"{name}: loading the engine"):
-        loaded = worker.call("load", engine=scenario.engine, load=_load(scenario, model_folder, recorder.folder))
+        loaded = _load(worker, scenario, model_folder)
     run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
     result.engine = {"name": scenario.engine, **loaded["describe"]}
     result.environment |= worker.call("environment", device=scenario.device)
@@ -115,14 +117,6 @@ def _tell(recorder: Recorder, bars: console.Bars, text: str) -> None:
     bars.note(text)
 
 
-def _passes(recorder: Recorder, worker: WorkerProcess, bars: console.Bars) -> None:
-    """What is measured in generations of its own, by a process that has done its repetitions."""
-    scenario = recorder.result.scenario
-    with bars.spinner("measuring memory"):
-        memory = worker.call("memory", prompt=scenario.prompt, max_tokens=scenario.max_tokens)
-    recorder.result.memory = memory
-
-
 def _prepare_weights(recorder: Recorder, models_dir: Path, bars: console.Bars) -> str:
     """Have the weights made ready in a process of their own. Returns their folder, "" for no weights."""
     result = recorder.result
@@ -132,9 +126,7 @@ def _prepare_weights(recorder: Recorder, models_dir: Path, bars: console.Bars) -
     if want is None:
         return ""
     with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker, bars.spinner("checking the weights"):
-        ready = worker.call(
-            "prepare", models_dir=str(models_dir.absolute()), model=spec.name, want=dataclasses.asdict(want)
-        )
+        ready = worker.prepare(models_dir, spec.name, want)
     result.model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
     return ready["folder"]
 
@@ -161,12 +153,14 @@ def _require_possible(recorder: Recorder, bars: console.Bars) -> None:
         plausibility.check(result, spec)
 
 
-def _load(scenario: Scenario, model_folder: str, log_folder: Path) -> dict:
-    return {
-        "folder": model_folder,
-        "device": scenario.device,
-        "precision": scenario.precision,
-        "log_folder": str(log_folder.absolute()),
-        "prompts": [scenario.prompt],
-        "max_tokens": scenario.max_tokens,
-    }
+def _load(worker: WorkerProcess, scenario: Scenario, model_folder: str, streaming: bool = False) -> dict:
+    return worker.load(
+        scenario.engine,
+        model_folder,
+        device=scenario.device,
+        precision=scenario.precision,
+        prompts=[scenario.prompt],
+        max_tokens=scenario.max_tokens,
+        reserve_tokens=latency.RESERVE_TOKENS,
+        streaming=streaming,
+    )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from . import catalog, environment
+from . import environment
 from .client import WorkerProcess
 from .dry_run import want_of
 from .errors import BenchError
@@ -84,7 +84,7 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
     behaviour = json.dumps({"seconds": [seconds]})
     name = f"known latency {seconds * 1000:.0f} ms"
     with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
-        worker.call("load", engine="fake", load=_load(scenario, "", "cpu", "float32", folder))
+        worker.load("fake", "", device="cpu", precision="float32", **_asked(scenario))
         return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
 
 
@@ -94,29 +94,21 @@ def _real(scenario: Scenario, options, folder: Path, bars: console.Bars) -> Comp
     name = f"{scenario.engine}, {scenario.model}"
     with WorkerProcess(folder / "worker.log", bars.progress) as worker:
         with bars.spinner("loading the engine"):
-            load = _load(scenario, model_folder, scenario.device, scenario.precision, folder)
-            worker.call("load", engine=scenario.engine, load=load)
+            where = {"device": scenario.device, "precision": scenario.precision}
+            worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
         return compare(_blocks(worker, scenario), name, options.budget, bars.progress)
 
 
 def _prepare(scenario: Scenario, models_dir: Path, folder: Path, bars: console.Bars) -> str:
-    want, name = want_of(scenario), catalog.load(scenario.model).name
+    want = want_of(scenario)
     if want is None:
         return ""
     with WorkerProcess(folder / "worker.log", bars.progress) as worker, bars.spinner("checking the weights"):
-        facts = {"models_dir": str(models_dir.absolute()), "model": name, "want": dataclasses.asdict(want)}
-        return worker.call("prepare", **facts)["folder"]
+        return worker.prepare(models_dir, scenario.model, want)["folder"]
 
 
-def _load(scenario: Scenario, model_folder: str, device: str, precision: str, log_folder: Path) -> dict:
-    return {
-        "folder": model_folder,
-        "device": device,
-        "precision": precision,
-        "log_folder": str(log_folder.absolute()),
-        "prompts": [scenario.prompt],
-        "max_tokens": scenario.max_tokens,
-    }
+def _asked(scenario: Scenario) -> dict:
+    return {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
 
 
 def _blocks(worker: WorkerProcess, scenario: Scenario) -> Iterator[dict]:

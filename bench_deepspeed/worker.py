@@ -27,7 +27,7 @@ from . import catalog, latency, limits, weights
 from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
-from .probes import Probe, energy
+from .probes import NoProbe, Probe, energy
 from .schema import Sample
 
 
@@ -62,7 +62,7 @@ class Worker:
         self._engine.load(load, self.progress)
         self._engine.synchronize()
         load_s = time.perf_counter() - started - (self._engine.kernel_build_s or 0.0)
-        self._device, self._probe = load.device, Probe(load.device)
+        self._probe = NoProbe() if self._engine.form is None else Probe(load.device)
         return {
             "load_s": load_s,
             "kernel_build_s": self._engine.kernel_build_s,

@@ -10,6 +10,18 @@ from .gpu import Gpu
 from .host import Cpus
 
 
+class NoProbe:
+    """For an engine that is not one: its times are made up, and the machine has no part in them."""
+
+    gpu = None
+
+    def before(self) -> None:
+        return
+
+    def after(self) -> None:
+        return
+
+
 class Probe:
     """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use."""
 

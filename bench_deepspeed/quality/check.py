@@ -59,7 +59,7 @@ class Checker:
 
     def __init__(self, scenario: Scenario, options, folder: Path, bars: console.Bars):
         self.scenario, self.folder, self.bars = scenario, folder, bars
-        self.models_dir = options.models_dir.absolute()
+        self.models_dir = options.models_dir
         self.reference_device = options.reference_device or scenario.device
         self.questions = question_files.load(options.questions)
         self.spec = catalog.load(scenario.model)
@@ -87,15 +87,14 @@ class Checker:
     def _prepare(self, engine: str, precision: str) -> dict:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
         with self._worker() as worker, self.bars.spinner("checking the weights"):
-            return worker.call(
-                "prepare", models_dir=str(self.models_dir), model=self.spec.name, want=dataclasses.asdict(want)
-            )
+            return worker.prepare(self.models_dir, self.spec.name, want)
 
     def _reference(self, ready: dict) -> dict:
+        settings = {"precision": REFERENCE, "max_tokens": self.questions.max_tokens}
         with self._worker() as worker, self.bars.spinner("float32 reference"):
             return worker.call(
                 "reference",
-                load=self._load(ready["folder"], self.reference_device, REFERENCE),
+                load=worker.load_fields(ready["folder"], device=self.reference_device, **settings),
                 digest=ready["digest"],
                 questions=dataclasses.asdict(self.questions),
             )
@@ -122,8 +121,14 @@ class Checker:
     ) -> list[dict]:
         folder = self._prepare(engine, precision)["folder"]
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
-            load = self._load(folder, self.scenario.device, precision, reference["prompt_ids"])
-            worker.call("load", engine=engine, load=load)
+            worker.load(
+                engine,
+                folder,
+                device=self.scenario.device,
+                precision=precision,
+                prompts=reference["prompt_ids"],
+                max_tokens=self.questions.max_tokens,
+            )
             return worker.call(
                 "assess",
                 reference=reference["folder"],
@@ -134,16 +139,6 @@ class Checker:
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.folder / "worker.log", self.bars.progress)
-
-    def _load(self, folder: str, device: str, precision: str, prompts: list | None = None) -> dict:
-        return {
-            "folder": folder,
-            "device": device,
-            "precision": precision,
-            "log_folder": str(self.folder.absolute()),
-            "prompts": prompts or [],
-            "max_tokens": self.questions.max_tokens,
-        }
 
     def _open(self, ready: dict, reference: dict) -> Quality:
         asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)

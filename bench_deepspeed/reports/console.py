@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..schema import Result
 from .quality import quality_figures
-from .rows import LEGEND, figures, is_random, simulated
+from .rows import LEGEND, details, figures, is_random, simulated
 
 
 class Bars:
@@ -93,6 +93,18 @@ def table(results: list[Result]) -> str:
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + f"\n\n{LEGEND}"
 
 
+def report(result: Result) -> str:
+    """A finished run: its table, what the speed is made of, and what must be known beside it."""
+    below = tabulate(details(result).items(), tablefmt="plain", disable_numparse=True)
+    return "\n\n".join(filter(None, [table([result]), below, "\n".join([*remarks(result), *warnings(result)])]))
+
+
+def title(result: Result) -> str:
+    """What was measured, in one line."""
+    row = figures(result)
+    return ", ".join(row[column] for column in ("model", "engine", "precision", "device"))
+
+
 def quality_table(candidates: list[dict]) -> str:
     """One row a precision: the engine's distance from float32 beside the noise floor, and the verdict."""
     return tabulate([quality_figures(c) for c in candidates], headers="keys", tablefmt="github", disable_numparse=True)
@@ -120,3 +132,8 @@ def remarks(result: Result) -> list[str]:
     if result.void_count:
         lines.append(f"{result.void_count} repetitions void (another number of tokens), not averaged in")
     return lines
+
+
+def warnings(result: Result) -> list[str]:
+    """Each warning with its figures and its remedy."""
+    return [f"warning {found['code']}: {found['text']}; {found['remedy']}" for found in result.warnings]

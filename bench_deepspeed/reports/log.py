@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import MachineError
 from ..schema import Result, Run, Sample
-from .console import remarks
-from .rows import NOT_MEASURED, interval, mean_std
+from .console import remarks, warnings
+from .rows import details, interval, mean_std
 
 
 class Log:
@@ -51,12 +51,12 @@ class Log:
         )
 
     def closing(self, result: Result) -> None:
-        for part, size in result.memory.items():
-            self.line(f"memory {part}: {NOT_MEASURED if size is None else size}")
+        for title, figure in details(result).items():
+            self.line(f"{title}: {figure}")
         scenario, n = result.scenario, len(result.valid_samples)
         self.line(
             f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
             f"{mean_std(result)} tokens/s (mean ± sample std, n = {n}), 95% interval {interval(result)}"
         )
-        for remark in remarks(result):
-            self.line(f"remark {remark}")
+        for text in [*remarks(result), *warnings(result)]:
+            self.line(text)

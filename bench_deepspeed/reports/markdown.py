@@ -24,17 +24,28 @@ from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..schema import Result, write_atomically
 from . import console
-from .console import remarks
+from .console import remarks, warnings
 from .quality import published_answers
 from .quality import tables as quality_report
-from .rows import LEGEND, figures
+from .rows import LEGEND, details, figures
 
 BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=kind) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
 EVERYTHING = "all"
 NOTHING = "Not measured yet."
 SETTINGS = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
-COMPACT = ("model", "engine", "device", "precision", "prompt + new tokens", "tokens/s", "std", "n", "peak memory")
+COMPACT = (
+    "model",
+    "engine",
+    "device",
+    "precision",
+    "prompt + new tokens",
+    "tokens/s",
+    "std",
+    "n",
+    "peak memory",
+    "warnings",
+)
 PRECISIONS = ("float16", "bfloat16", "float32")
 PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that the figures depend on most
 
@@ -136,11 +147,19 @@ def speed_table(subject: str, page: Path, results: Path) -> str:
             del row[title]
         link = f"[JSON]({_link(evidence.path, page)})"
         row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
+    below = "" if subject == EVERYTHING else _details_table(chosen, page)
     above = "; ".join(f"{title}: {value}" for title, value in shared.items())
     notes = [_sentence(text) for text in _unique(text for e in chosen for text in _notes(e.result))]
     notes.append(_sentence(LEGEND))
     notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
-    return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *notes])
+    return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *([below] if below else []), *notes])
+
+
+def _details_table(chosen: list[Evidence], page: Path) -> str:
+    """What each speed is made of: one row a figure, one column a result, headed by its evidence."""
+    columns = {f"[{e.path.stem}]({_link(e.path, page)})": details(e.result) for e in chosen}
+    titles = next(iter(columns.values()))
+    return _table([{"": title, **{head: found[title] for head, found in columns.items()}} for title in titles])
 
 
 def _link(path: Path, page: Path) -> str:
@@ -154,7 +173,7 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 def _notes(result: Result) -> list[str]:
     note = result.model.get("note")
-    return [*remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
+    return [*remarks(result), *warnings(result), *([f"{result.model['title']}: {note}"] if note else [])]
 
 
 def quality_tables(subject: str, page: Path, results: Path) -> str:

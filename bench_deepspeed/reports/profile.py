@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from ..errors import MachineError
 from ..schema import Profile, Share
-from .rows import NOT_MEASURED
+from . import NOT_MEASURED
 
 HOST_BOUND_IDLE = 0.20
 """Idle for more than this share of a step: host-bound. A host that cost nothing would then make the step

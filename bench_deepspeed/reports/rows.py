@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
+
+from .. import catalog, metrics
 from ..schema import Result
 from ..stats import process_speeds, speed_interval, summarize
+from . import NOT_MEASURED
+from .profile import state
 
-NOT_MEASURED = "not measured"
 LEGEND = (
     "tokens/s: mean [95% interval of it, from the means of the processes]; "
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
@@ -29,9 +33,71 @@ def figures(result: Result) -> dict[str, str]:
         "n": _counts([len(speeds) for speeds in process_speeds(result)]),
         "median": _number(speed and speed.median),
         "min … max": f"{speed.minimum:.1f} … {speed.maximum:.1f}" if speed else NOT_MEASURED,
-        "weights": _gb(memory.get("weights_bytes")),
         "peak memory": peak_memory(result, memory),
+        "warnings": ", ".join(warning["code"] for warning in result.warnings) or "none",
     }
+
+
+def details(result: Result) -> dict[str, str]:
+    """What the speed is made of and what bounds it: title → figure, from the passes after the timed ones."""
+    spec, memory = catalog.load(result.scenario.model), result.memory
+    return {
+        **_latency_figures(result),
+        "prefill": _prefill(result),
+        "MFU of prefill": _utilization(metrics.mfu(result, spec)),
+        "MBU of decode": _utilization(metrics.mbu(result, spec)),
+        "limits measured": _limits(result),
+        "decode step": _state(result, "decode"),
+        "weights": _gb(memory.get("weights_bytes")),
+        "KV pool, in use": f"{_gb(memory.get('kv_pool_bytes'))}, {_gb(memory.get('kv_used_bytes'))}",
+        "workspace": _gb(memory.get("workspace_bytes")),
+        "driver": _gb(memory.get("driver_bytes")),
+        "energy": _energy(result),
+    }
+
+
+def _latency_figures(result: Result) -> dict[str, str]:
+    latency = result.latency
+    tpot = metrics.tpot_s(latency, result.scenario.max_tokens) if latency else []
+    itl = metrics.itl_s(latency) if latency else None
+    mean_tpot = statistics.fmean(tpot) if tpot else 0.0
+    method = f" ({latency.method})" if latency else ""
+    return {
+        "TTFT": _ms(metrics.ttft_s(latency) if latency else None) + method,
+        "TPOT": _ms(mean_tpot if mean_tpot > 0 else None),  # below, the difference is the clock's noise
+        "ITL p50, p90, p99": ", ".join(map(_ms, itl.values())) if itl else NOT_MEASURED,
+    }
+
+
+def _prefill(result: Result) -> str:
+    prefill = result.prefill
+    if prefill is None:
+        return NOT_MEASURED
+    return f"{prefill.prompt_tokens} tokens in {_ms(statistics.fmean(prefill.seconds))}"
+
+
+def _utilization(found: metrics.Utilization | None) -> str:
+    """ "58% (TPOT, streamed)": the share of the limit, and what it was taken from."""
+    return NOT_MEASURED if found is None else f"{found.value:.0%} ({found.source})"
+
+
+def _limits(result: Result) -> str:
+    limits = result.limits
+    if limits is None:
+        return NOT_MEASURED
+    return f"{limits.bytes_per_s / 1e9:,.0f} GB/s, {limits.matmul_flops_per_s / 1e12:,.1f} TFLOP/s"
+
+
+def _state(result: Result, phase: str) -> str:
+    found = [profile for profile in result.profiles if profile.phase == phase]
+    return state(found[0]) if found else NOT_MEASURED
+
+
+def _energy(result: Result) -> str:
+    energy = result.energy
+    if energy is None:
+        return NOT_MEASURED
+    return f"{metrics.joules_per_token(energy):.2f} J/token, {metrics.mean_power_w(energy):.0f} W"
 
 
 def simulated(row: dict) -> dict[str, str]:
@@ -91,6 +157,10 @@ def peak_memory(result: Result, memory: dict) -> str:
     """Of the device where the engine has one, else of the host's process."""
     on_gpu = result.scenario.device == "cuda"
     return _gb(memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes"))
+
+
+def _ms(seconds: float | None) -> str:
+    return NOT_MEASURED if seconds is None else f"{1e3 * seconds:.2f} ms"
 
 
 def _number(value: float | None) -> str:
