@@ -74,7 +74,6 @@ def test_one_token_has_no_gap(worker):
     measured = Latency(**worker.call("latency", prompt=PROMPT, max_tokens=1, repetitions=1))
     assert measured.ttft_s == measured.e2e_s
     assert measured.itl_s == [[]]
-    assert latency.tpot_s(measured, 1) is None
 
 
 def test_prefill_has_the_tokens_that_were_asked_for(worker, tokenizer):
@@ -125,7 +124,6 @@ def test_generations_of_one_token_and_of_many_take_turns():
     )
     assert asked == [1, 4, 1, 4, 1, 4]
     assert measured == Latency("difference", [1.0, 1.5], [4.0, 5.5], [])
-    assert latency.tpot_s(measured, 4) == [1.0, pytest.approx(4.0 / 3)]
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from support import ROOT, no_progress
 
 from bench_deepspeed import weights
 from bench_deepspeed.client import WorkerProcess
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.latency import RESERVE_TOKENS
 from bench_deepspeed.reports import profile as report
 from bench_deepspeed.schema import Profile
 
@@ -24,10 +23,10 @@ def profiles_of(engine: str, folder) -> list[Profile]:
     want = weights.Want("pretrained", engine_class(engine).form, "float16", 0)
     log = folder / "worker.log"
     with WorkerProcess(log, no_progress) as worker:
-        ready = worker.call("prepare", models_dir=str(ROOT / "models"), model="smollm2", want=dataclasses.asdict(want))
-    load = {"device": "cuda", "precision": "float16", "prompts": [PROMPT], "max_tokens": MAX_TOKENS}
+        ready = worker.prepare(ROOT / "models", "smollm2", want)
+    asked = {"prompts": [PROMPT], "max_tokens": MAX_TOKENS, "reserve_tokens": RESERVE_TOKENS}
     with WorkerProcess(log, no_progress) as worker:
-        worker.call("load", engine=engine, load={**load, "folder": ready["folder"], "log_folder": str(folder)})
+        worker.load(engine, ready["folder"], device="cuda", precision="float16", **asked)
         return [Profile.from_dict(found) for found in worker.call("profile", prompt=PROMPT, max_tokens=MAX_TOKENS)]
 
 
