@@ -100,9 +100,10 @@ class WorkerProcess:
         descendants = _descendants(self._process.pid)
         if error_type is None:
             try:
+                self._socket.settimeout(CLOSE_S)  # closing an engine may hang as well as fail
                 self.call("close")
                 self._process.wait(CLOSE_S)
-            except (BenchError, subprocess.TimeoutExpired):
+            except (BenchError, OSError, subprocess.TimeoutExpired):
                 pass  # everything is measured and saved; the kill below does what closing did not
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # Its whole session: a child whose own parent died is nobody's descendant any more.
@@ -113,7 +114,8 @@ class WorkerProcess:
             except psutil.NoSuchProcess:
                 continue
         self._process.wait()
-        self._stream.close()
+        with contextlib.suppress(OSError):  # what a dead worker did not take is flushed once more
+            self._stream.close()
         self._socket.close()
 
 

@@ -88,15 +88,16 @@ def nvcc_version() -> str | None:
 
 
 def _driver_cuda() -> str | None:
-    """The newest CUDA that the driver runs, from NVML."""
+    """The newest CUDA that the driver runs, from NVML; None where it does not tell."""
     import pynvml
 
-    pynvml.nvmlInit()
     try:
+        pynvml.nvmlInit()
         version = pynvml.nvmlSystemGetCudaDriverVersion()
-        return f"{version // 1000}.{version % 1000 // 10}"
-    finally:
         pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _commit() -> str | None:

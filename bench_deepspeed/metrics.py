@@ -133,19 +133,20 @@ def itl_s(latency: Latency) -> dict[int, float] | None:
 
 
 def decode_rate(result: Result) -> Rate | None:
-    """Decode steps a second: 1 ∕ mean TPOT, or else new tokens ∕ seconds of the repetitions.
+    """Decode steps a second: 1 ∕ mean TPOT, or new tokens ∕ seconds of the repetitions where that is more.
 
-    The latter is a lower bound, since the time holds the prefill and the tokenizer too. It is taken where no
-    latency was measured, or where decoding was less than half of the generation (`DECODE_SHARE`).
+    The latter is a lower bound, since the time holds the prefill and the tokenizer too; but streaming may cost
+    more than these. TPOT is left out where decoding was less than half of the generation (`DECODE_SHARE`).
     """
-    new_tokens, latency = result.scenario.max_tokens, result.latency
+    new_tokens, latency, samples = result.scenario.max_tokens, result.latency, result.valid_samples
+    rates = []
     times = tpot_s(latency, new_tokens) if latency else []
     if times and sum(times) * (new_tokens - 1) >= DECODE_SHARE * sum(latency.e2e_s):
-        return Rate(1 / statistics.fmean(times), f"TPOT, {latency.method}")
-    samples = result.valid_samples
-    if not samples:
-        return None
-    return Rate(1 / statistics.fmean(sample.seconds / sample.new_tokens for sample in samples), "end to end")
+        rates.append(Rate(1 / statistics.fmean(times), f"TPOT, {latency.method}"))
+    if samples:
+        seconds = statistics.fmean(sample.seconds / sample.new_tokens for sample in samples)
+        rates.append(Rate(1 / seconds, "end to end"))
+    return max(rates, key=lambda rate: rate.steps_per_s, default=None)
 
 
 def step_bytes(result: Result, spec: ModelSpec) -> float:

@@ -137,7 +137,7 @@ def test_without_gaps_no_percentiles():
 
 def test_mbu_from_tpot():
     latency = Latency("streamed", [0.5], [1.5], [[0.01] * 100])
-    found = metrics.mbu(result(latency=latency), LLAMA)
+    found = metrics.mbu(result(seconds=1.5, latency=latency), LLAMA)
     expected = 100 * metrics.decode_bytes(LLAMA, "float16", 10 + 99 / 2)
     assert (found.achieved, found.source) == (pytest.approx(expected), "TPOT, streamed")
     assert (found.limit, found.value) == (3e12, pytest.approx(expected / 3e12))
@@ -145,8 +145,13 @@ def test_mbu_from_tpot():
 
 @pytest.mark.parametrize(
     "latency",
-    [None, Latency("difference", [0.6], [1.0], []), Latency("difference", [1.1], [1.0], [])],
-    ids=["not measured", "mostly prefill", "noise"],
+    [
+        None,
+        Latency("difference", [0.6], [1.0], []),
+        Latency("difference", [1.1], [1.0], []),
+        Latency("streamed", [0.1], [1.5], [[0.014] * 100]),
+    ],
+    ids=["not measured", "mostly prefill", "noise", "slowed down by streaming"],
 )
 def test_mbu_end_to_end_is_a_lower_bound_and_says_so(latency):
     found = metrics.mbu(result(latency=latency), LLAMA)

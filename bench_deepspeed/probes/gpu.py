@@ -56,7 +56,7 @@ class Gpu:
     def _ask(self, function: str, *arguments):
         try:
             return getattr(self._nvml, function)(self._handle, *arguments)
-        except self._nvml.NVMLError:
+        except (self._nvml.NVMLError, AttributeError):  # the latter from a binding older than the function
             return None
 
     def sm_clock_mhz(self) -> int | None:

@@ -168,4 +168,6 @@ def _number(value: float | None) -> str:
 
 
 def _gb(size: int | None) -> str:
-    return NOT_MEASURED if size is None else f"{size / 1e9:.2f} GB"
+    if size is None:
+        return NOT_MEASURED
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
