@@ -69,8 +69,6 @@ def measure(recorder: Recorder, options, bars: console.Bars) -> None:
     """
     result, ended = recorder.result, None
     model_folder = _prepare_weights(recorder, options.models_dir, bars)
-    if engine_class(result.scenario.engine).reads_weights():
-        result.limits = _measure_limits(recorder, bars)
     started = time.monotonic()
     while ended is None:
         with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
@@ -79,6 +77,8 @@ def measure(recorder: Recorder, options, bars: console.Bars) -> None:
             if ended:
                 _tell(recorder, bars, ended)
                 passes.in_process(recorder, worker, bars)
+    if engine_class(result.scenario.engine).reads_weights():
+        result.limits = _measure_limits(recorder, bars)
     passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
 
 
