@@ -80,8 +80,9 @@ class Site:
         return self.page.read_text()
 
     def rows(self) -> list[dict[str, str]]:
-        """The page's only table, column → cell."""
-        lines = [line for line in self.page.read_text().splitlines() if line.startswith("|")]
+        """The page's first table, column → cell."""
+        first = re.search(r"(?:^\|.*\n)+", self.page.read_text(), re.M)[0]
+        lines = first.splitlines()
         cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
         return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tabulate import tabulate
 from tqdm import tqdm
 
+from .. import checks
 from ..schema import Result
 from .quality import quality_figures
 from .rows import LEGEND, details, figures, is_random, simulated
@@ -136,4 +137,4 @@ def remarks(result: Result) -> list[str]:
 
 def warnings(result: Result) -> list[str]:
     """Each warning with its figures and its remedy."""
-    return [f"warning {found['code']}: {found['text']}; {found['remedy']}" for found in result.warnings]
+    return [f"warning {found.code}: {found.text}; {found.remedy}" for found in checks.check(result)]

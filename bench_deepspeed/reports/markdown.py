@@ -149,7 +149,8 @@ def speed_table(subject: str, page: Path, results: Path) -> str:
         row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
     below = "" if subject == EVERYTHING else _details_table(chosen, page)
     above = "; ".join(f"{title}: {value}" for title, value in shared.items())
-    notes = [_sentence(text) for text in _unique(text for e in chosen for text in _notes(e.result))]
+    texts = _unique(text for evidence in chosen for text in _notes(evidence.result))
+    notes = [_sentence(text) for text in [*texts, *([] if subject == EVERYTHING else _doubts(chosen))]]
     notes.append(_sentence(LEGEND))
     notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
     return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *([below] if below else []), *notes])
@@ -173,7 +174,17 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 def _notes(result: Result) -> list[str]:
     note = result.model.get("note")
-    return [*remarks(result), *warnings(result), *([f"{result.model['title']}: {note}"] if note else [])]
+    return [*remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
+
+
+def _doubts(chosen: list[Evidence]) -> list[str]:
+    """The warnings, each with the evidence that it is of."""
+    names: dict[str, list[str]] = {}
+    for evidence in chosen:
+        unheld = ["no limits were measured with it, so no gate has held its speed against them"]
+        for text in [*warnings(evidence.result), *(unheld if evidence.result.limits is None else [])]:
+            names.setdefault(text, []).append(f"`{evidence.path.stem}`")
+    return [f"{', '.join(of)}: {text}" for text, of in names.items()]
 
 
 def quality_tables(subject: str, page: Path, results: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from .. import catalog, metrics
+from .. import catalog, checks, metrics
 from ..schema import Result
 from ..stats import process_speeds, speed_interval, summarize
 from . import NOT_MEASURED
@@ -34,7 +34,7 @@ def figures(result: Result) -> dict[str, str]:
         "median": _number(speed and speed.median),
         "min … max": f"{speed.minimum:.1f} … {speed.maximum:.1f}" if speed else NOT_MEASURED,
         "peak memory": peak_memory(result, memory),
-        "warnings": ", ".join(warning["code"] for warning in result.warnings) or "none",
+        "warnings": ", ".join(finding.code for finding in checks.check(result)) or "none",
     }
 
 
