@@ -113,7 +113,8 @@ class WorkerProcess:
             except psutil.NoSuchProcess:
                 continue
         self._process.wait()
-        self._stream.close()
+        with contextlib.suppress(ConnectionError):  # what a worker that died by itself never read
+            self._stream.close()
         self._socket.close()
 
 
