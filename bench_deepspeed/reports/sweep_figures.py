@@ -16,7 +16,6 @@ from .sweep import KEYS, constants, varying
 
 MARKERS = "osD^vP*"
 UNITS = {"batch_size": "batch {}", "prompt_tokens": "prompt {}", "max_tokens": "{} new tokens"}
-Point = tuple[float, float]
 Figure = Callable[[SweepScenario], float | None]
 
 
@@ -55,18 +54,16 @@ def draw_throughput(axis, sweep: SweepResult) -> None:
     spec = catalog.load(sweep.settings.model)
     drawn = lines(sweep, "batch_size", decode_tokens_per_s)
     _draw(axis, sweep, drawn, "batch_size")
-    bounds: dict[tuple, tuple[str, list[Point]]] = {}
-    for number, points in enumerate(drawn.values()):
-        for scenario, _ in points:
+    bounds: dict[tuple, tuple[str, set[tuple[float, float]]]] = {}
+    for key, look in _looks(drawn).items():
+        for scenario, _ in drawn[key]:
             if limits := derived.limits_of(sweep, scenario):
-                # Of engines that differ in nothing else the limit is one and the same.
-                key = (scenario.precision, scenario.prompt_tokens, scenario.max_tokens)
-                colour, bound = bounds.setdefault(key, (_look(number)["color"], []))
-                bound.append((scenario.batch_size, derived.memory_limit(spec, scenario, limits)))
-    shared = len(sweep.settings.engines) > 1
+                # Of engines that differ in nothing else, limit and colour are the same.
+                _, bound = bounds.setdefault(key[1:], (look["color"], set()))
+                bound.add((scenario.batch_size, derived.memory_limit(spec, scenario, limits)))
     for colour, bound in bounds.values():
-        axis.plot(*zip(*sorted(set(bound)), strict=True), "--", color=INK if shared else colour, linewidth=1.5)
-    for precision in sorted({key[0] for key in bounds}):
+        axis.plot(*zip(*sorted(bound), strict=True), "--", color=colour, linewidth=1.5)
+    for precision in sorted({precision for precision, *_ in bounds}):
         axis.axhline(derived.compute_limit(spec, sweep.limits[precision]), color=INK, linestyle=":", linewidth=1.5)
     if bounds:
         axis.plot([], [], "--", color=INK, label="limit of the memory bandwidth, measured")
@@ -87,9 +84,9 @@ def _draw(axis, sweep: SweepResult, drawn: dict, along: str) -> None:
     """The lines, each with its label, on axes of powers."""
     from matplotlib.ticker import LogLocator
 
-    for number, points in enumerate(drawn.values()):
-        places = [(getattr(scenario, along), value) for scenario, value in points]
-        axis.plot(*zip(*places, strict=True), label=_label(sweep, points[0][0], along), **_look(number))
+    for key, look in _looks(drawn).items():
+        places = [(getattr(scenario, along), value) for scenario, value in drawn[key]]
+        axis.plot(*zip(*places, strict=True), label=_label(sweep, drawn[key][0][0], along), **look)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     ticks = sorted({getattr(scenario, along) for points in drawn.values() for scenario, _ in points})
@@ -99,11 +96,20 @@ def _draw(axis, sweep: SweepResult, drawn: dict, along: str) -> None:
     axis.yaxis.set_major_formatter("{x:,g}")
 
 
-def _look(number: int) -> dict:
-    """The colour and the marker of a line; with more lines than colours, another marker."""
+def _looks(drawn: dict) -> dict[tuple, dict]:
+    """How each line looks: a marker an engine, a colour for all else; with more than there are, from the start."""
+    engines = list(dict.fromkeys(engine for engine, *_ in drawn))
+    others = list(dict.fromkeys(tuple(other) for _, *other in drawn))
     colours = list(COLOURS.values())
-    marker = MARKERS[(number // len(colours)) % len(MARKERS)]
-    return {"color": colours[number % len(colours)], "marker": marker, "linewidth": 2.5, "markersize": 7}
+    return {
+        key: {
+            "color": colours[others.index(key[1:]) % len(colours)],
+            "marker": MARKERS[engines.index(key[0]) % len(MARKERS)],
+            "linewidth": 2.5,
+            "markersize": 7,
+        }
+        for key in drawn
+    }
 
 
 def _label(sweep: SweepResult, scenario: SweepScenario, along: str) -> str:
