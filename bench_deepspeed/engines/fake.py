@@ -6,7 +6,8 @@ have made; default: what was asked), `fail_at` (the call, counted from 0, at whi
 (the call at which the process kills itself), `lies` (true: it says that it reads the model's weights),
 `virtual` (true: nobody waits, a clock of its own is put forward), `noise` (see `Noise`). Of a batch: `cost`, the
 seconds of each part (`prompt_token` and `token` of each sequence, `step` of all together), and `at_batch`,
-from the size of a batch to what becomes of it: "fail", "die" or "short" (it makes one token less).
+from the size of a batch to what becomes of it: "fail", "die", "sleep" (for ten minutes) or "short" (it makes
+one token less).
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class FakeEngine(Engine):
         size, tokens = len(prompts), len(prompts[0])
         fate = self._behaviour.get("at_batch", {}).get(str(size))
         self._end_if(fate == "fail", fate == "die")
+        if fate == "sleep":
+            time.sleep(600)
         cost = {"prompt_token": 0.0, "token": 0.0, "step": 0.001, **self._behaviour.get("cost", {})}
         self._wait(size * tokens * cost["prompt_token"] + max_tokens * (cost["step"] + size * cost["token"]))
         return [Generation("", tokens, max_tokens - (fate == "short")) for _ in prompts]

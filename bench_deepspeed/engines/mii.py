@@ -61,8 +61,7 @@ class MiiEngine(Engine):
         self.tokenizer = tokenizer
         self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
-        state = {name: max(default, self._sequences) for name, default in AT_ONCE.items()}
-        state["memory_config"] = {"mode": "allocate", "size": self._blocks}
+        state = state_manager(self._blocks, self._sequences)
         settings = {
             "model_name_or_path": str(load.folder),
             "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
@@ -174,6 +173,12 @@ def _end_process(failure) -> None:
 def _chunks(ids: list[int]) -> list[list[int]]:
     """A prompt in pieces that one forward pass of MII takes (768 tokens by default)."""
     return [ids[start : start + 512] for start in range(0, len(ids), 512)]
+
+
+def state_manager(blocks: int, sequences: int) -> dict:
+    """DeepSpeed's settings for a pool of so many blocks, and so many sequences at once."""
+    at_once = {name: max(default, sequences) for name, default in AT_ONCE.items()}
+    return {**at_once, "memory_config": {"mode": "allocate", "size": blocks}}
 
 
 def kv_blocks(tokens: int, head_dim: int, sequences: int = 1) -> int:
