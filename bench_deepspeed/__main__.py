@@ -40,22 +40,14 @@ def _terminate(number: int, _frame) -> None:
 
 
 def _dispatch(argv: list[str], options) -> int:
-    if options.command == "doctor":
-        from .doctor import run
-
-        return run(options)
-    if options.command in ("run", "quality", "selftest"):
-        scenario = cli.scenario_of(options)
+    if options.command in ("doctor", "report", "sweep"):
+        return _without_scenario(argv, options)
+    scenario = cli.scenario_of(options)
     if options.command == "run" and options.dry_run:
         from .dry_run import show
 
         return show(scenario, options)
-    keep_python = bool(os.environ.get("BENCH_PYTHON")) or getattr(options, "no_setup", False)
-    ensure_environment(argv, keep_python)
-    if options.command == "report":
-        from .reports.markdown import run as render
-
-        return render(options)
+    _set_up(argv, options)
     if options.command == "quality":
         from .quality.check import run as check_quality
 
@@ -67,6 +59,32 @@ def _dispatch(argv: list[str], options) -> int:
     from .runner import run as benchmark
 
     return benchmark(scenario, options)
+
+
+def _without_scenario(argv: list[str], options) -> int:
+    """The commands that do not measure one single scenario."""
+    if options.command == "doctor":
+        from .doctor import run
+
+        return run(options)
+    if options.command == "report":
+        _set_up(argv, options)
+        from .reports.markdown import run as render
+
+        return render(options)
+    if not options.dry_run or options.resume:  # the plan alone needs nothing installed, and a saved sweep does
+        _set_up(argv, options)
+    if options.dry_run:
+        from .sweep.dry_run import show
+
+        return show(options)
+    from .sweep.run import run as sweep
+
+    return sweep(options)
+
+
+def _set_up(argv: list[str], options) -> None:
+    ensure_environment(argv, bool(os.environ.get("BENCH_PYTHON")) or getattr(options, "no_setup", False))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
     commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
     commands["selftest"] = _selftest_parser
+    commands["sweep"] = _sweep_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -64,6 +65,7 @@ def _run_parser() -> Parser:
             "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
             "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
             "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
+            "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -129,6 +131,45 @@ def _selftest_parser() -> Parser:
     _add_common_flags(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0)
     parser.set_defaults(processes=1, repetitions=1, target_ci=None, time_budget=None)
+    return parser
+
+
+def _sweep_parser() -> Parser:
+    from .sweep.flags import add_lists
+    from .sweep.plan import REPETITIONS as PAIRS
+    from .sweep.plan import WARMUPS
+
+    parser = Parser(
+        prog="bench.sh sweep",
+        allow_abbrev=False,
+        add_help=False,
+        description="Measures every combination of the lists: prefill and decoding of batches. A list is values and "
+        "ranges with commas between: 1,2,4, or 128-2048*2 for 128, 256, ..., 2048, or 1-4+1 for 1, 2, 3, 4.",
+    )
+    add_lists(parser.add_argument_group("what is combined"))
+    fixed = parser.add_argument_group("what is the same in all")
+    _add_model_flags(fixed)
+    fixed.add_argument(
+        "-r",
+        "--repetitions",
+        type=_positive,
+        metavar="N",
+        help=f"timed pairs of generations, of one token and of all (default: {PAIRS['cuda']}, on cpu {PAIRS['cpu']})",
+    )
+    fixed.add_argument(
+        "--warmups",
+        type=_positive,
+        metavar="N",
+        help=f"pairs before them, in each scenario (default: {WARMUPS}; the first of a process: 3 or more)",
+    )
+    other = parser.add_argument_group("other")
+    other.add_argument(
+        "--resume", type=Path, metavar="PATH", help="go on with this sweep, its folder or sweep.json, in its settings"
+    )
+    other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
+    _add_place_flags(other)
+    _add_common_flags(other)
+    parser.set_defaults(weights=None, seed=None)
     return parser
 
 
@@ -204,6 +245,18 @@ def _add_timing_flags(group) -> None:
 
 
 def _add_choice_flags(group) -> None:
+    _add_model_flags(group)
+    group.add_argument(
+        "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float16", "bfloat16", "float32"),
+        help="default: float16 on cuda, float32 on cpu; an engine refuses what it cannot do",
+    )
+
+
+def _add_model_flags(group) -> None:
     group.add_argument(
         "-d",
         "--device",
@@ -217,21 +270,17 @@ def _add_choice_flags(group) -> None:
         help=f"the model (default: {MODEL['cuda']} on cuda, {MODEL['cpu']} on cpu)",
     )
     group.add_argument(
-        "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
-    )
-    group.add_argument(
-        "--precision",
-        choices=("float16", "bfloat16", "float32"),
-        help="default: float16 on cuda, float32 on cpu; an engine refuses what it cannot do",
-    )
-    group.add_argument(
         "--weights",
         choices=("pretrained", "random"),
         default="pretrained",
-        help="random: the model's shape with seeded random values, for speed only (default: %(default)s)",
+        help="random: the model's shape with seeded random values, for speed only (default: pretrained)",
     )
     group.add_argument(
-        "--seed", type=_count, default=0, metavar="N", help="of the random weights (default: %(default)s)"
+        "--seed",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="of the random weights, and of the prompts of a sweep (default: 0)",
     )
 
 

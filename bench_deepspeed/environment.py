@@ -69,6 +69,18 @@ def torch_facts(device: str) -> dict:
     return facts
 
 
+def free_memory_bytes(device: str) -> int | None:
+    """Memory that nobody uses, told without torch: of the first GPU that nvidia-smi lists, or the host's (Linux)."""
+    if device == "cuda":
+        first = (_output("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits") or "").split()[:1]
+        return int(first[0]) * 2**20 if first and first[0].isdigit() else None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
 def installed_version(package: str) -> str | None:
     """A package's version, None where it is not installed."""
     from importlib import metadata  # 12 ms that --help does not need

@@ -122,11 +122,12 @@ def _buffer(device: str):
     import torch
 
     wanted = max(BUFFER_BYTES[device], CACHES_A_BUFFER * (cache_bytes(device) or 0))
-    size = min(wanted, _free_bytes(device) // BUFFERS_IN_FREE_MEMORY)
+    size = min(wanted, free_bytes(device) // BUFFERS_IN_FREE_MEMORY)
     return torch.ones(size // torch.float32.itemsize, device=device)
 
 
-def _free_bytes(device: str) -> int:
+def free_bytes(device: str) -> int:
+    """Memory of the device that nobody uses."""
     import psutil
     import torch
 

@@ -47,10 +47,15 @@ def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> floa
     Practices" (2023), where a step moves the parameters and the KV cache; gpt-fast (PyTorch, 2023) leaves
     the embedding out in the same way.
     """
+    embedding = 0 if spec.shape["tie_word_embeddings"] else math.prod(spec.tensor_shapes[EMBEDDING])
+    return VALUE_BYTES[precision] * (spec.parameters - embedding) + kv_bytes(spec, precision, context_tokens)
+
+
+def kv_bytes(spec: ModelSpec, precision: str, tokens: float) -> float:
+    """Bytes of the keys and values of one sequence of so many tokens, as far back as a sliding window lets it look."""
     s = spec.shape
-    embedding = 0 if s["tie_word_embeddings"] else math.prod(spec.tensor_shapes[EMBEDDING])
-    kv = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"] * min(context_tokens, window(spec))
-    return VALUE_BYTES[precision] * (spec.parameters - embedding + kv)
+    values = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"]
+    return VALUE_BYTES[precision] * values * min(tokens, window(spec))
 
 
 def mean_context(spec: ModelSpec, prompt_tokens: int, new_tokens: int) -> float:

@@ -42,14 +42,15 @@ class Recorder:
     def __exit__(self, error_type, error, _) -> None:
         self.result.status, self.result.error = status_of(error)
         status = self.result.status + (f": {self.result.error}" if self.result.error else "")
-        self.result.error = self.result.error and self._without_paths(self.result.error)
+        self.result.error = self.result.error and without_paths(self.result.error, self.folder)
         self.save()
         with contextlib.closing(self.log):
             self.log.line(f"status {status}")
 
-    def _without_paths(self, text: str) -> str:
-        """Results are published, and a path may hold a user's name."""
-        return text.replace(f"{self.folder}/", "").replace(f"{Path.home()}/", "~/")
+
+def without_paths(text: str, folder: Path) -> str:
+    """Results are published, and a path may hold a user's name."""
+    return text.replace(f"{folder}/", "").replace(f"{Path.home()}/", "~/")
 
 
 def status_of(error: BaseException | None) -> tuple[str, str | None]:

@@ -208,19 +208,24 @@ class Result:
     @classmethod
     def load(cls, path: Path) -> Result:
         """Read a saved result. Raises BenchError when the file is not one of this schema."""
-        from pydantic import TypeAdapter, ValidationError
+        return read_json(cls, path, SCHEMA_VERSION, "a result")
 
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {data['schema_version']}, expected {SCHEMA_VERSION}")
-            return TypeAdapter(cls).validate_python(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{path} is not a result of this suite: {where}: {first['msg']}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BenchError(f"{path} is not a result of this suite: {error}") from error
+
+def read_json(cls, path: Path, version: int, what: str):
+    """Read a saved dataclass back. Raises BenchError when the file is not `what` of this schema version."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema_version"] != version:
+            raise ValueError(f"schema version {data['schema_version']}, expected {version}")
+        return TypeAdapter(cls).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BenchError(f"{path} is not {what} of this suite: {where}: {first['msg']}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is not {what} of this suite: {error}") from error
 
 
 def write_json(path: Path, data: dict) -> None:

@@ -21,14 +21,16 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import catalog, latency, limits, weights
 from .engines import engine_class
 from .engines.base import Engine, Load
 from .errors import BenchError, MachineError
 from .probes import NoProbe, Probe, energy
-from .schema import Sample
+from .schema import Reading, Sample
 
 
 class Worker:
@@ -52,6 +54,11 @@ class Worker:
         _require_device(device)
         return dataclasses.asdict(limits.measure(device, precision, self.progress))
 
+    def free_bytes(self, device: str) -> int:
+        """Memory of the device that nobody uses. For a worker without an engine."""
+        _require_device(device)
+        return limits.free_bytes(device)
+
     def load(self, engine: str, load: dict) -> dict:
         """Load an engine. Returns its seconds, its kernels' seconds, and what it says of itself."""
         load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
@@ -70,17 +77,27 @@ class Worker:
         }
 
     def generate(self, prompt: str, max_tokens: int) -> dict:
-        """One timed generation. Between the clock's start and stop stands one call and its completion."""
+        """One timed generation."""
+        generation, seconds, reading = self._timed(self._engine.generate, prompt, max_tokens)
+        return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens, reading))
+
+    def _timed(self, call: Callable, *arguments) -> tuple[Any, float, Reading | None]:
+        """Time one call. Between the clock's start and stop stands that call and its completion."""
         engine = self._engine
         self._probe.before()
         gc.collect()  # rubbish of the previous repetition is not this one's
         engine.synchronize()
         started = engine.clock()
-        generation = engine.generate(prompt, max_tokens)
+        result = call(*arguments)
         engine.synchronize()
         seconds = engine.clock() - started
-        reading = self._probe.after()
-        return dataclasses.asdict(Sample(seconds, generation.prompt_tokens, generation.new_tokens, reading))
+        return result, seconds, self._probe.after()
+
+    def batch(self, **asked: int) -> dict:
+        """One scenario of a sweep; see `sweep.batches.measure`."""
+        from .sweep import batches
+
+        return batches.measure(self._engine, self._timed, progress=self.progress, **asked)
 
     def interleaved(self, prompt: str, max_tokens: int) -> dict:
         """Four generations in the order ABBA, in seconds: A by `generate`, B by a bare loop around the library."""

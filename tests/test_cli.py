@@ -108,7 +108,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
         f"(default: {cli.PROCESSES}; 1 where loading takes more than 120 s)",
         "the mean ± P% at most, such as 1%",
         f"(default: {cli.TIME_BUDGET_S})",
-        "of the random weights (default: 0)",
+        "of the random weights, and of the prompts of a sweep (default: 0)",
     ],
 )
 def test_help_shows_the_defaults(help_text, words):
@@ -255,7 +255,14 @@ def test_the_default_device_is_one_that_mii_can_use(tmp_path, monkeypatch, rows,
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("doctor", "--help"), ("--version",), ("-d", "cpu", "--dry_run", "-n", "llama"), FAKE_RUN],
+    [
+        ("--help",),
+        ("doctor", "--help"),
+        ("sweep", "--help"),
+        ("--version",),
+        ("-d", "cpu", "--dry_run", "-n", "llama"),
+        FAKE_RUN,
+    ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_the_parent_imports_nothing_heavy(tmp_path, arguments):

@@ -20,6 +20,7 @@ from bench_deepspeed.engines.memory import Memory
 from bench_deepspeed.environment import host_facts, torch_facts
 from bench_deepspeed.errors import EXIT_CODES
 from bench_deepspeed.schema import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.sweep.schema import SweepLoad, SweepResult, SweepScenario, SweepSettings
 
 README = ROOT / "README.md"
 METHODOLOGY = ROOT / "docs" / "methodology.md"
@@ -151,6 +152,7 @@ def anchors(page: Path) -> set[str]:
 
 
 SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Share]
+SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)

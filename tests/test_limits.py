@@ -70,7 +70,7 @@ def test_the_best_pass_counts_and_passes_are_repeated():
 def test_the_buffer_exceeds_the_caches_as_far_as_memory_allows(monkeypatch, cached, free, size):
     monkeypatch.setattr(limits, "BUFFER_BYTES", {"cpu": 4000})
     monkeypatch.setattr(limits, "cache_bytes", lambda device: cached)
-    monkeypatch.setattr(limits, "_free_bytes", lambda device: free)
+    monkeypatch.setattr(limits, "free_bytes", lambda device: free)
     assert limits._buffer("cpu").nbytes == size
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import metrics
+from ..catalog import ModelSpec
 from ..errors import UsageError
 from .memory import Memory
 
@@ -25,8 +27,9 @@ class Load:
     """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
 
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
-    and for any `reserve_tokens` in all, or the model's context where that is shorter. With `streaming` an
-    engine that streams in a process of its own is loaded for `stream`, and for nothing else.
+    for any `reserve_tokens` in all, or the model's context where that is shorter, and for any one of
+    `batches`: so many sequences of so many tokens each, answers included. With `streaming` an engine that
+    streams in a process of its own is loaded for `stream`, and for nothing else.
     """
 
     folder: Path
@@ -37,6 +40,7 @@ class Load:
     max_tokens: int
     reserve_tokens: int = 0
     streaming: bool = False
+    batches: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,24 @@ class Engine(ABC):
     @abstractmethod
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         """Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored."""
+
+    @abstractmethod
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        """Token ids of equal length in, text out: all at once, greedy, exactly `max_tokens` tokens each.
+
+        The end-of-sequence token is ignored. It is called only for what `Load.batches` made room for.
+        """
+
+    def vocabulary(self) -> list[int]:
+        """The token ids that a prompt may be made of: all but the special and the added ones."""
+        return sorted(set(self.tokenizer.get_vocab().values()) - set(self.tokenizer.added_tokens_decoder))
+
+    @classmethod
+    def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:
+        """Bytes of KV cache that so many sequences of so many tokens take at least: keys and values of each layer."""
+        if cls.form is None:
+            return 0
+        return int(sequences * metrics.kv_bytes(spec, precision, tokens))
 
     def library_call(self, prompt: str, max_tokens: int) -> object:
         """What `generate` has the library do, with as little of this suite around it as there can be."""

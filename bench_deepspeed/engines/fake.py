@@ -4,7 +4,10 @@ It needs no weights and makes no text. Its behaviour comes from the environment 
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
 have made; default: what was asked), `fail_at` (the call, counted from 0, at which it raises), `die_at`
 (the call at which the process kills itself), `lies` (true: it says that it reads the model's weights),
-`virtual` (true: nobody waits, a clock of its own is put forward), `noise` (see `Noise`).
+`virtual` (true: nobody waits, a clock of its own is put forward), `noise` (see `Noise`). Of a batch: `cost`, the
+seconds of each part (`prompt_token` and `token` of each sequence, `step` of all together), and `at_batch`,
+from the size of a batch to what becomes of it: "fail", "die", "sleep" (for ten minutes) or "short" (it makes
+one token less).
 """
 
 from __future__ import annotations
@@ -78,13 +81,30 @@ class FakeEngine(Engine):
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         call, self._calls = self._calls, self._calls + 1
-        if call == self._behaviour.get("fail_at"):
-            raise BenchError("the fake engine failed, as asked")
-        if call == self._behaviour.get("die_at"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._end_if(call == self._behaviour.get("fail_at"), call == self._behaviour.get("die_at"))
         seconds = self._behaviour["seconds"]
         self._wait(seconds[min(call, len(seconds) - 1)] * self._noise.factor(call))
         return Generation("", len(prompt.split()), self._behaviour.get("new_tokens", max_tokens))
+
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        size, tokens = len(prompts), len(prompts[0])
+        fate = self._behaviour.get("at_batch", {}).get(str(size))
+        self._end_if(fate == "fail", fate == "die")
+        if fate == "sleep":
+            time.sleep(600)
+        cost = {"prompt_token": 0.0, "token": 0.0, "step": 0.001, **self._behaviour.get("cost", {})}
+        self._wait(size * tokens * cost["prompt_token"] + max_tokens * (cost["step"] + size * cost["token"]))
+        return [Generation("", tokens, max_tokens - (fate == "short")) for _ in prompts]
+
+    def vocabulary(self) -> list[int]:
+        return list(range(32_000))
+
+    @staticmethod
+    def _end_if(fail: bool, die: bool) -> None:
+        if fail:
+            raise BenchError("the fake engine failed, as asked")
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
         raise UsageError("the fake engine answers nothing: quality needs a real one")

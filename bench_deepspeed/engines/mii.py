@@ -6,13 +6,19 @@ import os
 import threading
 from collections.abc import Callable
 
+from .. import metrics
+from ..catalog import ModelSpec
 from ..errors import MachineError
 from ..network import free_port
+from ..weights.convert import kv_repeats
 from . import kernels
 from .base import Engine, Generation, Load, Progress, longest_prompt
 from .memory import Memory, measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
+# DeepSpeed 0.19.8's own limits, raised only where a batch needs it: sequences known and sequences in one forward
+# pass, and tokens in it.
+AT_ONCE = {"max_tracked_sequences": 2048, "max_ragged_sequence_count": 512, "max_ragged_batch_size": 768}
 
 
 class MiiEngine(Engine):
@@ -41,7 +47,9 @@ class MiiEngine(Engine):
         tokens = longest_prompt(tokenizer, load, self.context_tokens) + load.max_tokens
         tokens = max(tokens, min(load.reserve_tokens, self.context_tokens))
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
-        self._blocks = kv_blocks(tokens, config.head_dim)
+        wanted = [(1, tokens), *load.batches]
+        self._blocks = max(kv_blocks(length, config.head_dim, sequences) for sequences, length in wanted)
+        self._sequences = max(sequences for sequences, _ in wanted)
         self._streaming = load.streaming
         self.pipeline = self._open_pipeline(load, tokenizer)
 
@@ -53,13 +61,13 @@ class MiiEngine(Engine):
         self.tokenizer = tokenizer
         self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
-        cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
+        state = state_manager(self._blocks, self._sequences)
         settings = {
             "model_name_or_path": str(load.folder),
             "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
             "torch_dist_port": free_port(),
             "zmq_port_number": free_port(),
-            "inference_engine_config": {"state_manager": cache},
+            "inference_engine_config": {"state_manager": state},
         }
         if not load.streaming:
             return mii.pipeline(**settings)
@@ -72,8 +80,21 @@ class MiiEngine(Engine):
         (response,) = self.library_call(prompt, max_tokens)
         return Generation(response.generated_text, response.prompt_length, response.generated_length)
 
-    def library_call(self, prompt: str, max_tokens: int) -> list:
+    def library_call(self, prompt: str | list[list[int]], max_tokens: int) -> list:
         return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
+
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        responses = self.library_call(prompts, max_tokens)
+        return [Generation(r.generated_text, r.prompt_length, r.generated_length) for r in responses]
+
+    @classmethod
+    def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:
+        """Whole blocks, with the KV heads as the conversion repeats them, and no sliding window to free any."""
+        s = spec.shape
+        repeats = kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
+        heads, size = repeats * s["num_key_value_heads"], s["head_dim"]
+        values = 2 * s["num_hidden_layers"] * heads * size * block_tokens(size)
+        return metrics.VALUE_BYTES[precision] * values * kv_blocks(tokens, size, sequences)
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from mii.constants import GenerationFinishReason
@@ -154,11 +175,20 @@ def _chunks(ids: list[int]) -> list[list[int]]:
     return [ids[start : start + 512] for start in range(0, len(ids), 512)]
 
 
-def kv_blocks(tokens: int, head_dim: int) -> int:
-    """KV blocks that a sequence of that many tokens fills, and one to spare.
+def state_manager(blocks: int, sequences: int) -> dict:
+    """DeepSpeed's settings for a pool of so many blocks, and so many sequences at once."""
+    at_once = {name: max(default, sequences) for name, default in AT_ONCE.items()}
+    return {**at_once, "memory_config": {"mode": "allocate", "size": blocks}}
 
-    MII's blocks hold 128 tokens for head sizes up to 64 and 64 above; a pool that runs out corrupts
-    results without a word.
+
+def kv_blocks(tokens: int, head_dim: int, sequences: int = 1) -> int:
+    """KV blocks that so many sequences of so many tokens each fill, and one to spare.
+
+    A pool that runs out corrupts results without a word.
     """
-    block = 128 if head_dim <= 64 else 64
-    return -(-tokens // block) + 1
+    return sequences * -(-tokens // block_tokens(head_dim)) + 1
+
+
+def block_tokens(head_dim: int) -> int:
+    """Tokens in one of MII's KV blocks."""
+    return 128 if head_dim <= 64 else 64

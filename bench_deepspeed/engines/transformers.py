@@ -39,6 +39,12 @@ class TransformersEngine(Engine):
         new_ids = self._continue(ids, max_tokens, eos=None)
         return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids))
 
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        new_ids = self._continue_all(prompts, max_tokens, eos=None)
+        texts = self.tokenizer.batch_decode(new_ids)
+        made = zip(texts, prompts, new_ids, strict=True)
+        return [Generation(text, len(prompt), len(new)) for text, prompt, new in made]
+
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from .timed_streamer import TimedStreamer
 
@@ -51,9 +57,13 @@ class TransformersEngine(Engine):
 
     def _continue(self, ids: list[int], max_tokens: int, eos: int | None, streamer=None):
         """The greedy continuation of token ids, as a tensor of token ids."""
+        return self._continue_all([ids], max_tokens, eos, streamer)[0]
+
+    def _continue_all(self, rows: list[list[int]], max_tokens: int, eos: int | None, streamer=None):
+        """The greedy continuations of rows of equal length, so that none is padded, as one tensor."""
         import torch
 
-        inputs = torch.tensor([ids], device=self._device)
+        inputs = torch.tensor(rows, device=self._device)
         with torch.inference_mode():
             output = self.runner.generate(
                 input_ids=inputs,
@@ -64,7 +74,7 @@ class TransformersEngine(Engine):
                 pad_token_id=self.tokenizer.eos_token_id,
                 streamer=streamer,
             )
-        return output[0, len(ids) :]
+        return output[:, len(rows[0]) :]
 
     def logits(self, ids: list[int], answer: list[int]):
         import torch

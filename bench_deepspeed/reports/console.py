@@ -19,7 +19,13 @@ from .rows import LEGEND, details, figures, is_random, simulated
 
 
 class Bars:
-    """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them."""
+    """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them.
+
+    `leave`: what is done stays on the terminal.
+    """
+
+    def __init__(self, leave: bool = True):
+        self._leave = leave
 
     def __enter__(self) -> Bars:
         tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
@@ -39,7 +45,7 @@ class Bars:
         if self._bar is None or self._bar.desc != label or self._bar.total != total:
             self._close()
             layout = "{desc}{percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc}{elapsed}"
-            self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=True)
+            self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
         self._bar.n = done
         self._bar.refresh()
         if total and done >= total:
@@ -72,6 +78,11 @@ class Bars:
         """A line that stays, between two bars."""
         self._close()
         tqdm.write(text, file=sys.stderr)
+
+    def row(self, text: str) -> None:
+        """A line of a table on stdout, between two bars."""
+        self._close()
+        print(text, flush=True)
 
     @contextlib.contextmanager
     def counter(self, label: str, total: int | None) -> Iterator[Callable[[str], None]]:

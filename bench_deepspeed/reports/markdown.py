@@ -23,7 +23,8 @@ from ..errors import BenchError, MachineError
 from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..schema import Result, write_atomically
-from . import console
+from . import console, published_sweeps
+from . import sweep as sweep_report
 from .console import remarks, warnings
 from .quality import published_answers
 from .quality import tables as quality_report
@@ -74,12 +75,14 @@ def run(options, pages: list[Path] | None = None, results: Path = RESULTS) -> in
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     rendered = {page: render(text, page, results) for page, text in texts.items()}
     stale = [page for page in pages if rendered[page] != texts[page]]
+    stale += published_sweeps.stale_figures(results)
     if not options.check:
-        for page in stale:
+        published_sweeps.draw_figures(results)
+        for page in set(stale) & set(pages):
             _rewrite(page, rendered[page])
     elif stale:
         raise BenchError(
-            f"{', '.join(map(_shown, stale))}: a table differs from {_shown(results)}; run `bench.sh report`"
+            f"{', '.join(map(_shown, stale))}: a table or figure differs from {_shown(results)}; run `bench.sh report`"
         )
     print(f"{', '.join(map(_shown, pages))} agree with {_shown(results)}")
     return 0
@@ -245,7 +248,27 @@ def simulation_table(subject: str, page: Path, results: Path) -> str:
     return console.simulation_table(found)
 
 
-RENDERERS = {"results": speed_table, "quality": quality_tables, "simulation": simulation_table}
+def sweep_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published sweep of one model: its table, its figures, and what it was measured on."""
+    parts = []
+    for path, sweep in published_sweeps.of_model(subject, results):
+        figures = [
+            f"![{name}]({_link(figure, page)})" for name, figure in published_sweeps.figures(path, sweep).items()
+        ]
+        measured = _measured(sweep.environment, sweep.settings.device, sweep.started_at[0])
+        table = sweep_report.table(sweep)
+        notes = [_sentence(text) for text in (sweep_report.LEGEND, *sweep_report.reasons(sweep))]
+        above = f"{_sentence(sweep_report.constants(sweep))} [JSON]({_link(path, page)})"
+        parts += [above, table, *figures, *notes, measured]
+    return "\n\n".join(parts) or NOTHING
+
+
+RENDERERS = {
+    "results": speed_table,
+    "quality": quality_tables,
+    "simulation": simulation_table,
+    "sweep": sweep_tables,
+}
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
-SUBJECTS = {"simulation": {"coverage"}}
+SUBJECTS = {"simulation": {"coverage"}, "sweep": {*catalog.names()}}
 """What a block may be of, where that is not a model."""

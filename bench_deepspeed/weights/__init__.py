@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..catalog import ModelSpec
 from ..engines.base import Progress
+from ..metrics import VALUE_BYTES
 from . import convert, hub, package, random, store
 
 
@@ -114,6 +115,13 @@ def _converted_bytes(spec: ModelSpec) -> int:
     kv = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"] * s["hidden_size"]
     head = s["vocab_size"] * s["hidden_size"] if s["tie_word_embeddings"] else 0
     return 2 * (spec.parameters + (repeats - 1) * kv + head)
+
+
+def loaded_bytes(spec: ModelSpec, form: str | None, precision: str) -> int:
+    """Bytes of the weights as an engine that reads this form holds them in this precision; none without a form."""
+    if form is None:
+        return 0
+    return _converted_bytes(spec) if form == "mii" else VALUE_BYTES[precision] * spec.parameters
 
 
 def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -> Prepared:
