@@ -143,8 +143,7 @@ def _few(result: Result) -> str | None:
         return None
     processes = "1 process" if len(counts) == 1 else f"{len(counts)} processes"
     return (
-        f"few samples: {processes} with {min(counts)} valid repetitions at least; "
-        f"wanted are {MIN_PROCESSES} with {MIN_REPETITIONS}"
+        f"{processes} with {min(counts)} valid repetitions at least; wanted are {MIN_PROCESSES} with {MIN_REPETITIONS}"
     )
 
 

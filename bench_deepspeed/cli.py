@@ -363,8 +363,10 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     device = options.device or default_device()
     engine = options.engine or DEFAULTS[device]
     precision = _precision(engine, device, options.precision)
-    if device == "cuda" and not gpus():
-        raise MachineError("-d cuda, but nvidia-smi shows no GPU: use -d cpu, or see `bench.sh doctor`")
+    wanted = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
+    for flag, where in wanted.items():
+        if where == "cuda" and not gpus():
+            raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
     return Scenario(
         model=options.model_name or MODEL[device],
         engine=engine,

@@ -112,7 +112,7 @@ def _seconds(generate: Generate, prompt: str, new_tokens: int) -> float:
 
 def _require(made: int, wanted: int) -> None:
     if made != wanted:
-        raise BenchError(f"latency not measured: the engine made {made} tokens, {wanted} were asked for")
+        raise BenchError(f"the engine made {made} tokens, {wanted} were asked for")
 
 
 def _rounded(seconds: float) -> float:

@@ -75,15 +75,15 @@ def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], None], ba
 def _take(passes: dict[str, Take], recorder: Recorder, worker: WorkerProcess, bars: console.Bars) -> None:
     scenario = recorder.result.scenario
     asked = {"prompt": scenario.prompt, "max_tokens": scenario.max_tokens}
-    left = list(passes)
-    try:
-        while left:
-            with bars.spinner(f"measuring {left[0]}"):
-                passes[left[0]](recorder, worker, asked)
-            recorder.save()
-            left.pop(0)
-    except BenchError as error:
-        # Not the others either: an engine that failed once may answer the next call with the rest of this one.
-        text = f"{', '.join(left)} not measured: {error}"
-        recorder.log.line(text)
-        bars.note(text)
+    names = list(passes)
+    for done, name in enumerate(names):
+        try:
+            with bars.spinner(f"measuring {name}"):
+                passes[name](recorder, worker, asked)
+        except BenchError as error:
+            # Not the others either: an engine that failed once may answer the next call with the rest of this one.
+            text = f"{', '.join(names[done:])} not measured: {error}"
+            recorder.log.line(text)
+            bars.note(text)
+            return
+        recorder.save()

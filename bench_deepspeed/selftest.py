@@ -17,14 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tabulate import tabulate
-
 from . import environment
 from .client import WorkerProcess
 from .dry_run import want_of
 from .errors import BenchError
 from .recorder import make_folder
-from .reports import console
+from .reports import console, table
 from .schema import SCHEMA_VERSION, Scenario, write_json
 
 LIMIT = 0.005  # the suite's share of a time, at most
@@ -199,7 +197,7 @@ def _table(comparisons: list[Comparison]) -> str:
         }
         for comparison in comparisons
     ]
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    return table(rows)
 
 
 def _interval(comparison: Comparison) -> str:

@@ -97,16 +97,6 @@ def mean_interval(groups: list[list[float]]) -> Interval | None:
     return Interval(mean, mean - half_width, mean + half_width, len(means))
 
 
-def autocorrelation(values: list[float]) -> float | None:
-    """Lag-1 autocorrelation, Σ (x_i - m)(x_{i+1} - m) / Σ (x_i - m)²; None where it is not defined."""
-    if len(values) < 3 or _constant(values):
-        return None
-    mean = statistics.fmean(values)
-    deviations = [value - mean for value in values]
-    products = (a * b for a, b in zip(deviations, deviations[1:], strict=False))
-    return sum(products) / sum(d * d for d in deviations)
-
-
 def trend(values: list[float]) -> Trend | None:
     """Whether the values rise or fall with their index (C. Spearman, 1904); None where it is not defined.
 

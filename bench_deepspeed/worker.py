@@ -150,27 +150,28 @@ class Worker:
     def reference(self, load: dict, digest: str, questions: dict) -> dict:
         """Have the float32 answers to the questions, from the cache or computed; see `quality.reference`."""
         import torch
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         from .quality import reference
         from .quality.questions import QuestionSet
 
-        def load_engine(prompts: list[list[int]]) -> Engine:
+        asked, model = QuestionSet(**questions), Path(load["folder"])
+        _require_device(load["device"])
+        context_tokens = AutoConfig.from_pretrained(model).max_position_embeddings
+        prompts = reference.encode(AutoTokenizer.from_pretrained(model), asked, context_tokens)
+        device = torch.cuda.get_device_name() if load["device"] == "cuda" else "cpu"
+        folder = reference.folder_of(model, digest, prompts, asked.max_tokens, device)
+
+        def load_engine() -> Engine:
             self.load("transformers", {**load, "prompts": prompts})
             return self._engine
 
-        asked = QuestionSet(**questions)
-        model_folder = Path(load["folder"])
-        tokenizer = AutoTokenizer.from_pretrained(model_folder)
-        device = torch.cuda.get_device_name() if load["device"] == "cuda" else "cpu"
-        folder = reference.folder_of(model_folder.parent, digest, tokenizer, asked, device)
-        reference.ensure(folder, tokenizer, asked, load_engine, self.progress)
+        reference.ensure(folder, prompts, asked.max_tokens, load_engine, self.progress)
         answers = reference.read_answers(folder)
         return {
             "folder": str(folder),
-            "prompt_ids": [reference.contexts(answer)["late"] for answer in answers],
+            "longest_ids": [reference.contexts(answer)["late"] for answer in answers],
             "texts": [answer["text"] for answer in answers],
-            "environment": self.environment(load["device"]),
         }
 
     def assess(self, reference: str, max_tokens: int, keep: str | None, beside: str | None) -> list[dict]:

@@ -19,6 +19,7 @@ from bench_deepspeed.errors import UsageError
 from bench_deepspeed.paths import QUESTIONS
 from bench_deepspeed.quality import agreement, chat, questions, reference, verdict
 from bench_deepspeed.quality.assess import Task, assess
+from bench_deepspeed.reports import quality as report
 from bench_deepspeed.weights import store
 
 TWO = questions.QuestionSet("Be brief.", 10, ["What is the capital of France?", "Name a colour."], [{}, {}])
@@ -47,7 +48,7 @@ def loaded(engine, model, tmp_path, precision="float32"):
 
 def computed(engine, asked, folder):
     """A reference folder with the engine's answers to the questions."""
-    prompts = [chat.encode(engine.tokenizer, asked.system_prompt, prompt) for prompt in asked.prompts]
+    prompts = reference.encode(engine.tokenizer, asked, engine.context_tokens)
     reference.compute(engine, prompts, asked.max_tokens, folder, no_progress)
     return folder
 
@@ -191,7 +192,7 @@ def test_answer_that_its_own_logits_do_not_prefer_has_a_gap():
 
 
 def distance(value):
-    return verdict.Distance(600, value, value, value, 0.0, value, value)
+    return verdict.Distance(6000, value, value, value, 0.0, value, value)
 
 
 def judged_numbers(engine, floor, own_kernels=True, gap=0.0):
@@ -214,7 +215,7 @@ def test_engine_that_does_not_generate_from_its_logits_is_outside():
     assert judged_numbers(0.03, 0.03, gap=0.05)["ok"]
     sampled = judged_numbers(0.03, 0.03, gap=0.5)
     assert [found["measure"] for found in sampled["outside"]] == ["answer_gap"]
-    assert "answer_gap 0.5" in sampled["words"]
+    assert "answer gap 0.5" in sampled["words"]
 
 
 def test_cache_that_was_cut_or_altered_is_noticed(truth):
@@ -230,20 +231,58 @@ def test_cache_that_was_cut_or_altered_is_noticed(truth):
 
 
 def test_cache_is_another_for_another_model_question_template_or_device(model, tmp_path):
-    other = questions.QuestionSet("Be brief.", 11, TWO.prompts, [{}, {}])
     own, changed = (AutoTokenizer.from_pretrained(model) for _ in range(2))
     changed.chat_template = LLAMA
+    for name, theta in (("one", 1.0), ("other", 2.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"rope_theta": theta}))
+    asked, templated = (reference.encode(tokenizer, TWO, 512) for tokenizer in (own, changed))
     keys = [
-        ("a", own, TWO, "cpu"),
-        ("b", own, TWO, "cpu"),
-        ("a", changed, TWO, "cpu"),
-        ("a", own, other, "cpu"),
-        ("a", own, TWO, "Some GPU"),
-        ("a", own, TWO, "cpu"),
+        ("one", "a", asked, 10, "cpu"),
+        ("other", "a", asked, 10, "cpu"),
+        ("one", "b", asked, 10, "cpu"),
+        ("one", "a", templated, 10, "cpu"),
+        ("one", "a", asked[:1], 10, "cpu"),
+        ("one", "a", asked, 11, "cpu"),
+        ("one", "a", asked, 10, "Some GPU"),
     ]
-    folders = [reference.folder_of(tmp_path, *key) for key in keys]
-    assert len(set(folders)) == len(keys) - 1
-    assert folders[0] == folders[-1]
+    folders = [reference.folder_of(tmp_path / name, *key) for name, *key in keys]
+    assert len(set(folders)) == len(keys)
+    assert reference.folder_of(tmp_path / "one", "a", asked, 10, "cpu") == folders[0]
+
+
+def test_equal_rates_of_disagreement_are_seldom_told_apart():
+    """Simulated: engine and floor with the same true rate, drawn independently, at the published set's size."""
+    rng = np.random.default_rng(0)
+    for rate in (0.003, 0.01, 0.02):
+        engine, floor = rng.binomial(175, rate, size=(2, 500))
+        limits = [verdict._largest_share(count / 175, 175) for count in floor]
+        outside = np.mean([count / 175 > limit for count, limit in zip(engine, limits, strict=True)])
+        assert outside < 0.025
+    assert verdict._largest_share(0.0, 175) < 0.06  # and a rate of one in seventeen is
+
+
+def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
+    answers = {"text": "An *answer* | of 3 < 4", "tokens": 1, "exact_match": True, "first_difference": None}
+    forced = {"top1_agreement": 1.0, "nll_differences": [0.0], "kl": [0.0], "on_top_kl": [0.0]}
+    answer = {**answers, "edit_similarity": 1.0, "answer_gap": 0.0, "early": forced, "late": forced}
+    quality = {
+        "engine": "deepspeed",
+        "device": "cpu",
+        "reference_device": "cpu",
+        "max_tokens": 1,
+        "candidates": [{"precision": "float32", "engine": [answer, answer], "floor": None}],
+        "questions": [
+            {"prompt": "One?", "reference": "1", "published": {}},
+            {"prompt": "Two?", "reference": "2", "published": {"float16": "two"}},
+        ],
+    }
+    text = report.tables(quality)
+    head = next(line for line in text.splitlines() if line.startswith("| question"))
+    titles = [cell.strip() for cell in head.strip("|").split("|")]
+    assert titles[1:] == ["deepspeed float32", "published float16", "Transformers float32 (ground truth)"]
+    assert "An \\*answer\\* \\| of 3 \\< 4" in text
+    assert "identical to float32" in text
 
 
 @pytest.mark.parametrize(
@@ -253,7 +292,10 @@ def test_cache_is_another_for_another_model_question_template_or_device(model, t
         ("[]", "an object"),
         ('{"questions": []}', "empty"),
         ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
-        ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', "line 2"),
+        ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', 'line 2: "max_tokens" must be a whole number'),
+        ('{"questions": [\n{"prompt": "a", "publish": {}}]}', 'line 2: question 1: unknown field "publish"'),
+        ('{"questions": [{"prompt": "\\ud800"}]}', "question 1 holds half a character"),
+        ('{"' + "k" * 2000 + '": 1, "questions": []}', "line 1: unknown field"),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
         ('{"questions": [{"prompt": "a", "published": {"llama": "text"}}]}', "published"),
         ('{\n\t"questions": [{"prompt": "prompt",\n"published": 3},\n{"prompt": "b"}]}', "line 3: question 1"),

@@ -92,21 +92,6 @@ def test_speed_is_of_the_valid_repetitions_by_process():
     assert stats.speed_interval(result).mean == 5.0
 
 
-def test_autocorrelation_by_hand():
-    """1 2 3 4: deviations -1.5 -0.5 0.5 1.5, products 0.75 - 0.25 + 0.75, squares 5."""
-    assert stats.autocorrelation([1.0, 2.0, 3.0, 4.0]) == pytest.approx(1.25 / 5)
-    assert stats.autocorrelation([1.0, -1.0] * 50) == pytest.approx(-0.99)
-
-
-def test_autocorrelation_of_a_long_series_is_its_coefficient():
-    noise = numpy.random.default_rng(3).normal(size=20000)
-    series = [0.0]
-    for value in noise:
-        series.append(0.7 * series[-1] + value)
-    assert stats.autocorrelation(series) == pytest.approx(0.7, abs=0.02)
-    assert stats.autocorrelation(list(noise)) == pytest.approx(0.0, abs=0.02)
-
-
 def test_trend_is_spearmans():
     """1 - 6 Σd² / (n(n² - 1)): the ranks 1 3 2 5 4 differ from their order by 0 1 1 1 1."""
     found = stats.trend([1.0, 30.0, 20.0, 500.0, 40.0])
@@ -132,7 +117,7 @@ def test_two_modes_are_told_from_one():
     assert stats.bimodality([*low, *high]) < 0.01
 
 
-@pytest.mark.parametrize("function", [stats.autocorrelation, stats.trend, stats.bimodality])
+@pytest.mark.parametrize("function", [stats.trend, stats.bimodality])
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0] * 9], ids=str)
 def test_what_is_not_defined_is_none(function, values):
     assert function(values) is None

@@ -54,7 +54,6 @@ class Generation:
 
 class Engine(ABC):
     name: str
-    summary: str
     precisions: dict[str, tuple[str, ...]]
     """Device → the precisions it runs there, the default first. A device not named is refused."""
     refusals: dict[str, str] = {}

@@ -11,7 +11,6 @@ from .transformers import TransformersEngine
 
 class DeepSpeedEngine(TransformersEngine):
     name = "deepspeed"
-    summary = "DeepSpeed init_inference: DeepSpeed without MII's kernels"
 
     def load(self, load: Load, progress: Progress) -> None:
         # DeepSpeed's process group of one listens on this port; the default, 29500, may be taken.

@@ -59,7 +59,6 @@ class Noise:
 
 class FakeEngine(Engine):
     name = "fake"
-    summary = "known latency, no model: for testing this suite"
     precisions = {"cpu": ("float32",)}
     form = None
 

@@ -23,7 +23,6 @@ AT_ONCE = {"max_tracked_sequences": 2048, "max_ragged_sequence_count": 512, "max
 
 class MiiEngine(Engine):
     name = "mii"
-    summary = "DeepSpeed-MII's pipeline on CUDA"
     precisions = {"cuda": ("float16", "bfloat16")}
     refusals = {"cpu": "MII's kernels run on CUDA only: use --engine deepspeed, or -d cuda on a machine with a GPU"}
     form = "mii"

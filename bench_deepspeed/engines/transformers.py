@@ -10,7 +10,6 @@ from .memory import Memory, measure, reset_peaks
 
 class TransformersEngine(Engine):
     name = "transformers"
-    summary = "Hugging Face Transformers, eager: the baseline and the reference"
     precisions = {"cuda": ("float16", "bfloat16", "float32"), "cpu": ("float32", "bfloat16")}
     form = "transformers"
     own_kernels = False

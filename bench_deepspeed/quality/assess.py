@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engines.base import Engine, Progress
+from ..weights import store
 from . import agreement, reference
 
 
@@ -40,7 +41,8 @@ def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict
     answer = engine.answer(expected["prompt_ids"], task.max_tokens)
     logits = {place: engine.logits(ids, tokens) for place, ids in reference.contexts(expected).items()}
     if task.keep:
-        reference.save_logits(logits, task.keep, number)
+        with store.disk_errors(task.keep):
+            reference.save_logits(logits, task.keep, number)
     truth = reference.read_logits(task.folder, number)
     # The floor, which keeps its logits, is its own neighbour: nothing is on top of it.
     neighbour = logits if task.keep else reference.read_logits(task.beside or task.folder, number)

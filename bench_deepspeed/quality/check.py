@@ -8,7 +8,6 @@ import datetime
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalog, environment
@@ -16,42 +15,15 @@ from ..client import WorkerProcess
 from ..dry_run import can_check, want_of
 from ..engines import engine_class
 from ..errors import MachineError, QualityError, UsageError
-from ..recorder import make_folder, status_of
-from ..reports import console
-from ..reports.quality import markdown
-from ..schema import SCHEMA_VERSION, Scenario, write_atomically, write_json
+from ..recorder import make_folder, status_of, without_paths
+from ..reports import console, table
+from ..reports.quality import markdown, quality_rows
+from ..schema import Scenario, write_atomically, write_json
 from . import questions as question_files
 from . import verdict
+from .schema import Quality
 
 REFERENCE = "float32"
-
-
-@dataclass
-class Quality:
-    """One check: what was asked, what float32 answered, and what each engine and precision answered.
-
-    `candidates` holds, for each precision, the engine's and the floor's answers, question by question, and
-    the verdict that follows from them.
-    """
-
-    model: dict
-    engine: str
-    device: str
-    reference_device: str
-    environment: dict
-    system_prompt: str
-    max_tokens: int
-    questions: list[dict]
-    started_at: str
-    status: str = "running"  # then "complete", "failed" or "interrupted"
-    error: str | None = None
-    candidates: list[dict] = field(default_factory=list)
-    kind: str = "quality"
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def outside(self) -> list[str]:
-        return [c["precision"] for c in self.candidates if not c["verdict"]["ok"]]
 
 
 class Checker:
@@ -63,6 +35,8 @@ class Checker:
         self.reference_device = options.reference_device or scenario.device
         self.questions = question_files.load(options.questions)
         self.spec = catalog.load(scenario.model)
+        self.facts: dict = {}
+        """What the process of the engine last told of the machine."""
 
     def run(self, precisions: tuple[str, ...]) -> Quality:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
@@ -72,6 +46,7 @@ class Checker:
         with self._saved(quality):
             for precision in precisions:
                 quality.candidates.append(self._candidate(precision, reference))
+                quality.environment |= self.facts
                 self._save(quality)
         return quality
 
@@ -82,6 +57,7 @@ class Checker:
             yield
         finally:
             quality.status, quality.error = status_of(sys.exc_info()[1])
+            quality.error = quality.error and without_paths(quality.error, self.folder)
             self._save(quality)
 
     def _prepare(self, engine: str, precision: str) -> dict:
@@ -102,7 +78,7 @@ class Checker:
     def _candidate(self, precision: str, reference: dict) -> dict:
         """One precision: the engine against float32, beside Transformers in the same precision."""
         name = self.scenario.engine
-        with tempfile.TemporaryDirectory() as kept:
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".floor-") as kept:
             logits: str | None = kept
             if (precision, self.reference_device) == (REFERENCE, self.scenario.device):
                 floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
@@ -112,9 +88,8 @@ class Checker:
                 engine = floor
             else:
                 engine = self._assess(name, precision, reference, beside=logits)
-        measures = verdict.measures(engine)
-        judged = verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine_class(name).own_kernels)
-        return {"precision": precision, "engine": engine, "floor": floor, "verdict": judged}
+        candidate = {"precision": precision, "engine": engine, "floor": floor}
+        return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
 
     def _assess(
         self, engine: str, precision: str, reference: dict, keep: str | None = None, beside: str | None = None
@@ -126,9 +101,10 @@ class Checker:
                 folder,
                 device=self.scenario.device,
                 precision=precision,
-                prompts=reference["prompt_ids"],
+                prompts=reference["longest_ids"],
                 max_tokens=self.questions.max_tokens,
             )
+            self.facts = worker.call("environment", device=self.scenario.device)
             return worker.call(
                 "assess",
                 reference=reference["folder"],
@@ -147,7 +123,7 @@ class Checker:
             engine=self.scenario.engine,
             device=self.scenario.device,
             reference_device=self.reference_device,
-            environment=environment.host_facts() | reference["environment"],
+            environment=environment.host_facts(),
             system_prompt=self.questions.system_prompt,
             max_tokens=self.questions.max_tokens,
             questions=[
@@ -175,7 +151,7 @@ def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]
     """
     with console.Bars() as bars:
         quality = Checker(scenario, options, folder, bars).run(precisions)
-    print(console.quality_table(quality.candidates))
+    print(table(quality_rows(dataclasses.asdict(quality))))
     print(f"\nquality {console.shown(folder / 'quality.md')}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")

@@ -15,6 +15,8 @@ from ..errors import UsageError
 
 MAX_TOKENS = 120
 FIELDS = {"system_prompt": str, "max_tokens": int, "questions": list}
+OF_A_QUESTION = {"prompt", "published"}
+IN_WORDS = {str: "a text", int: "a whole number", list: "a list"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,12 @@ def load(path: Path) -> QuestionSet:
         data = json.loads(text)
     except ValueError as error:
         raise UsageError(f"--questions {path} is not JSON: {error}") from error
-    return _checked(data, text, path)
+    asked = _checked(data, text, path)
+    for number, prompt in enumerate([asked.system_prompt, *asked.prompts]):
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            which = f"question {number}" if number else '"system_prompt"'
+            raise UsageError(f"--questions {path}: {which} holds half a character (a lone surrogate)")
+    return asked
 
 
 def _checked(data: object, text: str, path: Path) -> QuestionSet:
@@ -55,7 +62,7 @@ def _checked(data: object, text: str, path: Path) -> QuestionSet:
         if key not in FIELDS:
             fail(f'unknown field "{key}": there are {", ".join(FIELDS)}', key)
         if not isinstance(value, FIELDS[key]) or isinstance(value, bool):
-            fail(f'"{key}" must be a {FIELDS[key].__name__}', key)
+            fail(f'"{key}" must be {IN_WORDS[FIELDS[key]]}', key)
     if data.get("max_tokens", 1) < 1:
         fail('"max_tokens" must be at least 1', "max_tokens")
     if not data["questions"]:
@@ -65,6 +72,8 @@ def _checked(data: object, text: str, path: Path) -> QuestionSet:
         if not isinstance(prompt, str) or not prompt.strip():
             problem = f'question {number + 1} must be an object with a "prompt" that is not empty'
             fail(problem, "questions", number, "prompt")
+        for key in question.keys() - OF_A_QUESTION:
+            fail(f'question {number + 1}: unknown field "{key}": there are prompt, published', "questions", number, key)
         if not _is_published(question.get("published", {})):
             problem = f'question {number + 1}: "published" must be {{model: {{precision: text}}}}'
             fail(problem, "questions", number, "published")
@@ -92,7 +101,10 @@ def _line(text: str, place: tuple[str | int, ...]) -> int:
     import yaml
 
     printable = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-    node = yaml.compose(printable, Loader=yaml.SafeLoader)
+    try:
+        node = yaml.compose(printable, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # what JSON allows and YAML does not, such as a key of more than 1,024 characters
+        return 1
     for step in place:
         if isinstance(node, yaml.MappingNode):
             inner = next((value for key, value in node.value if key.value == step), None)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..engines.base import Engine, Progress
+from ..errors import UsageError
 from ..weights import store
 from . import chat
 from .questions import QuestionSet
@@ -23,32 +24,45 @@ ANSWERS = "answers.json"
 PLACES = ("early", "late")
 
 
-def folder_of(model_folder: Path, digest: str, tokenizer, questions: QuestionSet, device: str) -> Path:
-    """Where the reference for a model's digest and a question set lies on this machine.
+def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> Path:
+    """Where the reference for a model's folder, its weights' digest and the prompts' ids lies on this machine.
 
     `device` names what computes it: "cpu" or the GPU's name.
     """
     from torch import __version__ as torch_version
     from transformers import __version__ as transformers_version
 
-    asked = [questions.system_prompt, questions.max_tokens, questions.prompts, tokenizer.chat_template]
+    asked = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
     key = json.dumps([digest, *asked, device, torch_version, transformers_version])
-    return model_folder / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return model.parent / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def ensure(folder: Path, tokenizer, questions: QuestionSet, load: Callable[[list], Engine], progress: Progress) -> None:
+def encode(tokenizer, questions: QuestionSet, context_tokens: int) -> list[list[int]]:
+    """The questions' token ids. Raises UsageError for one that the context cannot hold with its answer."""
+    prompts = [chat.encode(tokenizer, questions.system_prompt, prompt) for prompt in questions.prompts]
+    for number, ids in enumerate(prompts, start=1):
+        if len(ids) + questions.max_tokens > context_tokens:
+            raise UsageError(
+                f"question {number} of --questions has {len(ids)} tokens and {questions.max_tokens} are to follow, "
+                f"but the model's context is {context_tokens}: shorten it, or lower the file's max_tokens"
+            )
+    return prompts
+
+
+def ensure(
+    folder: Path, prompts: list[list[int]], max_tokens: int, load: Callable[[], Engine], progress: Progress
+) -> None:
     """Compute the reference where it is not there, whole, already.
 
-    `load` is called with the questions' token ids and returns the float32 engine. Raises UsageError for a
-    question that the context cannot hold, MachineError for a full disk.
+    `load` returns the float32 engine. Raises MachineError for a full disk.
     """
     if not store.damage_of(folder):
         return
     with store.locked(folder.parent, progress):
         if store.damage_of(folder):  # another run may have computed it while this one waited
-            ids = [chat.encode(tokenizer, questions.system_prompt, prompt) for prompt in questions.prompts]
-            store.require_disk(folder, _size_bytes(len(ids), questions.max_tokens, len(tokenizer)))
-            compute(load(ids), ids, questions.max_tokens, folder, progress)
+            engine = load()
+            store.require_disk(folder, _size_bytes(len(prompts), max_tokens, len(engine.tokenizer)))
+            compute(engine, prompts, max_tokens, folder, progress)
 
 
 def _size_bytes(questions: int, max_tokens: int, vocabulary: int) -> int:

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 # The factors are choices; docs/methodology.md says so.
 FACTOR = 2.0
 FACTOR_OF_A_MAXIMUM = 10.0
-ERRORS = 2.0  # standard errors by which a mean or a share may differ by chance
+ERRORS = 2.0  # standard errors by which a mean may differ by chance
+CHANCE = 0.025  # probability with which a share of disagreements may look too large, as two standard errors have
+SPACINGS = 4  # of logits, by which two orders of summation may turn a near-tie
 
 EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 LARGEST_LOGIT = 16.0  # logits reach two digits; their spacing in a precision is EPSILON times the power of two below
@@ -26,14 +28,23 @@ class Distance:
     max_kl: float
     nll_difference: float
     nll_error: float
-    """Standard error of `nll_difference`."""
+    """Standard error of `nll_difference`, the positions taken as independent."""
     top1_disagreement: float
     on_top_kl: float
     """Mean KL divergence from Transformers in the same precision: what the engine adds on top of it."""
 
 
 # What two orders of summation in float32 leave: smaller distances than these are none.
-SMALLEST = {"mean_kl": 1e-7, "max_kl": 1e-5, "nll_difference": 1e-4, "top1_disagreement": 0.005, "on_top_kl": 1e-7}
+SMALLEST = {"mean_kl": 1e-7, "max_kl": 1e-5, "nll_difference": 1e-4, "on_top_kl": 1e-7, "answer_gap": 1e-3}
+TITLES = {
+    "mean_kl": "mean KL",
+    "max_kl": "max KL",
+    "nll_difference": "ΔNLL",
+    "top1_disagreement": "top-1 disagreement",
+    "on_top_kl": "KL on top",
+    "answer_gap": "answer gap",
+}
+"""Measure → its title, in tables and in words."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,12 @@ def floor_of(answers: list[dict] | None, engine: Measures) -> Measures:
     return Measures(engine.questions, engine.questions, None, 1.0, 0.0, none, none)
 
 
+def verdict_of(candidate: dict, own_kernels: bool) -> dict:
+    """The verdict that follows from a candidate's answers and its floor's; see `judge`."""
+    engine = measures(candidate["engine"])
+    return judge(engine, floor_of(candidate["floor"], engine), candidate["precision"], own_kernels)
+
+
 def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) -> dict:
     """The verdict: `ok`, the words, and each measure that is outside with its figures and its limit."""
     outside = []
@@ -98,10 +115,10 @@ def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) 
             value = abs(getattr(distance, name))
             if not value <= limit:  # NaN is outside too
                 outside.append({"place": place, "measure": name, "value": value, "limit": limit})
-    gap_limit = max(FACTOR * floor.answer_gap, 4 * EPSILON[precision] * LARGEST_LOGIT, 1e-3)
-    if not engine.answer_gap <= gap_limit:
-        value = engine.answer_gap
-        outside.append({"place": "early", "measure": "answer_gap", "value": value, "limit": gap_limit})
+    spacings = SPACINGS * EPSILON[precision] * LARGEST_LOGIT
+    gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, spacings, SMALLEST["answer_gap"])
+    if not gap <= gap_limit:
+        outside.append({"place": "early", "measure": "answer_gap", "value": gap, "limit": gap_limit})
     return {"ok": not outside, "words": _words(engine, outside), "outside": outside, "measures": asdict(engine)}
 
 
@@ -112,23 +129,39 @@ def _limits(engine: Distance, floor: Distance, own_kernels: bool) -> dict[str, f
     floors: with kernels of its own, twice Transformers' own distance, since the variances of two independent
     roundings add up; without, none at all.
     """
-    chance = max(floor.top1_disagreement, 1.0 / floor.positions)
-    share_error = math.sqrt(chance * (1.0 - chance) / floor.positions)
+    sampling = math.hypot(engine.nll_error, FACTOR * floor.nll_error)
     limits = {
         "mean_kl": FACTOR * floor.mean_kl,
         "max_kl": FACTOR_OF_A_MAXIMUM * floor.max_kl,
-        "nll_difference": FACTOR * abs(floor.nll_difference) + ERRORS * math.hypot(engine.nll_error, floor.nll_error),
-        "top1_disagreement": FACTOR * floor.top1_disagreement + ERRORS * share_error,
+        "nll_difference": FACTOR * abs(floor.nll_difference) + ERRORS * sampling,
+        "top1_disagreement": _largest_share(floor.top1_disagreement, floor.positions),
         "on_top_kl": FACTOR * 2 * floor.mean_kl if own_kernels else 0.0,
     }
-    return {name: max(limit, SMALLEST[name]) for name, limit in limits.items()}
+    return {name: max(limit, SMALLEST.get(name, 0.0)) for name, limit in limits.items()}
+
+
+def _largest_share(floor: float, positions: int) -> float:
+    """The largest share of disagreements that does not show more than FACTOR times the floor's rate.
+
+    Two counts a and b of equally many positions, whose rates stand as FACTOR to 1, are binomial given their
+    sum: a of a + b with the probability FACTOR ∕ (FACTOR + 1) (J. Przyborowski and H. Wilenski, 1940). The
+    share is too large where as many or more have a probability below CHANCE.
+    """
+    from scipy.stats import binom
+
+    of_floor, probability = round(floor * positions), FACTOR / (FACTOR + 1.0)
+    count = 0
+    while count < positions and binom.sf(count, count + 1 + of_floor, probability) >= CHANCE:
+        count += 1
+    return count / positions
 
 
 def _words(engine: Measures, outside: list[dict]) -> str:
     if outside:
-        worst = max(outside, key=lambda o: o["value"] / o["limit"])
+        worst = max(outside, key=lambda o: o["value"] / o["limit"] if o["limit"] else math.inf)
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
-        figures = f"{worst['place']} {worst['measure']} {worst['value']:.3g}, the limit is {worst['limit']:.3g}"
+        title = TITLES[worst["measure"]]
+        figures = f"{worst['place']} {title} {worst['value']:.3g}, the limit is {worst['limit']:.3g}"
         return f"outside the noise floor: {figures}{more}"
     if engine.early.max_kl == engine.late.max_kl == 0.0 and engine.exact_matches == engine.questions:
         return "identical to float32"

@@ -1,3 +1,12 @@
 """What people read: the terminal, the log, the tables in documents."""
 
+from __future__ import annotations
+
 NOT_MEASURED = "not measured"
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Rows as a Markdown table: column title → cell."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .. import checks
 from ..schema import Result
-from .quality import quality_figures
+from . import table as as_table
 from .rows import LEGEND, details, figures, is_random, simulated
 
 
@@ -102,7 +102,7 @@ class Bars:
 def table(results: list[Result]) -> str:
     """The result table, one row a result, and what its cells say."""
     rows = [figures(result) for result in results]
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True) + f"\n\n{LEGEND}"
+    return f"{as_table(rows)}\n\n{LEGEND}"
 
 
 def report(result: Result) -> str:
@@ -117,15 +117,9 @@ def title(result: Result) -> str:
     return ", ".join(row[column] for column in ("model", "engine", "precision", "device"))
 
 
-def quality_table(candidates: list[dict]) -> str:
-    """One row a precision: the engine's distance from float32 beside the noise floor, and the verdict."""
-    return tabulate([quality_figures(c) for c in candidates], headers="keys", tablefmt="github", disable_numparse=True)
-
-
 def simulation_table(found: dict) -> str:
     """One row a kind of noise: how often the 95% interval held the truth."""
-    rows = [simulated(row) for row in found["rows"]]
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    return as_table([simulated(row) for row in found["rows"]])
 
 
 def shown(path: Path) -> str:

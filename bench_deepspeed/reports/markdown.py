@@ -7,6 +7,7 @@ page is typed by hand.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -15,16 +16,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tabulate import tabulate
-
 from .. import catalog
 from ..engines import ENGINES
 from ..errors import BenchError, MachineError
 from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
+from ..quality.schema import Quality
 from ..schema import Result, write_atomically
 from . import console, published_sweeps
 from . import sweep as sweep_report
+from . import table as as_table
 from .console import remarks, warnings
 from .quality import published_answers
 from .quality import tables as quality_report
@@ -34,6 +35,7 @@ BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
 EVERYTHING = "all"
 NOTHING = "Not measured yet."
+ONCE = "Once published by [premAI-io/benchmarks](https://github.com/premAI-io/benchmarks), not measured by this suite:"
 SETTINGS = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
 COMPACT = (
     "model",
@@ -172,7 +174,7 @@ def _link(path: Path, page: Path) -> str:
 
 def _table(rows: list[dict[str, str]]) -> str:
     cells = [{title: value.replace("|", "\\|") for title, value in row.items()} for row in rows]
-    return tabulate(cells, headers="keys", tablefmt="github", disable_numparse=True)
+    return as_table(cells)
 
 
 def _notes(result: Result) -> list[str]:
@@ -192,17 +194,19 @@ def _doubts(chosen: list[Evidence]) -> list[str]:
 
 def quality_tables(subject: str, page: Path, results: Path) -> str:
     """Every published check of one model's answers; without one, the answers that were once published."""
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(results.glob("quality/*.json"))]
-    chosen = [(path, quality) for path, quality in found if quality["model"]["name"] == subject]
+    found = [(path, Quality.load(path)) for path in sorted(results.glob("quality/*.json"))]
     parts = []
-    for path, quality in chosen:
-        if quality["status"] != "complete":
-            raise BenchError(f"{_shown(path)} cannot be published: its status is {quality['status']!r}")
-        measured = _measured(quality["environment"], quality["device"], quality["started_at"])
-        parts.append(f"**{quality['engine']}** ([JSON]({_link(path, page)})). {measured}\n\n{quality_report(quality)}")
+    for path, quality in found:
+        if quality.model["name"] != subject:
+            continue
+        if quality.status != "complete":
+            raise BenchError(f"{_shown(path)} cannot be published: its status is {quality.status!r}")
+        measured = _measured(quality.environment, quality.device, quality.started_at)
+        tables = quality_report(dataclasses.asdict(quality))
+        parts.append(f"**{quality.engine}** ([JSON]({_link(path, page)})). {measured}\n\n{tables}")
     if not parts:
         published = published_answers(questions.load(QUESTIONS), subject)
-        return f"{NOTHING}\n\nOnce published, not by this suite:\n\n{published}" if published else NOTHING
+        return f"{NOTHING}\n\n{ONCE}\n\n{published}" if published else NOTHING
     return "\n\n".join(parts)
 
 
@@ -270,5 +274,5 @@ RENDERERS = {
     "sweep": sweep_tables,
 }
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
-SUBJECTS = {"simulation": {"coverage"}, "sweep": {*catalog.names()}}
+SUBJECTS = {"simulation": {"coverage"}, "quality": {*catalog.names()}, "sweep": {*catalog.names()}}
 """What a block may be of, where that is not a model."""

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
+import re
 
+from ..engines import engine_class
 from ..quality.questions import QuestionSet
-from ..quality.verdict import floor_of, measures
+from ..quality.verdict import TITLES, Distance, Measures, floor_of, measures, verdict_of
+from . import table
 
 
-def quality_figures(candidate: dict) -> dict[str, str]:
-    """Column title → cell of one precision: "engine (floor)" for each measure."""
-    engine = measures(candidate["engine"])
-    floor = floor_of(candidate["floor"], engine)
+def quality_rows(quality: dict) -> list[dict[str, str]]:
+    """Column title → cell, two rows a precision: "engine (floor)" for each measure, early and late.
 
+    The verdict is made anew from the answers, by the rules of now.
+    """
+    own_kernels = engine_class(quality["engine"]).own_kernels
+    rows = []
+    for candidate in quality["candidates"]:
+        engine = measures(candidate["engine"])
+        floor = floor_of(candidate["floor"], engine)
+        words = verdict_of(candidate, own_kernels)["words"]
+        early = {"precision": candidate["precision"], **_free_running(engine, floor)}
+        rows.append({**early, "place": "early", **_forced(engine.early, floor.early), "verdict": words})
+        rows.append({**dict.fromkeys(early, ""), "place": "late", **_forced(engine.late, floor.late), "verdict": ""})
+    return rows
+
+
+def _free_running(engine: Measures, floor: Measures) -> dict[str, str]:
     def pair(show) -> str:
         return f"{show(engine)} ({show(floor)})"
 
     return {
-        "precision": candidate["precision"],
         "exact answers": pair(lambda m: f"{m.exact_matches} of {m.questions}"),
         "first difference": pair(lambda m: "none" if m.first_difference is None else f"token {m.first_difference}"),
         "edit similarity": pair(lambda m: f"{m.edit_similarity:.3f}"),
-        "top-1 agreement": pair(lambda m: f"{1.0 - m.early.top1_disagreement:.4f}"),
-        "ΔNLL": pair(lambda m: f"{m.early.nll_difference:.2g}"),
-        "mean KL": pair(lambda m: f"{m.early.mean_kl:.2g}"),
-        "max KL": pair(lambda m: f"{m.early.max_kl:.2g}"),
-        "KL on top": f"{engine.early.on_top_kl:.2g}",
-        "late mean KL": pair(lambda m: f"{m.late.mean_kl:.2g}"),
-        "late max KL": pair(lambda m: f"{m.late.max_kl:.2g}"),
-        "answer gap": pair(lambda m: f"{m.answer_gap:.2g}"),
-        "verdict": candidate["verdict"]["words"],
+        TITLES["answer_gap"]: pair(lambda m: f"{m.answer_gap:.2g}"),
+    }
+
+
+def _forced(engine: Distance, floor: Distance) -> dict[str, str]:
+    def pair(name: str) -> str:
+        return f"{getattr(engine, name):.2g} ({getattr(floor, name):.2g})"
+
+    return {
+        "top-1 agreement": f"{1.0 - engine.top1_disagreement:.4f} ({1.0 - floor.top1_disagreement:.4f})",
+        **{TITLES[name]: pair(name) for name in ("nll_difference", "mean_kl", "max_kl")},
+        TITLES["on_top_kl"]: f"{engine.on_top_kl:.2g}",
     }
 
 
@@ -41,42 +58,46 @@ def markdown(quality: dict) -> str:
 
 
 def tables(quality: dict) -> str:
-    """The numbers, then one row a question: each precision's answer, the ground truth and the published."""
-    numbers = tabulate(
-        [quality_figures(c) for c in quality["candidates"]], headers="keys", tablefmt="github", disable_numparse=True
-    )
+    """The numbers, then one row a question: each precision's answer, the published, and the ground truth last."""
     return (
-        f"Distance from Transformers in float32 (in brackets: Transformers in the same precision, the noise floor), "
-        f"{quality['max_tokens']} new tokens, greedy:\n\n{numbers}\n\n{_answers(quality)}"
+        f"Distance from Transformers in float32, computed on {quality['reference_device']} (in brackets: Transformers "
+        f"in the same precision, the noise floor), {quality['max_tokens']} new tokens, greedy:\n\n"
+        f"{table(quality_rows(quality))}\n\n{_answers(quality)}"
     )
 
 
 def _answers(quality: dict) -> str:
+    titles = _published_titles([question["published"] for question in quality["questions"]])
     rows = []
     for number, question in enumerate(quality["questions"]):
         row = {"question": _cell(question["prompt"])}
         for candidate in quality["candidates"]:
             title = f"{quality['engine']} {candidate['precision']}"
             row[title] = _cell(candidate["engine"][number]["text"])
-        row |= _published(question["published"])
+        row |= _published(question["published"], titles)
         row["Transformers float32 (ground truth)"] = _cell(question["reference"])
         rows.append(row)
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    return table(rows)
 
 
 def published_answers(asked: QuestionSet, model: str) -> str | None:
     """The answers once published for a model, side by side; None where there are none."""
-    pairs = zip(asked.prompts, asked.published, strict=True)
-    rows = [{"question": _cell(prompt)} | _published(published.get(model, {})) for prompt, published in pairs]
-    if all(len(row) == 1 for row in rows):
-        return None
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    published = [answers.get(model, {}) for answers in asked.published]
+    titles = _published_titles(published)
+    pairs = zip(asked.prompts, published, strict=True)
+    rows = [{"question": _cell(prompt)} | _published(answers, titles) for prompt, answers in pairs]
+    return table(rows) if titles else None
 
 
-def _published(answers: dict[str, str]) -> dict[str, str]:
-    return {f"published {precision}": _cell(text) for precision, text in answers.items()}
+def _published_titles(published: list[dict[str, str]]) -> list[str]:
+    """The precisions of all questions: every row has the same columns, in the same order."""
+    return list(dict.fromkeys(precision for answers in published for precision in answers))
+
+
+def _published(answers: dict[str, str], titles: list[str]) -> dict[str, str]:
+    return {f"published {precision}": _cell(answers.get(precision, "")) for precision in titles}
 
 
 def _cell(text: str) -> str:
-    """Text that keeps a Markdown table whole."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text as it is, in one cell of a Markdown table."""
+    return re.sub(r"([\\`*_|<&])", r"\\\1", " ".join(text.split()))

@@ -49,7 +49,7 @@ def details(result: Result) -> dict[str, str]:
         "limits measured": _limits(result),
         "decode step": _state(result, "decode"),
         "weights": _gb(memory.get("weights_bytes")),
-        "KV pool, in use": f"{_gb(memory.get('kv_pool_bytes'))}, {_gb(memory.get('kv_used_bytes'))}",
+        "KV pool, in use": _kv(memory),
         "workspace": _gb(memory.get("workspace_bytes")),
         "driver": _gb(memory.get("driver_bytes")),
         "energy": _energy(result),
@@ -91,6 +91,12 @@ def _limits(result: Result) -> str:
 def _state(result: Result, phase: str) -> str:
     found = [profile for profile in result.profiles if profile.phase == phase]
     return state(found[0]) if found else NOT_MEASURED
+
+
+def _kv(memory: dict[str, int | None]) -> str:
+    """The pool that was reserved and what was used of it; some engines reserve none."""
+    pool, used = memory.get("kv_pool_bytes"), memory.get("kv_used_bytes")
+    return f"{'none' if pool is None and used is not None else _gb(pool)}, {_gb(used)}"
 
 
 def _energy(result: Result) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
 from .. import catalog, checks
 from ..schema import Result, Run, Scenario
 from ..sweep import derived
 from ..sweep.schema import SweepResult, SweepScenario
 from . import NOT_MEASURED
+from . import table as as_table
 
 KEYS = {  # field of a scenario → title of its column
     "engine": "engine",
@@ -144,4 +143,4 @@ def reasons(sweep: SweepResult) -> list[str]:
 def table(sweep: SweepResult) -> str:
     """The whole table at once, as Markdown."""
     rows = [row(sweep, scenario) for scenario in sweep.scenarios]
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+    return as_table(rows)
