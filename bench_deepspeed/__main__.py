@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 
 from . import cli
 from .bootstrap import ensure_environment
 from .errors import BenchError, Terminated
+
+RUNNERS = {"run": ".runner", "quality": ".quality.check", "selftest": ".selftest", "load": ".load.command"}
+"""Commands about a scenario → the module whose `run` does them."""
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +48,11 @@ def _dispatch(argv: list[str], options) -> int:
         from .doctor import run
 
         return run(options)
-    if options.command in ("run", "quality", "selftest"):
+    if options.command == "load":
+        from .load.flags import check
+
+        check(options)
+    if options.command in RUNNERS:
         scenario = cli.scenario_of(options)
     if options.command == "run" and options.dry_run:
         from .dry_run import show
@@ -56,17 +64,7 @@ def _dispatch(argv: list[str], options) -> int:
         from .reports.markdown import run as render
 
         return render(options)
-    if options.command == "quality":
-        from .quality.check import run as check_quality
-
-        return check_quality(scenario, options)
-    if options.command == "selftest":
-        from .selftest import run as test_itself
-
-        return test_itself(scenario, options)
-    from .runner import run as benchmark
-
-    return benchmark(scenario, options)
+    return import_module(RUNNERS[options.command], __package__).run(scenario, options)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class Load:
 
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
     and for any `reserve_tokens` in all, or the model's context where that is shorter. With `streaming` an
-    engine that streams in a process of its own is loaded for `stream`, and for nothing else.
+    engine that streams in a process of its own is loaded for `stream`, and for nothing else. With
+    `concurrent` many requests come at a time: the KV cache takes what the engine takes when left to itself.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Load:
     max_tokens: int
     reserve_tokens: int = 0
     streaming: bool = False
+    concurrent: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class MiiEngine(Engine):
         self.tokenizer = tokenizer
         self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
-        cache = {"memory_config": {"mode": "allocate", "size": self._blocks}}
+        cache = {} if load.concurrent else {"memory_config": {"mode": "allocate", "size": self._blocks}}
         settings = {
             "model_name_or_path": str(load.folder),
             "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
@@ -64,6 +64,7 @@ class MiiEngine(Engine):
         if not load.streaming:
             return mii.pipeline(**settings)
         pipeline = mii.api.async_pipeline(mii.config.ModelConfig(**settings))
+        self._blocks = min(pipeline.inference_engine.free_blocks)
         threading.excepthook = _end_process  # whoever waits for a token of a dead thread would wait for ever
         pipeline.start()
         return pipeline

@@ -13,8 +13,16 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from ..schema import Result
+from .load import generator_row, saturation_row
 from .quality import quality_figures
 from .rows import LEGEND, details, figures, is_random, simulated
+
+SIMULATIONS = {
+    "coverage": lambda row, _found: simulated(row),
+    "load_generator": generator_row,
+    "saturation": saturation_row,
+}
+"""Simulation → (row, all that it found) → column title → cell."""
 
 
 class Bars:
@@ -110,9 +118,10 @@ def quality_table(candidates: list[dict]) -> str:
     return tabulate([quality_figures(c) for c in candidates], headers="keys", tablefmt="github", disable_numparse=True)
 
 
-def simulation_table(found: dict) -> str:
-    """One row a kind of noise: how often the 95% interval held the truth."""
-    rows = [simulated(row) for row in found["rows"]]
+def simulation_table(found: dict, subject: str = "coverage") -> str:
+    """What a simulation found, one row a case."""
+    row_of = SIMULATIONS[subject]
+    rows = [row_of(row, found) for row in found["rows"]]
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 

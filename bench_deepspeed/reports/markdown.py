@@ -20,10 +20,12 @@ from tabulate import tabulate
 from .. import catalog
 from ..engines import ENGINES
 from ..errors import BenchError, MachineError
+from ..load.records import LoadResult
 from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..schema import Result, write_atomically
 from . import console
+from . import load as load_report
 from .console import remarks, warnings
 from .quality import published_answers
 from .quality import tables as quality_report
@@ -226,15 +228,32 @@ def _shown(path: Path) -> str:
 
 
 def simulation_table(subject: str, page: Path, results: Path) -> str:
-    """How often the 95% interval held the truth, for each kind of noise that was simulated."""
+    """What a simulation of the suite itself found."""
     try:
         found = json.loads((results / "simulations" / f"{subject}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return NOTHING
-    return console.simulation_table(found)
+    return console.simulation_table(found, subject)
+
+
+def load_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published load test of one model: its levels, and its curve where it lies beside the JSON."""
+    found = [(path, LoadResult.load(path)) for path in sorted(results.glob("loads/*.json"))]
+    parts = []
+    for path, result in found:
+        reason = load_report.refusal(result)
+        if reason:
+            raise BenchError(f"{_shown(path)} cannot be published: {reason}")
+        if result.model["name"] == subject:
+            measured = _measured(result.environment, result.scenario["device"], result.started_at)
+            curve = path.with_suffix(".svg")
+            shown = [f"![Latency over throughput]({_link(curve, page)})"] if curve.exists() else []
+            parts += [load_report.table(result), *shown, f"[JSON]({_link(path, page)}). {measured}"]
+    return "\n\n".join(parts) or NOTHING
 
 
 RENDERERS = {"results": speed_table, "quality": quality_tables, "simulation": simulation_table}
+RENDERERS["load"] = load_tables
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
-SUBJECTS = {"simulation": {"coverage"}}
+SUBJECTS = {"simulation": set(console.SIMULATIONS)}
 """What a block may be of, where that is not a model."""
