@@ -44,7 +44,7 @@ class Window:
     @classmethod
     def of_trace(cls, last_s: float) -> Window:
         """The window of arrivals that end at `last_s`, the last of which is in it: nothing comes after it."""
-        end = math.nextafter(last_s, math.inf)
+        end = last_s + 2e-6  # times are kept to the microsecond
         return cls(last_s * EDGE / (1 + EDGE), end, end)
 
     def holds(self, time_s: float) -> bool:
@@ -104,26 +104,28 @@ class Generator:
         return time.perf_counter() - self._started
 
     def _take(self, due_s: float | None) -> None:
-        """Take the source's next request, due then or at its own time; none when it is too late or there is none."""
+        """Take the source's next request, if there is one: due then, or at its own time."""
         asked = next(self._source, None)
-        if asked and due_s is not None:
-            asked = dataclasses.replace(asked, due_s=due_s)
-        if asked and self._is_wanted(asked.due_s):
-            self._due.append(asked)
+        if asked is not None:
+            self._due.append(asked if due_s is None else dataclasses.replace(asked, due_s=due_s))
+
+    def _launch_due(self) -> None:
+        while self._due:
+            if not self._is_wanted(self._due[0].due_s):
+                self._due.clear()
+            elif self._due[0].due_s > self._now():
+                return
+            else:
+                asked = self._due.popleft()
+                if not self._clients:
+                    self._take(None)
+                self._launch(asked)
 
     def _is_wanted(self, due_s: float) -> bool:
         """In the window or before it; after it for as long as requests of the window are under way."""
         if due_s < self._window.end_s:
             return True
         return due_s < self._window.stop_s and any(self._window.holds(f.asked.due_s) for f in self._under_way)
-
-    def _launch_due(self) -> None:
-        while self._due and self._due[0].due_s <= self._now():
-            asked = self._due.popleft()
-            if not self._clients:
-                self._take(None)
-            if self._is_wanted(asked.due_s):
-                self._launch(asked)
 
     def _launch(self, asked: Asked) -> None:
         flight = Flight(asked)

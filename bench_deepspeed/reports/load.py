@@ -136,6 +136,7 @@ def figure(results: list[LoadResult], sla: dict[str, float | None]):
         for kind, style in (("clients", "-"), ("rate", "--")):
             found = [(level, figures(level, sla)) for level in result.levels if getattr(level, kind) is not None]
             _curve(axis, found, title(result), {"linestyle": style, **look})
+    axis.set_title("hollow: requests failed, or the load generator lagged", loc="right", color=INK, fontsize=10)
     axis.set_xlabel("throughput, requests/s", color=INK, fontsize=12)
     axis.set_ylabel("latency (median), s", color=INK, fontsize=12)
     axis.set_xlim(left=0)
@@ -161,7 +162,7 @@ def _curve(axis, found: list[tuple[Level, Figures]], name: str, look: dict) -> N
         if remarks:
             axis.plot([x], [y], markerfacecolor="white", **{**look, "linestyle": ""})
         shown = {"color": look["color"], "fontweight": "bold", "textcoords": "offset points"}
-        axis.annotate(f"{level.clients or level.rate:g}", (x, y), (5, 6), **shown)
+        axis.annotate(f"{level.clients or level.rate:g}", (x, y), (5, 6 if kind == "clients" else -15), **shown)
 
 
 def draw(folder: Path, results: list[LoadResult]) -> None:
