@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 
 from . import cli
 from .bootstrap import ensure_environment
 from .errors import BenchError, Terminated
+
+RUNNERS = {"run": ".runner", "quality": ".quality.check", "selftest": ".selftest", "load": ".load.command"}
+"""Commands about a scenario → the module whose `run` does them."""
 
 
 def main(argv: list[str]) -> int:
@@ -40,25 +44,19 @@ def _terminate(number: int, _frame) -> None:
 
 
 def _dispatch(argv: list[str], options) -> int:
-    if options.command in ("doctor", "report", "sweep"):
+    if options.command not in RUNNERS:
         return _without_scenario(argv, options)
+    if options.command == "load":
+        from .load.flags import check
+
+        check(options)
     scenario = cli.scenario_of(options)
     if options.command == "run" and options.dry_run:
         from .dry_run import show
 
         return show(scenario, options)
     _set_up(argv, options)
-    if options.command == "quality":
-        from .quality.check import run as check_quality
-
-        return check_quality(scenario, options)
-    if options.command == "selftest":
-        from .selftest import run as test_itself
-
-        return test_itself(scenario, options)
-    from .runner import run as benchmark
-
-    return benchmark(scenario, options)
+    return import_module(RUNNERS[options.command], __package__).run(scenario, options)
 
 
 def _without_scenario(argv: list[str], options) -> int:

@@ -40,6 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
     commands["selftest"] = _selftest_parser
     commands["sweep"] = _sweep_parser
+    commands["load"] = _load_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -66,6 +67,7 @@ def _run_parser() -> Parser:
             "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
             "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
             "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
+            "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -170,6 +172,24 @@ def _sweep_parser() -> Parser:
     _add_place_flags(other)
     _add_common_flags(other)
     parser.set_defaults(weights=None, seed=None)
+    return parser
+
+
+def _load_parser() -> Parser:
+    from .load import flags
+
+    parser = Parser(
+        prog="bench.sh load",
+        allow_abbrev=False,
+        add_help=False,
+        description="Sends requests from clients that wait for their answers, or at rates whatever comes back, and "
+        "writes throughput, latency and what a service level leaves of them to load.json, load.svg and load.png.",
+    )
+    flags.add(parser)
+    _add_choice_flags(parser)
+    _add_place_flags(parser)
+    _add_common_flags(parser)
+    parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
     return parser
 
 

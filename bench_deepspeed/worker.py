@@ -40,6 +40,7 @@ class Worker:
         self._send = send
         self._engine: Engine | None = None
         self._device: str | None = None
+        self._session = None
 
     def progress(self, label: str, done: int, total: int) -> None:
         self._send({"progress": [label, done, total]})
@@ -98,6 +99,25 @@ class Worker:
         from .sweep import batches
 
         return batches.measure(self._engine, self._timed, progress=self.progress, **asked)
+
+    def stream(self, prompt: str, max_tokens: int) -> list[float]:
+        """Generate, and return `time.perf_counter()` as each token was there: one clock for a machine's processes."""
+        return self._engine.stream(prompt, max_tokens, time.perf_counter)
+
+    def open_target(self, target: str, setup: dict, workload: dict) -> dict:
+        """Open what a load test loads, for `load_level`; see `load.session`. Returns what it says of itself."""
+        from .load.records import Workload
+        from .load.session import Session
+        from .load.targets.base import Setup
+
+        setup["log_folder"] = Path(setup["log_folder"])
+        self._session = Session(target, Setup(**setup), Workload(**workload), self.progress)
+        self._session.warm_up()
+        return self._session.describe()
+
+    def load_level(self, clients: int | None, rate: float | None) -> dict:
+        """One load, held for a while; see `load.records.Level`."""
+        return dataclasses.asdict(self._session.level(clients, rate))
 
     def interleaved(self, prompt: str, max_tokens: int) -> dict:
         """Four generations in the order ABBA, in seconds: A by `generate`, B by a bare loop around the library."""
@@ -189,6 +209,8 @@ class Worker:
         return torch_facts(device)
 
     def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
         if self._engine is not None:
             self._engine.close()
 

@@ -19,6 +19,7 @@ from bench_deepspeed import catalog
 from bench_deepspeed.engines.memory import Memory
 from bench_deepspeed.environment import host_facts, torch_facts
 from bench_deepspeed.errors import EXIT_CODES
+from bench_deepspeed.load.records import Level, LoadResult, Record
 from bench_deepspeed.schema import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
 from bench_deepspeed.sweep.schema import SweepLoad, SweepResult, SweepScenario, SweepSettings
 
@@ -62,6 +63,9 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
         asked = bench.cwd / "questions.json"
         asked.write_text('{"max_tokens": 2, "questions": [{"prompt": "Hello"}]}')
         arguments = [*arguments, "--questions", str(asked), "--output_dir", str(bench.cwd)]
+    elif arguments[:1] == ["load"]:
+        short = ["--clients", "1", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2"]
+        arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]
     elif arguments[:1] == ["selftest"]:
         arguments = [*arguments, "-d", "cpu", "--engine", "fake", "--budget", "1", "--output_dir", str(bench.cwd)]
     elif "fake" in arguments:
@@ -153,6 +157,7 @@ def anchors(page: Path) -> set[str]:
 
 SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Share]
 SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
+SCHEMAS += [LoadResult, Level, Record]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)

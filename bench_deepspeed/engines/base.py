@@ -29,7 +29,8 @@ class Load:
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
     for any `reserve_tokens` in all, or the model's context where that is shorter, and for any one of
     `batches`: so many sequences of so many tokens each, answers included. With `streaming` an engine that
-    streams in a process of its own is loaded for `stream`, and for nothing else.
+    streams in a process of its own is loaded for `stream`, and for nothing else. With `concurrent` many requests
+    come at a time: the KV cache takes what the engine takes when left to itself.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Load:
     reserve_tokens: int = 0
     streaming: bool = False
     batches: tuple[tuple[int, int], ...] = ()
+    concurrent: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class MiiEngine(Engine):
         self.tokenizer = tokenizer
         self._tokenizer = TokenizerForMii(tokenizer)
         # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
-        state = state_manager(self._blocks, self._sequences)
+        state = {} if load.concurrent else state_manager(self._blocks, self._sequences)
         settings = {
             "model_name_or_path": str(load.folder),
             "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
@@ -71,6 +71,7 @@ class MiiEngine(Engine):
         if not load.streaming:
             return mii.pipeline(**settings)
         pipeline = mii.api.async_pipeline(mii.config.ModelConfig(**settings))
+        self._blocks = min(pipeline.inference_engine.free_blocks)
         threading.excepthook = _end_process  # whoever waits for a token of a dead thread would wait for ever
         pipeline.start()
         return pipeline

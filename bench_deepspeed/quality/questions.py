@@ -29,32 +29,32 @@ class QuestionSet:
     published: list[dict]
 
 
-def load(path: Path) -> QuestionSet:
-    """Read a questions file. Raises UsageError with the file and the line."""
+def load(path: Path, flag: str = "--questions") -> QuestionSet:
+    """Read a questions file. Raises UsageError with the flag that named it, the file and the line."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--questions {path} cannot be read: {error}") from error
+        raise UsageError(f"{flag} {path} cannot be read: {error}") from error
     if path.suffix != ".json":
         prompts = [line.strip() for line in text.splitlines() if line.strip()]
         if not prompts:
-            raise UsageError(f"--questions {path} has no prompt: write one a line")
+            raise UsageError(f"{flag} {path} has no prompt: write one a line")
         return QuestionSet("", MAX_TOKENS, prompts, [{}] * len(prompts))
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"--questions {path} is not JSON: {error}") from error
-    asked = _checked(data, text, path)
+        raise UsageError(f"{flag} {path} is not JSON: {error}") from error
+    asked = _checked(data, text, f"{flag} {path}")
     for number, prompt in enumerate([asked.system_prompt, *asked.prompts]):
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             which = f"question {number}" if number else '"system_prompt"'
-            raise UsageError(f"--questions {path}: {which} holds half a character (a lone surrogate)")
+            raise UsageError(f"{flag} {path}: {which} holds half a character (a lone surrogate)")
     return asked
 
 
-def _checked(data: object, text: str, path: Path) -> QuestionSet:
+def _checked(data: object, text: str, named: str) -> QuestionSet:
     def fail(problem: str, *place: str | int) -> None:
-        raise UsageError(f"--questions {path}, line {_line(text, place)}: {problem}")
+        raise UsageError(f"{named}, line {_line(text, place)}: {problem}")
 
     if not isinstance(data, dict) or "questions" not in data:
         fail('an object with "questions" is expected')

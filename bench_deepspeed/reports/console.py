@@ -15,7 +15,15 @@ from tqdm import tqdm
 from .. import checks
 from ..schema import Result
 from . import table as as_table
+from .load import generator_row, saturation_row
 from .rows import LEGEND, details, figures, is_random, simulated
+
+SIMULATIONS = {
+    "coverage": lambda row, _found: simulated(row),
+    "load_generator": generator_row,
+    "saturation": saturation_row,
+}
+"""Simulation → (row, all that it found) → column title → cell."""
 
 
 class Bars:
@@ -117,9 +125,10 @@ def title(result: Result) -> str:
     return ", ".join(row[column] for column in ("model", "engine", "precision", "device"))
 
 
-def simulation_table(found: dict) -> str:
-    """One row a kind of noise: how often the 95% interval held the truth."""
-    return as_table([simulated(row) for row in found["rows"]])
+def simulation_table(found: dict, subject: str = "coverage") -> str:
+    """What a simulation found, one row a case."""
+    row_of = SIMULATIONS[subject]
+    return as_table([row_of(row, found) for row in found["rows"]])
 
 
 def shown(path: Path) -> str:

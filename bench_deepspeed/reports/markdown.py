@@ -19,11 +19,13 @@ from pathlib import Path
 from .. import catalog
 from ..engines import ENGINES
 from ..errors import BenchError, MachineError
+from ..load.records import LoadResult
 from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..quality.schema import Quality
 from ..schema import Result, write_atomically
 from . import console, published_sweeps
+from . import load as load_report
 from . import sweep as sweep_report
 from . import table as as_table
 from .console import remarks, warnings
@@ -244,12 +246,28 @@ def _shown(path: Path) -> str:
 
 
 def simulation_table(subject: str, page: Path, results: Path) -> str:
-    """How often the 95% interval held the truth, for each kind of noise that was simulated."""
+    """What a simulation of the suite itself found."""
     try:
         found = json.loads((results / "simulations" / f"{subject}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return NOTHING
-    return console.simulation_table(found)
+    return console.simulation_table(found, subject)
+
+
+def load_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published load test of one model: its levels, and its curve where it lies beside the JSON."""
+    found = [(path, LoadResult.load(path)) for path in sorted(results.glob("loads/*.json"))]
+    parts = []
+    for path, result in found:
+        reason = load_report.refusal(result)
+        if reason:
+            raise BenchError(f"{_shown(path)} cannot be published: {reason}")
+        if result.model["name"] == subject:
+            measured = _measured(result.environment, result.scenario["device"], result.started_at)
+            curve = path.with_suffix(".svg")
+            shown = [f"![Latency over throughput]({_link(curve, page)})"] if curve.exists() else []
+            parts += [load_report.table(result), *shown, f"[JSON]({_link(path, page)}). {measured}"]
+    return "\n\n".join(parts) or NOTHING
 
 
 def sweep_tables(subject: str, page: Path, results: Path) -> str:
@@ -272,7 +290,11 @@ RENDERERS = {
     "quality": quality_tables,
     "simulation": simulation_table,
     "sweep": sweep_tables,
+    "load": load_tables,
 }
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
-SUBJECTS = {"simulation": {"coverage"}, "quality": {*catalog.names()}, "sweep": {*catalog.names()}}
+SUBJECTS = {
+    "simulation": set(console.SIMULATIONS),
+    **dict.fromkeys(("quality", "sweep", "load"), set(catalog.names())),
+}
 """What a block may be of, where that is not a model."""

@@ -1,0 +1,173 @@
+"""`bench.sh load` from beginning to end: weights ready, a target, one level after the other, saved after each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import catalog, environment
+from ..client import WorkerProcess
+from ..dry_run import want_of
+from ..errors import BenchError, MachineError
+from ..quality import questions
+from ..recorder import make_folder, status_of
+from ..reports import console
+from ..reports import load as report
+from ..schema import Scenario
+from .arrivals import read_trace
+from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .records import Level, LoadResult, Workload
+from .saturation import judge
+from .targets import target_class
+
+
+def run(scenario: Scenario, options) -> int:
+    """Hold each level and print the table. Returns the exit code; raises BenchError when requests failed.
+
+    What was measured is in load.json whatever happens: it is rewritten after each level.
+    """
+    workload = workload_of(scenario, options)
+    beside = [LoadResult.load(path) for path in options.beside]
+    folder = make_folder(options.output_dir / scenario.model / "load")
+    test = LoadTest(scenario, options, workload, folder)
+    with console.Bars() as bars, test.saved():
+        test.run(bars)
+    print(report.table(test.result))
+    report.draw(folder, [test.result, *beside])
+    print(f"\nload    {console.shown(folder / 'load.json')}\nplot    {console.shown(folder / 'load.svg')}")
+    failed = sum(record.error is not None for level in test.result.levels for record in level.records)
+    if failed:
+        raise BenchError(f"{failed} requests failed; they are in no statistic of latency")
+    return 0
+
+
+def workload_of(scenario: Scenario, options) -> Workload:
+    """What is sent, with the device's defaults. Raises UsageError for a file that is malformed, with its line."""
+    trace = read_trace(options.trace) if options.trace else None
+    prompts = questions.load(options.prompts, "--prompts").prompts if options.prompts else None
+    of_file = trace is not None or prompts is not None
+    device = scenario.device
+    return Workload(
+        prompt_tokens=None if of_file else options.prompt_tokens or PROMPT_TOKENS[device],
+        max_tokens=None if trace else options.max_tokens or MAX_TOKENS[device],
+        spread=options.spread,
+        seconds=options.seconds or SECONDS[device],
+        timeout_s=options.timeout,
+        seed=scenario.seed,
+        trace=trace,
+        prompts=prompts,
+    )
+
+
+class LoadTest:
+    """One run of the command: the result, its file, and the levels that there are to be."""
+
+    def __init__(self, scenario: Scenario, options, workload: Workload, folder: Path):
+        self._scenario, self._workload, self._folder = scenario, workload, folder
+        self._models_dir, self._port = options.models_dir, options.port
+        self._target = target_class(options.target)
+        clients = options.clients or ([] if options.rates or options.trace else CLIENTS[scenario.device])
+        self._levels: list[tuple[int | None, float | None]] = [(number, None) for number in clients]
+        self._levels += [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
+        self.result = LoadResult(
+            scenario={
+                key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights", "seed")
+            },
+            target={"name": self._target.name, "summary": self._target.summary, "service": self._target.service},
+            workload=_kept(workload),
+            sla={"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot},
+            started_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            environment=environment.host_facts(),
+        )
+
+    @contextlib.contextmanager
+    def saved(self) -> Iterator[None]:
+        """Give the result its status however the block ends."""
+        self._save()
+        try:
+            yield
+        finally:
+            self.result.status, error = status_of(sys.exc_info()[1])
+            self.result.error = error and error.replace(f"{self._folder}/", "").replace(f"{Path.home()}/", "~/")
+            self._save()
+
+    def _save(self) -> None:
+        try:
+            self.result.save(self._folder / "load.json")
+        except OSError as error:
+            raise MachineError(f"cannot write to {self._folder}: {error.strerror}") from error
+
+    def run(self, bars: console.Bars) -> None:
+        """Every level, until a rate cannot be borne. After a failed request the target is started anew."""
+        model_folder, waiting = self._prepare(bars), list(self._levels)
+        while waiting:
+            with self._worker(bars) as worker:
+                with bars.spinner(f"starting {self._target.name}"):
+                    self._open(worker, model_folder)
+                healthy = True
+                while waiting and healthy:
+                    level = self._hold(worker, *waiting.pop(0), bars)
+                    healthy = all(record.error is None for record in level.records)
+                    if level.rate is not None and judge(level).saturated:
+                        self.result.stopped = f"{level.name}: {judge(level).words}"
+                        waiting = []
+                    self._save()
+
+    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, bars: console.Bars) -> Level:
+        from pydantic import TypeAdapter
+
+        name = "trace" if clients is rate is None else f"{clients} clients" if clients else f"{rate:g} requests/s"
+        with bars.spinner(name):
+            level = TypeAdapter(Level).validate_python(worker.call("load_level", clients=clients, rate=rate))
+        self.result.levels.append(level)
+        bars.note(report.line(level, self.result.sla))
+        return level
+
+    def _worker(self, bars: console.Bars) -> WorkerProcess:
+        return WorkerProcess(self._folder / "worker.log", bars.progress)
+
+    def _open(self, worker: WorkerProcess, model_folder: str) -> None:
+        workload, scenario = self._workload, self._scenario
+        longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
+        setup = {
+            "engine": scenario.engine,
+            "folder": model_folder,
+            "device": scenario.device,
+            "precision": scenario.precision,
+            "log_folder": str(self._folder.absolute()),
+            "max_tokens": longest,
+            "timeout_s": workload.timeout_s,
+            "port": self._port,
+        }
+        described = worker.call(
+            "open_target", target=self._target.name, setup=setup, workload=dataclasses.asdict(workload)
+        )
+        self.result.target |= described
+        if model_folder:
+            self.result.environment |= worker.call("environment", device=scenario.device)
+
+    def _prepare(self, bars: console.Bars) -> str:
+        """The weights made ready; their folder, "" for none."""
+        spec, want = catalog.load(self._scenario.model), want_of(self._scenario)
+        if want is None:
+            self.result.model = {"title": "no model"}
+            return ""
+        with self._worker(bars) as worker, bars.spinner("checking the weights"):
+            ready = worker.prepare(self._models_dir, spec.name, want)
+        facts = {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
+        self.result.model = {"name": spec.name, "title": spec.title, "licence": spec.licence, **facts}
+        return ready["folder"]
+
+
+def _kept(workload: Workload) -> dict:
+    """A workload as it is published: of files, only how many requests they held."""
+    kept = {key: value for key, value in vars(workload).items() if key not in ("trace", "prompts")}
+    return kept | {"trace_requests": _size(workload.trace), "prompts": _size(workload.prompts)}
+
+
+def _size(values: list | None) -> int | None:
+    return None if values is None else len(values)

@@ -1,0 +1,119 @@
+"""The data of a load test. Times are seconds from the start of their level; `None` means not measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import BenchError
+from ..schema import SCHEMA_VERSION, write_json
+
+PERCENTILES = (50, 90, 95, 99)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it is to be sent. `due_s` is None where a client sends it when its last one ended."""
+
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int
+    due_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is sent at every level. Token counts are None where a file says them.
+
+    `spread` is the standard deviation of the lengths over their mean; `trace` and `prompts` are what the
+    files held: [arrival, prompt tokens, output tokens], and texts.
+    """
+
+    prompt_tokens: int | None
+    max_tokens: int | None
+    spread: float
+    seconds: float
+    timeout_s: float
+    seed: int
+    trace: list[tuple[float, int, int]] | None = None
+    prompts: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request as it went. `error` says why it failed; a failed one is in no statistic of latency.
+
+    `slowest_ema_s` is the largest exponential moving average of its token gaps, see `metrics.slowest_ema`.
+    """
+
+    due_s: float
+    sent_s: float | None
+    first_s: float | None
+    last_s: float | None
+    prompt_tokens: int
+    max_tokens: int
+    new_tokens: int
+    slowest_ema_s: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One load, held for a while: so many clients, or so many requests a second (None for both: a trace)."""
+
+    clients: int | None
+    rate: float | None
+    window_s: tuple[float, float]
+    tokens_in_window: int
+    itl_s: dict[str, float]
+    generator_cpu_share: float
+    most_in_flight: int
+    records: list[Record]
+
+    @property
+    def name(self) -> str:
+        if self.clients is not None:
+            return "1 client" if self.clients == 1 else f"{self.clients} clients"
+        return "trace" if self.rate is None else f"{self.rate:g} requests/s"
+
+
+@dataclass
+class LoadResult:
+    """One load test: what was asked of which target, where, and its levels in the order they ran."""
+
+    scenario: dict
+    target: dict
+    workload: dict
+    sla: dict[str, float | None]
+    started_at: str
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
+    stopped: str | None = None
+    model: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    levels: list[Level] = field(default_factory=list)
+    kind: str = "load"
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write load.json in one step, so that a kill leaves the old file or the new one, whole."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> LoadResult:
+        """Read a saved load test. Raises BenchError when the file is not one."""
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if (data["kind"], data["schema_version"]) != ("load", SCHEMA_VERSION):
+                raise ValueError(f"kind {data['kind']!r}, schema version {data['schema_version']}")
+            return TypeAdapter(cls).validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BenchError(f"{path} is not a load test of this suite: {where}: {first['msg']}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"{path} is not a load test of this suite: {error}") from error

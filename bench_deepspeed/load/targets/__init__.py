@@ -1,0 +1,21 @@
+"""Targets by name. A new target is one file in this folder and one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from .base import Target
+
+TARGETS = {
+    "serve": "serve:ServeTarget",
+    "async": "async_pipeline:AsyncTarget",
+    "sequential": "sequential:SequentialTarget",
+    "stub": "stub:StubTarget",
+}
+DEFAULTS = {"cuda": "serve", "cpu": "sequential"}
+
+
+def target_class(name: str) -> type[Target]:
+    """The class of a target. Cheap: its module imports what is heavy only when it is opened."""
+    module, attribute = TARGETS[name].split(":")
+    return getattr(import_module(f".{module}", __name__), attribute)

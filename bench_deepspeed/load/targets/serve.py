@@ -1,0 +1,105 @@
+"""A persistent deployment: `mii.serve`, asked through MII's own gRPC client, token by token.
+
+MII's servers listen on all interfaces and take no other address (`mii.grpc_related`, `_do_serve`); the
+client connects over loopback. `MIIClient.generate` blocks an event loop for each request, so the
+coroutine inside it is run here, many at a time on one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from ...engines.base import Progress
+from ...environment import gpus
+from ...errors import BenchError
+from ...network import free_port, require_free
+from ..records import Asked
+from .base import RequestError, Setup, Target
+
+STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
+
+
+class ServeTarget(Target):
+    name = "serve"
+    summary = "mii.serve, a persistent deployment, over its own gRPC client"
+    service = "continuous batching, over gRPC through MII's load balancer"
+    engine = "mii"
+
+    def open(self, setup: Setup, progress: Progress) -> None:
+        from ...engines import kernels
+
+        gateway = setup.port or free_port()
+        require_free(gateway)
+        capability = gpus()[0].capability.split(".")
+        kernels.build((int(capability[0]), int(capability[1])), setup.log_folder, progress)
+        # mii.serve starts `deepspeed` by its name, and keeps a file in its cache folder.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        self._cache = tempfile.TemporaryDirectory()
+        os.environ["MII_CACHE_PATH"] = self._cache.name
+        import mii
+
+        self.connect(lambda: mii.serve(setup.folder, **deployment(gateway)), setup.timeout_s)
+        self._processes = psutil.Process().children(recursive=True)
+
+    def connect(self, make_client, timeout_s: float) -> None:
+        """Start the event loop of the client that `make_client` returns, and have it made there."""
+        self._timeout_s = timeout_s
+        self._processes: list[psutil.Process] = []
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._client = self._run(_made(make_client)).result()
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def send(self, asked: Asked) -> list[float]:
+        import grpc
+
+        try:
+            return self._run(asyncio.wait_for(self._stream(asked), self._timeout_s)).result()
+        except grpc.aio.AioRpcError as error:
+            raise RequestError(f"gRPC {error.code().name}: {error.details()}") from error
+        except asyncio.TimeoutError as error:
+            raise RequestError("timeout") from error
+
+    async def _stream(self, asked: Asked) -> list[float]:
+        settings = {"stream": True, "max_new_tokens": asked.max_tokens, "do_sample": False, "ignore_eos": True}
+        times: list[float] = []
+        async for (response,) in self._client._request_async_response_stream([asked.prompt], **settings):
+            if response.finish_reason == "none":  # the message with a reason comes after the last token, and is empty
+                times.append(time.perf_counter())
+        return times
+
+    def check(self) -> None:
+        for process in self._processes:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                raise BenchError(f"a process of the deployment ended while requests were under way ({process.pid})")
+
+    def close(self) -> None:
+        self._run(self._client.terminate_async()).result(STOP_S)
+        psutil.wait_procs(self._processes, STOP_S)
+        self._cache.cleanup()
+
+
+async def _made(make_client):
+    return make_client()
+
+
+def deployment(gateway: int) -> dict:
+    """What `mii.serve` is given beside the model: every port, of which its own are fixed ones."""
+    replica = {
+        "hostname": "localhost",
+        "tensor_parallel_ports": [free_port()],
+        "torch_dist_port": free_port(),
+        "gpu_indices": [0],
+        "zmq_port": free_port(),
+    }
+    return {"deployment_name": f"bench-{os.getpid()}", "port_number": gateway, "replica_configs": [replica]}

@@ -1,0 +1,95 @@
+"""Up to which rate the load generator measures right: a server of known service time over loopback.
+
+    python -m bench_deepspeed.simulations.load_generator [--seconds S]
+
+A real server in a process of its own, real sockets and real clocks, so every run gives other numbers, and a busy
+machine worse ones. The server answers as many requests at once as come, so each takes the known time; what is
+measured beyond it is the generator's, the server's own and the system's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from .. import environment
+from ..load.metrics import figures
+from ..load.records import Level, Workload
+from ..load.session import Session
+from ..load.targets.base import Setup
+from ..paths import RESULTS
+from ..reports import console
+from ..schema import write_json
+
+EVIDENCE = RESULTS / "simulations" / "load_generator.json"
+RATES = (10.0, 50.0, 100.0, 200.0, 400.0, 600.0, 800.0, 1000.0)
+SERVICE = {"first_s": 0.02, "gap_s": 0.01}
+TOKENS = 9
+E2E_S = SERVICE["first_s"] + (TOKENS - 1) * SERVICE["gap_s"]
+TOLERANCE = 0.02
+SLA = {"ttft_s": None, "tpot_s": None}
+
+
+def row(level: Level) -> dict:
+    """One rate: the median and the 99th percentile of E2E and TTFT over the known ones, minus one."""
+    found = figures(level, SLA)
+    errors = {
+        f"{name}_{p}_error": round(measured[p] / known - 1, 5)
+        for name, measured, known in (("e2e", found.e2e_s, E2E_S), ("ttft", found.ttft_s, SERVICE["first_s"]))
+        for p in ("p50", "p99")
+    }
+    return {
+        "rate": level.rate,
+        "requests": found.due,
+        "failed": found.failed,
+        **errors,
+        "lag_p99_s": round(found.lag_p99_s, 6),
+        "cpu_share": level.generator_cpu_share,
+        "most_in_flight": level.most_in_flight,
+        "right": found.failed == 0 and all(abs(errors[f"e2e_{p}_error"]) <= TOLERANCE for p in ("p50", "p99")),
+    }
+
+
+def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
+    """All rates, one after the other, against one server."""
+    os.environ["BENCH_STUB"] = json.dumps(SERVICE)
+    workload = Workload(32, TOKENS, 0.0, seconds, 30.0, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Setup("fake", "", "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
+        session = Session("stub", setup, workload, lambda label, done, total: None)
+        try:
+            session.warm_up()
+            rows = [row(session.level(None, rate)) for rate in rates]
+        finally:
+            session.close()
+    facts = environment.host_facts()
+    right = [found["rate"] for found in rows if found["right"]]
+    return {
+        "measured_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "environment": {key: facts[key] for key in ("python", "system", "cpu", "cpu_count", "load_average_1min")},
+        "service": {**SERVICE, "tokens": TOKENS, "e2e_s": E2E_S},
+        "seconds": seconds,
+        "tolerance": TOLERANCE,
+        "highest_right_rate": max(right, default=None),
+        "rows": rows,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.load_generator", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each rate's window (default: %(default)s)")
+    options = parser.parse_args()
+    found = evidence(options.seconds)
+    print(console.simulation_table(found, "load_generator"))
+    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
+    write_json(EVIDENCE, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
