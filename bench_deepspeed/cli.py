@@ -101,7 +101,7 @@ def _quality_parser() -> Parser:
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
         "and the logits with Transformers in float32, beside Transformers in the same precision.",
     )
-    _add_choice_flags(parser)
+    _add_choice_flags(parser, default_precision="every one of the engine")
     _add_quality_flags(parser)
     _add_place_flags(parser)
     _add_common_flags(parser)
@@ -116,7 +116,7 @@ def _selftest_parser() -> Parser:
         allow_abbrev=False,
         add_help=False,
         description="Measures the suite itself: the known latencies of the fake engine, then an engine's generations "
-        "timed by the suite and by a bare loop in turn. Exits 0 when both agree within 0.5 %%, else 1.",
+        "timed by the suite and by a bare loop in turn. Exits 0 when both agree within 0.5%, else 1.",
     )
     _add_choice_flags(parser)
     parser.add_argument(
@@ -264,7 +264,7 @@ def _add_timing_flags(group) -> None:
     )
 
 
-def _add_choice_flags(group) -> None:
+def _add_choice_flags(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
     _add_model_flags(group)
     group.add_argument(
         "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
@@ -272,7 +272,7 @@ def _add_choice_flags(group) -> None:
     group.add_argument(
         "--precision",
         choices=("float16", "bfloat16", "float32"),
-        help="default: float16 on cuda, float32 on cpu; an engine refuses what it cannot do",
+        help=f"default: {default_precision}; an engine refuses what it cannot do",
     )
 
 
@@ -385,7 +385,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     precision = _precision(engine, device, options.precision)
     wanted = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
     for flag, where in wanted.items():
-        if where == "cuda" and not gpus():
+        if where == "cuda" and not gpus() and not getattr(options, "dry_run", False):  # a plan needs no GPU
             raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
     return Scenario(
         model=options.model_name or MODEL[device],

@@ -33,7 +33,9 @@ def load(path: Path, flag: str = "--questions") -> QuestionSet:
     """Read a questions file. Raises UsageError with the flag that named it, the file and the line."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{flag} {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"{flag} {path} cannot be read: {error}") from error
     if path.suffix != ".json":
         prompts = [line.strip() for line in text.splitlines() if line.strip()]

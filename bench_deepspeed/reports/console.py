@@ -52,7 +52,7 @@ class Bars:
         """Show what a worker reports: so much of so much, under a label."""
         if self._bar is None or self._bar.desc != label or self._bar.total != total:
             self._close()
-            layout = "{desc}{percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc}{elapsed}"
+            layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
             self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
         self._bar.n = done
         self._bar.refresh()

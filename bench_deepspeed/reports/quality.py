@@ -51,10 +51,14 @@ def _forced(engine: Distance, floor: Distance) -> dict[str, str]:
 
 
 def markdown(quality: dict) -> str:
-    """The whole check as a document of two tables."""
-    return (
-        f"# Quality of {quality['model']['title']}: {quality['engine']} on {quality['device']}\n\n{tables(quality)}\n"
-    )
+    """The whole check as a document of two tables, and where it comes from."""
+    facts = quality["environment"]
+    packages = ", ".join(f"{name} {facts['packages'][name]}" for name in ("torch", "transformers", "deepspeed"))
+    machine = facts.get("gpu_used") or facts["cpu"]
+    origin = f"{quality['started_at']}, {machine}; {packages}; weights {quality['model']['digest'][:12]}"
+    unfinished = "" if quality["status"] == "complete" else f" **{quality['status'].capitalize()}: not all is here.**"
+    title = f"# Quality of {quality['model']['title']}: {quality['engine']} on {quality['device']}"
+    return f"{title}\n\n{origin}; suite commit {facts['commit']}.{unfinished}\n\n{tables(quality)}\n"
 
 
 def tables(quality: dict) -> str:
