@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import sys
@@ -68,7 +69,7 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
         finally:
             session.close()
     facts = environment.host_facts()
-    right = [found["rate"] for found in rows if found["right"]]
+    right = [found["rate"] for found in itertools.takewhile(lambda found: found["right"], rows)]
     return {
         "measured_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "environment": {key: facts[key] for key in ("python", "system", "cpu", "cpu_count", "load_average_1min")},
