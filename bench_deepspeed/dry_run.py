@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import catalog, weights
 from .engines import engine_class
+from .environment import gpus
 from .paths import VENV
 from .schema import Scenario
 from .weights import store
@@ -27,6 +28,8 @@ def show(scenario: Scenario, options) -> int:
     steps = weights.plan(options.models_dir, spec, want) if want else []
     print(f"model       {spec.title}: {spec.parameters:,} parameters, {spec.licence}")
     print(f"engine      {scenario.engine} on {scenario.device} in {scenario.precision}, {scenario.weights} weights")
+    if scenario.device == "cuda" and not gpus():
+        print("machine     no GPU here: the run itself would be refused")
     warm_ups = "warm-ups until steady" if scenario.warmups is None else f"{scenario.warmups} warm-ups"
     print(
         f"measure     {scenario.processes} processes, each: {warm_ups}, then {scenario.repetitions} repetitions "

@@ -223,13 +223,25 @@ def test_wrong_usage_is_one_line_and_touches_nothing(bench, tmp_path, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("dry_run", [(), ("--dry_run",)], ids=["run", "dry run"])
-def test_cuda_without_a_gpu_is_the_machines_lack(bench, tmp_path, path_without_gpu, dry_run):
-    arguments = ("-d", "cuda", "--output_dir", "out", "--models_dir", "weights", *dry_run)
+def test_cuda_without_a_gpu_is_the_machines_lack(bench, tmp_path, path_without_gpu):
+    arguments = ("-d", "cuda", "--output_dir", "out", "--models_dir", "weights")
     message = bench.refusal(3, *arguments, env={"PATH": str(path_without_gpu)})
     assert "-d cpu" in message
     assert "doctor" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_for_a_gpu_needs_none_and_says_what_the_run_would_meet(bench, tmp_path, path_without_gpu):
+    done = bench("-d", "cuda", "-n", "mistral", "--dry_run", env={"PATH": str(path_without_gpu)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no GPU here: the run itself would be refused" in done.stdout
+    assert "Mistral" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reference_on_cuda_needs_a_gpu_before_anything_starts(bench, path_without_gpu):
+    flags = ("-d", "cpu", "-n", "smollm2", "--reference_device", "cuda")
+    assert "--reference_device cuda" in bench.refusal(3, "quality", *flags, env={"PATH": str(path_without_gpu)})
 
 
 def test_a_missing_python_is_one_line(bench):
