@@ -135,7 +135,7 @@ def mean_std(result: Result) -> str:
 def interval(result: Result) -> str:
     """ "[17.30, 17.54]": the 95% interval of the mean tokens/s; a single process has none."""
     found = speed_interval(result)
-    return f"[{max(0.0, found.low):.2f}, {found.high:.2f}]" if found and found.low is not None else f"[{NOT_MEASURED}]"
+    return f"[{found.low:.2f}, {found.high:.2f}]" if found and found.low is not None else f"[{NOT_MEASURED}]"
 
 
 def _mean(result: Result) -> str:
