@@ -15,8 +15,9 @@ from bench_deepspeed import catalog, weights
 
 @pytest.fixture(scope="session")
 def interruptible() -> None:
-    """Where the tests run in the background of a shell, Ctrl-C is ignored, and bench.sh would inherit that."""
+    """In the background of a shell Ctrl-C is ignored, and under nohup SIGHUP; bench.sh would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
