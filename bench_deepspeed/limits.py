@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from .engines.base import Progress
+from .probes.host import Cpus
 from .schema import Limits
 
 LABEL = "measuring what the device can do"
@@ -35,20 +36,24 @@ def measure(device: str, precision: str, progress: Progress) -> Limits:
         lambda: read_bytes_per_s(device),
         lambda: matmul_flops_per_s(device, precision),
     )
-    best = []
+    best, cpus = [], Cpus()
+    cpus.start()
     for done, part in enumerate(parts):
         progress(LABEL, done, len(parts))
         best.append(part())
         if device == "cuda":
             torch.cuda.empty_cache()  # torch would keep it in reserve
     progress(LABEL, len(parts), len(parts))
-    return Limits(*best, precision, cache_bytes(device))
+    share = cpus.share_left() if device == "cpu" else None
+    return Limits(*best, precision, cache_bytes(device), share)
 
 
 def best_of(first: Limits, second: Limits) -> Limits:
-    """Of two measurements of one device in one precision, the better figure of each kind."""
+    """Of two measurements of one device in one precision, the better figure of each kind, the smaller share of CPUs."""
     names = ("copy_bytes_per_s", "read_bytes_per_s", "matmul_flops_per_s")
-    return dataclasses.replace(first, **{name: max(getattr(first, name), getattr(second, name)) for name in names})
+    best = {name: max(getattr(first, name), getattr(second, name)) for name in names}
+    shares = [limits.cpu_share for limits in (first, second) if limits.cpu_share is not None]
+    return dataclasses.replace(first, **best, cpu_share=min(shares, default=None))
 
 
 def copy_bytes_per_s(device: str) -> float:

@@ -67,21 +67,25 @@ def check_steps(what: str, steps_per_s: float, step: Step, limits: Limits) -> No
     steps = f"{what}: {steps_per_s:.1f} steps/s"
     if limits.cache_bytes is not None and (from_memory := step.bytes - limits.cache_bytes) > 0:
         needed = f"({_si(step.bytes, 'B')} a step − {_si(limits.cache_bytes, 'B')} that caches can hold)"
-        _compare(f"{steps} × {needed}", steps_per_s * from_memory, limits.bytes_per_s, "B")
+        _compare(f"{steps} × {needed}", steps_per_s * from_memory, limits.bytes_per_s, "B", limits.cpu_share)
     needed = f"{_si(step.flops, 'FLOP')} a step"
-    _compare(f"{steps} × {needed}", steps_per_s * step.flops, limits.matmul_flops_per_s, "FLOP")
+    _compare(f"{steps} × {needed}", steps_per_s * step.flops, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
 
 
 def check_prefill(flops: float, seconds: float, limits: Limits) -> None:
     """A prompt's FLOPs over its seconds against the matrix products."""
     arithmetic = f"prefill: {_si(flops, 'FLOP')} / {seconds:.4g} s"
-    _compare(arithmetic, flops / seconds, limits.matmul_flops_per_s, "FLOP")
+    _compare(arithmetic, flops / seconds, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
 
 
-def _compare(arithmetic: str, rate: float, limit: float, unit: str) -> None:
-    if rate > TOLERANCE * limit:
+def _compare(arithmetic: str, rate: float, limit: float, unit: str, cpu_share: float | None) -> None:
+    """A limit that was measured with a share of the CPUs refutes nothing that all of them could do."""
+    share = 1.0 if cpu_share is None else cpu_share
+    if rate > TOLERANCE * limit / share:
+        with_share = "" if share > 0.99 else f" with {share:.0%} of its CPUs"
         raise ImpossibleError(
-            f"impossible: {arithmetic} = {_si(rate, unit)}/s, but this device was measured at {_si(limit, unit)}/s"
+            f"impossible: {arithmetic} = {_si(rate, unit)}/s, "
+            f"but this device was measured at {_si(limit, unit)}/s{with_share}"
         )
 
 

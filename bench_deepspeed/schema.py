@@ -100,6 +100,8 @@ class Limits:
     precision: str
     cache_bytes: int | None = None
     """The most that caches can keep from one step to the next; None where the system does not tell."""
+    cpu_share: float | None = None
+    """The share of the CPUs that other processes left to this measurement; None on CUDA."""
 
     @property
     def bytes_per_s(self) -> float:

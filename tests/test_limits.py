@@ -29,6 +29,7 @@ def test_a_worker_measures_the_cpu(tmp_path):
     assert 1e8 < found.read_bytes_per_s < 1e13
     assert 1e8 < found.matmul_flops_per_s < 1e15
     assert found.precision == "float32"
+    assert 0.05 <= found.cpu_share <= 1.0
     assert found.bytes_per_s == max(found.copy_bytes_per_s, found.read_bytes_per_s)
     assert [done for _, done, total in seen if total == 3] == [0, 1, 2, 3]
 
@@ -75,8 +76,9 @@ def test_the_buffer_exceeds_the_caches_as_far_as_memory_allows(monkeypatch, cach
 
 
 def test_of_two_measurements_the_better_figure_of_each_kind():
-    best = limits.best_of(Limits(1.0, 6.0, 3.0, "float32", 7), Limits(4.0, 2.0, 5.0, "float32", 7))
-    assert best == Limits(4.0, 6.0, 5.0, "float32", 7)
+    best = limits.best_of(Limits(1.0, 6.0, 3.0, "float32", 7, 0.9), Limits(4.0, 2.0, 5.0, "float32", 7, 0.5))
+    assert best == Limits(4.0, 6.0, 5.0, "float32", 7, 0.5)
+    assert limits.best_of(Limits(1.0, 1.0, 1.0, "float32"), Limits(1.0, 1.0, 1.0, "float32")).cpu_share is None
 
 
 def test_shared_caches_count_once_and_instructions_not_at_all(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -187,3 +188,13 @@ def test_the_limits_are_measured_again_before_they_refute(tmp_path, monkeypatch)
     Kept.result = result(fastest() / 2)
     with pytest.raises(ImpossibleError):
         runner._require_possible(Kept, None)
+
+
+def test_what_others_took_of_the_cpus_is_granted_and_no_more():
+    """Met on a busy machine: an honest prefill, and limits that were measured beside another program."""
+    beside = Limits(4e10, 5e10, 95.5e9, "float32", 1_000_000, cpu_share=0.5)
+    check_prefill(118e9, 0.7874, beside)
+    with pytest.raises(ImpossibleError, match="with 50% of its CPUs"):
+        check_prefill(118e9, 0.5, beside)
+    with pytest.raises(ImpossibleError):
+        check_prefill(118e9, 0.7874, dataclasses.replace(beside, cpu_share=None))

@@ -30,6 +30,11 @@ class Cpus:
         passed, busy, ours = (now - then for now, then in zip(self._times(), self._since, strict=True))
         return max(0.0, busy - ours) / passed if passed >= SHORTEST_S else None
 
+    def share_left(self) -> float | None:
+        """The share of the CPUs that others left since the start, at least a twentieth; None as `others_busy`."""
+        busy = self.others_busy()
+        return None if busy is None else max(0.05, 1.0 - busy / len(self._allowed))
+
     def _times(self) -> tuple[float, float, float]:
         """Seconds: of the clock, of all allowed CPUs being busy, and of our own processes computing."""
         cpus = psutil.cpu_times(percpu=True)
