@@ -1,4 +1,4 @@
-"""One benchmark from beginning to end: weights ready, then processes that load, warm up, repeat; memory."""
+"""One benchmark from beginning to end: weights ready, then processes that load, warm up and repeat; then the passes."""
 
 from __future__ import annotations
 

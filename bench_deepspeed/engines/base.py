@@ -115,7 +115,7 @@ class Engine(ABC):
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         """Generate as `generate` does, and return the clock's time at which each new token was there as text."""
-        raise NotImplementedError(f"{self.name} does not stream")
+        raise UsageError(f"the engine {self.name} does not stream")
 
     @abstractmethod
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
