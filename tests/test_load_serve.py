@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 import time
 
 import psutil
 import pytest
+from support import wait_until
 
 from bench_deepspeed.errors import BenchError
 from bench_deepspeed.load.records import Asked
@@ -46,6 +48,19 @@ class Pipeline:
         """Nothing is kept."""
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serve_in_thread(servers, service, port: int, interceptors: tuple = ()) -> threading.Thread:
+    """One of MII's servers, which listens when this returns."""
+    thread = threading.Thread(target=servers._do_serve, args=(service, port, interceptors))
+    thread.start()
+    wait_until(lambda: listens(port))
+    return thread
+
+
 @pytest.fixture(scope="module")
 def target():
     """A target connected to a real load balancer, which asks a real server of MII with the stand-in behind it."""
@@ -59,15 +74,24 @@ def target():
     model = mii.config.ModelConfig(model_name_or_path="none", replica_configs=replicas)
     (own_port,) = replicas[0]["tensor_parallel_ports"]
     behind = servers.ModelResponse(async_pipeline=Pipeline())
-    threading.Thread(target=servers._do_serve, args=(behind, own_port), daemon=True).start()
+    serving = [serve_in_thread(servers, behind, own_port)]
     asyncio.set_event_loop(asyncio.new_event_loop())
     balancer = servers.LoadBalancingInterceptor(model)
     service = servers.ServiceBase()
-    threading.Thread(target=servers._do_serve, args=(service, port, [balancer]), daemon=True).start()
+    serving.append(serve_in_thread(servers, service, port, [balancer]))
     config = mii.config.MIIConfig(model_config=model, port_number=port)
     connected = ServeTarget()
     connected.connect(lambda: mii.backend.MIIClient(config, host="localhost"), timeout_s=1.5)
-    return connected
+    yield connected
+    # MII's balancer has threads that Python waits for at exit: first those of requests, then that of its loop.
+    for thread in threading.enumerate():
+        if "call_invoker" in thread.name:
+            thread.join()
+    balancer.asyncio_loop.call_soon_threadsafe(balancer.asyncio_loop.stop)
+    for part in (service, behind):
+        part.get_stop_event().set()
+    for thread in serving:
+        thread.join()
 
 
 def test_each_token_is_timed_and_the_empty_message_is_none(target):
