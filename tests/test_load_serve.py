@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import socket
 import threading
@@ -11,10 +12,10 @@ import psutil
 import pytest
 from support import wait_until
 
-from bench_deepspeed.errors import BenchError
+from bench_deepspeed.errors import BenchError, MachineError
 from bench_deepspeed.load.records import Asked
 from bench_deepspeed.load.targets.base import RequestError
-from bench_deepspeed.load.targets.serve import ServeTarget, deployment
+from bench_deepspeed.load.targets.serve import ServeTarget, deployment, gpu_number
 from bench_deepspeed.network import free_port
 
 
@@ -69,7 +70,7 @@ def target():
     import mii
     from mii.grpc_related import modelresponse_server as servers
 
-    settings = deployment(free_port())
+    settings = deployment(free_port(), gpu=0, blocks=100)
     port, replicas = settings["port_number"], settings["replica_configs"]
     model = mii.config.ModelConfig(model_name_or_path="none", replica_configs=replicas)
     (own_port,) = replicas[0]["tensor_parallel_ports"]
@@ -125,13 +126,24 @@ def test_a_process_that_ended_is_told(target):
     target._processes = []
 
 
-def test_every_port_is_a_free_one_of_its_own():
+def test_what_mii_is_given_arrives_at_its_servers():
+    """They get it as JSON: every port a free one of its own, the GPU, and the size of the KV pool."""
     import mii
 
-    made = deployment(free_port())
-    (replica,) = mii.config.ModelConfig(
-        model_name_or_path="none", replica_configs=made["replica_configs"]
-    ).replica_configs
+    made = deployment(free_port(), gpu=1, blocks=100)
+    settings = {key: made[key] for key in ("replica_configs", "inference_engine_config")}
+    sent = mii.config.ModelConfig(model_name_or_path="none", **settings).model_dump_json()
+    arrived = mii.config.ModelConfig(**json.loads(sent))
+    (replica,) = arrived.replica_configs
     ports = {made["port_number"], *replica.tensor_parallel_ports, replica.torch_dist_port, replica.zmq_port}
     assert len(ports) == 4
     assert not ports & {29500, 25555, 50050, 50051, 51080}
+    assert replica.gpu_indices == [1]
+    memory = arrived.inference_engine_config.state_manager.memory_config
+    assert (memory.mode, memory.size) == ("allocate", 100)
+
+
+def test_the_gpu_is_the_first_visible_one():
+    assert [gpu_number(visible) for visible in ("", "0", "3", "2,1")] == [0, 0, 3, 2]
+    with pytest.raises(MachineError, match="by its number"):
+        gpu_number("GPU-1234")

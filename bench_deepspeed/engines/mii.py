@@ -42,7 +42,7 @@ class MiiEngine(Engine):
         tokenizer = AutoTokenizer.from_pretrained(load.folder)
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)
-        self.context_tokens = config.max_position_embeddings
+        self.context_tokens, self._block_tokens = config.max_position_embeddings, block_tokens(config.head_dim)
         tokens = longest_prompt(tokenizer, load, self.context_tokens) + load.max_tokens
         tokens = max(tokens, min(load.reserve_tokens, self.context_tokens))
         self.kernel_build_s = kernels.build(capability, load.log_folder, progress)
@@ -149,6 +149,10 @@ class MiiEngine(Engine):
         pool = sum(cache.nbytes for cache in engine._state_manager._kv_cache._caches)
         used = pool // self._blocks * self._blocks_used
         return measure(engine._model.flattened_params.nbytes, pool, used, on_gpu=True)
+
+    def kv_pool(self) -> tuple[int, int]:
+        """Blocks of the KV pool, and tokens in each."""
+        return self._blocks, self._block_tokens
 
     def describe(self) -> dict:
         return {"kv_blocks": self._blocks}

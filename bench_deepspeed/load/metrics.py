@@ -168,6 +168,8 @@ def _remarks(level: Level, found: Figures) -> list[str]:
         said.append(f"the load generator lagged: p99 {1e3 * lag:.1f} ms")
     if level.generator_cpu_share > CPU_SHARE:
         said.append(f"the load generator took {level.generator_cpu_share:.0%} of a CPU")
+    if level.waited_for_kv:
+        said.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
     if found.failed:
         errors = sorted({record.error for record in due_in_window(level) if record.error is not None})
         said.append(f"{found.failed} of {found.due} requests failed ({errors[0]})")

@@ -61,7 +61,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Level:
-    """One load, held for a while: so many clients, or so many requests a second (None for both: a trace)."""
+    """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
+
+    `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target tells
+    nobody.
+    """
 
     clients: int | None
     rate: float | None
@@ -71,6 +75,7 @@ class Level:
     generator_cpu_share: float
     most_in_flight: int
     records: list[Record]
+    waited_for_kv: int | None = None
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -34,17 +35,24 @@ class Session:
         """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""
         for asked in self._requests[:WARM_UPS]:
             try:
-                times = self._target.send(asked)
+                times = self._send(asked)
             except RequestError as error:
                 raise BenchError(f"the first requests failed: {error}") from error
             if len(times) != asked.max_tokens:
                 raise BenchError(f"the first requests: {len(times)} tokens came, {asked.max_tokens} were asked for")
 
+    def _send(self, asked: Asked) -> list[float]:
+        room = self._target.kv_room
+        with room.of(asked.prompt_tokens + asked.max_tokens) if room else contextlib.nullcontext():
+            return self._target.send(asked)
+
     def level(self, clients: int | None, rate: float | None) -> Level:
         """Hold one load: so many clients, so many requests a second, or the trace."""
         window, source = self._plan(clients, rate)
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
-        generator = Generator(self._target.send, source, window, **settings)
+        generator = Generator(self._send, source, window, **settings)
+        room = self._target.kv_room
+        waited = room and room.waited
         cpu_s, started = self._cpu_s(), time.perf_counter()
         flights = generator.run()
         cpu_share = (self._cpu_s() - cpu_s) / (time.perf_counter() - started)
@@ -56,6 +64,7 @@ class Session:
             itl_s=metrics.itl(flights, window),
             generator_cpu_share=round(cpu_share, 4),
             most_in_flight=generator.most_in_flight,
+            waited_for_kv=room and room.waited - waited,
             records=[metrics.record(flight) for flight in flights],
         )
 

@@ -9,6 +9,7 @@ from ...engines import engine_class
 from ...engines.base import Load, Progress
 from ..records import Asked
 from .base import Setup, Target
+from .kv_room import KvRoom
 
 
 class AsyncTarget(Target):
@@ -32,6 +33,7 @@ class AsyncTarget(Target):
             ),
             progress,
         )
+        self.kv_room = KvRoom(*self._engine.kv_pool())
         self.engine_threads = frozenset([self._engine.pipeline.thread.native_id])
 
     def send(self, asked: Asked) -> list[float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...engines.base import Progress
 from ..records import Asked
+from .kv_room import KvRoom
 
 
 class RequestError(Exception):
@@ -43,6 +44,9 @@ class Target(ABC):
 
     engine_threads: frozenset[int] = frozenset()
     """Native ids of threads of the generator's own process that are the engine's: not the generator's CPU time."""
+
+    kv_room: KvRoom | None = None
+    """What requests wait for where the target would not refuse one too many; None: it looks after itself."""
 
     @abstractmethod
     def open(self, setup: Setup, progress: Progress) -> None:

@@ -19,12 +19,15 @@ import psutil
 
 from ...engines.base import Progress
 from ...environment import gpus
-from ...errors import BenchError
+from ...errors import BenchError, MachineError
 from ...network import free_port, require_free
 from ..records import Asked
 from .base import RequestError, Setup, Target
+from .kv_room import KvRoom
 
 STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
+WORKSPACE_BYTES = 3_000_000_000
+"""Left free beside weights and KV cache, for MII's workspace and the CUDA contexts of its processes."""
 
 
 class ServeTarget(Target):
@@ -36,7 +39,7 @@ class ServeTarget(Target):
     def open(self, setup: Setup, progress: Progress) -> None:
         from ...engines import kernels
 
-        gateway = setup.port or free_port()
+        gateway, gpu = setup.port or free_port(), gpu_number(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         require_free(gateway)
         capability = gpus()[0].capability.split(".")
         kernels.build((int(capability[0]), int(capability[1])), setup.log_folder, progress)
@@ -46,7 +49,9 @@ class ServeTarget(Target):
         os.environ["MII_CACHE_PATH"] = self._cache.name
         import mii
 
-        self.connect(lambda: mii.serve(setup.folder, **deployment(gateway)), setup.timeout_s)
+        blocks, block_tokens = _pool(Path(setup.folder))
+        self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
+        self.connect(lambda: mii.serve(setup.folder, **deployment(gateway, gpu, blocks)), setup.timeout_s)
         self._processes = psutil.Process().children(recursive=True)
 
     def connect(self, make_client, timeout_s: float) -> None:
@@ -78,6 +83,9 @@ class ServeTarget(Target):
                 times.append(time.perf_counter())
         return times
 
+    def describe(self) -> dict:
+        return self._described
+
     def check(self) -> None:
         for process in self._processes:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
@@ -93,13 +101,49 @@ async def _made(make_client):
     return make_client()
 
 
-def deployment(gateway: int) -> dict:
-    """What `mii.serve` is given beside the model: every port, of which its own are fixed ones."""
+def _pool(folder: Path) -> tuple[int, int]:
+    """How many KV blocks the GPU has room for beside these weights, and tokens in each.
+
+    Left to itself MII takes all but 1 GB, and tells nobody how many blocks that is.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    from ...engines import mii
+
+    config = AutoConfig.from_pretrained(folder)
+    free, _ = torch.cuda.mem_get_info()
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    tokens = mii.block_tokens(config.head_dim)
+    values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
+    blocks = (free - weights - WORKSPACE_BYTES) // (values * config.dtype.itemsize)
+    if blocks < 1:
+        raise MachineError(
+            f"{free / 1e9:.1f} GB of GPU memory are free: too little for {weights / 1e9:.1f} GB of weights"
+        )
+    return blocks, tokens
+
+
+def gpu_number(visible: str) -> int:
+    """The GPU to serve on: MII's launcher counts all of them, whatever CUDA_VISIBLE_DEVICES says."""
+    first = visible.split(",", maxsplit=1)[0].strip()
+    if first and not first.isdigit():
+        raise MachineError(f"mii.serve takes a GPU by its number: CUDA_VISIBLE_DEVICES is {visible!r}, set it to one")
+    return int(first or 0)
+
+
+def deployment(gateway: int, gpu: int, blocks: int) -> dict:
+    """What `mii.serve` is given beside the model: every port, of which its own are fixed ones, the GPU and its pool."""
     replica = {
         "hostname": "localhost",
         "tensor_parallel_ports": [free_port()],
         "torch_dist_port": free_port(),
-        "gpu_indices": [0],
+        "gpu_indices": [gpu],
         "zmq_port": free_port(),
     }
-    return {"deployment_name": f"bench-{os.getpid()}", "port_number": gateway, "replica_configs": [replica]}
+    return {
+        "deployment_name": f"bench-{os.getpid()}",
+        "port_number": gateway,
+        "replica_configs": [replica],
+        "inference_engine_config": {"state_manager": {"memory_config": {"mode": "allocate", "size": blocks}}},
+    }

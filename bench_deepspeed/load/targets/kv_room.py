@@ -1,0 +1,50 @@
+"""Room in a KV cache: a request waits until what it may fill is free.
+
+MII (0.3.3) takes every request that it is sent, and with a full cache it returns wrong tokens or dies. So nothing is
+sent that does not fit; it waits here, in the order of arrival, and its latency counts on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+from ...errors import BenchError
+
+
+class KvRoom:
+    """Blocks of a KV cache of `blocks`, each of which holds `block_tokens` tokens of one request."""
+
+    def __init__(self, blocks: int, block_tokens: int):
+        self._block_tokens = block_tokens
+        self._blocks = self._free = blocks
+        self._changed = threading.Condition()
+        self._arrived: deque[object] = deque()
+        self.waited = 0
+        """Requests that did not find room at once."""
+
+    @contextlib.contextmanager
+    def of(self, tokens: int) -> Iterator[None]:
+        """Hold the blocks of one request, prompt and answer. Raises BenchError for one that never fits."""
+        needed = -(-tokens // self._block_tokens)
+        if needed > self._blocks:
+            raise BenchError(f"a request takes {needed} blocks of the KV cache, which has {self._blocks}")
+        with self._changed:
+            self._take(needed)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += needed
+                self._changed.notify_all()
+
+    def _take(self, needed: int) -> None:
+        ticket = object()
+        self._arrived.append(ticket)
+        self.waited += self._arrived[0] is not ticket or needed > self._free
+        self._changed.wait_for(lambda: self._arrived[0] is ticket and needed <= self._free)
+        self._arrived.popleft()
+        self._free -= needed
+        self._changed.notify_all()  # the next in line may fit as well
