@@ -1,8 +1,9 @@
 """Does the suite measure what it says, and how much does it add? Its clock against bare loops.
 
-First the fake engine, whose latency is known, through the whole harness; then a real engine. In one worker
-process generations are timed in turn by the suite (A) and by a bare loop around the library's call (B), in
-the order ABBA, so that a steady drift cancels out of each such block.
+First the fake engine, whose latency is known, through the whole harness; then a real engine, twice. Nested: the
+suite's clock, and within the same generation one around the library's call alone, so that the engine's own noise is
+the same in both. In turn: in one worker process generations are timed by the suite (A) and by a bare loop around the
+library's call (B), in the order ABBA, so that a steady drift cancels out of each such block.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Comparison:
 
 
 def run(scenario: Scenario, options) -> int:
-    """`bench.sh selftest`. Writes selftest.json and returns 0; raises BenchError when a part does not pass."""
+    """`bench.sh selftest`. Writes selftest.json and returns 0; raises BenchError when a part does not pass.
+
+    In turn a real engine may be noisier than any budget tells apart; then it is enough that it passes nested.
+    """
     folder = make_folder(options.output_dir / "selftest")
     report = {
         "kind": "selftest",
@@ -68,7 +72,7 @@ def run(scenario: Scenario, options) -> int:
     with console.Bars() as bars:
         known_s = min(KNOWN_BUDGET_S, options.budget)
         comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
-        comparisons.append(_real(scenario, options, folder, bars))
+        comparisons += _real(scenario, options, folder, bars)
     report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
     write_json(folder / "selftest.json", report)
     print(_table(comparisons))
@@ -86,15 +90,18 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
         return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
 
 
-def _real(scenario: Scenario, options, folder: Path, bars: console.Bars) -> Comparison:
-    """The scenario's engine and model."""
+def _real(scenario: Scenario, options, folder: Path, bars: console.Bars) -> list[Comparison]:
+    """The scenario's engine and model, nested and in turn."""
     model_folder = _prepare(scenario, options.models_dir, folder, bars)
     name = f"{scenario.engine}, {scenario.model}"
     with WorkerProcess(folder / "worker.log", bars.progress) as worker:
         with bars.spinner("loading the engine"):
             where = {"device": scenario.device, "precision": scenario.precision}
             worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
-        return compare(_blocks(worker, scenario), name, options.budget, bars.progress)
+        return [
+            compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
+            for call, how in (("nested", "nested"), ("interleaved", "in turn"))
+        ]
 
 
 def _prepare(scenario: Scenario, models_dir: Path, folder: Path, bars: console.Bars) -> str:
@@ -109,10 +116,10 @@ def _asked(scenario: Scenario) -> dict:
     return {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
 
 
-def _blocks(worker: WorkerProcess, scenario: Scenario) -> Iterator[dict]:
+def _blocks(worker: WorkerProcess, scenario: Scenario, call: str = "interleaved") -> Iterator[dict]:
     """Blocks for as long as they are asked for, warm from the first."""
     for number in range(10**9):
-        block = worker.call("interleaved", prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+        block = worker.call(call, prompt=scenario.prompt, max_tokens=scenario.max_tokens)
         if number >= WARMUPS:
             yield block
 
@@ -215,7 +222,13 @@ def _require_pass(comparisons: list[Comparison]) -> None:
     failed = [comparison.name for comparison in comparisons if comparison.verdict == "fail"]
     if failed:
         raise BenchError(f"the suite's times differ from a bare loop's by more than {LIMIT:.1%}: {', '.join(failed)}")
-    open_ones = [comparison.name for comparison in comparisons if comparison.verdict != "pass"]
+    *decisive, in_turn = comparisons
+    if in_turn.verdict != "pass":
+        print(
+            f"{in_turn.name}: within --budget the engine's own times differ too much to tell {LIMIT:.1%} from generations "
+            "in turn; nested, they are the same generations"
+        )
+    open_ones = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
     if open_ones:
         raise BenchError(
             f"not shown for {', '.join(open_ones)}: this machine was too noisy to tell {LIMIT:.1%}; "

@@ -134,6 +134,23 @@ class Worker:
         seconds = [time_one() for time_one in (harness, bare, bare, harness)]
         return {"harness_s": seconds[::3], "bare_s": seconds[1:3]}
 
+    def nested(self, prompt: str, max_tokens: int) -> dict:
+        """Two generations by `generate`, in seconds, and what the library's call took within each of them."""
+        engine, call, inner_s = self._engine, self._engine.library_call, []
+
+        def timed_call(*arguments):
+            started = engine.clock()
+            result = call(*arguments)
+            inner_s.append(engine.clock() - started)
+            return result
+
+        engine.library_call = timed_call
+        try:
+            harness_s = [self.generate(prompt, max_tokens)["seconds"] for _ in range(2)]
+        finally:
+            del engine.library_call  # the class's own again
+        return {"harness_s": harness_s, "bare_s": inner_s}
+
     def latency(self, prompt: str, max_tokens: int, repetitions: int) -> dict:
         """Times to the first token and after it; see `latency.measure`."""
         asked = {"prompt": prompt, "max_tokens": max_tokens, "repetitions": repetitions}

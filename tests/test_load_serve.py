@@ -15,7 +15,7 @@ from support import wait_until
 from bench_deepspeed.errors import BenchError, MachineError
 from bench_deepspeed.load.records import Asked
 from bench_deepspeed.load.targets.base import RequestError
-from bench_deepspeed.load.targets.serve import ServeTarget, deployment, gpu_number
+from bench_deepspeed.load.targets.serve import ServeTarget, deployment, gpu_number, servers
 from bench_deepspeed.network import free_port
 
 
@@ -141,6 +141,14 @@ def test_what_mii_is_given_arrives_at_its_servers():
     assert replica.gpu_indices == [1]
     memory = arrived.inference_engine_config.state_manager.memory_config
     assert (memory.mode, memory.size) == ("allocate", 100)
+
+
+def test_which_process_is_which():
+    """The launcher carries the model server's command line too, behind its own."""
+    python = ["python", "-m", "mii.launch.multi_gpu_server"]
+    launcher = ["python", "deepspeed", "-i", "localhost:0", "--no_python", " ".join(python)]
+    commands = {"a": launcher, "b": [*python, "--server-port", "1"], "c": [*python, "--load-balancer"]}
+    assert servers(commands) == {"model server": "b", "load balancer": "c"}
 
 
 def test_the_gpu_is_the_first_visible_one():

@@ -14,6 +14,7 @@ from scipy import stats
 from support import error_of, no_progress
 
 from bench_deepspeed import selftest
+from bench_deepspeed.errors import BenchError
 
 BUDGET_S = 60.0
 
@@ -97,6 +98,31 @@ def test_looking_again_and_again_does_not_find_a_pass_by_chance(a_second_a_block
     assert passed <= stats.binom.ppf(0.999, tests, selftest.ERROR)
 
 
+def comparison(name: str, verdict: str) -> selftest.Comparison:
+    return selftest.Comparison(name, None, [1.0], [1.0], 1.0, None, None, verdict)
+
+
+@pytest.mark.parametrize(
+    ("known", "nested", "in_turn", "error"),
+    [
+        ("pass", "pass", "pass", None),
+        ("pass", "pass", "not shown", None),
+        ("pass", "not shown", "pass", "not shown for nested"),
+        ("not shown", "pass", "pass", "not shown for known"),
+        ("pass", "pass", "fail", "more than 0.5%: in turn"),
+        ("pass", "fail", "not shown", "more than 0.5%: nested"),
+    ],
+)
+def test_what_passes(known, nested, in_turn, error, capsys):
+    parts = [comparison(*pair) for pair in (("known", known), ("nested", nested), ("in turn", in_turn))]
+    if error is None:
+        selftest._require_pass(parts)
+        assert ("in turn" in capsys.readouterr().out) == (in_turn == "not shown")
+    else:
+        with pytest.raises(BenchError, match=error):
+            selftest._require_pass(parts)
+
+
 def report_of(folder) -> dict:
     (path,) = folder.glob("out/selftest/*/selftest.json")
     return json.loads(path.read_text())
@@ -105,16 +131,21 @@ def report_of(folder) -> dict:
 def check(done, report: dict, name: str) -> None:
     """What holds on an idle machine and on a busy one."""
     assert done.returncode in (0, 1), done
-    *known, real = report["comparisons"]
+    *known, nested, real = report["comparisons"]
     assert [comparison["asked_s"] for comparison in known] == list(selftest.KNOWN_S)
     for comparison in known:
         assert min(comparison["harness_s"]) >= comparison["asked_s"]
-    assert (real["name"], real["asked_s"]) == (name, None)
+    assert [(c["name"], c["asked_s"]) for c in (nested, real)] == [
+        (f"{name}, nested", None),
+        (f"{name}, in turn", None),
+    ]
+    assert all(whole > inner for whole, inner in zip(nested["harness_s"], nested["bare_s"], strict=True))
     for comparison in report["comparisons"]:
         assert len(comparison["harness_s"]) == len(comparison["bare_s"]) > 0
         assert comparison["verdict"] in ("pass", "fail", "not shown")
         assert comparison["name"] in done.stdout
-    passed = all(comparison["verdict"] == "pass" for comparison in report["comparisons"])
+    *decisive, in_turn = [comparison["verdict"] for comparison in report["comparisons"]]
+    passed = set(decisive) == {"pass"} and in_turn != "fail"
     assert (done.returncode == 0) == passed
     assert passed or error_of(done.stderr.split("\r")[-1])
 

@@ -88,8 +88,15 @@ class Engine(ABC):
         """Load the model; afterwards `generate` is ready. Raises BenchError with what to do."""
 
     @abstractmethod
+    def library_call(self, prompt: str, max_tokens: int) -> object:
+        """Have the library generate, with as little of this suite around it as there can be.
+
+        Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored.
+        """
+
     def generate(self, prompt: str, max_tokens: int) -> Generation:
-        """Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored."""
+        """What `library_call` returns, in this suite's terms."""
+        return self.library_call(prompt, max_tokens)
 
     @abstractmethod
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
@@ -108,10 +115,6 @@ class Engine(ABC):
         if cls.form is None:
             return 0
         return int(sequences * metrics.kv_bytes(spec, precision, tokens))
-
-    def library_call(self, prompt: str, max_tokens: int) -> object:
-        """What `generate` has the library do, with as little of this suite around it as there can be."""
-        return self.generate(prompt, max_tokens)
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         """Generate as `generate` does, and return the clock's time at which each new token was there as text."""

@@ -78,7 +78,7 @@ class FakeEngine(Engine):
     def _advance(self, seconds: float) -> None:
         self._now += seconds
 
-    def generate(self, prompt: str, max_tokens: int) -> Generation:
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
         call, self._calls = self._calls, self._calls + 1
         self._end_if(call == self._behaviour.get("fail_at"), call == self._behaviour.get("die_at"))
         seconds = self._behaviour["seconds"]

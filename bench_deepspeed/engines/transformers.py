@@ -33,7 +33,7 @@ class TransformersEngine(Engine):
         self.model.generation_config.eos_token_id = None
         self.runner = self.model
 
-    def generate(self, prompt: str, max_tokens: int) -> Generation:
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
         ids = self.tokenizer(prompt).input_ids
         new_ids = self._continue(ids, max_tokens, eos=None)
         return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids))

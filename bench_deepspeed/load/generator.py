@@ -20,7 +20,9 @@ from .records import Asked
 from .targets.base import RequestError
 
 EDGE = 0.2
-"""The load is on for this share of the window before it, and up to as long after it."""
+"""The load is on for this share of the window before it at least, and up to as long after it."""
+SETTLING = 2
+"""… and for so many times what the first request took, up to the window's own length: it found nobody there."""
 MOST_IN_FLIGHT = 1000
 """Threads of the pool. What is due beyond them waits for one, and its latency counts on."""
 CHECK_S = 1.0
@@ -36,9 +38,9 @@ class Window:
     """What is due from here on is not sent."""
 
     @classmethod
-    def of(cls, seconds: float) -> Window:
-        """A window of so many seconds, with its edges."""
-        edge = EDGE * seconds
+    def of(cls, seconds: float, first_s: float) -> Window:
+        """A window of so many seconds, with its edges, where the first request ended after `first_s`."""
+        edge = min(max(EDGE * seconds, SETTLING * first_s), seconds)
         return cls(edge, edge + seconds, seconds + 2 * edge)
 
     @classmethod
@@ -63,20 +65,26 @@ class Flight:
 
 
 class Generator:
-    """Runs one level. `clients`: so many requests at a time, of a source without times; None: at the source's."""
+    """Runs one level. `clients`: so many requests at a time, of a source without times; None: at the source's.
+
+    `window` is the steady window, or its seconds: then it begins when the load has settled (see `Window.of`), and is
+    known after the first request.
+    """
 
     def __init__(
         self,
         send: Callable[[Asked], list[float]],
         source: Iterator[Asked],
-        window: Window,
+        window: Window | float,
         *,
         timeout_s: float,
         clients: int | None = None,
         check: Callable[[], None] = lambda: None,
     ):
         self._send, self._source, self._check = send, source, check
-        self._window, self._timeout_s, self._clients = window, timeout_s, clients
+        self._timeout_s, self._clients = timeout_s, clients
+        self._seconds = None if isinstance(window, Window) else window
+        self.window = window if self._seconds is None else Window.of(window, math.inf)
         self._ended: queue.SimpleQueue[tuple[Flight, Future]] = queue.SimpleQueue()
         self._due: deque[Asked] = deque()
         self._under_way: dict[Flight, float] = {}  # → when it is abandoned; in the order of sending
@@ -123,9 +131,9 @@ class Generator:
 
     def _is_wanted(self, due_s: float) -> bool:
         """In the window or before it; after it for as long as requests of the window are under way."""
-        if due_s < self._window.end_s:
+        if due_s < self.window.end_s:
             return True
-        return due_s < self._window.stop_s and any(self._window.holds(f.asked.due_s) for f in self._under_way)
+        return due_s < self.window.stop_s and any(self.window.holds(f.asked.due_s) for f in self._under_way)
 
     def _launch(self, asked: Asked) -> None:
         flight = Flight(asked)
@@ -153,6 +161,8 @@ class Generator:
         try:
             flight, future = self._ended.get(timeout=max(0.0, until_s - self._now()))
             future.result()  # raises what ended the target, and not only this request
+            if self._seconds is not None:
+                self.window, self._seconds = Window.of(self._seconds, flight.ended_s - flight.asked.due_s), None
             self._land(flight, flight.ended_s)
         except queue.Empty:
             if abandoned_s <= self._now():

@@ -63,6 +63,7 @@ class Record:
 class Level:
     """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
 
+    `server_cpu_share` has CPU seconds a second of each process of the target that computes, by what it is.
     `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target tells
     nobody.
     """
@@ -76,6 +77,7 @@ class Level:
     most_in_flight: int
     records: list[Record]
     waited_for_kv: int | None = None
+    server_cpu_share: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

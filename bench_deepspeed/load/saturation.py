@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
+import itertools
 from dataclasses import dataclass
 
-from .metrics import due_in_window, e2e, ended_in_window
+from .metrics import due_in_window, ended_in_window
 from .records import Level
 
 BLOCKS = 10
-"""Waiting times of neighbours are much alike: a test that took them for independent would see a trend in any
-queue. Means of tenths of the window are alike far less."""
+"""The numbers in flight at neighbouring times are much alike: a test that took them for independent would see a trend
+in any queue. Means of tenths of the window are alike far less."""
 MIN_REQUESTS = 5 * BLOCKS
 P_LIMIT = 0.01
 COMPLETED = 0.95
@@ -18,7 +18,8 @@ COMPLETED = 0.95
 
 @dataclass(frozen=True)
 class Verdict:
-    """`slope` is the growth of latency, seconds a second, with its one-sided p; None for too few requests.
+    """`slope` is the growth of the number in flight, requests a second, with its one-sided p; None for too
+    few requests.
 
     `completed` is the number of requests that ended in the window over that of requests due in it.
     """
@@ -34,41 +35,43 @@ class Verdict:
             return f"not told: fewer than {MIN_REQUESTS} requests"
         if not self.saturated:
             return "settled"
-        return f"saturated: latency grows by {self.slope:.2g} s a second, {self.completed:.0%} of what is due ends"
+        return f"saturated: {self.slope:.2g} more in flight each second, {self.completed:.0%} of what is due ends"
 
 
 def judge(level: Level) -> Verdict:
-    """Saturated: latency grows with time in the window, and fewer requests end than are due.
+    """Saturated: the number in flight grows with time in the window, and fewer requests end than are due.
 
-    Both must hold: the slope of the mean latency of ten equal parts of the window is above zero with a
-    one-sided p < 0.01 (least squares, Student's t with 8 degrees of freedom), and requests that ended in the
-    window ∕ requests due in it < 0.95. The first alone is met by a queue that fills up once and then drains, the
-    second alone by an arrival that happens to come just before the window's end.
+    By Little's law the number in flight is rate × latency, so at a given rate it grows where latency does; but it is
+    known at each time of the window, while the latency of a request that is due late depends on what comes, or no
+    longer comes, after the window. Both must hold: the slope of the mean number in flight in ten equal parts of the
+    window is above zero with a one-sided p < 0.01 (least squares, Student's t with 8 degrees of freedom), and requests
+    that ended in the window ∕ requests due in it < 0.95. The first alone is met by a queue that fills up once and then
+    drains, the second alone by an arrival that happens to come just before the window's end.
     """
     from scipy.stats import linregress
 
     due = due_in_window(level)
     completed = len(ended_in_window(level)) / len(due) if due else None
-    means = _block_means(level)
-    if len(due) < MIN_REQUESTS or len(means) < BLOCKS // 2:
+    if len(due) < MIN_REQUESTS:
         return Verdict(False, None, None, completed)
-    times, latencies = zip(*means, strict=True)
-    if max(latencies) == min(latencies):
+    numbers = _in_flight(level)
+    if max(numbers) == min(numbers):
         return Verdict(False, 0.0, 0.5, completed)
-    fit = linregress(times, latencies, alternative="greater")
+    part_s = (level.window_s[1] - level.window_s[0]) / BLOCKS
+    fit = linregress([part_s * n for n in range(BLOCKS)], numbers, alternative="greater")
     saturated = bool(fit.pvalue < P_LIMIT and completed < COMPLETED)
     return Verdict(saturated, float(fit.slope), float(fit.pvalue), completed)
 
 
-def _block_means(level: Level) -> list[tuple[float, float]]:
-    """(middle of the part, mean latency of the requests due in it) of each tenth of the window that has any."""
+def _in_flight(level: Level) -> list[float]:
+    """The mean number of requests that were due and had not ended in each tenth of the window; without failed ones."""
     start, end = level.window_s
-    width = (end - start) / BLOCKS
-    parts: list[list[float]] = [[] for _ in range(BLOCKS)]
-    for record in due_in_window(level):
-        if record.error is None:
-            parts[min(int((record.due_s - start) / width), BLOCKS - 1)].append(e2e(record))
-    return [(start + (n + 0.5) * width, statistics.fmean(part)) for n, part in enumerate(parts) if part]
+    edges = [start + n * (end - start) / BLOCKS for n in range(BLOCKS + 1)]
+    spans = [(record.due_s, record.last_s) for record in level.records if record.error is None]
+    return [
+        sum(max(0.0, min(last, right) - max(due, left)) for due, last in spans) / (right - left)
+        for left, right in itertools.pairwise(edges)
+    ]
 
 
 def highest_sustained(levels: list[Level]) -> float | None:

@@ -51,11 +51,14 @@ class Session:
         window, source = self._plan(clients, rate)
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
+        server_cpu_s = self._target.cpu_s()
         room = self._target.kv_room
         waited = room and room.waited
         cpu_s, started = self._cpu_s(), time.perf_counter()
         flights = generator.run()
-        cpu_share = (self._cpu_s() - cpu_s) / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        cpu_share, window = (self._cpu_s() - cpu_s) / seconds, generator.window
+        server_cpu = {name: round((s - server_cpu_s[name]) / seconds, 4) for name, s in self._target.cpu_s().items()}
         return Level(
             clients=clients,
             rate=rate,
@@ -65,15 +68,16 @@ class Session:
             generator_cpu_share=round(cpu_share, 4),
             most_in_flight=generator.most_in_flight,
             waited_for_kv=room and room.waited - waited,
+            server_cpu_share=server_cpu,
             records=[metrics.record(flight) for flight in flights],
         )
 
-    def _plan(self, clients: int | None, rate: float | None) -> tuple[Window, Iterator[Asked]]:
+    def _plan(self, clients: int | None, rate: float | None) -> tuple[Window | float, Iterator[Asked]]:
         workload = self._workload
         if clients is not None:
-            return Window.of(workload.seconds), closed(self._requests)
+            return workload.seconds, closed(self._requests)
         if rate is not None:
-            return Window.of(workload.seconds), timed(self._requests, poisson(rate, workload.seed))
+            return workload.seconds, timed(self._requests, poisson(rate, workload.seed))
         arrivals = [arrival for arrival, _, _ in workload.trace]
         return Window.of_trace(arrivals[-1]), self._traced(arrivals)
 

@@ -41,6 +41,7 @@ def _row(level: Level, sla: dict[str, float | None]) -> dict[str, str]:
         "failed": f"{found.failed} of {found.due}",
         "lag p99": NOT_MEASURED if found.lag_p99_s is None else f"{1e3 * found.lag_p99_s:.2f} ms",
         "generator": f"{level.generator_cpu_share:.0%} CPU",
+        "server's CPU": ", ".join(f"{name} {share:.0%}" for name, share in level.server_cpu_share.items()),
         "verdict": judge(level).words if level.rate is not None else "",
         "remarks": "; ".join(found.remarks),
     }
@@ -115,7 +116,7 @@ def saturation_row(row: dict, found: dict) -> dict[str, str]:
     """Column title → cell of one kind of queue in the simulation of the rule for saturation."""
     shares = zip(found["utilizations"], row["saturated"], strict=True)
     return {
-        "served at once": str(row["servers"]),
+        "served": row["served"],
         "services in the window": str(row["services"]),
         **{f"utilization {utilization:g}": f"{count / found['runs']:.1%}" for utilization, count in shares},
     }

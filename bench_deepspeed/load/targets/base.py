@@ -63,6 +63,10 @@ class Target(ABC):
         """Raise BenchError when the target is gone. Called about once a second while requests are under way."""
         return
 
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far of those of its own processes that may be what holds it back, by what they are."""
+        return {}
+
     def describe(self) -> dict:
         """What a reader of the result should know of how it was set up."""
         return {}

@@ -53,11 +53,13 @@ class ServeTarget(Target):
         self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
         self.connect(lambda: mii.serve(setup.folder, **deployment(gateway, gpu, blocks)), setup.timeout_s)
         self._processes = psutil.Process().children(recursive=True)
+        self._servers = servers({process: process.cmdline() for process in self._processes})
 
     def connect(self, make_client, timeout_s: float) -> None:
         """Start the event loop of the client that `make_client` returns, and have it made there."""
         self._timeout_s = timeout_s
         self._processes: list[psutil.Process] = []
+        self._servers: dict[str, psutil.Process] = {}
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._client = self._run(_made(make_client)).result()
@@ -86,6 +88,9 @@ class ServeTarget(Target):
     def describe(self) -> dict:
         return self._described
 
+    def cpu_s(self) -> dict[str, float]:
+        return {name: sum(process.cpu_times()[:2]) for name, process in self._servers.items()}
+
     def check(self) -> None:
         for process in self._processes:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
@@ -95,6 +100,12 @@ class ServeTarget(Target):
         self._run(self._client.terminate_async()).result(STOP_S)
         psutil.wait_procs(self._processes, STOP_S)
         self._cache.cleanup()
+
+
+def servers(commands: dict[psutil.Process, list[str]]) -> dict[str, psutil.Process]:
+    """MII's two servers among the processes of a deployment; the others are the launcher's."""
+    python = {p: command for p, command in commands.items() if "mii.launch.multi_gpu_server" in command}
+    return {"load balancer" if "--load-balancer" in command else "model server": p for p, command in python.items()}
 
 
 async def _made(make_client):
