@@ -225,8 +225,8 @@ def _require_pass(comparisons: list[Comparison]) -> None:
     *decisive, in_turn = comparisons
     if in_turn.verdict != "pass":
         print(
-            f"{in_turn.name}: within --budget the engine's own times differ too much to tell {LIMIT:.1%} from generations "
-            "in turn; nested, they are the same generations"
+            f"{in_turn.name}: within --budget the engine's own times differ too much to tell {LIMIT:.1%}; "
+            "nested, both clocks time the same generation"
         )
     open_ones = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
     if open_ones:

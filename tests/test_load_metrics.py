@@ -243,9 +243,12 @@ def test_neither_growth_nor_a_shortfall_alone_is_saturation():
     assert (judged.saturated, judged.words) == (False, "settled")
     assert judged.slope == pytest.approx(0.1, rel=0.1)  # ten a second, each takes 0.01 s a second longer: Little's law
     assert judged.p < 0.01
-    slow = [record(2.0 + n / 10, first_s=5.0, tokens=1) for n in range(100)]
+    slow = [record(2.0 + n / 10, first_s=5.0, tokens=1) for n in range(-50, 100)]
     judged = saturation.judge(level(slow, clients=None, rate=10.0))
-    assert (judged.saturated, judged.completed) == (False, 0.5)
+    assert (judged.saturated, judged.completed) == (False, 1.0)
+    at_the_end = [record(2.0 + n / 8, first_s=0.1, tokens=1) for n in range(80)] + 20 * [record(11.99, 0.1, tokens=1)]
+    judged = saturation.judge(level(at_the_end, clients=None, rate=10.0))
+    assert (judged.saturated, judged.completed) == (False, 0.8)
 
 
 def test_the_highest_sustained_rate():
