@@ -70,6 +70,10 @@ def _without_scenario(argv: list[str], options) -> int:
         from .reports.markdown import run as render
 
         return render(options)
+    if options.command == "compare":
+        return _compare(argv, options)
+    if options.command == "results":
+        return _results(argv, options)
     if not options.dry_run or options.resume:  # the plan alone needs nothing installed, and a saved sweep does
         _set_up(argv, options)
     if options.dry_run:
@@ -79,6 +83,30 @@ def _without_scenario(argv: list[str], options) -> int:
     from .sweep.run import run as sweep
 
     return sweep(options)
+
+
+def _compare(argv: list[str], options) -> int:
+    from .compare.flags import check
+
+    check(options)
+    _set_up(argv, options)
+    from .compare.command import run
+
+    return run(options)
+
+
+def _results(argv: list[str], options) -> int:
+    from .results import flags
+    from .results.find import folders
+
+    flags.check(options)
+    if options.action != "show" and not folders(options.output_dir):  # to say this, nothing needs to be installed
+        print("[]" if options.json else f"no runs in {options.output_dir}")
+        return 0
+    _set_up(argv, options)
+    from .results.command import run
+
+    return run(options)
 
 
 def _set_up(argv: list[str], options) -> None:

@@ -35,12 +35,21 @@ class Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
+class WordsParser(Parser):
+    """A parser of words that may stand on both sides of a flag. Needs a `usage`: argparse trips over % in its own."""
+
+    def parse_args(self, args=None, namespace=None):
+        return self.parse_intermixed_args(args, namespace)
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
     commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
     commands["selftest"] = _selftest_parser
     commands["sweep"] = _sweep_parser
     commands["load"] = _load_parser
+    commands["compare"] = _compare_parser
+    commands["results"] = _results_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -68,6 +77,8 @@ def _run_parser() -> Parser:
             "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
             "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
             "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
+            "  bench.sh compare  saved results: what differs, and whether one is faster\n"
+            "  bench.sh results  list the runs in logs/, show one, delete old ones\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -190,6 +201,40 @@ def _load_parser() -> Parser:
     _add_place_flags(parser)
     _add_common_flags(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
+    return parser
+
+
+def _compare_parser() -> Parser:
+    from .compare import flags
+
+    parser = WordsParser(
+        prog="bench.sh compare",
+        allow_abbrev=False,
+        add_help=False,
+        usage="%(prog)s FILE FILE [FILE ...] [flags]",
+        description="Shows what differs between saved results of the same work, and each figure with its ratio to the "
+        "first; whether tokens/s differ is told from a 95% interval over processes.",
+    )
+    flags.add(parser, _percentage)
+    _add_common_flags(parser)
+    return parser
+
+
+def _results_parser() -> Parser:
+    from .results import flags
+
+    parser = WordsParser(
+        prog="bench.sh results",
+        allow_abbrev=False,
+        add_help=False,
+        usage="%(prog)s [[show] ID | prune] [flags]",
+        description="Lists the runs, the newest last; shows one as it did itself when it ended; or deletes old ones.",
+    )
+    flags.add(parser, _count)
+    parser.add_argument(
+        "--output_dir", type=Path, default=LOGS, metavar="DIR", help="where the runs are (default: logs/ of this suite)"
+    )
+    _add_common_flags(parser)
     return parser
 
 

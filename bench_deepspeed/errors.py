@@ -43,6 +43,12 @@ class ImpossibleError(BenchError):
     exit_code = 6
 
 
+class RegressionError(BenchError):
+    """A result that is slower than the first by more than --fail_on_regression allows."""
+
+    exit_code = 7
+
+
 class Terminated(BaseException):
     """SIGTERM or SIGHUP, turned into an exception so that clean-up runs. Exit code 128 + the signal."""
 
@@ -60,5 +66,6 @@ EXIT_CODES = {
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
     6: "a speed that this device cannot reach by its own measured limits: it is not reported",
+    7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
 }

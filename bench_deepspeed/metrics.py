@@ -120,6 +120,13 @@ def tpot_s(latency: Latency, new_tokens: int) -> list[float]:
     return [(e2e - ttft) / (new_tokens - 1) for e2e, ttft in zip(latency.e2e_s, first, strict=True)]
 
 
+def mean_tpot_s(latency: Latency, new_tokens: int) -> float | None:
+    """Mean of `tpot_s`; None where it is not above zero: the difference is then the clock's noise."""
+    times = tpot_s(latency, new_tokens)
+    mean = statistics.fmean(times) if times else 0.0
+    return mean if mean > 0 else None
+
+
 def ttft_s(latency: Latency) -> float | None:
     """Mean time to the first token."""
     return statistics.fmean(latency.ttft_s) if latency.ttft_s else None

@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 
 from .errors import BenchError, MachineError, Terminated
+from .held import hold
 from .reports.log import Log
 from .schema import Result, Scenario
 
@@ -63,7 +64,7 @@ def status_of(error: BaseException | None) -> tuple[str, str | None]:
 
 
 def make_folder(parent: Path) -> Path:
-    """Make a folder named by the time, with a number behind it where two runs start in one second.
+    """Make and hold a folder named by the time, with a number behind it where two runs start in one second.
 
     Raises MachineError when nothing can be written there.
     """
@@ -74,6 +75,7 @@ def make_folder(parent: Path) -> Path:
             folder = parent / (f"{name}.{attempt}" if attempt else name)
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
+                hold(folder)
                 return folder
     except OSError as error:
         raise MachineError(f"cannot write to {parent} ({error.strerror}): name another with --output_dir") from error

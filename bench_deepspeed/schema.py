@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -210,7 +212,18 @@ class Result:
     @classmethod
     def load(cls, path: Path) -> Result:
         """Read a saved result. Raises BenchError when the file is not one of this schema."""
-        return read_json(cls, path, SCHEMA_VERSION, "a result")
+        result = read_json(cls, path, SCHEMA_VERSION, "a result")
+        if not all(0 < seconds < math.inf for seconds in result._times()):
+            raise BenchError(f"{path} is not a result of this suite: it holds a time that is not above zero")
+        return result
+
+    def _times(self) -> Iterator[float]:
+        """Every time that a figure is a quotient of."""
+        yield from (sample.seconds for run in self.runs for sample in [*run.warmups, *run.samples])
+        if self.latency:
+            yield from [*self.latency.ttft_s, *self.latency.e2e_s]
+        if self.prefill:
+            yield from self.prefill.seconds
 
 
 def read_json(cls, path: Path, version: int, what: str):
@@ -226,7 +239,7 @@ def read_json(cls, path: Path, version: int, what: str):
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise BenchError(f"{path} is not {what} of this suite: {where}: {first['msg']}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BenchError(f"{path} is not {what} of this suite: {error}") from error
 
 

@@ -75,7 +75,7 @@ def run(scenario: Scenario, options) -> int:
         comparisons += _real(scenario, options, folder, bars)
     report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
     write_json(folder / "selftest.json", report)
-    print(_table(comparisons))
+    print(comparison_table(comparisons))
     print(f"\nselftest {console.shown(folder / 'selftest.json')}")
     _require_pass(comparisons)
     return 0
@@ -191,7 +191,8 @@ def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked
     return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
 
 
-def _table(comparisons: list[Comparison]) -> str:
+def comparison_table(comparisons: list[Comparison]) -> str:
+    """One row a kind of generation."""
     rows = [
         {
             "timed": comparison.name,

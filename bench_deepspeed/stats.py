@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -71,6 +72,11 @@ def process_speeds(result: Result) -> list[list[float]]:
     return [[s.tokens_per_s for s in run.samples if not s.is_void(scenario)] for run in result.runs]
 
 
+def process_means(result: Result) -> list[float]:
+    """The mean tokens/s of each process that has a valid repetition, in their order."""
+    return [statistics.fmean(speeds) for speeds in process_speeds(result) if speeds]
+
+
 def speed_interval(result: Result) -> Interval | None:
     """The mean tokens/s and its interval; None when nothing valid was measured."""
     return mean_interval(process_speeds(result))
@@ -90,11 +96,33 @@ def mean_interval(groups: list[list[float]]) -> Interval | None:
     mean = statistics.fmean(means)
     if len(means) == 1:
         return Interval(mean, None, None, 1)
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(len(means) - 1, (1 + LEVEL) / 2))
+    quantile = student_quantile(len(means) - 1)
     half_width = quantile * statistics.stdev(means) / len(means) ** 0.5
     return Interval(mean, mean - half_width, mean + half_width, len(means))
+
+
+def student_quantile(degrees: int) -> float:
+    """t(0.975; degrees) of Student's distribution, for a whole number of degrees of freedom, 1 or more.
+
+    With t = √degrees · tan θ the probability of -t … t is a finite sum of powers of cos θ (M. Abramowitz and
+    I. Stegun, "Handbook of Mathematical Functions", 1964, 26.7.3 and 26.7.4), which θ is bisected for. SciPy
+    has it as well, and takes longer to import than hundreds of results take to list.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _central_student(middle, degrees) < LEVEL else (low, middle)
+    return math.sqrt(degrees) * math.tan(low)
+
+
+def _central_student(theta: float, degrees: int) -> float:
+    """The probability of -t … t, with t = √degrees · tan θ."""
+    odd = degrees % 2
+    term = math.sin(theta) * (math.cos(theta) if odd else 1.0)
+    total = 0.0
+    for n in range(odd + 1, degrees, 2):
+        total += term
+        term *= n / (n + 1) * math.cos(theta) ** 2
+    return 2 / math.pi * (theta + total) if odd else total
 
 
 def trend(values: list[float]) -> Trend | None:

@@ -160,7 +160,7 @@ def test_help_lists_what_each_choice_flag_takes(help_text):
     assert "--device {cuda,cpu,metal}" in help_text
 
 
-@pytest.mark.parametrize("command", ["run", "quality", "doctor", "report"])
+@pytest.mark.parametrize("command", ["run", "quality", "doctor", "report", "compare", "results"])
 def test_each_command_has_help(bench, command):
     done = bench(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")

@@ -68,6 +68,11 @@ def test_interval_is_scipys_over_the_means_of_the_groups():
     assert interval.mean == pytest.approx(numpy.mean(means))
 
 
+@pytest.mark.parametrize("degrees", [*range(1, 41), 100, 1001])
+def test_students_quantile_is_scipys(degrees):
+    assert stats.student_quantile(degrees) == pytest.approx(scipy.stats.t.ppf(0.975, degrees), rel=1e-12)
+
+
 def test_repeating_within_a_process_does_not_narrow_the_interval():
     groups = [[100.0], [104.0], [99.0]]
     assert stats.mean_interval([group * 50 for group in groups]) == stats.mean_interval(groups)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import BenchError
-from ..schema import SCHEMA_VERSION, write_json
+from ..schema import SCHEMA_VERSION, read_json, write_json
 
 PERCENTILES = (50, 90, 95, 99)
 
@@ -111,16 +110,7 @@ class LoadResult:
     @classmethod
     def load(cls, path: Path) -> LoadResult:
         """Read a saved load test. Raises BenchError when the file is not one."""
-        from pydantic import TypeAdapter, ValidationError
-
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if (data["kind"], data["schema_version"]) != ("load", SCHEMA_VERSION):
-                raise ValueError(f"kind {data['kind']!r}, schema version {data['schema_version']}")
-            return TypeAdapter(cls).validate_python(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise BenchError(f"{path} is not a load test of this suite: {where}: {first['msg']}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BenchError(f"{path} is not a load test of this suite: {error}") from error
+        result = read_json(cls, path, SCHEMA_VERSION, "a load test")
+        if result.kind != "load":
+            raise BenchError(f"{path} is not a load test of this suite: kind {result.kind!r}")
+        return result

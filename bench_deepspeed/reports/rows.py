@@ -21,19 +21,18 @@ def figures(result: Result) -> dict[str, str]:
     scenario = result.scenario
     samples = result.valid_samples
     speed = summarize([sample.tokens_per_s for sample in samples])
-    memory = result.memory
     return {
         "model": result.model.get("title", scenario.model) + (" (random weights)" if is_random(result) else ""),
         "engine": scenario.engine,
         "device": device_name(result),
         "precision": scenario.precision,
         "prompt + new tokens": f"{samples[0].prompt_tokens} + {scenario.max_tokens}" if samples else NOT_MEASURED,
-        "tokens/s": f"{_mean(result)} {interval(result)}" if samples else NOT_MEASURED,
+        "tokens/s": speed_cell(result),
         "std": _number(speed and speed.std),
         "n": _counts([len(speeds) for speeds in process_speeds(result)]),
         "median": _number(speed and speed.median),
         "min … max": f"{speed.minimum:.1f} … {speed.maximum:.1f}" if speed else NOT_MEASURED,
-        "peak memory": peak_memory(result, memory),
+        "peak memory": _gb(peak_bytes(result)),
         "warnings": ", ".join(finding.code for finding in checks.check(result)) or "none",
     }
 
@@ -58,13 +57,11 @@ def details(result: Result) -> dict[str, str]:
 
 def _latency_figures(result: Result) -> dict[str, str]:
     latency = result.latency
-    tpot = metrics.tpot_s(latency, result.scenario.max_tokens) if latency else []
     itl = metrics.itl_s(latency) if latency else None
-    mean_tpot = statistics.fmean(tpot) if tpot else 0.0
     method = f" ({latency.method})" if latency else ""
     return {
         "TTFT": _ms(metrics.ttft_s(latency) if latency else None) + method,
-        "TPOT": _ms(mean_tpot if mean_tpot > 0 else None),  # below, the difference is the clock's noise
+        "TPOT": _ms(metrics.mean_tpot_s(latency, result.scenario.max_tokens) if latency else None),
         "ITL p50, p90, p99": ", ".join(map(_ms, itl.values())) if itl else NOT_MEASURED,
     }
 
@@ -132,6 +129,11 @@ def mean_std(result: Result) -> str:
     return _mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
 
 
+def speed_cell(result: Result) -> str:
+    """ "17.42 [17.30, 17.54]": mean tokens/s and its 95% interval."""
+    return f"{_mean(result)} {interval(result)}" if result.valid_samples else NOT_MEASURED
+
+
 def interval(result: Result) -> str:
     """ "[17.30, 17.54]": the 95% interval of the mean tokens/s; a single process has none."""
     found = speed_interval(result)
@@ -159,10 +161,10 @@ def device_name(result: Result) -> str:
     return facts.get("cpu", "cpu") + (f", {threads} threads" if threads else "")
 
 
-def peak_memory(result: Result, memory: dict) -> str:
-    """Of the device where the engine has one, else of the host's process."""
+def peak_bytes(result: Result) -> int | None:
+    """Peak memory of the device where the engine has one, else of the host's process."""
     on_gpu = result.scenario.device == "cuda"
-    return _gb(memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes"))
+    return result.memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes")
 
 
 def _ms(seconds: float | None) -> str:

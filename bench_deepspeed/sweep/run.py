@@ -18,6 +18,7 @@ from .. import catalog, environment, limits, weights
 from ..client import WorkerProcess
 from ..engines import engine_class
 from ..errors import BenchError, ImpossibleError, MachineError
+from ..held import hold
 from ..measure import MIN_WARMUPS
 from ..recorder import make_folder, status_of, without_paths
 from ..reports import console, sweep_figures
@@ -36,6 +37,7 @@ def run(options) -> int:
     if options.resume is not None:
         path, result = plan.resumed(options.resume)
         plan.settings_of(options, result.settings)
+        hold(path.parent)
         facts = environment.host_facts()
         plan.require_same(result.environment, {name: facts[name] for name in plan.COMPARED}, "the environment's")
     else:

@@ -1,0 +1,1 @@
+"""Saved results beside each other: what differs between them, and whether one is faster."""

@@ -1,0 +1,116 @@
+"""Saved runs as a list, and each as its own command showed it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .. import catalog, plausibility
+from ..errors import BenchError, ImpossibleError
+from ..load.records import LoadResult
+from ..quality.schema import Quality
+from ..results.entries import DAMAGE, Entry, SelfTest
+from ..results.find import Found
+from ..schema import Result
+from ..selftest import comparison_table
+from ..sweep.schema import SweepResult
+from . import console
+from . import load as load_report
+from . import sweep as sweep_report
+from . import table as as_table
+from .quality import quality_rows
+
+LEGEND = (
+    "started: UTC; tokens/s: mean [95% interval of it, from the means of the processes]; of a load test, those of the "
+    "level with the most"
+)
+
+
+def listing(entries: list[Entry]) -> str:
+    """One row a run, the newest last, and below what went wrong, a line each."""
+    rows = [_row(one) for one in sorted(entries, key=lambda one: one.started)]
+    errors = [f"{one.id}: {one.status}: {one.error}" for one in entries if one.error]
+    return "\n\n".join(filter(None, [as_table(rows), LEGEND, "\n".join(errors)]))
+
+
+def _row(one: Entry) -> dict[str, str]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "started": f"{one.started:%Y-%m-%d %H:%M}",
+        "model": one.model + (" (random weights)" if one.weights == "random" else ""),
+        "engine": ", ".join(one.engines),
+        "precision": ", ".join(one.precisions),
+        "device": one.device,
+        "tokens/s": one.speed,
+        "status": one.status,
+        "warnings": ", ".join(one.warnings),
+    }
+
+
+def shown(found: Found) -> str:
+    """A run as its command showed it at its end; with its answers' check, if it has one. Raises BenchError."""
+    parts = []
+    for kind, path in found.files.items():
+        try:
+            parts += SHOW[kind](path)
+        except BenchError:
+            raise
+        except DAMAGE as error:
+            raise BenchError(f"{path} is damaged: {error!r}") from error
+    log = found.folder / "performance.log"
+    files = [f"{path.stem:<8} {console.shown(path)}" for path in found.files.values()]
+    parts.append("\n".join([*files, *([f"log      {console.shown(log)}"] if log.is_file() else [])]))
+    return "\n\n".join(filter(None, parts))
+
+
+def _run(path: Path) -> Iterator[str]:
+    result = Result.load(path)
+    try:
+        plausibility.check(result, catalog.load(result.scenario.model))
+    except ImpossibleError as error:  # never shown as a speed
+        yield f"status {result.status}: {error}"
+        return
+    yield console.report(result)
+    yield _ended(result)
+
+
+def _sweep(path: Path) -> Iterator[str]:
+    sweep = SweepResult.load(path)
+    done = [sweep_report.line(sweep, scenario) for scenario in sweep.scenarios if scenario.status != "pending"]
+    yield "\n".join([*sweep_report.head(sweep), *done])
+    yield "\n".join([sweep_report.LEGEND, *sweep_report.reasons(sweep)])
+    yield _ended(sweep)
+
+
+def _load(path: Path) -> Iterator[str]:
+    load = LoadResult.load(path)
+    yield load_report.table(load)
+    yield _ended(load)
+
+
+def _quality(path: Path) -> Iterator[str]:
+    quality = Quality.load(path)
+    yield as_table(quality_rows(dataclasses.asdict(quality)))
+    yield _ended(quality)
+
+
+def _selftest(path: Path) -> Iterator[str]:
+    yield comparison_table(SelfTest.load(path).comparisons)
+
+
+def _ended(saved: Result | SweepResult | LoadResult | Quality) -> str:
+    """How it ended, where it did not reach its end."""
+    if saved.status == "complete":
+        return ""
+    return f"status {saved.status}" + (f": {saved.error}" if saved.error else "")
+
+
+SHOW: dict[str, Callable[[Path], Iterator[str]]] = {
+    "run": _run,
+    "sweep": _sweep,
+    "load": _load,
+    "quality": _quality,
+    "selftest": _selftest,
+}

@@ -1,0 +1,1 @@
+"""The runs that were saved: found, listed, shown again, and deleted."""

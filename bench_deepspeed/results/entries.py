@@ -1,0 +1,196 @@
+"""A saved run as one entry of the list, whatever command made it; also one that cannot be read any more."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import catalog, plausibility
+from ..errors import BenchError, ImpossibleError
+from ..held import unheld
+from ..load.records import LoadResult
+from ..quality.schema import Quality
+from ..reports.rows import speed_cell
+from ..schema import SCHEMA_VERSION, Result, read_json
+from ..selftest import Comparison
+from ..stats import Interval, speed_interval
+from ..sweep.schema import SweepResult
+from .find import Found
+
+DAMAGE = (BenchError, ArithmeticError, LookupError, TypeError)
+"""What reading a file comes to that was altered: other fields, a time of zero, facts that lack something."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run in the list. `speed` is a cell: of what is no single speed, how much there is of it."""
+
+    id: str
+    folder: Path
+    kind: str
+    started: datetime.datetime
+    status: str
+    model: str = ""
+    weights: str = ""
+    engines: list[str] = field(default_factory=list)
+    precisions: list[str] = field(default_factory=list)
+    device: str = ""
+    speed: str = ""
+    interval: Interval | None = None
+    warnings: list[str] = field(default_factory=list)
+    commit: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """selftest.json, as far as it is shown."""
+
+    started_at: str
+    scenario: dict
+    environment: dict
+    comparisons: list[Comparison]
+    schema_version: int
+
+    @classmethod
+    def load(cls, path: Path) -> SelfTest:
+        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
+        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
+
+
+def entry(found: Found) -> Entry:
+    """Read one run. What cannot be read is an entry too, with the reason as its error."""
+    facts = {"id": found.id, "folder": found.folder, "kind": found.kind, "started": found.named}
+    try:
+        facts |= READERS[found.kind](found.files[found.kind])
+    except DAMAGE as error:
+        return Entry(**facts, status="unreadable", error=" ".join(str(error).split()))
+    facts["started"] = _last(facts.pop("started_at"), found.named)
+    if facts["status"] == "running" and not is_held(found.folder):
+        facts["status"] = "killed"
+    return Entry(**facts)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run of this machine is at work in a folder, whatever its file says."""
+    try:
+        with unheld(folder) as free:
+            return not free
+    except OSError:
+        return True  # not ours to open: leave it alone
+
+
+def _last(times: list[str], named: datetime.datetime) -> datetime.datetime:
+    """When it was last started: a sweep can be resumed, long after its folder was named."""
+    try:
+        time = datetime.datetime.fromisoformat(times[-1])
+    except (ValueError, IndexError):
+        return named
+    return time if time.tzinfo else named
+
+
+def _run(path: Path) -> dict:
+    result = Result.load(path)
+    scenario = result.scenario
+    try:
+        plausibility.check(result, catalog.load(scenario.model))
+        speed, interval = speed_cell(result), speed_interval(result)
+    except ImpossibleError:  # never shown as a speed
+        speed, interval = "impossible", None
+    return {
+        **_common(result, scenario.device),
+        "started_at": [result.started_at],
+        "model": scenario.model,
+        "weights": scenario.weights,
+        "engines": [scenario.engine],
+        "precisions": [scenario.precision],
+        "speed": speed,
+        "interval": interval,
+        "warnings": [warning["code"] for warning in result.warnings],
+    }
+
+
+def _sweep(path: Path) -> dict:
+    sweep = SweepResult.load(path)
+    settings = sweep.settings
+    complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
+    return {
+        **_common(sweep, settings.device),
+        "started_at": sweep.started_at,
+        "model": settings.model,
+        "weights": settings.weights,
+        "engines": settings.engines,
+        "precisions": settings.precisions,
+        "speed": f"{complete} of {len(sweep.scenarios)} scenarios",
+    }
+
+
+def _load(path: Path) -> dict:
+    load = LoadResult.load(path)
+    rates = {level.name: level.tokens_in_window / (level.window_s[1] - level.window_s[0]) for level in load.levels}
+    best = max(rates, key=rates.get, default=None)
+    return {
+        **_common(load, load.scenario["device"]),
+        **_of_dict(load.scenario),
+        "started_at": [load.started_at],
+        "speed": f"{rates[best]:.2f} at most, {best}" if best else "no level",
+    }
+
+
+def _quality(path: Path) -> dict:
+    quality = Quality.load(path)
+    return {
+        **_common(quality, quality.device),
+        "started_at": [quality.started_at],
+        "model": str(quality.model["name"]),
+        "weights": str(quality.model["weights"]),
+        "engines": [quality.engine],
+        "precisions": [candidate["precision"] for candidate in quality.candidates],
+        "warnings": [f"outside the noise floor in {precision}" for precision in quality.outside],
+    }
+
+
+def _selftest(path: Path) -> dict:
+    test = SelfTest.load(path)
+    return {
+        **_of_dict(test.scenario),
+        "started_at": [test.started_at],
+        "status": "complete",  # its file is written at the end
+        "device": _device(test.scenario["device"], test.environment),
+        "commit": test.environment.get("commit"),
+        "warnings": [f"{one.name}: {one.verdict}" for one in test.comparisons if one.verdict != "pass"],
+    }
+
+
+def _common(saved: Result | SweepResult | LoadResult | Quality, device: str) -> dict:
+    return {
+        "status": saved.status,
+        "error": saved.error,
+        "device": _device(device, saved.environment),
+        "commit": saved.environment.get("commit"),
+    }
+
+
+def _of_dict(scenario: dict) -> dict:
+    """What a scenario says that is kept as a dictionary."""
+    return {
+        "model": str(scenario["model"]),
+        "weights": str(scenario["weights"]),
+        "engines": [str(scenario["engine"])],
+        "precisions": [str(scenario["precision"])],
+    }
+
+
+def _device(device: str, environment: dict) -> str:
+    return str(environment.get("gpu_used" if device == "cuda" else "cpu") or device)
+
+
+READERS: dict[str, Callable[[Path], dict]] = {
+    "run": _run,
+    "sweep": _sweep,
+    "load": _load,
+    "quality": _quality,
+    "selftest": _selftest,
+}

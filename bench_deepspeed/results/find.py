@@ -1,0 +1,90 @@
+"""Where runs lie. Only what the suite made is found, and nothing that a symbolic link leads to.
+
+Needs the standard library only: to say that there are none, nothing has to be installed.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MachineError
+
+FILES = {
+    "result.json": "run",
+    "sweep.json": "sweep",
+    "load.json": "load",
+    "quality.json": "quality",
+    "selftest.json": "selftest",
+}
+"""A run's file → its kind. A folder with several is of the first: a run's answers are checked in its folder."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run's folder, its `files` by kind, and the time in its name, which is when it was first started."""
+
+    id: str
+    folder: Path
+    files: dict[str, Path]
+    named: datetime.datetime
+
+    @property
+    def kind(self) -> str:
+        return next(iter(self.files))
+
+
+def folders(root: Path) -> list[Found]:
+    """The folders below `root` that are named and placed as the suite does, and hold a file of a run; oldest first.
+
+    These are <model>/<time>, <model>/load/<time> and selftest/<time>. Raises MachineError where `root` is there and
+    cannot be read.
+    """
+    try:
+        parents = _below(root)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise MachineError(f"cannot read {root}: {error.strerror}") from error
+    places = [place for parent in parents for place in (parent, parent / "load") if _is(stat.S_ISDIR, place)]
+    found = [_found(root, folder) for place in places for folder in _readable(place)]
+    return sorted(filter(None, found), key=lambda one: (one.named, one.id))
+
+
+def _found(root: Path, folder: Path) -> Found | None:
+    named = _time_of(folder.name)
+    files = {kind: folder / name for name, kind in FILES.items() if _is(stat.S_ISREG, folder / name)}
+    return Found(folder.relative_to(root).as_posix(), folder, files, named) if named and files else None
+
+
+def _time_of(name: str) -> datetime.datetime | None:
+    """The time that a folder is named by; a second run of one second has .1 behind it."""
+    time, _, number = name.partition(".")
+    try:
+        found = datetime.datetime.strptime(time, "%Y-%m-%dT%H-%M-%S")
+    except ValueError:
+        return None
+    return found.replace(tzinfo=datetime.timezone.utc) if name == time or number.isdigit() else None
+
+
+def _below(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _readable(folder: Path) -> list[Path]:
+    try:
+        return _below(folder)
+    except OSError:  # somebody else's, or gone meanwhile
+        return []
+
+
+def _is(kind, path: Path) -> bool:
+    """Whether a path itself, not what it links to, is of a kind."""
+    try:
+        return kind(path.lstat().st_mode)
+    except OSError:
+        return False

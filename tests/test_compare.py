@@ -1,0 +1,367 @@
+"""`bench.sh compare`: the interval of a ratio, what is refused, what is said, and the exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.stats
+import yaml
+from support import ROOT, error_of
+from test_cli import LIBRARIES, STATISTICS, imported_by
+from test_docs import FENCE, METHODOLOGY, README, documented
+
+from bench_deepspeed import cli
+from bench_deepspeed.compare import flags
+from bench_deepspeed.compare.comparable import SAME, differences, obstacles
+from bench_deepspeed.compare.comparison import Comparison
+from bench_deepspeed.compare.figures import FIGURES
+from bench_deepspeed.compare.ratio import Ratio, speed_ratio
+from bench_deepspeed.errors import EXIT_CODES
+from bench_deepspeed.reports.rows import details, figures
+from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+
+EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
+SCENARIO = Scenario("llama", "mii", "cuda", "float16", "random", "Hello", 100, 3, 2, 0, 7)
+ENVIRONMENT = {
+    "commit": "c0ffee",
+    "gpus": [{"name": "Some GPU", "driver": "580.1"}],
+    "packages": {"torch": "2.13.0", "deepspeed": "0.19.8"},
+    "gpu_used": "Some GPU",
+}
+
+
+def result(*means: float, status: str = "complete", **scenario) -> Result:
+    """A process for each mean of tokens/s, with two repetitions that have it."""
+    return Result(
+        dataclasses.replace(SCENARIO, **scenario),
+        status=status,
+        started_at="2026-01-02T03:04:05+00:00",
+        model={"title": "Llama", "digest": "0123456789abcdef"},
+        engine={"name": "mii", "reads_weights": True},
+        environment=ENVIRONMENT,
+        runs=[Run(samples=[Sample(100 / mean, 5, 100)] * 2) for mean in means],
+    )
+
+
+def saved(folder: Path, name: str, one: Result) -> Path:
+    path = folder / name
+    one.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([100.0, 104.0, 99.0], [95.0, 96.0, 91.0]),
+        ([100.0, 140.0], [95.0, 96.0, 91.0, 93.0, 94.5]),
+        ([10.0, 10.1, 10.0, 9.9], [3000.0, 3100.0]),
+    ],
+)
+def test_the_interval_is_welchs_by_scipy_on_the_logarithm(a, b):
+    """By the delta method log m scatters as x ∕ m does, so SciPy's Welch interval of those is as wide."""
+    found = speed_ratio(result(*a), result(*b))
+    relative = [numpy.array(values) / numpy.mean(values) for values in (b, a)]
+    welch = scipy.stats.ttest_ind(*relative, equal_var=False)
+    half_width = welch.confidence_interval(0.95).high - (relative[0].mean() - relative[1].mean())
+    assert found.value == pytest.approx(numpy.mean(b) / numpy.mean(a))
+    assert found.degrees_of_freedom == pytest.approx(welch.df)
+    assert numpy.log([found.low, found.high]) - numpy.log(found.value) == pytest.approx([-half_width, half_width])
+
+
+@pytest.mark.parametrize(
+    ("counts", "deviations"),
+    [((3, 3), (0.02, 0.02)), ((3, 3), (0.05, 0.05)), ((3, 10), (0.10, 0.02)), ((5, 5), (0.01, 0.10))],
+)
+def test_the_interval_holds_the_true_ratio_as_often_as_it_says(counts, deviations):
+    """1,000 pairs whose processes differ by normal noise, three processes or more in each.
+
+    Welch's degrees of freedom are an approximation: in the long run these hold the truth between 93.5% and 96.5%
+    of the time. One at 93.5% is seen below 92% once in 30 times; the seed is fixed.
+    """
+    draw, truth, runs = numpy.random.default_rng(1), 1.25, 1000
+    held = 0
+    for _ in range(runs):
+        a, b = (100 * (1 + s * draw.standard_normal(n)) for n, s in zip(counts, deviations, strict=True))
+        found = speed_ratio(result(*a), result(*(truth * b)))
+        held += found.low <= truth <= found.high
+    assert held >= 0.92 * runs
+
+
+def test_a_result_and_itself_do_not_differ_and_twice_as_fast_does():
+    one = result(100.0, 101.0, 99.0)
+    assert speed_ratio(one, one).verdict == "no difference shown"
+    assert speed_ratio(one, result(200.0, 202.0, 198.0)).verdict == "faster"
+    assert speed_ratio(one, result(50.0, 50.5, 49.5)).verdict == "slower"
+
+
+def test_turning_it_round_inverts_ratio_and_interval():
+    a, b = result(100.0, 104.0, 99.0), result(95.0, 96.0)
+    there, back = speed_ratio(a, b), speed_ratio(b, a)
+    assert (1 / there.value, 1 / there.high, 1 / there.low) == pytest.approx((back.value, back.low, back.high))
+
+
+def test_one_process_has_a_ratio_and_nothing_more():
+    for a, b in [((100.0,), (50.0, 51.0)), ((100.0, 101.0), (50.5,)), ((100.0,), (50.0,))]:
+        found = speed_ratio(result(*a), result(*b))
+        assert found == Ratio(pytest.approx(numpy.mean(b) / numpy.mean(a)), None, None, None)
+        assert (found.verdict, found.regression(0.03)) == (None, None)
+    assert speed_ratio(result(), result(100.0, 101.0)) is None
+
+
+def test_processes_that_do_not_differ_leave_no_doubt():
+    assert speed_ratio(result(100.0, 100.0), result(125.0, 125.0)) == Ratio(1.25, 1.25, 1.25, None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [
+        (0.80, 0.969, "shown"),
+        (0.80, 0.971, "not told"),
+        (0.969, 1.2, "not told"),
+        (0.97, 1.2, "excluded"),
+        (1.1, 1.2, "excluded"),
+    ],
+)
+def test_a_regression_is_shown_by_the_whole_interval(low, high, found):
+    assert Ratio(1.0, low, high, 3.0).regression(0.03) == found
+
+
+DIFFERENT = {
+    "model": result(1.0, 2.0, model="mistral"),
+    "weights": result(1.0, 2.0, weights="pretrained"),
+    "seed of the weights": result(1.0, 2.0, seed=8),
+    "digest of the weights": dataclasses.replace(result(1.0, 2.0), model={"digest": "fedcba9876543210"}),
+    "device": result(1.0, 2.0, device="cpu"),
+    "prompt tokens": dataclasses.replace(result(), runs=[Run(samples=[Sample(1.0, 6, 100)])]),
+    "max_tokens": dataclasses.replace(result(max_tokens=101), runs=[Run(samples=[Sample(1.0, 5, 101)])]),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_other_work_is_refused_by_name(bench, tmp_path, what):
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", DIFFERENT[what])]
+    message = bench.refusal(2, "compare", *paths)
+    assert f" {what}: " in message
+    assert all(str(path) in message for path in paths)
+    assert "--force" in message
+
+
+def test_what_may_differ_is_no_obstacle():
+    other = result(1.0, 2.0, engine="transformers", precision="bfloat16", processes=9, prompt="Hullo")
+    other = dataclasses.replace(other, environment={"packages": {"torch": "2.12.0"}, "gpu_used": "Other GPU"})
+    assert obstacles([Path("a"), Path("b")], [result(1.0, 2.0), other]) == []
+
+
+def test_a_seed_matters_for_random_weights_only():
+    one, other = (result(1.0, 2.0, weights="pretrained", seed=seed) for seed in (1, 2))
+    assert obstacles([Path("a"), Path("b")], [one, other]) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (result(1.0, 2.0, status="interrupted"), "its status is 'interrupted'"),
+        (result(1.0, 2.0, status="running"), "its status is 'running'"),
+        (result(), "it has no valid repetition"),
+    ],
+)
+def test_the_unfinished_is_refused_and_forced_with_a_mark(bench, tmp_path, other, words):
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", other)]
+    assert words in bench.refusal(2, "compare", *paths)
+    done = bench("compare", *paths, "--force")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"not comparable: {paths[1]}: {words}" in done.stdout
+    told = json.loads(bench("compare", "--json", *paths, "--force").stdout)
+    assert f"{paths[1]}: {words}" in told["not_comparable"]
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "forced"])
+def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, force):
+    too_fast = result(1e6, 1e6, status="failed")
+    too_fast.limits = Limits(1e12, 1e12, 1e12, "float16", cache_bytes=0)
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", too_fast)]
+    message = bench.refusal(6, "compare", *paths, *force)
+    assert f"{paths[1]}: impossible: repetition 1" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "[" * 100_000, '{"schema_version": 1}', '{"schema_version": 2}', "\udcff"],
+    ids=["empty", "cut", "list", "null", "deep", "old", "bare", "binary"],
+)
+def test_a_damaged_file_is_one_line(bench, tmp_path, text):
+    good, damaged = saved(tmp_path, "a.json", result(1.0, 2.0)), tmp_path / "b.json"
+    damaged.write_bytes(text.encode(errors="surrogateescape"))
+    assert f"{damaged} is not a result of this suite" in bench.refusal(2, "compare", good, damaged)
+
+
+def test_a_time_of_zero_is_no_result(bench, tmp_path):
+    broken = dataclasses.replace(result(), runs=[Run(samples=[Sample(0.0, 5, 100)])])
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", broken)]
+    assert "a time that is not above zero" in bench.refusal(2, "compare", *paths)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "two to 26 files"),
+        (["a.json"], "not 1"),
+        (["a.json", "b.json", "--force", "--fail_on_regression", "3%"], "leave out --force"),
+        (["a.json", "b.json", "--fail_on_regression", "3"], "'3' is not a percentage"),
+        (["nowhere.json", "b.json"], "nowhere.json"),
+    ],
+)
+def test_wrong_usage_is_one_line(bench, arguments, words):
+    assert words in bench.refusal(2, "compare", *arguments)
+
+
+def gate(bench, folder: Path, a: tuple, b: tuple) -> subprocess.CompletedProcess:
+    paths = [saved(folder, "a.json", result(*a)), saved(folder, "b.json", result(*b))]
+    return bench("compare", *paths, "--fail_on_regression", "3%")
+
+
+def test_the_gate_fails_with_a_code_of_its_own(bench, tmp_path):
+    done = gate(bench, tmp_path, (100.0, 100.1, 99.9), (90.0, 90.1, 89.9))
+    assert done.returncode == 7
+    assert 7 in EXIT_CODES
+    assert "b is slower than a by more than 3%" in error_of(done.stderr)
+    assert "b is slower than a: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("b", "words"),
+    [
+        ((100.0, 100.1, 99.9), "b is not slower than a by more than 3%"),
+        ((98.0, 98.1, 97.9), "b is not slower than a by more than 3%"),  # slower, and within the bound
+        ((90.0, 100.1, 80.9), "cannot tell whether b is slower than a by more than 3%"),
+    ],
+)
+def test_the_gate_lets_through_what_is_not_shown_and_says_so(bench, tmp_path, b, words):
+    done = gate(bench, tmp_path, (100.0, 100.1, 99.9), b)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert words in done.stdout
+
+
+def test_a_gate_that_could_never_fail_is_refused(bench):
+    assert "--processes 3" in bench.refusal(2, "compare", *EXAMPLE, "--fail_on_regression", "3%", cwd=ROOT)
+
+
+def test_the_example_of_the_readme(bench):
+    assert f"./bench_deepspeed/bench.sh compare {' '.join(EXAMPLE)}" in README.read_text().replace(" \\\n  ", " ")
+    done = bench("compare", *EXAMPLE, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table_lines(done)}
+    first, other = (Result.load(ROOT / path) for path in EXAMPLE)
+    assert rows["engine"] == ["mii", "transformers"]
+    assert "precision" not in rows  # the same in both
+    ratio = speed_ratio(first, other).value
+    assert rows["tokens/s"][2] == f"{ratio:.3f} [not measured]"
+    assert rows["peak memory"] == [figures(first)["peak memory"], figures(other)["peak memory"], "0.988"]
+    assert "no verdict" in done.stdout
+    assert "`bench.sh ab`" in done.stdout
+    assert "TTFT" in done.stdout.split("not measured in any: ")[1].splitlines()[0]
+
+
+def table_lines(done: subprocess.CompletedProcess) -> list[str]:
+    return [line for line in done.stdout.splitlines() if line.startswith("| ")]
+
+
+def test_three_files_are_each_compared_with_the_first(bench, tmp_path):
+    speeds = [(100.0, 100.1, 99.9), (200.0, 200.1, 199.9), (50.0, 50.1, 49.9)]
+    folders = []
+    for number, means in enumerate(speeds):
+        folders.append(tmp_path / str(number))
+        folders[-1].mkdir()
+        saved(folders[-1], "result.json", result(*means))
+    done = bench("compare", *folders)
+    assert done.returncode == 0, done
+    assert "b is faster than a: b makes 2.000" in done.stdout
+    assert "c is slower than a: c makes 0.500" in done.stdout
+    assert "Nothing that is recorded differs" in done.stdout
+
+
+def test_only_what_differs_is_listed():
+    other = result(1.0, 2.0, engine="transformers", prompt="a | b\nc")
+    other.engine = {"name": "transformers", "reads_weights": True, "attention": "sdpa"}
+    other.environment = {**ENVIRONMENT, "packages": {"torch": "2.12.0", "deepspeed": "0.19.8"}}
+    other.environment["gpus"] = [{"name": "Some GPU", "driver": "570.2"}] * 2
+    assert differences([result(1.0, 2.0), other]) == {
+        "engine": ["mii", "transformers"],
+        "prompt": ["Hello", "a | b\nc"],
+        "engine.attention": [None, "sdpa"],
+        "gpus.name": ["Some GPU", "Some GPU, Some GPU"],
+        "gpus.driver": ["580.1", "570.2, 570.2"],
+        "packages.torch": ["2.13.0", "2.12.0"],
+    }
+
+
+def measured(method: str, factor: float) -> Result:
+    """A result of which everything was measured."""
+    found = result(100.0, 101.0)
+    itl = [[0.01 * factor] * 99] if method == "streamed" else []
+    found.latency = Latency(method, [0.02 * factor], [0.02 * factor + 0.99 * factor], itl)
+    found.prefill = Prefill(512, [0.1 * factor])
+    found.limits = Limits(1e12, 1e12, 1e14, "float16", cache_bytes=0)
+    found.memory = {"device_peak_bytes": int(1e9 * factor), "weights_bytes": 10**9, "workspace_bytes": 10**7}
+    found.energy = Energy("NVML", 100.0 * factor, 1.0, 50)
+    return found
+
+
+def test_each_figure_has_the_ratio_of_its_numbers():
+    told = Comparison(
+        [Path("a"), Path("b")], [measured("streamed", 1.0), measured("streamed", 2.0)], [], None
+    ).as_json()
+    ratios = {title: found["ratios"][0] for title, found in told["figures"].items()}
+    twice = dict.fromkeys(("TTFT", "TPOT", "prefill", "peak memory", "energy"), [pytest.approx(2.0)])
+    assert {title: ratios[title] for title in twice} == twice
+    assert ratios["ITL p50, p90, p99"] == pytest.approx([2.0] * 3)
+    assert ratios["MFU of prefill"] == [pytest.approx(0.5)]
+    assert ratios["weights"] == [1.0]
+    assert all(None not in values for title, values in ratios.items() if title != "MBU of decode")
+
+
+def test_what_was_measured_in_another_way_has_no_ratio():
+    told = Comparison(
+        [Path("a"), Path("b")], [measured("streamed", 1.0), measured("difference", 2.0)], [], None
+    ).as_json()
+    assert [told["figures"][title]["ratios"] for title in ("TTFT", "TPOT", "ITL p50, p90, p99")] == [[[None]]] * 3
+    assert told["figures"]["prefill"]["ratios"] == [[pytest.approx(2.0)]]
+
+
+def test_every_figure_is_a_row_of_the_results_tables():
+    one = measured("streamed", 1.0)
+    assert {figure.title for figure in FIGURES} <= {**figures(one), **details(one)}.keys()
+
+
+def test_json_is_all_of_it(bench):
+    done = bench("compare", *EXAMPLE, "--json", cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert documented("Comparison") == list(told)
+    assert told["files"] == dict(zip("ab", EXAMPLE, strict=True))
+    assert told["speeds"]["b"]["low"] is None
+
+
+def test_help_needs_no_library(tmp_path):
+    modules = imported_by("compare", "--help", cwd=tmp_path)
+    assert {name.split(".")[0] for name in modules} & (LIBRARIES | STATISTICS | {"pydantic"}) == set()
+
+
+def test_the_workflow_is_yaml_and_its_commands_are_valid():
+    (text,) = [body for language, body in FENCE.findall(METHODOLOGY.read_text()) if language == "yaml"]
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    commands = [shlex.split(line) for step in job["steps"] for line in step.get("run", "").splitlines()]
+    benches = [words[1:] for words in commands if words[0].endswith("bench_deepspeed/bench.sh")]
+    parsed = [cli.parse(arguments) for arguments in benches]
+    assert [options.command for options in parsed] == ["run", "run", "compare"]
+    flags.check(parsed[-1])
+    assert parsed[-1].fail_on_regression == 0.03
+    measured_in = [Path(options.output_dir) / options.model_name for options in parsed[:2]]
+    assert [path.parent.parent for path in parsed[-1].files] == measured_in
+    assert all(options.processes >= 3 for options in parsed[:2])  # else there is no interval to judge by
