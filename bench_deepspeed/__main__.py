@@ -70,6 +70,8 @@ def _without_scenario(argv: list[str], options) -> int:
         from .reports.markdown import run as render
 
         return render(options)
+    if options.command == "ab":
+        return _compare(argv, options)
     if not options.dry_run or options.resume:  # the plan alone needs nothing installed, and a saved sweep does
         _set_up(argv, options)
     if options.dry_run:
@@ -79,6 +81,20 @@ def _without_scenario(argv: list[str], options) -> int:
     from .sweep.run import run as sweep
 
     return sweep(options)
+
+
+def _compare(argv: list[str], options) -> int:
+    from .ab.plan import plan_of
+
+    asked = plan_of(options)
+    if options.dry_run:
+        from .ab.dry_run import show
+
+        return show(asked, options)
+    _set_up(argv, options)
+    from .ab.run import run
+
+    return run(asked, options)
 
 
 def _set_up(argv: list[str], options) -> None:

@@ -41,6 +41,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     commands["selftest"] = _selftest_parser
     commands["sweep"] = _sweep_parser
     commands["load"] = _load_parser
+    commands["ab"] = _ab_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -68,6 +69,7 @@ def _run_parser() -> Parser:
             "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
             "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
             "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
+            "  bench.sh ab       is B faster than A? two configurations, timed in turn\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -190,6 +192,24 @@ def _load_parser() -> Parser:
     _add_place_flags(parser)
     _add_common_flags(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
+    return parser
+
+
+def _ab_parser() -> Parser:
+    from .ab import flags
+
+    parser = Parser(
+        prog="bench.sh ab",
+        allow_abbrev=False,
+        add_help=False,
+        description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
+        "answers with the ratio of their tokens/s and its 95% interval.",
+    )
+    flags.add(parser, positive=_positive, count=_count, percentage=_percentage)
+    parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    _add_model_flags(parser)
+    _add_place_flags(parser)
+    _add_common_flags(parser)
     return parser
 
 
