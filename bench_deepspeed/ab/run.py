@@ -167,8 +167,9 @@ class Comparison:
                 result, run = self.result.sides[side], runs[side]
                 run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
                 result.engine = {"name": result.scenario.engine, **loaded["describe"]}
-                result.environment |= worker.call("environment", device=result.scenario.device)
                 result.environment |= worker.call("software")
+                if folders[side]:  # torch is loaded then
+                    result.environment |= worker.call("environment", device=result.scenario.device)
             self.keeper.log.loaded(f"{name}, {side}", run)
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
