@@ -1,18 +1,14 @@
-"""Commands, signals and exit codes."""
+"""Signals and exit codes."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from importlib import import_module
 
 from . import cli
-from .bootstrap import ensure_environment
+from .commands import run
 from .errors import BenchError, Terminated
-
-RUNNERS = {"run": ".runner", "quality": ".quality.check", "selftest": ".selftest", "load": ".load.command"}
-"""Commands about a scenario → the module whose `run` does them."""
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +17,7 @@ def main(argv: list[str]) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
             signal.signal(number, _terminate)
     try:
-        code = _dispatch(argv, cli.parse(argv))
+        code = run(argv, cli.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught
         return code
     except BenchError as error:
@@ -41,76 +37,6 @@ def main(argv: list[str]) -> int:
 
 def _terminate(number: int, _frame) -> None:
     raise Terminated(number)
-
-
-def _dispatch(argv: list[str], options) -> int:
-    if options.command not in RUNNERS:
-        return _without_scenario(argv, options)
-    if options.command == "load":
-        from .load.flags import check
-
-        check(options)
-    scenario = cli.scenario_of(options)
-    if options.command == "run" and options.dry_run:
-        from .dry_run import show
-
-        return show(scenario, options)
-    _set_up(argv, options)
-    return import_module(RUNNERS[options.command], __package__).run(scenario, options)
-
-
-def _without_scenario(argv: list[str], options) -> int:
-    """The commands that do not measure one single scenario."""
-    if options.command == "doctor":
-        from .doctor import run
-
-        return run(options)
-    if options.command == "report":
-        _set_up(argv, options)
-        from .reports.markdown import run as render
-
-        return render(options)
-    if options.command == "compare":
-        return _compare(argv, options)
-    if options.command == "results":
-        return _results(argv, options)
-    if not options.dry_run or options.resume:  # the plan alone needs nothing installed, and a saved sweep does
-        _set_up(argv, options)
-    if options.dry_run:
-        from .sweep.dry_run import show
-
-        return show(options)
-    from .sweep.run import run as sweep
-
-    return sweep(options)
-
-
-def _compare(argv: list[str], options) -> int:
-    from .compare.flags import check
-
-    check(options)
-    _set_up(argv, options)
-    from .compare.command import run
-
-    return run(options)
-
-
-def _results(argv: list[str], options) -> int:
-    from .results import flags
-    from .results.find import folders
-
-    flags.check(options)
-    if options.action != "show" and not folders(options.output_dir):  # to say this, nothing needs to be installed
-        print("[]" if options.json else f"no runs in {options.output_dir}")
-        return 0
-    _set_up(argv, options)
-    from .results.command import run
-
-    return run(options)
-
-
-def _set_up(argv: list[str], options) -> None:
-    ensure_environment(argv, bool(os.environ.get("BENCH_PYTHON")) or getattr(options, "no_setup", False))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,19 @@ NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "hu
 NEEDED += ("diptest", "matplotlib", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm", "yaml")
 
 
+def require_packages(python: str) -> None:
+    """Refuse another Python that cannot run a worker. Raises MachineError with what it lacks."""
+    code = (
+        "import sys; from importlib import util; sys.version_info >= (3, 10) or sys.exit('is older than Python 3.10'); "
+        f"lacks = [name for name in {NEEDED!r} if util.find_spec(name) is None]; "
+        "lacks and sys.exit('lacks ' + ', '.join(lacks))"
+    )
+    done = subprocess.run([python, "-c", code], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["is no Python"])[-1]
+        raise MachineError(f"{python} {reason}: a comparison needs requirements.txt there, in whatever versions")
+
+
 def ensure_environment(argv: list[str], keep_python: bool) -> None:
     """Set up .venv where it is missing or stale, and go on in its Python.
 

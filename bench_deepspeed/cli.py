@@ -50,6 +50,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     commands["load"] = _load_parser
     commands["compare"] = _compare_parser
     commands["results"] = _results_parser
+    commands["ab"] = _ab_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
@@ -79,6 +80,7 @@ def _run_parser() -> Parser:
             "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
             "  bench.sh compare  saved results: what differs, and whether one is faster\n"
             "  bench.sh results  list the runs in logs/, show one, delete old ones\n"
+            "  bench.sh ab       is B faster than A? two configurations, timed in turn\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -234,6 +236,24 @@ def _results_parser() -> Parser:
     parser.add_argument(
         "--output_dir", type=Path, default=LOGS, metavar="DIR", help="where the runs are (default: logs/ of this suite)"
     )
+    _add_common_flags(parser)
+    return parser
+
+
+def _ab_parser() -> Parser:
+    from .ab import flags
+
+    parser = Parser(
+        prog="bench.sh ab",
+        allow_abbrev=False,
+        add_help=False,
+        description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
+        "answers with the ratio of their tokens/s and its 95% interval.",
+    )
+    flags.add(parser, positive=_positive, count=_count, percentage=_percentage)
+    parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    _add_model_flags(parser)
+    _add_place_flags(parser)
     _add_common_flags(parser)
     return parser
 

@@ -26,10 +26,12 @@ CLOSE_S = 20  # a worker that has not ended by itself after this is killed; free
 class WorkerProcess:
     """A worker and all that it starts; a context manager that leaves none of them behind.
 
-    Its output, and that of every library in it, goes to `log`. `variables` are added to its environment.
+    Its output, and that of every library in it, goes to `log`. `python` runs it, this process's own where none is
+    named; `variables` are added to its environment.
     """
 
-    def __init__(self, log: Path, progress: Progress, **variables: str):
+    def __init__(self, log: Path, progress: Progress, python: str | None = None, **variables: str):
+        self._python = python or sys.executable
         self._variables = variables
         self._log = log
         self._progress = progress
@@ -38,7 +40,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench_deepspeed.worker", str(theirs.fileno())],
+                [self._python, "-m", "bench_deepspeed.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -56,9 +58,18 @@ class WorkerProcess:
 
         Raises the error that it raised, or BenchError when it died.
         """
-        try:
+        self.send(name, **arguments)
+        return self.receive()
+
+    def send(self, name: str, **arguments) -> None:
+        """Have the worker do something while this process goes on; `receive` waits for it."""
+        with contextlib.suppress(ConnectionError):  # it died between two calls: `receive` tells
             self._stream.write(json.dumps({"call": name, **arguments}) + "\n")
             self._stream.flush()
+
+    def receive(self):
+        """The result of what was sent. Raises as `call` does."""
+        try:
             for line in self._stream:
                 message = json.loads(line)
                 if "progress" in message:
@@ -68,7 +79,7 @@ class WorkerProcess:
                     self._raise(message["error"])
                 return message["result"]
         except ConnectionError:
-            pass  # it died between two calls: told below, as when it dies in one
+            pass  # told below, as when the stream just ends
         raise BenchError(self._obituary())
 
     def prepare(self, models_dir: Path, model: str, want: Want) -> dict:
@@ -78,11 +89,24 @@ class WorkerProcess:
 
     def load(self, engine: str, folder: str, **settings) -> dict:
         """Have an engine loaded from a model's folder; `settings` are the other fields of `engines.base.Load`."""
-        return self.call("load", engine=engine, load=self.load_fields(folder, **settings))
+        self.send_load(engine, folder, **settings)
+        return self.receive()
+
+    def send_load(self, engine: str, folder: str, **settings) -> None:
+        """Have an engine loaded while this process goes on; `receive` returns what `load` does."""
+        self.send("load", engine=engine, load=self.load_fields(folder, **settings))
 
     def load_fields(self, folder: str, **settings) -> dict:
         """An `engines.base.Load` as it travels; its logs go beside the worker's."""
         return {"folder": folder, "log_folder": str(self._log.parent.absolute()), **settings}
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the worker and all below it have used, those of children that ended included."""
+        seconds = 0.0
+        for process in _descendants(self._process.pid):
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                seconds += sum(process.cpu_times()[:4])
+        return seconds
 
     def _raise(self, error: dict) -> None:
         where = f" (all of it: {self._log})" if error.get("foreign") else ""

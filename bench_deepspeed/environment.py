@@ -42,7 +42,7 @@ def host_facts() -> dict:
     return {
         "suite": __version__,
         "commit": _commit(),
-        "python": platform.python_version(),
+        **software(),
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_name(),
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -50,6 +50,13 @@ def host_facts() -> dict:
         "load_average_1min": round(os.getloadavg()[0], 2),
         "gpus": [asdict(gpu) for gpu in gpus()],
         "nvcc": nvcc_version(),
+    }
+
+
+def software() -> dict:
+    """This process's Python and its packages."""
+    return {
+        "python": platform.python_version(),
         "packages": {name: installed_version(name) for name in PACKAGES},
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from .schema import Result, Run, Sample
+from .schema import Result, Run, Sample, Scenario
 from .stats import mean_interval, process_speeds
 
 Generate = Callable[[], Sample]
@@ -81,21 +81,24 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
         return None
     if scenario.target_ci is None:
         return f"{_processes(n)}, as asked"
-    return _target_met(result, elapsed_s)
-
-
-def _target_met(result: Result, elapsed_s: float) -> str | None:
-    scenario, n = result.scenario, len(result.runs)
     if not result.valid_samples:
         return f"{_processes(n)}: no repetition is valid, so there is no interval to narrow"
-    looks = [_relative(result, count) for count in range(n - IN_A_ROW + 1, n + 1)]
+    return target_met(scenario, _processes(n), n, lambda count: _relative(result, count), elapsed_s)
+
+
+def target_met(scenario: Scenario, done: str, n: int, width: Callable[[int], float], elapsed_s: float) -> str | None:
+    """Why the search for a narrow interval ends after `n` processes, `done` in words; None while it goes on.
+
+    `width` tells the relative half width of the interval after so many processes.
+    """
+    looks = [width(count) for count in range(n - IN_A_ROW + 1, n + 1)]
     interval = f"the interval is ± {looks[-1]:.2%}, the target ± {scenario.target_ci:.2%}"
     if max(looks) <= scenario.target_ci:
-        return f"{_processes(n)}: the target is met; {interval}"
+        return f"{done}: the target is met; {interval}"
     if n >= MAX_PROCESSES:
-        return f"{_processes(n)}, the most there are; {interval}"
+        return f"{done}, the most there are; {interval}"
     if elapsed_s >= scenario.time_budget_s:
-        return f"{_processes(n)}: the time budget of {scenario.time_budget_s:.0f} s is spent; {interval}"
+        return f"{done}: the time budget of {scenario.time_budget_s:.0f} s is spent; {interval}"
     return None
 
 

@@ -12,31 +12,28 @@ from .reports.log import Log
 from .schema import Result, Scenario
 
 
-class Recorder:
-    """A context manager around a run: `result` is saved and given its status however the block ends.
+class Keeper:
+    """A context manager around a measurement: `result` is saved and given its status however the block ends.
 
-    Raises MachineError when the folder or the log cannot be written.
+    Raises MachineError when the log cannot be written.
     """
 
-    def __init__(self, scenario: Scenario, output_dir: Path, log_file: Path | None):
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self.result = Result(scenario, started_at=now.isoformat(timespec="seconds"))
-        self.folder = make_folder(output_dir / scenario.model)
-        self.path = self.folder / "result.json"
+    def __init__(self, result, path: Path, log_path: Path):
+        self.result, self.path, self.folder = result, path, path.parent
         try:
-            self.log = _open_log(log_file or self.folder / "performance.log")
+            self.log = _open_log(log_path)
         except MachineError:
             self.folder.rmdir()
             raise
 
     def save(self) -> None:
-        """Rewrite result.json. Raises MachineError, on a full disk for one."""
+        """Rewrite the JSON. Raises MachineError, on a full disk for one."""
         try:
             self.result.save(self.path)
         except OSError as error:
             raise MachineError(f"cannot write {self.path}: {error.strerror}") from error
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self):
         self.save()
         return self
 
@@ -47,6 +44,25 @@ class Recorder:
         self.save()
         with contextlib.closing(self.log):
             self.log.line(f"status {status}")
+
+
+class Recorder(Keeper):
+    """The files of one benchmark.
+
+    Raises MachineError when the folder or the log cannot be written.
+    """
+
+    result: Result
+
+    def __init__(self, scenario: Scenario, output_dir: Path, log_file: Path | None):
+        folder = make_folder(output_dir / scenario.model)
+        result = Result(scenario, started_at=utc_now())
+        super().__init__(result, folder / "result.json", log_file or folder / "performance.log")
+
+
+def utc_now() -> str:
+    """The time, UTC, in ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def without_paths(text: str, folder: Path) -> str:

@@ -101,6 +101,50 @@ def mean_interval(groups: list[list[float]]) -> Interval | None:
     return Interval(mean, mean - half_width, mean + half_width, len(means))
 
 
+def effective_size(values: list[float]) -> float:
+    """How many independent values would tell the mean as well as these, which follow each other.
+
+    n ∕ τ with τ = 1 + 2 Σ ρ_k, at least 1 and at most n. ρ_k are the sample's autocorrelations, summed as
+    Geyer's initial positive sequence: Γ_m = ρ_2m + ρ_2m+1 for as long as it is above zero, τ = 2 Σ Γ_m − 1
+    (C. Geyer, "Practical Markov Chain Monte Carlo", Statistical Science 7, 1992). Of a short series the
+    autocorrelations come out too low, and this too high.
+    """
+    n = len(values)
+    if n < 4 or _constant(values):
+        return float(n)
+    mean = statistics.fmean(values)
+    deviations = [value - mean for value in values]
+    squares = sum(d * d for d in deviations)
+
+    def rho(lag: int) -> float:
+        return sum(a * b for a, b in zip(deviations, deviations[lag:], strict=False)) / squares
+
+    tau = -1.0
+    for lag in range(0, n - 1, 2):
+        pair = rho(lag) + rho(lag + 1)
+        if pair <= 0:
+            break
+        tau += 2 * pair
+    return n / min(max(tau, 1.0), n)
+
+
+def series_interval(values: list[float]) -> Interval | None:
+    """The mean of one process's series and its 95% interval, its autocorrelation allowed for.
+
+    mean ± t(0.975; m - 1) · s / √m, with s the sample standard deviation and m the effective size. It holds
+    for this process: what another would differ by is not in it.
+    """
+    from scipy.special import stdtrit
+
+    if not values:
+        return None
+    mean, m = statistics.fmean(values), effective_size(values)
+    if m < 2:
+        return Interval(mean, None, None, len(values))
+    half_width = float(stdtrit(m - 1, (1 + LEVEL) / 2)) * statistics.stdev(values) / m**0.5
+    return Interval(mean, mean - half_width, mean + half_width, len(values))
+
+
 def student_quantile(degrees: int) -> float:
     """t(0.975; degrees) of Student's distribution, for a whole number of degrees of freedom, 1 or more.
 

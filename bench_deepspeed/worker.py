@@ -225,6 +225,12 @@ class Worker:
 
         return torch_facts(device)
 
+    def software(self) -> dict:
+        """The Python and the packages that this worker runs on."""
+        from .environment import software
+
+        return software()
+
     def close(self) -> None:
         if self._session is not None:
             self._session.close()

@@ -16,6 +16,7 @@ import pytest
 from support import ROOT, Bench
 
 from bench_deepspeed import catalog
+from bench_deepspeed.ab.schema import AbResult, Round
 from bench_deepspeed.engines.memory import Memory
 from bench_deepspeed.environment import host_facts, torch_facts
 from bench_deepspeed.errors import EXIT_CODES
@@ -63,6 +64,9 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
         asked = bench.cwd / "questions.json"
         asked.write_text('{"max_tokens": 2, "questions": [{"prompt": "Hello"}]}')
         arguments = [*arguments, "--questions", str(asked), "--output_dir", str(bench.cwd)]
+    elif arguments[:1] == ["ab"] and "cuda" not in arguments:
+        short = ["--processes", "2", "--rounds", "1", "-m", "2", "--warmups", "1"]
+        arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]
     elif arguments[:1] == ["load"]:
         short = ["--clients", "1", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2"]
         arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]
@@ -158,6 +162,7 @@ def anchors(page: Path) -> set[str]:
 SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Share]
 SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
 SCHEMAS += [LoadResult, Level, Record]
+SCHEMAS += [AbResult, Round]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)

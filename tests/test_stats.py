@@ -132,3 +132,46 @@ def test_what_is_not_defined_is_none(function, values):
 def test_percentiles_are_numpys():
     values = [4.0, 1.0, 3.0, 2.0]
     assert (stats.percentile(values, 50), stats.percentile(values, 25), stats.percentile(values, 100)) == (2.5, 1.75, 4)
+
+
+def autoregressive(rho: float, n: int, seed: int) -> list[float]:
+    """AR(1) with standard normal steps, from its stationary distribution."""
+    draw = numpy.random.default_rng(seed)
+    values = [draw.normal(scale=1 / numpy.sqrt(1 - rho**2))]
+    for step in draw.normal(size=n - 1):
+        values.append(rho * values[-1] + step)
+    return [float(value) for value in values]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
+def test_effective_size_of_a_long_series_is_that_of_theory(rho):
+    """n (1 - ρ) / (1 + ρ), the known answer for AR(1)."""
+    sizes = [stats.effective_size(autoregressive(rho, 2000, seed)) / 2000 for seed in range(20)]
+    assert numpy.mean(sizes) == pytest.approx((1 - rho) / (1 + rho), rel=0.1)
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0], 9 * [2.0], 5 * [1.0, -1.0]])
+def test_effective_size_is_never_more_than_there_are(values):
+    assert stats.effective_size(values) == len(values)
+
+
+def test_the_interval_of_a_series_that_follows_itself():
+    """Independent values: Student's. Autocorrelated ones: it holds the mean far more often than Student's does."""
+    values = [1.0, 3.0, 2.0, 4.0, 1.5, 3.5]
+    assert stats.effective_size(values) == 6
+    assert stats.series_interval(values).half_width == pytest.approx(
+        stats.mean_interval([[v] for v in values]).half_width
+    )
+    held = {"series": 0, "student": 0}
+    for seed in range(300):
+        following = autoregressive(0.7, 40, seed)
+        found = {"series": stats.series_interval(following), "student": stats.mean_interval([[v] for v in following])}
+        for name, interval in found.items():
+            held[name] += interval.low <= 0.0 <= interval.high
+    assert held["student"] < 210
+    assert held["series"] > 246
+
+
+def test_a_series_too_short_has_no_interval():
+    assert stats.series_interval([]) is None
+    assert stats.series_interval([1.0]).low is None

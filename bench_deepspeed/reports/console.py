@@ -16,12 +16,13 @@ from .. import checks
 from ..schema import Result
 from . import table as as_table
 from .load import generator_row, saturation_row
-from .rows import LEGEND, details, figures, is_random, simulated
+from .rows import LEGEND, compared, details, figures, is_random, simulated
 
 SIMULATIONS = {
     "coverage": lambda row, _found: simulated(row),
     "load_generator": generator_row,
     "saturation": saturation_row,
+    "ab": compared,
 }
 """Simulation → (row, all that it found) → column title → cell."""
 

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import catalog
+from ..ab.schema import AbResult
 from ..engines import ENGINES
 from ..errors import BenchError, MachineError
 from ..load.records import LoadResult
@@ -24,6 +25,7 @@ from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..quality.schema import Quality
 from ..schema import Result, write_atomically
+from . import ab as ab_report
 from . import console, published_sweeps
 from . import load as load_report
 from . import sweep as sweep_report
@@ -285,16 +287,30 @@ def sweep_tables(subject: str, page: Path, results: Path) -> str:
     return "\n\n".join(parts) or NOTHING
 
 
+def ab_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published comparison of which one side is this model."""
+    found = [(path, AbResult.load(path)) for path in sorted(results.glob("ab/*.json"))]
+    parts = []
+    for path, result in found:
+        if reason := ab_report.refusal(result):
+            raise BenchError(f"{_shown(path)} cannot be published: {reason}")
+        if subject in {of.scenario.model for of in result.sides.values()}:
+            measured = _measured(result.a.environment, result.a.scenario.device, result.started_at)
+            parts.append(f"{ab_report.text(result)}\n\n[JSON]({_link(path, page)}). {measured}")
+    return "\n\n".join(parts) or NOTHING
+
+
 RENDERERS = {
     "results": speed_table,
     "quality": quality_tables,
     "simulation": simulation_table,
     "sweep": sweep_tables,
     "load": load_tables,
+    "ab": ab_tables,
 }
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
 SUBJECTS = {
     "simulation": set(console.SIMULATIONS),
-    **dict.fromkeys(("quality", "sweep", "load"), set(catalog.names())),
+    **dict.fromkeys(("quality", "sweep", "load", "ab"), set(catalog.names())),
 }
 """What a block may be of, where that is not a model."""

@@ -119,6 +119,22 @@ def simulated(row: dict) -> dict[str, str]:
     }
 
 
+def compared(row: dict, found: dict) -> dict[str, str]:
+    """Column title → cell of one kind of noise in the simulation of A/B verdicts."""
+    trials = row["trials"]
+    low, high = row["nothing_interval"]
+    return {
+        "noise": row["name"],
+        "B ∕ A": f"{row['ratio']:g}",
+        "pairs × rounds": f"{row['pairs']} × {found['rounds']}",
+        "no difference shown": f"{row['nothing'] / trials:.1%} [{low:.1%}, {high:.1%}]",
+        "B faster, slower": f"{row['faster'] / trials:.1%}, {row['slower'] / trials:.1%}",
+        "mean half width": f"± {row['mean_half_width']:.1%}",
+        "interval holds the truth": f"{row['covered'] / trials:.1%}",
+        "the usual way: B faster, slower": f"{row['usual_faster'] / trials:.1%}, {row['usual_slower'] / trials:.1%}",
+    }
+
+
 def is_random(result: Result) -> bool:
     return result.scenario.weights == "random" and result.scenario.engine != "fake"
 

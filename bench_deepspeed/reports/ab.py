@@ -1,0 +1,155 @@
+"""A comparison as tables and one sentence."""
+
+from __future__ import annotations
+
+from .. import catalog
+from ..ab import checks, estimate
+from ..ab.schema import AbResult
+from ..checks import Finding
+from ..schema import Result
+from ..stats import mean_interval, process_speeds, speed_interval, summarize
+from . import NOT_MEASURED
+from . import table as as_table
+from .rows import device_name, is_random
+
+LEGEND = (
+    "tokens/s: mean [95% interval of it, from the means of the processes]; B ∕ A: geometric mean of the rounds' ratios "
+    "[95% interval of it, from the means of the pairs of processes; of one pair: for these two processes only, "
+    "autocorrelation allowed for]"
+)
+
+
+def text(result: AbResult) -> str:
+    """The whole comparison as Markdown: the sides, the verdict, the pairs, and what must be known beside them."""
+    notes = [LEGEND, *remarks(result), *(_warning(finding) for finding in checks.check(result))]
+    return "\n\n".join([constants(result), table(result), f"**{verdict(result)}.**", pairs_table(result), *notes])
+
+
+def verdict(result: AbResult) -> str:
+    """The one sentence."""
+    return estimate.sentence(estimate.ratio(estimate.log_ratios(result)))
+
+
+def lines(result: AbResult) -> list[str]:
+    """What the log ends with."""
+    sides = [f"{side}: {_title(result, side)}: {_speed(of)} tokens/s" for side, of in result.sides.items()]
+    return [*sides, verdict(result), *remarks(result), *(_warning(finding) for finding in checks.check(result))]
+
+
+def constants(result: AbResult) -> str:
+    """What both share, in one line."""
+    s = result.a.scenario
+    prompt_tokens = {sample.prompt_tokens for of in result.sides.values() for sample in of.valid_samples}
+    length = f"{' or '.join(map(str, sorted(prompt_tokens))) or 'prompt'} + {s.max_tokens} tokens"
+    models = dict.fromkeys(_model(of) for of in result.sides.values())
+    return f"{' and '.join(models)}; {device_name(result.a)}; {length}"
+
+
+def table(result: AbResult) -> str:
+    """One row a side."""
+    return as_table([_row(result, side) for side in result.sides])
+
+
+def _row(result: AbResult, side: str) -> dict[str, str]:
+    of = result.sides[side]
+    speeds = process_speeds(of)
+    summary = summarize([speed for process in speeds for speed in process])
+    counts = [len(process) for process in speeds]
+    n = f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " + ".join(map(str, counts)) or "0"
+    return {
+        "": side,
+        "configuration": _title(result, side),
+        "tokens/s": _speed(of),
+        "std": NOT_MEASURED if summary is None or summary.std is None else f"{summary.std:.2f}",
+        "pairs × rounds": n,
+    }
+
+
+def _title(result: AbResult, side: str) -> str:
+    """Engine and precision, and what else differs between the sides."""
+    of, other = result.sides[side], result.sides["B" if side == "A" else "A"]
+    parts = [of.scenario.engine, of.scenario.precision]
+    for mine, theirs in ((_model(of), _model(other)), (of.scenario.weights, other.scenario.weights)):
+        parts += [mine] * (mine != theirs)
+    facts, others = of.environment, other.environment
+    packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
+    parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
+    parts += [f"Python {facts['python']}"] * (facts.get("python") != others.get("python"))
+    asked = result.asked[side]
+    return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in asked.items() if key.startswith("env."))])
+
+
+def _model(of: Result) -> str:
+    return catalog.load(of.scenario.model).title + (" (random weights)" if is_random(of) else "")
+
+
+def _speed(of: Result) -> str:
+    found = speed_interval(of)
+    if found is None:
+        return NOT_MEASURED
+    return f"{found.mean:.2f} [{NOT_MEASURED if found.low is None else f'{found.low:.2f}, {found.high:.2f}'}]"
+
+
+def pairs_table(result: AbResult) -> str:
+    """One row a pair of processes: both speeds and their ratio."""
+    logs = estimate.log_ratios(result)
+    by_side = [process_speeds(of) for of in result.sides.values()]
+    rows = [
+        {"pair": str(number), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
+        for number, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
+    ]
+    return as_table(
+        [*rows, {"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))}]
+    )
+
+
+def _all(speeds: list[list[float]]) -> list[float]:
+    """The processes' means; see `stats.mean_interval`."""
+    return [found.mean for process in speeds if (found := mean_interval([process]))]
+
+
+def _means(speeds: list[list[float]]) -> dict[str, str]:
+    cells = [NOT_MEASURED if not s else f"{sum(s) / len(s):.2f}" for s in speeds]
+    return {"A tokens/s": cells[0], "B tokens/s": cells[1]}
+
+
+def _ratio(found: estimate.Ratio | None) -> str:
+    return NOT_MEASURED if found is None else found.shown
+
+
+def remarks(result: AbResult) -> list[str]:
+    """What must stand beside the figures."""
+    found = []
+    if same(result):
+        found.append("A and B are the same configuration: what differs is noise, and a verdict would be an error")
+    if any(is_random(of) for of in result.sides.values()):
+        found.append("random weights: the speed of this shape, not of a model that answers anything")
+    if any(of.scenario.engine == "fake" for of in result.sides.values()):
+        found.append("the fake engine: not a measurement of anything")
+    if void := result.a.void_count + result.b.void_count:
+        found.append(f"{void} generations void (another number of tokens): their rounds are left out")
+    return found
+
+
+def same(result: AbResult) -> bool:
+    """Whether A was compared with itself."""
+    return result.a.scenario == result.b.scenario and not any(
+        key == "python" or key.startswith("env.") for asked in result.asked.values() for key in asked
+    )
+
+
+def refusal(result: AbResult) -> str | None:
+    """Why a comparison must not be published; None when it may."""
+    if any("digest" not in of.model for of in result.sides.values()):
+        return "an engine without a model measures nothing"
+    if result.status != "complete":
+        return f"its status is {result.status!r}"
+    if result.a.void_count or result.b.void_count:
+        return "some of its generations are void"
+    if any(of.limits is None for of in result.sides.values()):
+        return "no limits were measured with it"
+    return None
+
+
+def _warning(finding: Finding) -> str:
+    return f"warning {finding.code}: {finding.text}; {finding.remedy}"
