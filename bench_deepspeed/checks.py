@@ -220,6 +220,16 @@ def _busy_host(result: Result) -> str | None:
     )
 
 
+def _recompiled(result: Result) -> str | None:
+    """Whatever the engine compiles or records once more is in the time of the repetition."""
+    told = [r.compilations for r in _readings(result) if r.compilations is not None]
+    anew = [count for count in told if count]
+    if not anew:
+        return None
+    of_all = f"{len(anew)} of {_repetitions(len(told))}"
+    return f"the engine compiled its model, or recorded a graph of it, {sum(anew)} times during {of_all}"
+
+
 def _readings(result: Result) -> list[Reading]:
     return [sample.reading for sample in result.valid_samples if sample.reading is not None]
 
@@ -241,4 +251,5 @@ CHECKS = (
     Check("temperature", _temperature, "more cooling, or pauses between runs"),
     Check("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
     Check("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
+    Check("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
 )

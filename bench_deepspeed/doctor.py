@@ -181,13 +181,14 @@ def torch_cuda() -> str | None:
 
 
 def check_cuda(found: list[Gpu], cuda: str | None) -> Iterator[Check]:
-    """The GPUs and, where there are any, all that MII needs beside them."""
+    """The GPUs and, where there are any, all that MII and torch.compile need beside them."""
     yield from check_gpus(found)
     if found:
         yield check_driver(found[0].driver, cuda)
         yield check_torch(cuda)
         yield check_nvcc(nvcc_version(), cuda)
-        yield check_compiler()
+        yield check_triton(installed_version("triton"), cuda)
+    yield check_compiler()
 
 
 def check_gpus(found: list[Gpu]) -> Iterator[Check]:
@@ -240,11 +241,19 @@ def check_nvcc(nvcc: str | None, cuda: str | None) -> Check:
     return Check(OK, "nvcc", nvcc)
 
 
+def check_triton(version: str | None, cuda: str | None) -> Check:
+    """torch.compile writes its kernels for the GPU in it; torch's CUDA build brings it along."""
+    if version is None and cuda:
+        return Check(WARNING, "triton", "not there, and torch.compile needs it", "run ./setup.sh --force, or use MII")
+    return Check(OK if version else NOTE, "triton", version or "comes with torch's CUDA build")
+
+
 def check_compiler() -> Check:
-    """What compiling the kernels takes beside nvcc: a C++ compiler, and Python's headers."""
+    """What MII's kernels take beside nvcc, and torch.compile on any device: a C++ compiler, and Python's headers."""
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
-        return Check(MISSING, "C++ compiler", f"no {compiler}", "install g++ (MII compiles its kernels), or set CXX")
+        remedy = "install g++ (MII and torch.compile need it), or set CXX"
+        return Check(MISSING, "C++ compiler", f"no {compiler}", remedy)
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.is_file():
         return Check(MISSING, "C++ compiler", f"{compiler}, but no {header}", "on Debian, install python3-dev")

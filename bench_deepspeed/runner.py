@@ -90,7 +90,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: c
     name = f"process {len(result.runs)}"
     with bars.spinner(f"{name}: loading the engine"):
         loaded = _load(worker, scenario, model_folder)
-    run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
+    run.load_s, run.kernel_build_s, run.compile_s = (loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile"))
     result.engine = {"name": scenario.engine, **loaded["describe"]}
     result.environment |= worker.call("environment", device=scenario.device)
     log.loaded(name, run)

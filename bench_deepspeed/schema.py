@@ -54,6 +54,8 @@ class Reading:
     other_gpu_processes: int | None = None
     other_cpus_busy: float | None = None
     """CPUs kept busy by other processes, on average over the generation."""
+    compilations: int | None = None
+    """Times that the engine compiled its model, or recorded a graph of it, during the generation."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Run:
 
     load_s: float | None = None
     kernel_build_s: float | None = None
+    compile_s: float | None = None
     steady: bool | None = None
     """Whether the warm-ups ended because the times were steady; None where their number was fixed."""
     warmups: list[Sample] = field(default_factory=list)

@@ -61,7 +61,7 @@ class Worker:
         return limits.free_bytes(device)
 
     def load(self, engine: str, load: dict) -> dict:
-        """Load an engine. Returns its seconds, its kernels' seconds, and what it says of itself."""
+        """Load an engine. Returns its seconds, those of building and compiling, and what it says of itself."""
         load = Load(**{**load, "folder": Path(load["folder"]), "log_folder": Path(load["log_folder"])})
         if engine_class(engine).form is not None:
             _require_device(load.device)
@@ -69,11 +69,13 @@ class Worker:
         started = time.perf_counter()
         self._engine.load(load, self.progress)
         self._engine.synchronize()
-        load_s = time.perf_counter() - started - (self._engine.kernel_build_s or 0.0)
-        self._probe = NoProbe() if self._engine.form is None else Probe(load.device)
+        aside_s = (self._engine.kernel_build_s or 0.0) + (self._engine.compile_s or 0.0)
+        load_s = time.perf_counter() - started - aside_s
+        self._probe = NoProbe() if self._engine.form is None else Probe(load.device, self._engine.compilations)
         return {
             "load_s": load_s,
             "kernel_build_s": self._engine.kernel_build_s,
+            "compile_s": self._engine.compile_s,
             "describe": {"reads_weights": self._engine.reads_weights(), **self._engine.describe()},
         }
 

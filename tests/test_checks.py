@@ -77,6 +77,10 @@ CASES = {
     "temperature": (result_of(CLEAN, unusual(temperature_c=82)), r"reached 82 °C .* at 87 °C"),
     "shared_gpu": (result_of(CLEAN, unusual(other_gpu_processes=2)), r"up to 2, after 1 of 30 repetitions"),
     "busy_host": (result_of(CLEAN, unusual(other_cpus_busy=0.61)), r"0\.6 of 16 CPUs .* 0\.5 during 1 of 30"),
+    "recompiled": (
+        result_of(CLEAN, unusual(compilations=2), unusual(compilations=1), unusual(compilations=0)),
+        r"3 times during 2 of 3 repetitions",
+    ),
 }
 
 

@@ -190,3 +190,11 @@ def test_the_proof_of_the_generator_says_what_it_found():
     assert row["e2e_p50_error"] > 0
     assert found["service"]["e2e_s"] == pytest.approx(0.1)
     assert found["highest_right_rate"] == (20.0 if row["right"] else None)
+
+
+def test_a_target_is_told_of_the_longest_request(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(StubTarget, "open", lambda _self, setup, _progress: told.append(setup.tokens))
+    trace = [(0.0, 5, 9), (0.1, 7, 2)]
+    Session("stub", setup(tmp_path), Workload(None, None, 0.0, 1.0, 30.0, 0, trace=trace), no_progress)
+    assert told == [14]

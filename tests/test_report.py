@@ -12,6 +12,7 @@ from support import ROOT
 
 from bench_deepspeed.errors import BenchError
 from bench_deepspeed.reports import markdown
+from bench_deepspeed.reports.rows import details
 from bench_deepspeed.schema import Result, Run, Sample, Scenario
 
 PAGE = "# Page\n\nBefore.\n\n<!-- results: llama -->\n<!-- /results -->\n\nAfter.\n"
@@ -288,3 +289,11 @@ def test_the_repository_agrees_with_its_evidence(bench):
     done = bench("report", "--check", cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert "agree with docs/results" in done.stdout
+
+
+def test_the_seconds_of_compiling_stand_in_every_table_of_figures():
+    compiled = result(processes=2)
+    for run, seconds in zip(compiled.runs, (12.34, 3.0), strict=True):
+        run.compile_s = seconds
+    assert details(compiled)["compiling"] == "12.3 s, 3.0 s"
+    assert details(result())["compiling"] == "none"

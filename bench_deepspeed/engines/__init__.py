@@ -10,6 +10,7 @@ ENGINES = {
     "mii": "mii:MiiEngine",
     "deepspeed": "deepspeed:DeepSpeedEngine",
     "transformers": "transformers:TransformersEngine",
+    "transformers_compiled": "transformers_compiled:TransformersCompiledEngine",
     "fake": "fake:FakeEngine",
 }
 DEFAULTS = {"cuda": "mii", "cpu": "deepspeed"}

@@ -68,6 +68,8 @@ class Engine(ABC):
     clock = staticmethod(time.perf_counter)
     """What generations are timed with. Only a simulation has another."""
     kernel_build_s: float | None = None
+    compile_s: float | None = None
+    """Seconds of loading in which the model itself was compiled; None: it is not."""
     tokenizer = None
     """The model's Transformers tokenizer, once loaded."""
     context_tokens: int | None = None
@@ -130,6 +132,10 @@ class Engine(ABC):
 
         Returns a float32 tensor on the CPU of shape (len(answer), vocabulary).
         """
+
+    def compilations(self) -> int | None:
+        """How often it has compiled the model or recorded a graph of it so far; None for one that never does."""
+        return None
 
     @abstractmethod
     def synchronize(self) -> None:

@@ -60,20 +60,23 @@ class TransformersEngine(Engine):
 
     def _continue_all(self, rows: list[list[int]], max_tokens: int, eos: int | None, streamer=None):
         """The greedy continuations of rows of equal length, so that none is padded, as one tensor."""
+        return self._generate(rows, max_tokens, eos, streamer=streamer)[:, len(rows[0]) :]
+
+    def _generate(self, rows: list[list[int]], max_tokens: int, eos: int | None, **settings):
+        """What the library's `generate` returns for such rows; `settings` are further ones of its own."""
         import torch
 
         inputs = torch.tensor(rows, device=self._device)
         with torch.inference_mode():
-            output = self.runner.generate(
+            return self.runner.generate(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 eos_token_id=eos,
                 pad_token_id=self.tokenizer.eos_token_id,
-                streamer=streamer,
+                **settings,
             )
-        return output[:, len(rows[0]) :]
 
     def logits(self, ids: list[int], answer: list[int]):
         import torch
@@ -103,8 +106,11 @@ class TransformersEngine(Engine):
 
     def memory(self) -> Memory:
         self._watch.remove()
-        weights = {t.data_ptr(): t.nbytes for t in self.model.parameters()}
-        return measure(sum(weights.values()), None, self._kv_used, self._on_gpu)
+        return measure(self._weights_bytes(), None, self._kv_used, self._on_gpu)
+
+    def _weights_bytes(self) -> int:
+        """Of the parameters, a shared tensor counted once."""
+        return sum({t.data_ptr(): t.nbytes for t in self.model.parameters()}.values())
 
     def describe(self) -> dict:
         return {"attention": self.model.config._attn_implementation}

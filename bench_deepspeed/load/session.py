@@ -29,7 +29,8 @@ class Session:
         self._workload = workload
         self._requests = requests(workload, _source(setup.folder))
         self._target = target_class(target)()
-        self._target.open(setup, progress)
+        longest = max(asked.prompt_tokens + asked.max_tokens for asked in self._requests)
+        self._target.open(dataclasses.replace(setup, tokens=longest), progress)
 
     def warm_up(self) -> None:
         """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""

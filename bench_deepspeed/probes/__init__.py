@@ -5,6 +5,8 @@ Nothing here runs while the clock does: a probe looks before the start and after
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..schema import Reading
 from .gpu import Gpu
 from .host import Cpus
@@ -23,14 +25,19 @@ class NoProbe:
 
 
 class Probe:
-    """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use."""
+    """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use.
 
-    def __init__(self, device: str):
+    `compilations` is the engine's count of them so far, or None.
+    """
+
+    def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None):
         self.gpu = Gpu.of_torch() if device == "cuda" else None
         self._cpus = Cpus()
+        self._compilations = compilations
 
     def before(self) -> None:
         """Call before everything that belongs to the generation."""
+        self._compiled_before = self._compilations()
         self._cpus.start()
 
     def after(self) -> Reading:
@@ -44,4 +51,6 @@ class Probe:
                 "temperature_c": self.gpu.temperature_c(),
                 "other_gpu_processes": self.gpu.other_processes(),
             }
-        return Reading(**of_gpu, other_cpus_busy=self._cpus.others_busy())
+        busy, compiled = self._cpus.others_busy(), self._compilations()
+        anew = None if compiled is None else compiled - self._compiled_before
+        return Reading(**of_gpu, other_cpus_busy=busy, compilations=anew)

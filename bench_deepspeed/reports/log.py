@@ -40,7 +40,8 @@ class Log:
 
     def loaded(self, process: str, run: Run) -> None:
         built = f", kernels built in {run.kernel_build_s:.1f} s" if run.kernel_build_s else ""
-        self.line(f"{process}: engine loaded in {run.load_s:.1f} s{built}")
+        compiled = f", compiled in {run.compile_s:.1f} s" if run.compile_s is not None else ""
+        self.line(f"{process}: engine loaded in {run.load_s:.1f} s{built}{compiled}")
 
     def sample(self, kind: str, number: int, of: int | None, sample: Sample) -> None:
         """One line a generation; `of` is None where nobody knows yet how many there will be."""

@@ -16,6 +16,8 @@ HOST_BOUND_IDLE = 0.20
 1 ∕ (1 − 0.20) = 1.25 times as fast; less is of the order by which the speed differs between processes."""
 
 FAMILIES = {  # the first whose pattern is found in the name, whatever its case; else "other"
+    # inductor names a kernel after all that it fused, of whatever family
+    "fused": r"^triton_(poi|red|per|for)_|CompiledFxGraph",
     # Flash attention is built of CUTLASS, so attention stands before the matrix products.
     "attention": r"flash|fmha|attention|sdpa|kv_rotary|kv_copy",
     "norm": r"(rms|layer)_?norm|fused(_residual)?_ln",
@@ -32,6 +34,7 @@ COLOURS = {  # each readable under white figures, and told from white and from b
     "sampling": "#7c46c4",
     "copies": "#8a6508",
     "elementwise": "#b23672",
+    "fused": "#0e7490",
     OTHER: "#64707d",
 }
 INK = "#7b8490"  # as far from white as from a dark page

@@ -41,6 +41,7 @@ def details(result: Result) -> dict[str, str]:
     """What the speed is made of and what bounds it: title → figure, from the passes after the timed ones."""
     spec, memory = catalog.load(result.scenario.model), result.memory
     return {
+        "compiling": _compiling(result),
         **_latency_figures(result),
         "prefill": _prefill(result),
         "MFU of prefill": _utilization(metrics.mfu(result, spec)),
@@ -53,6 +54,12 @@ def details(result: Result) -> dict[str, str]:
         "driver": _gb(memory.get("driver_bytes")),
         "energy": _energy(result),
     }
+
+
+def _compiling(result: Result) -> str:
+    """Seconds of each process in their order: what one compiles, the next may find in the compiler's cache."""
+    seconds = [run.compile_s for run in result.runs if run.compile_s is not None]
+    return ", ".join(f"{value:.1f} s" for value in seconds) or "none"
 
 
 def _latency_figures(result: Result) -> dict[str, str]:

@@ -16,7 +16,7 @@ KEYS = {  # field of a scenario → title of its column
     "prompt_tokens": "prompt",
     "max_tokens": "new tokens",
 }
-MACHINE = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host")
+MACHINE = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
 """Codes of the warnings that the readings around a scenario's generations can give."""
 LEGEND = (
     "batch: sequences at once; prompt and new tokens: of each sequence; prefill: mean time until each has its first "

@@ -193,7 +193,8 @@ class _Sweep:
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
         self.result.loads.append(SweepLoad(engine, precision, **loaded))
-        self.session.log.line(f"{engine} {precision}: engine loaded in {loaded['load_s']:.1f} s")
+        compiled = f", compiled in {loaded['compile_s']:.1f} s" if loaded["compile_s"] is not None else ""
+        self.session.log.line(f"{engine} {precision}: engine loaded in {loaded['load_s']:.1f} s{compiled}")
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""

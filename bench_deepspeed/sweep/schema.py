@@ -70,6 +70,7 @@ class SweepLoad:
     load_s: float
     kernel_build_s: float | None
     describe: dict
+    compile_s: float | None = None
 
 
 @dataclass

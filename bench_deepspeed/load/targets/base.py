@@ -22,7 +22,10 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a target is opened with. `folder` is the model's, "" for none; `port` is None for any free one."""
+    """What a target is opened with. `folder` is the model's, "" for none; `port` is None for any free one.
+
+    `tokens` are those of the longest request with its answer; the session fills them in.
+    """
 
     engine: str
     folder: str
@@ -32,6 +35,7 @@ class Setup:
     max_tokens: int
     timeout_s: float
     port: int | None = None
+    tokens: int = 0
 
 
 class Target(ABC):

@@ -28,6 +28,7 @@ class SequentialTarget(Target):
             precision=setup.precision,
             prompts=[],
             max_tokens=setup.max_tokens,
+            batches=[(1, setup.tokens)],
             streaming=engine_class(setup.engine).streams_in_own_process,
         )
         self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order in which it was asked
