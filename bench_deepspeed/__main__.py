@@ -66,10 +66,11 @@ def _without_scenario(argv: list[str], options) -> int:
 
         return run(options)
     if options.command == "report":
-        _set_up(argv, options)
-        from .reports.markdown import run as render
+        from .reports.flags import check
 
-        return render(options)
+        check(options)
+        _set_up(argv, options)
+        return import_module(".reports.export" if options.format else ".reports.markdown", __package__).run(options)
     if not options.dry_run or options.resume:  # the plan alone needs nothing installed, and a saved sweep does
         _set_up(argv, options)
     if options.dry_run:

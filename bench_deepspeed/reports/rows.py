@@ -28,7 +28,7 @@ def figures(result: Result) -> dict[str, str]:
         "device": device_name(result),
         "precision": scenario.precision,
         "prompt + new tokens": f"{samples[0].prompt_tokens} + {scenario.max_tokens}" if samples else NOT_MEASURED,
-        "tokens/s": f"{_mean(result)} {interval(result)}" if samples else NOT_MEASURED,
+        "tokens/s": f"{mean(result)} {interval(result)}" if samples else NOT_MEASURED,
         "std": _number(speed and speed.std),
         "n": _counts([len(speeds) for speeds in process_speeds(result)]),
         "median": _number(speed and speed.median),
@@ -63,9 +63,9 @@ def _latency_figures(result: Result) -> dict[str, str]:
     mean_tpot = statistics.fmean(tpot) if tpot else 0.0
     method = f" ({latency.method})" if latency else ""
     return {
-        "TTFT": _ms(metrics.ttft_s(latency) if latency else None) + method,
-        "TPOT": _ms(mean_tpot if mean_tpot > 0 else None),  # below, the difference is the clock's noise
-        "ITL p50, p90, p99": ", ".join(map(_ms, itl.values())) if itl else NOT_MEASURED,
+        "TTFT": ms(metrics.ttft_s(latency) if latency else None) + method,
+        "TPOT": ms(mean_tpot if mean_tpot > 0 else None),  # below, the difference is the clock's noise
+        "ITL p50, p90, p99": ", ".join(map(ms, itl.values())) if itl else NOT_MEASURED,
     }
 
 
@@ -73,7 +73,7 @@ def _prefill(result: Result) -> str:
     prefill = result.prefill
     if prefill is None:
         return NOT_MEASURED
-    return f"{prefill.prompt_tokens} tokens in {_ms(statistics.fmean(prefill.seconds))}"
+    return f"{prefill.prompt_tokens} tokens in {ms(statistics.fmean(prefill.seconds))}"
 
 
 def _utilization(found: metrics.Utilization | None) -> str:
@@ -129,7 +129,7 @@ def is_random(result: Result) -> bool:
 def mean_std(result: Result) -> str:
     """ "17.42 ± 0.12": mean tokens/s and sample standard deviation; no ± for a single repetition."""
     summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
-    return _mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
+    return mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
 
 
 def interval(result: Result) -> str:
@@ -138,7 +138,8 @@ def interval(result: Result) -> str:
     return f"[{found.low:.2f}, {found.high:.2f}]" if found and found.low is not None else f"[{NOT_MEASURED}]"
 
 
-def _mean(result: Result) -> str:
+def mean(result: Result) -> str:
+    """ "17.42": mean tokens/s."""
     found = speed_interval(result)
     return _number(found and found.mean)
 
@@ -165,7 +166,8 @@ def peak_memory(result: Result, memory: dict) -> str:
     return _gb(memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes"))
 
 
-def _ms(seconds: float | None) -> str:
+def ms(seconds: float | None) -> str:
+    """ "12.34 ms"."""
     return NOT_MEASURED if seconds is None else f"{1e3 * seconds:.2f} ms"
 
 
