@@ -29,7 +29,11 @@ class Page:
             return None
         identity = f"plot-{len(self.plots) + 1}-{name}"
         self.plots[identity] = figure
-        return {"id": identity, "says": says, "keys": sorted({trace["meta"] for trace in figure["data"]})}
+        return {
+            "id": identity,
+            "says": says,
+            "keys": sorted({key for trace in figure["data"] for key in trace["meta"]}),
+        }
 
     def facets(self) -> dict[str, list[str]]:
         """Facet → its values; without those that have only one, by which nothing is to be told apart."""

@@ -1,6 +1,6 @@
 """The figures of the HTML page, as Plotly has them. Colours are CSS variables of the page: light, dark or print.
 
-Each trace and annotation carries in `meta` or `name` the key that the page's filter knows it by. The page's legend
+Each trace carries in `meta` the keys that the page's filter knows it by, each annotation one in `name`. The page's legend
 has the traces that have a name. Plotly reads a little HTML in labels, so all text from files is escaped; a trace's
 name is shown as text and is not.
 """
@@ -80,8 +80,8 @@ def _dots(line: Line, unit: str):
             "line": {"width": 1, "color": "var(--card)"},
         },
         customdata=[escape(said) for *_, said in line.samples],
-        hovertemplate=f"%{{customdata}}<br><b>%{{x:.6g}} {escape(unit)}</b><extra></extra>",
-        meta=line.key,
+        hovertemplate=f"%{{customdata}}<br><b>%{{x:.6~g}} {escape(unit)}</b><extra></extra>",
+        meta=[line.key],
     )
 
 
@@ -99,8 +99,8 @@ def _mean(line: Line, unit: str):
         mode="markers",
         marker={"symbol": "line-ns-open", "size": 22, "line": {"width": 3}, "color": "var(--ink)"},
         error_x=error,
-        hovertemplate=f"{said}<br><b>%{{x:.6g}} {escape(unit)}</b><extra></extra>",
-        meta=line.key,
+        hovertemplate=f"{said}<br><b>%{{x:.6~g}} {escape(unit)}</b><extra></extra>",
+        meta=[line.key],
     )
 
 
@@ -156,7 +156,7 @@ def steps(lines: list[tuple[Line, Profile]]) -> dict:
                 constraintext="none",
                 hovertemplate=f"{part}<br><b>{1e3 * seconds:.4g} ms, {share:.1%}</b><extra></extra>",
                 width=0.34,
-                meta=line.key,
+                meta=[line.key],
             )
             figure.add_trace(bar)
     _label_rows(figure, [line for line, _ in lines])
@@ -213,8 +213,8 @@ def _curves(sweep: SweepResult, drawn: dict, along: str, keys: dict[tuple[str, s
                 line={"color": SERIES[number % len(SERIES)], "width": 2.5},
                 marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9},
                 customdata=[escape(scenario.title()) for scenario, _ in points],
-                hovertemplate="%{customdata}<br><b>%{y:.4g}</b><extra></extra>",
-                meta=keys[first.engine, first.precision],
+                hovertemplate="%{customdata}<br><b>%{y:.4~g}</b><extra></extra>",
+                meta=[keys[first.engine, first.precision]],
             )
         )
     ticks = sorted({getattr(scenario, along) for points in drawn.values() for scenario, _ in points})
@@ -230,39 +230,33 @@ def _error(scenario: SweepScenario, along: str) -> float | None:
 
 
 def _add_limits(figure, sweep: SweepResult, drawn: dict, keys: dict[tuple[str, str], int]) -> None:
-    """The two bounds of the roofline, of each line that has limits, in the line's colour."""
+    """The two bounds of the roofline; of engines that differ in nothing else, they are the same."""
+    spec = catalog.load(sweep.settings.model)
+    engines: dict[tuple, list[SweepScenario]] = {}
+    for (_, *others), points in drawn.items():
+        limited = [scenario for scenario, _ in points if derived.limits_of(sweep, scenario)]
+        engines.setdefault(tuple(others), []).extend(limited)
+    for number, scenarios in enumerate(filter(None, engines.values())):
+        limits = derived.limits_of(sweep, scenarios[0])
+        memory = sorted({(one.batch_size, derived.memory_limit(spec, one, limits)) for one in scenarios})
+        products = [(batch, derived.compute_limit(spec, limits)) for batch, _ in memory]
+        colour, holds = SERIES[number % len(SERIES)], sorted({keys[one.engine, one.precision] for one in scenarios})
+        figure.add_trace(_limit("limit of the memory bandwidth, measured", memory, "dash", colour, holds))
+        figure.add_trace(_limit("limit of the matrix products, measured", products, "dot", colour, holds))
+
+
+def _limit(title: str, points: list[tuple[int, float]], dash: str, colour: str, keys: list[int]):
     from plotly import graph_objects as go
 
-    spec = catalog.load(sweep.settings.model)
-    seen = set()
-    for number, points in enumerate(drawn.values()):
-        first = points[0][0]
-        limits = derived.limits_of(sweep, first)
-        if limits is None:
-            continue
-        bounds = {
-            "limit of the memory bandwidth, measured": (
-                "dash",
-                [derived.memory_limit(spec, scenario, limits) for scenario, _ in points],
-            ),
-            "limit of the matrix products, measured": ("dot", [derived.compute_limit(spec, limits)] * len(points)),
-        }
-        for title, (dash, values) in bounds.items():
-            bound = (title, *values)
-            if bound in seen:  # the same for engines that differ in nothing else
-                continue
-            seen.add(bound)
-            figure.add_trace(
-                go.Scatter(
-                    x=[scenario.batch_size for scenario, _ in points],
-                    y=values,
-                    mode="lines",
-                    name=title,
-                    line={"color": SERIES[number % len(SERIES)], "dash": dash, "width": 1.5},
-                    hovertemplate=f"{title}<br><b>%{{y:.4g}} tokens/s</b><extra></extra>",
-                    meta=keys[first.engine, first.precision],
-                )
-            )
+    return go.Scatter(
+        x=[x for x, _ in points],
+        y=[y for _, y in points],
+        mode="lines",
+        name=title,
+        line={"color": colour, "dash": dash, "width": 1.5},
+        hovertemplate=f"{title}<br><b>%{{y:.4~g}} tokens/s</b><extra></extra>",
+        meta=keys,
+    )
 
 
 def latency(curves: list[tuple[int, str, list[tuple[Level, Figures]]]]) -> dict | None:
@@ -290,8 +284,8 @@ def latency(curves: list[tuple[int, str, list[tuple[Level, Figures]]]]) -> dict 
                 line={"color": SERIES[number % len(SERIES)], "width": 2.5, "dash": None if waits else "dash"},
                 marker={"symbol": [symbol + ("-open" if found.remarks else "") for _, found in points], "size": 10},
                 customdata=[escape(_told(level, found)) for level, found in points],
-                hovertemplate="%{customdata}<br><b>%{x:.3g} requests/s, %{y:.4g} s</b><extra></extra>",
-                meta=key,
+                hovertemplate="%{customdata}<br><b>%{x:.3~g} requests/s, %{y:.4~g} s</b><extra></extra>",
+                meta=[key],
             )
         )
     if not figure.data:

@@ -30,16 +30,16 @@ Row = dict[str, object]
 
 def of(item: Item) -> list[Row]:
     """The lines of a file: one a result; of a sweep one a scenario, of a load test a level, of a check a precision."""
-    identity = _identity(item)
-    found = [{**identity, **row} for row in ROWS[item.kind](item.content)]
+    whole = identity(item)
+    found = [{**whole, **row} for row in ROWS[item.kind](item.content)]
     return [{name: row[name] for name in columns.KINDS[item.kind]} for row in found]
 
 
 def samples_of(item: Item) -> list[Row]:
     """Every raw sample of a file, in the order they happened; a check of answers has none."""
     found = SAMPLES[item.kind](item.content) if item.kind in SAMPLES else []
-    identity = {name: value for name, value in _identity(item).items() if name in columns.IDENTITY}
-    return [{**dict.fromkeys(columns.SAMPLES), **identity, **row} for row in found]
+    whole = {name: value for name, value in identity(item).items() if name in columns.IDENTITY}
+    return [{**dict.fromkeys(columns.SAMPLES), **whole, **row} for row in found]
 
 
 def as_csv(found: list[Row], names: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _identity(item: Item) -> Row:
+def identity(item: Item) -> Row:
     """What tells one line from another; an engine or precision that varies within a file stands in its rows."""
     content = item.content
     facts = content.environment

@@ -5,7 +5,7 @@
   const page = JSON.parse(document.getElementById("data").textContent);
   const form = document.querySelector(".filter");
   const boxes = form ? [...form.querySelectorAll("input[data-facet]")] : [];
-  const config = { displayModeBar: false, responsive: true, scrollZoom: false };
+  const config = { displayModeBar: false, scrollZoom: false };
   const NARROW_PX = 520;
   const LINE_PX = 16;
   const BELOW_PX = 2 * LINE_PX;
@@ -39,11 +39,11 @@
 
   function draw(visible) {
     for (const [id, figure] of Object.entries(page.plots)) {
-      const data = figure.data.filter((trace) => visible.has(trace.meta));
+      const data = figure.data.filter((trace) => trace.meta.some((key) => visible.has(key)));
       if (!data.length) continue;
       const place = document.getElementById(id);
       const shown = arranged(figure.layout, data, visible, place.clientWidth < NARROW_PX);
-      Plotly.react(place, painted(shown.data), painted(shown.layout), config);
+      Plotly.react(place, painted(shown.data), painted({ ...shown.layout, width: place.clientWidth }), config);
       place.nextElementSibling.replaceChildren(...legend(data));
     }
   }
