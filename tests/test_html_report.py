@@ -243,10 +243,11 @@ def test_on_a_narrow_window_only_boxes_scroll(browser, report):
     assert max(plots) <= 390
     labels = [
         (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-        for label in page.locator(f"{SPEED} .annotation-text").all()
+        for label in page.locator(".plot .annotation-text").all()
         if (box := label.bounding_box())
     ]
-    assert len(labels) == 6
+    assert len(labels) == 2 * (3 + 1 + 1 + 1)  # speed, TTFT, TPOT, decode
+    assert max(right for _, _, right, _ in labels) <= 390
     crossing = [
         (one, other)
         for n, one in enumerate(labels)

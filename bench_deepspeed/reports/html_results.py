@@ -32,7 +32,7 @@ class Shown:
     @property
     def name(self) -> str:
         """What tells it from others in a figure of many models."""
-        return ", ".join(self.row[title] for title in ("model", "engine", "precision"))
+        return f"{self.row['model']} · {self.row['engine']}, {self.row['precision']}"
 
     @property
     def note(self) -> str:

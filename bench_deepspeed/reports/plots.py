@@ -1,8 +1,8 @@
 """The figures of the HTML page, as Plotly has them. Colours are CSS variables of the page: light, dark or print.
 
-Each trace carries in `meta` the keys that the page's filter knows it by, each annotation one in `name`. The page's legend
-has the traces that have a name. Plotly reads a little HTML in labels, so all text from files is escaped; a trace's
-name is shown as text and is not.
+Each trace carries in `meta` the keys that the page's filter knows it by, each annotation one in `name`. The
+page's legend has the traces that have a name, as text. Plotly reads a little HTML in all other labels, so what
+comes from files is escaped in them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle
 FAMILIES = dict(zip(profile_report.COLOURS, SERIES, strict=True))
 ROW_PX, AROUND_PX, LABEL_PX = 88, 56, 16
 CURVE_PX = 460
+HATCHED = {"shape": "/", "solidity": 0.12, "fgcolor": "var(--muted)", "bgcolor": "var(--card)"}
 LABELLED = 0.06  # a part of a bar that is narrower than this share has no room for its figure
 
 
@@ -141,7 +142,11 @@ def steps(lines: list[tuple[Line, Profile]]) -> dict:
     for line, profile in lines:
         for part, seconds in profile_report.step_parts(profile).items():
             share, colour = seconds / profile.step_s if profile.step_s > 0 else 0.0, FAMILIES.get(part)
-            hatched = None if colour else {"shape": "/", "fgcolor": "var(--muted)", "bgcolor": "var(--card)"}
+            hatched = (
+                None
+                if colour
+                else {"shape": "/", "solidity": 0.12, "fgcolor": "var(--muted)", "bgcolor": "var(--card)"}
+            )
             bar = go.Bar(
                 x=[share],
                 y=[line.name],
