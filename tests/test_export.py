@@ -11,7 +11,8 @@ import pytest
 from results import folder_of_every_kind, result
 from support import ROOT
 
-from bench_deepspeed.reports import columns, evidence, tables
+from bench_deepspeed.errors import MachineError
+from bench_deepspeed.reports import columns, evidence, html, tables
 from bench_deepspeed.schema import Result
 
 
@@ -192,3 +193,9 @@ def test_only_the_page_needs_its_libraries(bench):
         imported = bench("report", *arguments, env={"PYTHONPROFILEIMPORTTIME": "1"}, cwd=ROOT).stderr
         assert "bench_deepspeed.reports.console" in imported
         assert "plotly" not in imported and "jinja2" not in imported
+
+
+def test_without_plotly_the_page_is_refused_in_words(files, monkeypatch):
+    monkeypatch.setattr(html.util, "find_spec", lambda _name: None)
+    with pytest.raises(MachineError, match="needs plotly: install requirements.txt"):
+        html.render(evidence.read(files))
