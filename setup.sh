@@ -23,6 +23,16 @@ install_once() { # <stamp> <requirements file> <pip's arguments>...
   echo "$digest" >"$stamp"
 }
 
+provide_browser() { # for the tests of the HTML report: one that is there, else Debian's, else Playwright's own
+  ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null || return 0
+  if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
+    echo "setup.sh: installing chromium for the tests, with apt-get" >&2
+    if apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >&2; then return 0; fi
+  fi
+  "$python" -m playwright install chromium >&2 ||
+    fail 3 "no browser for the tests: install chromium or google-chrome, and run the same command again"
+}
+
 force='' tests=''
 for argument; do
   case $argument in
@@ -47,4 +57,7 @@ fi
 install_once .installed requirements.txt
 # Off Python's path: Transformers would import mistral-common, which fails without what it depends on.
 install_once .installed-models models/requirements.txt --no-deps --require-hashes --upgrade --target "$root/.venv/model-data"
-[[ -z $tests ]] || install_once .installed-tests tests/requirements.txt
+if [[ -n $tests ]]; then
+  install_once .installed-tests tests/requirements.txt
+  provide_browser
+fi

@@ -75,7 +75,7 @@ def _run_parser() -> Parser:
             "other commands (each has its own --help):\n"
             "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
             "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
-            "  bench.sh report   render the tables of README.md and docs/ from docs/results/\n"
+            "  bench.sh report   render the tables of the documents, or write results as CSV, JSON lines or HTML\n"
             "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
             "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
             "  bench.sh compare  saved results: what differs, and whether one is faster\n"
@@ -397,14 +397,15 @@ def _doctor_parser() -> Parser:
 
 
 def _report_parser() -> Parser:
+    from .reports import flags
+
     parser = Parser(
         prog="bench.sh report",
         allow_abbrev=False,
-        description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json.",
+        description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json. With "
+        "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead.",
     )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when a table differs from its evidence"
-    )
+    flags.add(parser)
     return parser
 
 

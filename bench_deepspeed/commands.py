@@ -38,10 +38,11 @@ def _doctor(_argv: list[str], options) -> int:
 
 
 def _report(argv: list[str], options) -> int:
-    _set_up(argv, options)
-    from .reports.markdown import run
+    from .reports.flags import check
 
-    return run(options)
+    check(options)
+    _set_up(argv, options)
+    return import_module(".reports.export" if options.format else ".reports.markdown", __package__).run(options)
 
 
 def _sweep(argv: list[str], options) -> int:

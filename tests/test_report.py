@@ -8,59 +8,15 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from results import result
 from support import ROOT
 
 from bench_deepspeed.errors import BenchError
 from bench_deepspeed.reports import markdown
 from bench_deepspeed.reports.rows import details
-from bench_deepspeed.schema import Result, Run, Sample, Scenario
+from bench_deepspeed.schema import Result, Sample
 
 PAGE = "# Page\n\nBefore.\n\n<!-- results: llama -->\n<!-- /results -->\n\nAfter.\n"
-ENVIRONMENT = {
-    "suite": "0.1.0",
-    "commit": "c0ffee",
-    "python": "3.12.3",
-    "system": "Linux 6.1",
-    "cpu": "Some CPU",
-    "cpu_count": 16,
-    "gpus": [{"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}],
-    "nvcc": "13.1",
-    "packages": {"torch": "2.13.0", "deepspeed": "0.19.8", "deepspeed-mii": "0.3.3", "transformers": "5.17.0"},
-    "torch_cuda": "13.0",
-    "torch_threads": 16,
-    "gpu_used": "Some GPU",
-    "driver_cuda": "13.2",
-}
-
-
-def result(
-    environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4.0), processes: int = 1, **scenario
-) -> Result:
-    """A complete result of 8 tokens a repetition, 4 and 2 tokens per second; each process takes twice as long."""
-    setting = {
-        "model": "llama",
-        "engine": "mii",
-        "device": "cuda",
-        "precision": "float16",
-        "weights": "pretrained",
-        "prompt": "Hello",
-        "max_tokens": 8,
-        "processes": processes,
-        "repetitions": len(seconds),
-        "warmups": 0,
-        "seed": 0,
-        **scenario,
-    }
-    memory = {"weights_bytes": 13_480_000_000, "device_peak_bytes": 14_000_000_000, "host_peak_bytes": 2_000_000_000}
-    return Result(
-        Scenario(**setting),
-        status="complete",
-        started_at="2026-01-02T03:04:05+00:00",
-        model={"title": {"llama": "Llama-2-7B-chat"}.get(setting["model"], setting["model"]), "note": ""},
-        environment={**ENVIRONMENT, **(environment or {})},
-        runs=[Run(load_s=1.0, samples=[Sample(s * 2**n, 5, 8) for s in seconds]) for n in range(processes)],
-        memory=memory,
-    )
 
 
 class Site:

@@ -60,18 +60,24 @@ def line(level: Level, sla: dict[str, float | None]) -> str:
 
 def table(result: LoadResult) -> str:
     """All levels, and what must be known beside them."""
+    shown = tabulate(told_rows(result), headers="keys", tablefmt="github", disable_numparse=True)
+    return "\n\n".join([shown, *notes(result)])
+
+
+def notes(result: LoadResult) -> list[str]:
+    """What was asked, and what the levels say together."""
     sustained = highest_sustained(result.levels)
-    notes = [_service(result), LEGEND]
+    found = [_service(result), LEGEND]
     if any(level.rate is not None for level in result.levels):
-        notes.insert(1, "highest sustained rate: " + (f"{sustained:g} requests/s" if sustained else NOT_MEASURED))
+        found.insert(1, "highest sustained rate: " + (f"{sustained:g} requests/s" if sustained else NOT_MEASURED))
     if result.stopped:
-        notes.insert(1, f"stopped at {result.stopped}")
-    shown = tabulate(_told(rows(result)), headers="keys", tablefmt="github", disable_numparse=True)
-    return "\n\n".join([shown, *notes])
+        found.insert(1, f"stopped at {result.stopped}")
+    return found
 
 
-def _told(cells: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Without the columns that say nothing at any level."""
+def told_rows(result: LoadResult) -> list[dict[str, str]]:
+    """The rows without the columns that say nothing at any level."""
+    cells = rows(result)
     empty = {title for title in (cells[0] if cells else {}) if {row[title] for row in cells} <= {"", NOT_MEASURED}}
     return [{title: value for title, value in row.items() if title not in empty} for row in cells]
 

@@ -25,12 +25,14 @@ from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..quality.schema import Quality
 from ..schema import Result, write_atomically
+from ..sweep.schema import SweepResult
 from . import ab as ab_report
-from . import console, published_sweeps
+from . import columns, console, published_sweeps
 from . import load as load_report
 from . import sweep as sweep_report
 from . import table as as_table
 from .console import remarks, warnings
+from .evidence import unfinished
 from .quality import published_answers
 from .quality import tables as quality_report
 from .rows import LEGEND, details, figures
@@ -54,6 +56,7 @@ COMPACT = (
     "warnings",
 )
 PRECISIONS = ("float16", "bfloat16", "float32")
+UNHELD = "no limits were measured with it, so no gate has held its speed against them"
 PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that the figures depend on most
 
 
@@ -63,6 +66,11 @@ class Evidence:
 
     path: Path
     result: Result
+
+    @property
+    def name(self) -> str:
+        """What tells it from others: the file's name, with its folder's where a run named it."""
+        return self.path.stem if self.path.stem != "result" else f"{self.path.parent.name}/result"
 
     def order(self) -> tuple:
         """Where its row stands: by model, then in the order of ENGINES and PRECISIONS, others last."""
@@ -135,7 +143,7 @@ def _refusal(result: Result) -> str | None:
     if result.void_count or valid != wanted or not valid:
         return f"{valid} of {wanted} repetitions are valid, {result.void_count} void"
     try:
-        origin(result)
+        _measured(result.environment, result.scenario.device, result.started_at)
     except KeyError as error:
         return f"its environment lacks {error}"
     return None
@@ -144,10 +152,16 @@ def _refusal(result: Result) -> str | None:
 def speed_table(subject: str, page: Path, results: Path) -> str:
     """Tokens per second of one model, or in fewer columns of all."""
     chosen = [e for e in published(results) if subject in {EVERYTHING, e.result.scenario.model}]
-    if not chosen:
-        return NOTHING
+    return speed_tables(chosen, page, compact=subject == EVERYTHING) if chosen else NOTHING
+
+
+def speed_tables(chosen: list[Evidence], page: Path, compact: bool) -> str:
+    """Tokens per second of these, one row each, then, unless compact, what each is made of; and what they need known.
+
+    Links lead from the page.
+    """
     rows = [figures(evidence.result) for evidence in chosen]
-    if subject == EVERYTHING:
+    if compact:
         rows = [{title: row[title] for title in COMPACT} for row in rows]
     shared = {t: rows[0][t] for t in SETTINGS if t in rows[0] and len({row[t] for row in rows}) == 1}
     origins = _unique(origin(evidence.result) for evidence in chosen)
@@ -156,18 +170,18 @@ def speed_table(subject: str, page: Path, results: Path) -> str:
             del row[title]
         link = f"[JSON]({_link(evidence.path, page)})"
         row["evidence"] = link + (f" ({origins.index(origin(evidence.result)) + 1})" if len(origins) > 1 else "")
-    below = "" if subject == EVERYTHING else _details_table(chosen, page)
+    made_of = "" if compact else _details_table(chosen, page)
     above = "; ".join(f"{title}: {value}" for title, value in shared.items())
-    texts = _unique(text for evidence in chosen for text in _notes(evidence.result))
-    notes = [_sentence(text) for text in [*texts, *([] if subject == EVERYTHING else _doubts(chosen))]]
-    notes.append(_sentence(LEGEND))
-    notes += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
-    return "\n\n".join([*([_sentence(above)] if above else []), _table(rows), *([below] if below else []), *notes])
+    texts = _unique(text for evidence in chosen for text in notes(evidence.result))
+    below_it = [sentence(text) for text in [*texts, *([] if compact else _doubts(chosen))]]
+    below_it.append(sentence(LEGEND))
+    below_it += [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
+    return "\n\n".join(filter(None, [above and sentence(above), _table(rows), made_of, *below_it]))
 
 
 def _details_table(chosen: list[Evidence], page: Path) -> str:
     """What each speed is made of: one row a figure, one column a result, headed by its evidence."""
-    columns = {f"[{e.path.stem}]({_link(e.path, page)})": details(e.result) for e in chosen}
+    columns = {f"[{e.name}]({_link(e.path, page)})": details(e.result) for e in chosen}
     titles = next(iter(columns.values()))
     return _table([{"": title, **{head: found[title] for head, found in columns.items()}} for title in titles])
 
@@ -181,18 +195,19 @@ def _table(rows: list[dict[str, str]]) -> str:
     return as_table(cells)
 
 
-def _notes(result: Result) -> list[str]:
+def notes(result: Result) -> list[str]:
+    """What must stand beside the figures of a result."""
     note = result.model.get("note")
-    return [*remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
+    return [*unfinished(result), *remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
 
 
 def _doubts(chosen: list[Evidence]) -> list[str]:
     """The warnings, each with the evidence that it is of."""
     names: dict[str, list[str]] = {}
     for evidence in chosen:
-        unheld = ["no limits were measured with it, so no gate has held its speed against them"]
-        for text in [*warnings(evidence.result), *(unheld if evidence.result.limits is None else [])]:
-            names.setdefault(text, []).append(f"`{evidence.path.stem}`")
+        unheld = [UNHELD] if evidence.result.limits is None else []
+        for text in [*warnings(evidence.result), *unheld]:
+            names.setdefault(text, []).append(f"`{evidence.name}`")
     return [f"{', '.join(of)}: {text}" for text, of in names.items()]
 
 
@@ -205,18 +220,30 @@ def quality_tables(subject: str, page: Path, results: Path) -> str:
             continue
         if quality.status != "complete":
             raise BenchError(f"{_shown(path)} cannot be published: its status is {quality.status!r}")
-        measured = _measured(quality.environment, quality.device, quality.started_at)
-        tables = quality_report(dataclasses.asdict(quality))
-        parts.append(f"**{quality.engine}** ([JSON]({_link(path, page)})). {measured}\n\n{tables}")
+        parts.append(quality_part(path, quality, page))
     if not parts:
         published = published_answers(questions.load(QUESTIONS), subject)
         return f"{NOTHING}\n\n{ONCE}\n\n{published}" if published else NOTHING
     return "\n\n".join(parts)
 
 
+def quality_part(path: Path, quality: Quality, page: Path) -> str:
+    """One check of the answers."""
+    measured = _origin(quality.environment, quality.device, quality.started_at)
+    tables = quality_report(dataclasses.asdict(quality))
+    return f"**{quality.engine}** ([JSON]({_link(path, page)})). {measured}\n\n{tables}"
+
+
 def origin(result: Result) -> str:
     """On what, with what and when a result was measured, as one sentence."""
-    return _measured(result.environment, result.scenario.device, result.started_at)
+    return _origin(result.environment, result.scenario.device, result.started_at)
+
+
+def _origin(facts: dict, device: str, started_at: str) -> str:
+    try:
+        return _measured(facts, device, started_at)
+    except KeyError as error:  # it ended before that was known
+        return f"Measured on {started_at[:10]}; on what is not recorded in full: {error} is not there."
 
 
 def _measured(facts: dict, device: str, started_at: str) -> str:
@@ -235,7 +262,8 @@ def _gpu(facts: dict) -> str:
     return f"{facts['gpu_used']}, driver {driver} for {cuda}"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Text with a capital and one full stop."""
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
@@ -265,25 +293,24 @@ def load_tables(subject: str, page: Path, results: Path) -> str:
         if reason:
             raise BenchError(f"{_shown(path)} cannot be published: {reason}")
         if result.model["name"] == subject:
-            measured = _measured(result.environment, result.scenario["device"], result.started_at)
-            curve = path.with_suffix(".svg")
-            shown = [f"![Latency over throughput]({_link(curve, page)})"] if curve.exists() else []
-            parts += [load_report.table(result), *shown, f"[JSON]({_link(path, page)}). {measured}"]
+            parts.append(load_part(path, result, page))
     return "\n\n".join(parts) or NOTHING
+
+
+def load_part(path: Path, result: LoadResult, page: Path) -> str:
+    """One load test."""
+    measured = _origin(result.environment, result.scenario["device"], result.started_at)
+    curve = path.with_suffix(".svg")
+    shown = [f"![Latency over throughput]({_link(curve, page)})"] if curve.exists() else []
+    return "\n\n".join([load_report.table(result), *shown, f"[JSON]({_link(path, page)}). {measured}"])
 
 
 def sweep_tables(subject: str, page: Path, results: Path) -> str:
     """Every published sweep of one model: its table, its figures, and what it was measured on."""
-    parts = []
-    for path, sweep in published_sweeps.of_model(subject, results):
-        figures = [
-            f"![{name}]({_link(figure, page)})" for name, figure in published_sweeps.figures(path, sweep).items()
-        ]
-        measured = _measured(sweep.environment, sweep.settings.device, sweep.started_at[0])
-        table = sweep_report.table(sweep)
-        notes = [_sentence(text) for text in (sweep_report.LEGEND, *sweep_report.reasons(sweep))]
-        above = f"{_sentence(sweep_report.constants(sweep))} [JSON]({_link(path, page)})"
-        parts += [above, table, *figures, *notes, measured]
+    parts = [
+        sweep_part(path, sweep, page, published_sweeps.figures(path, sweep))
+        for path, sweep in published_sweeps.of_model(subject, results)
+    ]
     return "\n\n".join(parts) or NOTHING
 
 
@@ -300,6 +327,21 @@ def ab_tables(subject: str, page: Path, results: Path) -> str:
     return "\n\n".join(parts) or NOTHING
 
 
+def sweep_part(path: Path, sweep: SweepResult, page: Path, drawn: dict[str, Path]) -> str:
+    """One sweep; `drawn`: title → file of each figure."""
+    pictures = [f"![{name}]({_link(figure, page)})" for name, figure in drawn.items()]
+    measured = _origin(sweep.environment, sweep.settings.device, sweep.started_at[0])
+    notes = [sentence(text) for text in (sweep_report.LEGEND, *sweep_report.reasons(sweep))]
+    above = f"{sentence(sweep_report.constants(sweep))} [JSON]({_link(path, page)})"
+    return "\n\n".join([above, sweep_report.table(sweep), *pictures, *notes, measured])
+
+
+def columns_table(subject: str, page: Path, results: Path) -> str:
+    """What the columns of CSV and JSON lines mean, for one kind of file."""
+    meanings = columns.KINDS[subject]
+    return _table([{"column": f"`{name}`", "meaning": meaning} for name, meaning in meanings.items()])
+
+
 RENDERERS = {
     "results": speed_table,
     "quality": quality_tables,
@@ -307,10 +349,12 @@ RENDERERS = {
     "sweep": sweep_tables,
     "load": load_tables,
     "ab": ab_tables,
+    "columns": columns_table,
 }
 """What a block of each kind shows: (subject, page, folder of the evidence) → its text."""
 SUBJECTS = {
     "simulation": set(console.SIMULATIONS),
+    "columns": set(columns.KINDS),
     **dict.fromkeys(("quality", "sweep", "load", "ab"), set(catalog.names())),
 }
 """What a block may be of, where that is not a model."""

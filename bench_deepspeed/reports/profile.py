@@ -93,7 +93,7 @@ def _section(profile: Profile) -> str:
     kernels = "kernel" if profile.device == "cuda" else "operator"
     parts = [
         {"part of the step": title, "ms": _ms(seconds), "share": _share(seconds, profile)}
-        for title, seconds in _parts(profile).items()
+        for title, seconds in step_parts(profile).items()
     ]
     tables = [
         parts,
@@ -111,7 +111,7 @@ def _headline(profile: Profile) -> str:
     return f"{profile.phase}: {_rounded_ms(profile.step_s)} for {profile.prompt_tokens} prompt tokens and one new one"
 
 
-def _parts(profile: Profile) -> dict[str, float]:
+def step_parts(profile: Profile) -> dict[str, float]:
     """What the bar is made of: the families, then the rest of the step."""
     if profile.busy_s is None:
         return {NOT_MEASURED: max(0.0, profile.step_s)}
@@ -161,8 +161,8 @@ def figure(profiles: list[Profile], title: str):
 
 def _draw(axis, profile: Profile) -> None:
     """One phase's bar, its state above it, and each part's figures below. What is idle is an empty frame."""
-    start, whole = 0.0, sum(_parts(profile).values())
-    for name, seconds in _parts(profile).items():
+    start, whole = 0.0, sum(step_parts(profile).values())
+    for name, seconds in step_parts(profile).items():
         colour = COLOURS.get(name)
         look = {"facecolor": colour or "none", "edgecolor": colour or INK}
         label = f"{name}  {_rounded_ms(seconds)} ({_share(seconds, profile)})"

@@ -63,10 +63,14 @@ def markdown(quality: dict) -> str:
 
 def tables(quality: dict) -> str:
     """The numbers, then one row a question: each precision's answer, the published, and the ground truth last."""
+    return f"{intro(quality)}:\n\n{table(quality_rows(quality))}\n\n{_answers(quality)}"
+
+
+def intro(quality: dict) -> str:
+    """What the numbers are, in one line."""
     return (
         f"Distance from Transformers in float32, computed on {quality['reference_device']} (in brackets: Transformers "
-        f"in the same precision, the noise floor), {quality['max_tokens']} new tokens, greedy:\n\n"
-        f"{table(quality_rows(quality))}\n\n{_answers(quality)}"
+        f"in the same precision, the noise floor), {quality['max_tokens']} new tokens, greedy"
     )
 
 

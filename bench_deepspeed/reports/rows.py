@@ -67,9 +67,9 @@ def _latency_figures(result: Result) -> dict[str, str]:
     itl = metrics.itl_s(latency) if latency else None
     method = f" ({latency.method})" if latency else ""
     return {
-        "TTFT": _ms(metrics.ttft_s(latency) if latency else None) + method,
-        "TPOT": _ms(metrics.mean_tpot_s(latency, result.scenario.max_tokens) if latency else None),
-        "ITL p50, p90, p99": ", ".join(map(_ms, itl.values())) if itl else NOT_MEASURED,
+        "TTFT": ms(metrics.ttft_s(latency) if latency else None) + method,
+        "TPOT": ms(metrics.mean_tpot_s(latency, result.scenario.max_tokens) if latency else None),
+        "ITL p50, p90, p99": ", ".join(map(ms, itl.values())) if itl else NOT_MEASURED,
     }
 
 
@@ -77,7 +77,7 @@ def _prefill(result: Result) -> str:
     prefill = result.prefill
     if prefill is None:
         return NOT_MEASURED
-    return f"{prefill.prompt_tokens} tokens in {_ms(statistics.fmean(prefill.seconds))}"
+    return f"{prefill.prompt_tokens} tokens in {ms(statistics.fmean(prefill.seconds))}"
 
 
 def _utilization(found: metrics.Utilization | None) -> str:
@@ -149,12 +149,12 @@ def is_random(result: Result) -> bool:
 def mean_std(result: Result) -> str:
     """ "17.42 ± 0.12": mean tokens/s and sample standard deviation; no ± for a single repetition."""
     summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
-    return _mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
+    return mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
 
 
 def speed_cell(result: Result) -> str:
     """ "17.42 [17.30, 17.54]": mean tokens/s and its 95% interval."""
-    return f"{_mean(result)} {interval(result)}" if result.valid_samples else NOT_MEASURED
+    return f"{mean(result)} {interval(result)}" if result.valid_samples else NOT_MEASURED
 
 
 def interval(result: Result) -> str:
@@ -163,7 +163,8 @@ def interval(result: Result) -> str:
     return f"[{found.low:.2f}, {found.high:.2f}]" if found and found.low is not None else f"[{NOT_MEASURED}]"
 
 
-def _mean(result: Result) -> str:
+def mean(result: Result) -> str:
+    """ "17.42": mean tokens/s."""
     found = speed_interval(result)
     return _number(found and found.mean)
 
@@ -190,7 +191,8 @@ def peak_bytes(result: Result) -> int | None:
     return result.memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes")
 
 
-def _ms(seconds: float | None) -> str:
+def ms(seconds: float | None) -> str:
+    """ "12.34 ms"."""
     return NOT_MEASURED if seconds is None else f"{1e3 * seconds:.2f} ms"
 
 

@@ -30,14 +30,20 @@ WIDTHS = {"engine": 12, "precision": 9, "prefill": 13, "decode tokens/s": 20, "o
 def constants(sweep: SweepResult) -> str:
     """What all rows share, in one line."""
     settings = sweep.settings
-    random = " (random weights)" if settings.weights == "random" and settings.engines != ["fake"] else ""
     shared = {
-        "model": catalog.load(settings.model).title + random,
+        "model": model_title(sweep),
         "device": device_name(sweep),
         **{title: _key(sweep.scenarios[0], name) for name, title in KEYS.items() if name not in varying(sweep)},
         "repetitions": str(settings.repetitions),
     }
     return "; ".join(f"{title}: {value}" for title, value in shared.items())
+
+
+def model_title(sweep: SweepResult) -> str:
+    """The model, and whether its weights are random."""
+    settings = sweep.settings
+    random = " (random weights)" if settings.weights == "random" and settings.engines != ["fake"] else ""
+    return catalog.load(settings.model).title + random
 
 
 def device_name(sweep: SweepResult) -> str:

@@ -86,7 +86,7 @@ def _draw(axis, sweep: SweepResult, drawn: dict, along: str) -> None:
 
     for key, look in _looks(drawn).items():
         places = [(getattr(scenario, along), value) for scenario, value in drawn[key]]
-        axis.plot(*zip(*places, strict=True), label=_label(sweep, drawn[key][0][0], along), **look)
+        axis.plot(*zip(*places, strict=True), label=label(sweep, drawn[key][0][0], along), **look)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     ticks = sorted({getattr(scenario, along) for points in drawn.values() for scenario, _ in points})
@@ -112,7 +112,7 @@ def _looks(drawn: dict) -> dict[tuple, dict]:
     }
 
 
-def _label(sweep: SweepResult, scenario: SweepScenario, along: str) -> str:
+def label(sweep: SweepResult, scenario: SweepScenario, along: str) -> str:
     names = [name for name in varying(sweep) if name != along]
     return ", ".join(UNITS.get(name, "{}").format(getattr(scenario, name)) for name in names) or "measured"
 

@@ -1,0 +1,103 @@
+"""`bench.sh report --format`: any results as Markdown, CSV, JSON lines, or one HTML page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+from ..errors import BenchError, MachineError, UsageError
+from ..schema import write_atomically
+from . import evidence, markdown, sweep_figures, tables
+from .evidence import Item
+
+
+def run(options) -> int:
+    """Write the files, or all that is published, in a format. Returns the exit code.
+
+    Raises UsageError for a file that is no result of this suite, and MachineError when the output cannot be
+    written; it is written in one step or not at all.
+    """
+    items = evidence.read(options.files or evidence.published())
+    if not items:
+        raise UsageError("nothing is published here: name FILEs")
+    text = FORMATS[options.format](items, options)
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        write_atomically(options.output, text)
+    except OSError as error:
+        raise MachineError(f"cannot write {options.output}: {error.strerror}") from error
+    print(f"wrote {options.output}")
+    return 0
+
+
+def _of_each(items: list[Item], of: Callable[[Item], object]) -> list:
+    """What `of` makes of each. Raises UsageError for one that lacks what every file of its kind has."""
+    found = []
+    for item in items:
+        try:
+            found.append(of(item))
+        except (KeyError, IndexError, TypeError) as error:
+            raise UsageError(f"{item.path} is damaged: {error!r} in what every {item.kind} has") from error
+        except BenchError as error:
+            raise UsageError(f"{item.path}: {error}") from error
+    return found
+
+
+def as_markdown(items: list[Item], options) -> str:
+    """The tables as the documents have them: the speeds of each model, then every other file."""
+    page = (options.output or Path("report.md")).absolute()
+    main = [markdown.Evidence(item.path.absolute(), item.content) for item in items if item.kind == "result"]
+    by_model = groupby(sorted(main, key=markdown.Evidence.order), key=lambda one: one.result.scenario.model)
+    parts = [markdown.speed_tables(list(chosen), page, compact=False) for _, chosen in by_model]
+    parts += _of_each([item for item in items if item.kind != "result"], lambda item: _part(item, page))
+    return "\n\n".join(parts) + "\n"
+
+
+def _part(item: Item, page: Path) -> str:
+    said = "\n\n".join(f"{text.capitalize()}." for text in evidence.unfinished(item.content))
+    part = PARTS[item.kind](item.path.absolute(), item.content, page)
+    return f"{said}\n\n{part}" if said else part
+
+
+PARTS = {
+    "quality": markdown.quality_part,
+    "load": markdown.load_part,
+    "sweep": lambda path, sweep, page: markdown.sweep_part(path, sweep, page, _drawn(path)),
+}
+"""Kind of file → its part of a document: (its path, what is in it, the page that links lead from) → Markdown."""
+
+
+def _drawn(path: Path) -> dict[str, Path]:
+    """The figures that a sweep left beside its JSON."""
+    found = {title: path.with_name(f"{name}.svg") for name, title in sweep_figures.TITLES.items()}
+    return {title: figure for title, figure in found.items() if figure.is_file()}
+
+
+def _lines(items: list[Item], options) -> list[tables.Row]:
+    of = tables.samples_of if options.samples else tables.of
+    return [row for rows in _of_each(items, of) for row in rows]
+
+
+def as_csv(items: list[Item], options) -> str:
+    """One line a result, or with --samples one a sample, under the columns of the kinds that there are."""
+    return tables.as_csv(_lines(items, options), tables.header(items, options.samples))
+
+
+def as_jsonl(items: list[Item], options) -> str:
+    """The same as JSON, each line with the columns of its kind."""
+    return tables.as_jsonl(_lines(items, options))
+
+
+def as_html(items: list[Item], options) -> str:
+    """One page that fetches nothing."""
+    from .html import render
+
+    _of_each(items, tables.of)  # what is damaged is told by name
+    return render(items)
+
+
+FORMATS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}

@@ -1,0 +1,201 @@
+"""`bench.sh report --format`: any files of results as flat lines and as Markdown; what is none is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from results import folder_of_every_kind, result
+from support import ROOT
+
+from bench_deepspeed.errors import MachineError
+from bench_deepspeed.reports import columns, evidence, html, tables
+from bench_deepspeed.schema import Result
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return folder_of_every_kind(tmp_path)
+
+
+def report(bench, *arguments: str | Path) -> str:
+    """What `bench.sh report` prints when all is well."""
+    done = bench("report", *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
+    row, *_ = rows = read_csv(report(bench, *files, "--format", "csv"))
+    assert [r["kind"] for r in rows] == ["result", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2]
+    assert (row["tokens_per_s_mean"], row["processes"], row["repetitions"]) == ("2.25", "2", "4")
+    assert float(row["tokens_per_s_low"]) == pytest.approx(2.25 - 12.7062047 * 0.75)
+    assert float(row["ttft_s"]) == pytest.approx(0.025)
+    assert float(row["decode_idle_s"]) == pytest.approx(0.0075)
+    assert (row["energy_j_per_token"], row["batch_size"], row["file"]) == ("", "", "result.json")
+    *_, refused = (r for r in rows if r["kind"] == "sweep")
+    assert (refused["status"], refused["decode_tokens_per_s"]) == ("refused", "")
+    assert [r["failed"] for r in rows if r["kind"] == "load"] == ["0", "1"]
+
+
+def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
+    rows = [json.loads(line) for line in report(bench, *files, "--format", "jsonl").splitlines()]
+    assert {row["kind"]: list(row) for row in rows} == {kind: list(columns.KINDS[kind]) for kind in evidence.LOADERS}
+    assert rows[0]["energy_j_per_token"] is None
+    assert rows[0]["tokens_per_s_mean"] == 2.25
+
+
+def test_samples_are_one_line_each_and_say_where_they_belong(bench, files):
+    rows = read_csv(report(bench, *files, "--format", "csv", "--samples"))
+    assert list(rows[0]) == list(columns.SAMPLES)
+    timed = [row for row in rows if row["phase"] == "timed"]
+    assert [(r["group"], r["index"], r["tokens_per_s"]) for r in timed] == [
+        ("1", "1", "4.0"),
+        ("1", "2", "2.0"),
+        ("2", "1", "2.0"),
+        ("2", "2", "1.0"),
+    ]
+    assert {row["kind"] for row in rows} == {"result", "sweep", "load"}
+    (failed,) = [row for row in rows if row["valid"] == "False"]
+    assert (failed["kind"], failed["seconds"]) == ("load", "")
+    whole = next(row for row in rows if row["phase"] == "total" and row["batch_size"] == "4")
+    assert float(whole["tokens_per_s"]) == pytest.approx(4 * 17 / 0.50)
+
+
+def test_every_row_has_its_columns_and_no_other(files):
+    for item in evidence.read([*files, *evidence.published()]):
+        identity = tables.identity(item)
+        for row in tables.ROWS[item.kind](item.content):
+            assert {**identity, **row}.keys() == columns.KINDS[item.kind].keys()
+        assert all(row.keys() == columns.SAMPLES.keys() for row in tables.samples_of(item))
+
+
+def test_a_number_that_is_none_is_null():
+    assert tables.as_jsonl([{"a": float("nan"), "b": 1.5}]) == '{"a": null, "b": 1.5}\n'
+
+
+def test_without_files_it_is_all_that_is_published(bench):
+    rows = read_csv(report(bench, "--format", "csv"))
+    published = [path.relative_to(ROOT).as_posix() for path in evidence.published()]
+    assert list(dict.fromkeys(row["file"] for row in rows)) == published
+    assert not any("simulations" in name for name in published)
+
+
+def test_markdown_has_the_tables_of_the_documents(bench, files, tmp_path):
+    text = report(bench, *files, "--format", "markdown")
+    for words in ("2.25 [-7.28, 11.78]", "within the noise floor", "refused", "| 2 clients", "host-bound"):
+        assert words in text
+    assert "[JSON](result.json)" in text
+    (tmp_path / "below").mkdir()
+    report(bench, *files, "--format", "markdown", "--output", "below/report.md")
+    assert "[JSON](../result.json)" in (tmp_path / "below" / "report.md").read_text()
+
+
+def test_results_of_runs_are_told_apart_and_what_is_unfinished_is_said(bench, tmp_path):
+    for name, status in (("first", "complete"), ("second", "interrupted")):
+        (tmp_path / name).mkdir()
+        content = result(environment={"packages": {}} if status == "complete" else None)
+        content.status, content.environment = status, content.environment if status == "complete" else {}
+        content.save(tmp_path / name / "result.json")
+    text = report(bench, "first/result.json", "second/result.json", "--format", "markdown")
+    assert "first/result" in text and "second/result" in text
+    assert "Interrupted: not all that was asked for is here." in text
+    assert "on what is not recorded in full" in text
+
+
+def damaged(folder: Path, name: str) -> Path:
+    path = folder / name
+    content = json.loads(path.read_text())
+    del content["candidates"][0]["engine"][0]["early"]
+    path.write_text(json.dumps(content))
+    return path
+
+
+BAD = {
+    "cut": ('{"scenario": ', "bad.json is damaged"),
+    "binary": ("\udcff", "bad.json is damaged"),
+    "foreign": ('{"name": "package"}', "bad.json is not a result of this suite"),
+    "a list": ("[]", "bad.json is not a result of this suite"),
+    "another kind": ('{"kind": "holiday"}', "bad.json is not a result of this suite"),
+    "a field is lacking": ('{"scenario": {}, "runs": [], "schema_version": 2}', "bad.json is not a result"),
+    "another version": ('{"settings": {}, "scenarios": [], "schema_version": 99}', "bad.json is not a sweep"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), BAD.values(), ids=BAD.keys())
+def test_what_is_no_result_is_one_line_and_nothing_is_written(bench, files, content, words):
+    (bench.cwd / "bad.json").write_text(content, errors="surrogateescape")
+    assert words in bench.refusal(2, "report", *files, "bad.json", "--format", "csv", "--output", "out")
+    assert not list(bench.cwd.glob("*out*"))
+
+
+@pytest.mark.parametrize("form", ["csv", "html", "markdown"])
+def test_what_is_damaged_within_is_one_line(bench, files, tmp_path, form):
+    damaged(tmp_path, "quality.json")
+    assert "quality.json is damaged" in bench.refusal(2, "report", *files, "--format", form, "--output", "out")
+
+
+def test_a_file_that_is_not_there_is_one_line(bench):
+    assert "cannot read gone.json: No such file" in bench.refusal(2, "report", "gone.json", "--format", "csv")
+
+
+def test_an_output_that_cannot_be_written_is_one_line(bench, files):
+    error = bench.refusal(3, "report", *files, "--format", "csv", "--output", "no/folder")
+    assert "cannot write no/folder" in error
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["result.json"], "need a --format"),
+        (["--samples"], "need a --format"),
+        (["--format", "csv", "--check"], "leave out --format"),
+        (["--format", "html", "--samples"], "--samples is for"),
+        (["--format", "pdf"], "invalid choice: 'pdf'"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_one_line(bench, flags, words):
+    assert words in bench.refusal(2, "report", *flags)
+
+
+def test_an_older_file_stays_whole_where_the_new_one_is_refused(bench, files, tmp_path):
+    (tmp_path / "out").write_text("before")
+    bench.refusal(2, "report", *files, "gone.json", "--format", "csv", "--output", "out")
+    assert (tmp_path / "out").read_text() == "before"
+
+
+def test_the_same_file_twice_is_one_line(bench, files, tmp_path):
+    again = tmp_path / "again.json"
+    again.symlink_to(files[0])
+    assert len(read_csv(report(bench, files[0], again, "--format", "csv"))) == 1
+
+
+def test_no_folder_of_a_user_is_named(files, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert [item.name for item in evidence.read(files)] == [f"{path.parent.name}/{path.name}" for path in files]
+
+
+def test_a_loaded_result_is_what_was_saved(files):
+    (item,) = evidence.read(files[:1])
+    assert item.content == Result.load(files[0])
+
+
+def test_only_the_page_needs_its_libraries(bench):
+    assert "--samples" in bench("report", "--help").stdout
+    for arguments in (["--format", "csv"], ["--check"]):
+        imported = bench("report", *arguments, env={"PYTHONPROFILEIMPORTTIME": "1"}, cwd=ROOT).stderr
+        assert "bench_deepspeed.reports.console" in imported
+        assert "plotly" not in imported and "jinja2" not in imported
+
+
+def test_without_plotly_the_page_is_refused_in_words(files, monkeypatch):
+    monkeypatch.setattr(html.util, "find_spec", lambda _name: None)
+    with pytest.raises(MachineError, match="needs plotly: install requirements.txt"):
+        html.render(evidence.read(files))
