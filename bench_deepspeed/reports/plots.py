@@ -21,7 +21,7 @@ from ..sweep.schema import SweepResult, SweepScenario
 from . import profile as profile_report
 from . import sweep_figures
 
-SERIES = [f"var(--series-{n})" for n in range(7)]
+SERIES = [f"var(--series-{n})" for n in range(8)]
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
 FAMILIES = dict(zip(profile_report.COLOURS, SERIES, strict=True))
 ROW_PX, AROUND_PX, LABEL_PX = 88, 56, 16
