@@ -88,11 +88,12 @@ class Run:
 
     load_s: float | None = None
     kernel_build_s: float | None = None
-    compile_s: float | None = None
     steady: bool | None = None
     """Whether the warm-ups ended because the times were steady; None where their number was fixed."""
     warmups: list[Sample] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    compile_s: float | None = None
+    """None: nothing was compiled."""
 
 
 @dataclass(frozen=True)

@@ -117,9 +117,9 @@ class Worker:
         self._session.warm_up()
         return self._session.describe()
 
-    def load_level(self, clients: int | None, rate: float | None) -> dict:
+    def load_level(self, clients: int | None, rate: float | None, seconds: float) -> dict:
         """One load, held for a while; see `load.records.Level`."""
-        return dataclasses.asdict(self._session.level(clients, rate))
+        return dataclasses.asdict(self._session.level(clients, rate, seconds))
 
     def interleaved(self, prompt: str, max_tokens: int) -> dict:
         """Four generations in the order ABBA, in seconds: A by `generate`, B by a bare loop around the library."""

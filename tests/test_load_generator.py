@@ -32,9 +32,9 @@ def session(tmp_path, monkeypatch):
     """A session with a stub of some behaviour, closed at the end."""
     opened = []
 
-    def make(behaviour: dict, seconds: float = 1.0, timeout_s: float = 30.0) -> Session:
+    def make(behaviour: dict, timeout_s: float = 30.0) -> Session:
         monkeypatch.setenv("BENCH_STUB", json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour}))
-        workload = Workload(2, 3, 0.0, seconds, timeout_s, 0)
+        workload = Workload(2, 3, 0.0, 1.0, timeout_s, 0)
         opened.append(Session("stub", setup(tmp_path, timeout_s), workload, no_progress))
         return opened[-1]
 
@@ -54,7 +54,7 @@ def check(level: Level) -> None:
 
 
 def test_an_open_loop_sends_what_is_due_whatever_comes_back(session):
-    level = session({}).level(None, 60.0)
+    level = session({}).level(None, 60.0, 1.0)
     check(level)
     start_s, end_s = level.window_s
     assert start_s >= 0.2
@@ -66,13 +66,13 @@ def test_an_open_loop_sends_what_is_due_whatever_comes_back(session):
 
 def test_the_window_begins_when_the_load_is_there(session):
     """What is due first finds nobody there; with requests as long as these a fifth of the window is too early."""
-    level = session({"first_s": 0.4}, seconds=1.0).level(None, 20.0)
+    level = session({"first_s": 0.4}).level(None, 20.0, 1.0)
     assert level.window_s[0] >= 0.8
     assert level.window_s[1] - level.window_s[0] == pytest.approx(1.0)
 
 
 def test_a_closed_loop_has_as_many_under_way_as_there_are_clients(session):
-    level = session({}).level(3, None)
+    level = session({}).level(3, None, 1.0)
     check(level)
     assert level.most_in_flight == 3
     assert sum(record.due_s == 0.0 for record in level.records) == 3
@@ -85,7 +85,7 @@ def test_a_trace_is_sent_at_its_times(session, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_STUB", "{}")
     trace = [(0.0, 2, 1), (0.1, 5, 3), (0.5, 1, 2)]
     traced = Session("stub", setup(tmp_path), Workload(None, None, 0.0, 1.0, 30.0, 0, trace=trace), no_progress)
-    level = traced.level(None, None)
+    level = traced.level(None, None, 1.0)
     traced.close()
     assert [(r.due_s, r.prompt_tokens, r.new_tokens) for r in level.records] == trace
     assert len(metrics.due_in_window(level)) == 2
@@ -94,14 +94,14 @@ def test_a_trace_is_sent_at_its_times(session, tmp_path, monkeypatch):
 def test_a_server_that_stalls_shows_in_the_latency_of_all_that_were_due(session):
     """Coordinated omission: a generator that waited for the stalled request would send, and see, only one slow one."""
     stall_s = 0.6
-    level = session({"at_once": 1, "stall_at": 40, "stall_s": stall_s}, seconds=2.0).level(None, 50.0)
+    level = session({"at_once": 1, "stall_at": 40, "stall_s": stall_s}).level(None, 50.0, 2.0)
     slow = [record for record in level.records if metrics.e2e(record) > stall_s / 2]
     assert len(slow) >= 8  # half of the stall at 50 requests a second is 15 arrivals
     assert max(metrics.e2e(record) for record in slow) >= stall_s
 
 
 def test_a_request_that_hangs_fails_and_the_others_do_not(session):
-    level = session({"hang_at": 10}, timeout_s=1.0).level(None, 40.0)
+    level = session({"hang_at": 10}, timeout_s=1.0).level(None, 40.0, 1.0)
     failed = [record for record in level.records if record.error]
     assert [record.new_tokens for record in failed] == [0]
     assert "no answer within 1 s" in failed[0].error or "timed out" in failed[0].error
@@ -109,20 +109,20 @@ def test_a_request_that_hangs_fails_and_the_others_do_not(session):
 
 
 def test_a_client_whose_request_hangs_goes_on(session):
-    level = session({"hang_at": 5}, timeout_s=0.5, seconds=2.0).level(1, None)
+    level = session({"hang_at": 5}, timeout_s=0.5).level(1, None, 2.0)
     assert sum(record.error is not None for record in level.records) == 1
     assert level.records[-1].error is None
 
 
 def test_another_number_of_tokens_is_a_failure(session):
-    level = session({"short_at": 10}).level(None, 40.0)
+    level = session({"short_at": 10}).level(None, 40.0, 1.0)
     assert [r.error for r in level.records if r.error] == ["2 tokens came, 3 were asked for"]
 
 
 def test_a_server_that_dies_ends_the_level(session):
-    one = session({"die_at": 10}, seconds=30.0)
+    one = session({"die_at": 10})
     with pytest.raises(BenchError, match="the stub server ended with code 1"):
-        one.level(None, 20.0)
+        one.level(None, 20.0, 30.0)
 
 
 def test_a_server_that_fails_at_once_is_told_before_any_level(session):

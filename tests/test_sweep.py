@@ -17,7 +17,7 @@ from bench_deepspeed.engines import engine_class, mii
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.transformers import TransformersEngine
 from bench_deepspeed.errors import BenchError, ImpossibleError
-from bench_deepspeed.reports import markdown, sweep_figures
+from bench_deepspeed.reports import figures, markdown, sweep_figures
 from bench_deepspeed.reports import sweep as report
 from bench_deepspeed.schema import Limits, Sample
 from bench_deepspeed.sweep import batches, derived, plan
@@ -203,7 +203,7 @@ def test_what_is_no_sweep_is_one_line(bench, tmp_path):
     ("flags", "words"),
     [
         (("--batch_sizes", "1-9"), "'1-9' is neither a whole number nor a range; give values and ranges"),
-        (("--engines", "vllm"), "'vllm' is none of mii, deepspeed, transformers, fake"),
+        (("--engines", "vllm"), "'vllm' is none of mii, deepspeed, transformers, transformers_compiled, fake"),
         (("--engines", "mii"), "--engines mii does not run on cpu"),
         (("-d", "metal"), "metal is not supported"),
         (("--warmups", "0"), "at least 1"),
@@ -399,7 +399,7 @@ def test_a_published_sweep_is_a_table_and_its_figure(tmp_path):
     assert "![Decode throughput](figures/one-throughput.svg)" in text
     assert f"{4 * 16 / 0.4:,.1f} ± 0.0" in text
     figure = page.parent / "figures" / "one-throughput.svg"
-    assert sweep_figures.source_of(evidence) in figure.read_text()
+    assert figures.source_of(evidence) in figure.read_text()
     assert render(page, check=True) == text
 
 
@@ -434,4 +434,5 @@ def test_lines_of_a_figure_leave_out_what_failed():
     (points,) = sweep_figures.lines(sweep, "batch_size", sweep_figures.decode_tokens_per_s).values()
     assert [scenario.batch_size for scenario, _ in points] == [1, 2]
     assert report.reasons(sweep) == ["failed: mii float16, batch 4: 128 + 17 tokens: out of memory"]
-    assert sweep_figures.svg(sweep, "throughput") == sweep_figures.svg(sweep, "throughput")
+    picture = sweep_figures.pictures(sweep)["throughput"]
+    assert figures.svg(picture) == figures.svg(picture)

@@ -63,6 +63,10 @@ def workload_of(scenario: Scenario, options) -> Workload:
     )
 
 
+LONGER = 3
+"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
+
+
 class LoadTest:
     """One run of the command: the result, its file, and the levels that there are to be."""
 
@@ -110,20 +114,26 @@ class LoadTest:
                     self._open(worker, model_folder)
                 healthy = True
                 while waiting and healthy:
-                    level = self._hold(worker, *waiting.pop(0), bars)
-                    healthy = all(record.error is None for record in level.records)
-                    if level.rate is not None and judge(level).saturated:
+                    level = self._hold(worker, *waiting.pop(0), self._workload.seconds, bars)
+                    healthy = _is_healthy(level)
+                    if healthy and _is_saturated(level):
+                        level = self._hold(worker, None, level.rate, LONGER * self._workload.seconds, bars)
+                        healthy = _is_healthy(level)
+                    self.result.levels.append(level)
+                    if _is_saturated(level):
                         self.result.stopped = f"{level.name}: {judge(level).words}"
                         waiting = []
                     self._save()
 
-    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, bars: console.Bars) -> Level:
+    def _hold(
+        self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float, bars: console.Bars
+    ) -> Level:
         from pydantic import TypeAdapter
 
         name = "trace" if clients is rate is None else f"{clients} clients" if clients else f"{rate:g} requests/s"
-        with bars.spinner(name):
-            level = TypeAdapter(Level).validate_python(worker.call("load_level", clients=clients, rate=rate))
-        self.result.levels.append(level)
+        with bars.spinner(f"{name}, {seconds:g} s"):
+            held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
+        level = TypeAdapter(Level).validate_python(held)
         bars.note(report.line(level, self.result.sla))
         return level
 
@@ -161,6 +171,14 @@ class LoadTest:
         facts = {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
         self.result.model = {"name": spec.name, "title": spec.title, "licence": spec.licence, **facts}
         return ready["folder"]
+
+
+def _is_healthy(level: Level) -> bool:
+    return all(record.error is None for record in level.records)
+
+
+def _is_saturated(level: Level) -> bool:
+    return level.rate is not None and judge(level).saturated
 
 
 def _kept(workload: Workload) -> dict:

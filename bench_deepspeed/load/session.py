@@ -47,9 +47,9 @@ class Session:
         with room.of(asked.prompt_tokens + asked.max_tokens) if room else contextlib.nullcontext():
             return self._target.send(asked)
 
-    def level(self, clients: int | None, rate: float | None) -> Level:
-        """Hold one load: so many clients, so many requests a second, or the trace."""
-        window, source = self._plan(clients, rate)
+    def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
+        """Hold one load for that window: so many clients, so many requests a second, or the trace."""
+        window, source = self._plan(clients, rate, seconds)
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
         server_cpu_s = self._target.cpu_s()
@@ -73,12 +73,12 @@ class Session:
             records=[metrics.record(flight) for flight in flights],
         )
 
-    def _plan(self, clients: int | None, rate: float | None) -> tuple[Window | float, Iterator[Asked]]:
+    def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | float, Iterator[Asked]]:
         workload = self._workload
         if clients is not None:
-            return workload.seconds, closed(self._requests)
+            return seconds, closed(self._requests)
         if rate is not None:
-            return workload.seconds, timed(self._requests, poisson(rate, workload.seed))
+            return seconds, timed(self._requests, poisson(rate, workload.seed))
         arrivals = [arrival for arrival, _, _ in workload.trace]
         return Window.of_trace(arrivals[-1]), self._traced(arrivals)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
 
-from ..errors import MachineError
-from ..load.metrics import GENERATION_TOKENS_PER_S, Figures, figures
+from ..load import metrics
+from ..load.metrics import GENERATION_TOKENS_PER_S, Figures
 from ..load.records import Level, LoadResult
 from ..load.saturation import highest_sustained, judge
-from . import NOT_MEASURED
+from . import NOT_MEASURED, figures
 from .profile import COLOURS, INK
 
 MARKERS = "os^Dv"
@@ -27,7 +28,7 @@ def rows(result: LoadResult) -> list[dict[str, str]]:
 
 
 def _row(level: Level, sla: dict[str, float | None]) -> dict[str, str]:
-    found = figures(level, sla)
+    found = metrics.figures(level, sla)
     return {
         "load": level.name,
         "requests/s": f"{found.requests_per_s:.2f} of {found.offered_per_s:.2f}",
@@ -66,13 +67,22 @@ def table(result: LoadResult) -> str:
 
 def notes(result: LoadResult) -> list[str]:
     """What was asked, and what the levels say together."""
-    sustained = highest_sustained(result.levels)
     found = [_service(result), LEGEND]
-    if any(level.rate is not None for level in result.levels):
-        found.insert(1, "highest sustained rate: " + (f"{sustained:g} requests/s" if sustained else NOT_MEASURED))
+    rates = [level.rate for level in result.levels if level.rate is not None]
+    if rates:
+        found.insert(1, "highest sustained rate: " + _sustained(result, min(rates)))
     if result.stopped:
         found.insert(1, f"stopped at {result.stopped}")
     return found
+
+
+def _sustained(result: LoadResult, lowest: float) -> str:
+    sustained = highest_sustained(result.levels)
+    if sustained is not None:
+        return f"{sustained:g} requests/s"
+    if any(level.rate == lowest and judge(level).saturated for level in result.levels):
+        return f"below {lowest:g} requests/s, the lowest that was tried"
+    return NOT_MEASURED
 
 
 def told_rows(result: LoadResult) -> list[dict[str, str]]:
@@ -128,7 +138,7 @@ def saturation_row(row: dict, found: dict) -> dict[str, str]:
     }
 
 
-def figure(results: list[LoadResult], sla: dict[str, float | None]):
+def figure(results: list[LoadResult]):
     """A matplotlib Figure as in FastGen's post: median latency over requests/s, one curve a load test.
 
     Transparent, for light and dark pages. A level in which requests failed, or that a generator lagged in, is hollow.
@@ -141,7 +151,8 @@ def figure(results: list[LoadResult], sla: dict[str, float | None]):
     for number, result in enumerate(results):
         look = {"color": colours[number % len(colours)], "marker": MARKERS[number % len(MARKERS)]}
         for kind, style in (("clients", "-"), ("rate", "--")):
-            found = [(level, figures(level, sla)) for level in result.levels if getattr(level, kind) is not None]
+            levels = [level for level in result.levels if getattr(level, kind) is not None]
+            found = [(level, metrics.figures(level, result.sla)) for level in levels]
             _curve(axis, found, title(result), {"linestyle": style, **look})
     axis.set_title("hollow: requests failed, or the load generator lagged", loc="right", color=INK, fontsize=10)
     axis.set_xlabel("throughput, requests/s", color=INK, fontsize=12)
@@ -174,12 +185,4 @@ def _curve(axis, found: list[tuple[Level, Figures]], name: str, look: dict) -> N
 
 def draw(folder: Path, results: list[LoadResult]) -> None:
     """Write load.svg and load.png. Raises MachineError when they cannot be written."""
-    from matplotlib import rc_context
-
-    try:
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench_deepspeed"}):
-            picture = figure(results, results[0].sla)
-            picture.savefig(folder / "load.svg", transparent=True, metadata={"Date": None})
-            picture.savefig(folder / "load.png", transparent=True, dpi=200)
-    except OSError as error:
-        raise MachineError(f"cannot write the plot to {folder}: {error.strerror}") from error
+    figures.write(folder, {"load": partial(figure, results)})

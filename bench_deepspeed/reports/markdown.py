@@ -27,15 +27,16 @@ from ..quality.schema import Quality
 from ..schema import Result, write_atomically
 from ..sweep.schema import SweepResult
 from . import ab as ab_report
-from . import columns, console, published_sweeps
+from . import columns, console, figures, published_loads, published_sweeps
 from . import load as load_report
+from . import rows as result_rows
 from . import sweep as sweep_report
 from . import table as as_table
 from .console import remarks, warnings
 from .evidence import unfinished
 from .quality import published_answers
 from .quality import tables as quality_report
-from .rows import LEGEND, details, figures
+from .rows import LEGEND, details
 
 BLOCK = re.compile(r"^<!-- (?P<kind>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=kind) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
@@ -89,9 +90,10 @@ def run(options, pages: list[Path] | None = None, results: Path = RESULTS) -> in
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     rendered = {page: render(text, page, results) for page, text in texts.items()}
     stale = [page for page in pages if rendered[page] != texts[page]]
-    stale += published_sweeps.stale_figures(results)
+    drawings = published_sweeps.drawings(results) + published_loads.drawings(results)
+    stale += figures.stale(drawings)
     if not options.check:
-        published_sweeps.draw_figures(results)
+        figures.draw(drawings)
         for page in set(stale) & set(pages):
             _rewrite(page, rendered[page])
     elif stale:
@@ -160,7 +162,7 @@ def speed_tables(chosen: list[Evidence], page: Path, compact: bool) -> str:
 
     Links lead from the page.
     """
-    rows = [figures(evidence.result) for evidence in chosen]
+    rows = [result_rows.figures(evidence.result) for evidence in chosen]
     if compact:
         rows = [{title: row[title] for title in COMPACT} for row in rows]
     shared = {t: rows[0][t] for t in SETTINGS if t in rows[0] and len({row[t] for row in rows}) == 1}
@@ -285,24 +287,18 @@ def simulation_table(subject: str, page: Path, results: Path) -> str:
 
 
 def load_tables(subject: str, page: Path, results: Path) -> str:
-    """Every published load test of one model: its levels, and its curve where it lies beside the JSON."""
-    found = [(path, LoadResult.load(path)) for path in sorted(results.glob("loads/*.json"))]
-    parts = []
-    for path, result in found:
-        reason = load_report.refusal(result)
-        if reason:
-            raise BenchError(f"{_shown(path)} cannot be published: {reason}")
-        if result.model["name"] == subject:
-            parts.append(load_part(path, result, page))
-    return "\n\n".join(parts) or NOTHING
+    """Every published load test of one model: all their curves in one figure, and the levels of each."""
+    found = published_loads.of_model(subject, results)
+    if not found:
+        return NOTHING
+    curves = f"![Latency over throughput]({_link(published_loads.figure(subject, results), page)})"
+    return "\n\n".join([curves, *(load_part(path, result, page) for path, result in found)])
 
 
 def load_part(path: Path, result: LoadResult, page: Path) -> str:
     """One load test."""
     measured = _origin(result.environment, result.scenario["device"], result.started_at)
-    curve = path.with_suffix(".svg")
-    shown = [f"![Latency over throughput]({_link(curve, page)})"] if curve.exists() else []
-    return "\n\n".join([load_report.table(result), *shown, f"[JSON]({_link(path, page)}). {measured}"])
+    return "\n\n".join([load_report.table(result), f"[JSON]({_link(path, page)}). {measured}"])
 
 
 def sweep_tables(subject: str, page: Path, results: Path) -> str:

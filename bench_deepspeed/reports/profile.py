@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
 
 from ..errors import MachineError
 from ..schema import Profile, Share
-from . import NOT_MEASURED
+from . import NOT_MEASURED, figures
 
 HOST_BOUND_IDLE = 0.20
 """Idle for more than this share of a step: host-bound. A host that cost nothing would then make the step
@@ -184,14 +185,8 @@ def _draw(axis, profile: Profile) -> None:
 
 def write(folder: Path, profiles: list[Profile], title: str) -> None:
     """Write profile.txt, profile.svg and profile.png. Raises MachineError when they cannot be written."""
-    from matplotlib import rc_context
-
+    figures.write(folder, {"profile": partial(figure, profiles, title)})
     try:
         (folder / "profile.txt").write_text(f"{title}\n\n{text(profiles)}", encoding="utf-8")
-        # Text stays text, and the same profile gives the same file: no date, no random ids.
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench_deepspeed"}):
-            picture = figure(profiles, title)
-            picture.savefig(folder / "profile.svg", transparent=True, metadata={"Date": None})
-            picture.savefig(folder / "profile.png", transparent=True, dpi=200)
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import BenchError, MachineError
-from ..schema import write_atomically
+from ..errors import BenchError
 from ..sweep.schema import SweepResult
 from . import sweep_figures
+from .figures import Drawing, source_of
 
 Published = list[tuple[Path, SweepResult]]
 
@@ -35,26 +35,10 @@ def figures(evidence: Path, sweep: SweepResult) -> dict[str, Path]:
     return {sweep_figures.TITLES[name]: folder / f"{evidence.stem}-{name}.svg" for name in names}
 
 
-def draw_figures(results: Path) -> None:
-    """Draw the figures of all published sweeps. Raises MachineError when one cannot be written."""
-    for evidence, sweep in _all(results):
-        for name, path in zip(sweep_figures.drawings(sweep), figures(evidence, sweep).values(), strict=True):
-            try:
-                path.parent.mkdir(exist_ok=True)
-                write_atomically(path, sweep_figures.svg(sweep, name, sweep_figures.source_of(evidence)))
-            except OSError as error:
-                raise MachineError(f"cannot write {path}: {error.strerror}") from error
-
-
-def stale_figures(results: Path) -> list[Path]:
-    """Figures that are not there, or were drawn from another file than the evidence as it is now.
-
-    Each names the SHA-256 of what it was drawn from. Its lines are not compared: other versions of matplotlib
-    draw them slightly differently.
-    """
-    wanted = [
-        (path, sweep_figures.source_of(evidence))
+def drawings(results: Path) -> list[Drawing]:
+    """The figures of all published sweeps."""
+    return [
+        Drawing(path, source_of(evidence), sweep_figures.pictures(sweep)[name])
         for evidence, sweep in _all(results)
-        for path in figures(evidence, sweep).values()
+        for name, path in zip(sweep_figures.drawings(sweep), figures(evidence, sweep).values(), strict=True)
     ]
-    return [path for path, source in wanted if not path.is_file() or source not in path.read_text(encoding="utf-8")]

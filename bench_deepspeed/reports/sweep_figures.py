@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from .. import catalog
-from ..errors import MachineError
 from ..sweep import derived
 from ..sweep.schema import SweepResult, SweepScenario
 from .profile import COLOURS, INK
@@ -138,31 +135,6 @@ def picture(sweep: SweepResult, draw: Callable, title: str):
 TITLES = {"throughput": "Decode throughput", "prefill": "Prefill time"}
 
 
-def svg(sweep: SweepResult, name: str, source: str | None = None) -> str:
-    """One drawing as SVG; `source` goes into its metadata. The same sweep gives the same text."""
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    # Text stays text, and there is neither a date nor a random id.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench_deepspeed"}):
-        made = picture(sweep, drawings(sweep)[name], TITLES[name])
-        made.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Source": source})
-    return file.getvalue()
-
-
-def write(folder: Path, sweep: SweepResult) -> list[Path]:
-    """Write each drawing as PNG and SVG, and return where. Raises MachineError when they cannot be written."""
-    written = []
-    try:
-        for name, draw in drawings(sweep).items():
-            written += [folder / f"{name}.png", folder / f"{name}.svg"]
-            picture(sweep, draw, TITLES[name]).savefig(written[-2], transparent=True, dpi=200)
-            written[-1].write_text(svg(sweep, name), encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"cannot write the figures to {folder}: {error.strerror}") from error
-    return written
-
-
-def source_of(evidence: Path) -> str:
-    """What a published figure says it was drawn from: the evidence's name and SHA-256."""
-    return f"{evidence.name} sha256:{hashlib.sha256(evidence.read_bytes()).hexdigest()}"
+def pictures(sweep: SweepResult) -> dict[str, Callable[[], object]]:
+    """Name → what makes the matplotlib Figure, of each drawing of a sweep."""
+    return {name: partial(picture, sweep, draw, TITLES[name]) for name, draw in drawings(sweep).items()}

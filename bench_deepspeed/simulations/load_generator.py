@@ -65,7 +65,7 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
         session = Session("stub", setup, workload, lambda label, done, total: None)
         try:
             session.warm_up()
-            rows = [row(session.level(None, rate)) for rate in rates]
+            rows = [row(session.level(None, rate, seconds)) for rate in rates]
         finally:
             session.close()
     facts = environment.host_facts()

@@ -17,6 +17,7 @@ import sys
 from collections import deque
 
 from ..load.arrivals import poisson
+from ..load.command import LONGER
 from ..load.generator import Window
 from ..load.records import Level, Record
 from ..load.saturation import judge
@@ -78,8 +79,12 @@ def level(utilization: float, kind: str, services: int, seed: int) -> Level:
 
 
 def saturated(utilization: float, kind: str, services: int, runs: int = RUNS) -> int:
-    """How many of so many levels are called saturated."""
-    return sum(judge(level(utilization, kind, services, seed)).saturated for seed in range(runs))
+    """How many of so many levels are called saturated, at once and when held again for longer."""
+    return sum(
+        judge(level(utilization, kind, services, seed)).saturated
+        and judge(level(utilization, kind, LONGER * services, runs + seed)).saturated
+        for seed in range(runs)
+    )
 
 
 def evidence(runs: int = RUNS) -> dict:

@@ -21,7 +21,7 @@ from ..errors import BenchError, ImpossibleError, MachineError
 from ..held import hold
 from ..measure import MIN_WARMUPS
 from ..recorder import make_folder, status_of, without_paths
-from ..reports import console, sweep_figures
+from ..reports import console, figures, sweep_figures
 from ..reports import sweep as report
 from ..reports.log import Log
 from ..schema import Limits, Sample
@@ -268,7 +268,7 @@ def _close(session: _Session) -> None:
     """Draw the figures and say what there is; raise for what failed."""
     result = session.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
-    drawn = sweep_figures.write(session.folder, result)
+    drawn = figures.write(session.folder, sweep_figures.pictures(result))
     for what, path in [("\nresult", session.path), *(("figure", path) for path in drawn), ("log", session.log.path)]:
         print(f"{what}  {console.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
