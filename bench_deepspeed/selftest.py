@@ -24,7 +24,7 @@ from .dry_run import want_of
 from .errors import BenchError
 from .recorder import make_folder
 from .reports import console, table
-from .schema import SCHEMA_VERSION, Scenario, write_json
+from .schema import SCHEMA_VERSION, Scenario, read_json, write_json
 
 LIMIT = 0.005  # the suite's share of a time, at most
 ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
@@ -36,7 +36,7 @@ KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
 
 @dataclass(frozen=True)
 class Comparison:
-    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, in order.
+    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
 
     `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
     interval, None where the blocks were too few for one.
@@ -50,6 +50,22 @@ class Comparison:
     low: float | None
     high: float | None
     verdict: str  # "pass", "fail" or "not shown"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A saved self-test, as far as it is shown."""
+
+    started_at: str
+    scenario: dict
+    environment: dict
+    comparisons: list[Comparison]
+    schema_version: int
+
+    @classmethod
+    def load(cls, path: Path) -> SelfTest:
+        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
+        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
 
 
 def run(scenario: Scenario, options) -> int:
@@ -72,7 +88,7 @@ def run(scenario: Scenario, options) -> int:
     with console.Bars() as bars:
         known_s = min(KNOWN_BUDGET_S, options.budget)
         comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
-        comparisons += _real(scenario, options, folder, bars)
+        comparisons += _real(scenario, options, folder, bars, report["environment"])
     report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
     write_json(folder / "selftest.json", report)
     print(comparison_table(comparisons))
@@ -90,14 +106,16 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
         return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
 
 
-def _real(scenario: Scenario, options, folder: Path, bars: console.Bars) -> list[Comparison]:
-    """The scenario's engine and model, nested and in turn."""
+def _real(scenario: Scenario, options, folder: Path, bars: console.Bars, facts: dict) -> list[Comparison]:
+    """The scenario's engine and model, nested and in turn. `facts` gains what only a process with torch can tell."""
     model_folder = _prepare(scenario, options.models_dir, folder, bars)
     name = f"{scenario.engine}, {scenario.model}"
     with WorkerProcess(folder / "worker.log", bars.progress) as worker:
         with bars.spinner("loading the engine"):
             where = {"device": scenario.device, "precision": scenario.precision}
             worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
+        if model_folder:
+            facts |= worker.call("environment", device=scenario.device)
         return [
             compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
             for call, how in (("nested", "nested"), ("interleaved", "in turn"))
@@ -161,7 +179,7 @@ def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
 
     In the order ABBA a steady drift of the logarithm is the same in both.
     """
-    return math.sqrt(math.prod(bare_s) / math.prod(harness_s))
+    return (math.prod(bare_s) / math.prod(harness_s)) ** (1 / len(bare_s))
 
 
 def median_interval(values: list[float], error: float) -> tuple[float, float] | None:

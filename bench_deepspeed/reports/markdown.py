@@ -25,6 +25,7 @@ from ..paths import DOCS, QUESTIONS, RESULTS, ROOT
 from ..quality import questions
 from ..quality.schema import Quality
 from ..schema import Result, write_atomically
+from ..selftest import SelfTest, comparison_table
 from ..sweep.schema import SweepResult
 from . import ab as ab_report
 from . import columns, console, figures, published_loads, published_sweeps
@@ -286,6 +287,18 @@ def simulation_table(subject: str, page: Path, results: Path) -> str:
     return console.simulation_table(found, subject)
 
 
+def selftest_tables(subject: str, page: Path, results: Path) -> str:
+    """Every published self-test with one model."""
+    found = [(path, SelfTest.load(path)) for path in sorted(results.glob("selftests/*.json"))]
+    parts = [
+        f"{comparison_table(test.comparisons)}\n\n[JSON]({_link(path, page)}). "
+        + _origin(test.environment, test.scenario["device"], test.started_at)
+        for path, test in found
+        if test.scenario["model"] == subject
+    ]
+    return "\n\n".join(parts) or NOTHING
+
+
 def load_tables(subject: str, page: Path, results: Path) -> str:
     """Every published load test of one model: all their curves in one figure, and the levels of each."""
     found = published_loads.of_model(subject, results)
@@ -344,6 +357,7 @@ RENDERERS = {
     "simulation": simulation_table,
     "sweep": sweep_tables,
     "load": load_tables,
+    "selftest": selftest_tables,
     "ab": ab_tables,
     "columns": columns_table,
 }
@@ -351,6 +365,6 @@ RENDERERS = {
 SUBJECTS = {
     "simulation": set(console.SIMULATIONS),
     "columns": set(columns.KINDS),
-    **dict.fromkeys(("quality", "sweep", "load", "ab"), set(catalog.names())),
+    **dict.fromkeys(("quality", "sweep", "load", "ab", "selftest"), set(catalog.names())),
 }
 """What a block may be of, where that is not a model."""

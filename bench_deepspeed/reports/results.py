@@ -10,10 +10,10 @@ from .. import catalog, plausibility
 from ..errors import BenchError, ImpossibleError
 from ..load.records import LoadResult
 from ..quality.schema import Quality
-from ..results.entries import DAMAGE, Entry, SelfTest
+from ..results.entries import DAMAGE, Entry
 from ..results.find import Found
 from ..schema import Result
-from ..selftest import comparison_table
+from ..selftest import SelfTest, comparison_table
 from ..sweep.schema import SweepResult
 from . import console
 from . import load as load_report

@@ -13,8 +13,8 @@ from ..held import unheld
 from ..load.records import LoadResult
 from ..quality.schema import Quality
 from ..reports.rows import speed_cell
-from ..schema import SCHEMA_VERSION, Result, read_json
-from ..selftest import Comparison
+from ..schema import Result
+from ..selftest import SelfTest
 from ..stats import Interval, speed_interval
 from ..sweep.schema import SweepResult
 from .find import Found
@@ -42,22 +42,6 @@ class Entry:
     warnings: list[str] = field(default_factory=list)
     commit: str | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """selftest.json, as far as it is shown."""
-
-    started_at: str
-    scenario: dict
-    environment: dict
-    comparisons: list[Comparison]
-    schema_version: int
-
-    @classmethod
-    def load(cls, path: Path) -> SelfTest:
-        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
-        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
 
 
 def entry(found: Found) -> Entry:
