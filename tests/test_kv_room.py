@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from support import wait_until
+from support import DEADLINE_S, wait_until
 
 from bench_deepspeed.errors import BenchError
 from bench_deepspeed.load.targets.kv_room import KvRoom
@@ -23,7 +23,7 @@ class Requests:
         self._threads[-1].start()
 
     def _hold(self, name: str, tokens: int) -> None:
-        with self.room.of(tokens):
+        with self.room.of(tokens, DEADLINE_S):
             self.holding.append(name)
             self._ends[name].wait()
             self.holding.remove(name)
@@ -65,13 +65,22 @@ def test_a_block_is_one_request_s():
 
 
 def test_what_never_fits_is_told():
-    with pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"), KvRoom(4, 64).of(5 * 64):
+    with pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"), KvRoom(4, 64).of(5 * 64, 1.0):
         pass
 
 
 def test_a_request_that_fails_gives_its_room_back():
     room = KvRoom(1, 64)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), room.of(64):
+        with pytest.raises(ZeroDivisionError), room.of(64, 1.0):
             raise ZeroDivisionError
     assert room.waited == 0
+
+
+def test_who_waits_too_long_is_told_and_stands_in_nobody_s_way():
+    room = KvRoom(2, 64)
+    with room.of(64, 1.0):
+        with pytest.raises(TimeoutError), room.of(2 * 64, 0.01):
+            pass
+        with room.of(64, 1.0):
+            pass

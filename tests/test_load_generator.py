@@ -16,6 +16,7 @@ from bench_deepspeed.load.generator import Generator, Window
 from bench_deepspeed.load.records import Asked, Level, Workload
 from bench_deepspeed.load.session import Session
 from bench_deepspeed.load.targets.base import RequestError, Setup
+from bench_deepspeed.load.targets.kv_room import KvRoom
 from bench_deepspeed.load.targets.stub import StubTarget
 from bench_deepspeed.simulations import load_generator
 
@@ -198,3 +199,21 @@ def test_a_target_is_told_of_the_longest_request(tmp_path, monkeypatch):
     trace = [(0.0, 5, 9), (0.1, 7, 2)]
     Session("stub", setup(tmp_path), Workload(None, None, 0.0, 1.0, 30.0, 0, trace=trace), no_progress)
     assert told == [14]
+
+
+def test_what_does_not_fit_into_the_kv_cache_is_not_sent(session):
+    one = session({})
+    one._target.kv_room = KvRoom(2, 64)  # each request takes a block
+    level = one.level(4, None, 1.0)
+    check(level)
+    assert level.most_in_flight == 4
+    assert level.waited_for_kv > 0
+    assert any("waited for room in the KV cache" in remark for remark in metrics.figures(level, NO_SLA).remarks)
+    assert session({}).level(4, None, 1.0).waited_for_kv is None
+
+
+def test_no_room_in_time_is_a_failed_request(session):
+    one = session({"first_s": 0.5}, timeout_s=0.2)
+    one._target.kv_room = KvRoom(1, 64)
+    errors = {record.error for record in one.level(2, None, 0.3).records}
+    assert any(error and ("no room" in error or "no answer" in error or "timed out" in error) for error in errors)

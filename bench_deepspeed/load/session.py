@@ -43,9 +43,12 @@ class Session:
                 raise BenchError(f"the first requests: {len(times)} tokens came, {asked.max_tokens} were asked for")
 
     def _send(self, asked: Asked) -> list[float]:
-        room = self._target.kv_room
-        with room.of(asked.prompt_tokens + asked.max_tokens) if room else contextlib.nullcontext():
-            return self._target.send(asked)
+        room, timeout_s = self._target.kv_room, self._workload.timeout_s
+        try:
+            with room.of(asked.prompt_tokens + asked.max_tokens, timeout_s) if room else contextlib.nullcontext():
+                return self._target.send(asked)
+        except TimeoutError as error:
+            raise RequestError("no room in the KV cache") from error
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
         """Hold one load for that window: so many clients, so many requests a second, or the trace."""

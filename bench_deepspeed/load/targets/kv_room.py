@@ -26,13 +26,16 @@ class KvRoom:
         """Requests that did not find room at once."""
 
     @contextlib.contextmanager
-    def of(self, tokens: int) -> Iterator[None]:
-        """Hold the blocks of one request, prompt and answer. Raises BenchError for one that never fits."""
+    def of(self, tokens: int, timeout_s: float) -> Iterator[None]:
+        """Hold the blocks of one request, prompt and answer.
+
+        Raises TimeoutError when there is no room within that time, and BenchError for a request that never fits.
+        """
         needed = -(-tokens // self._block_tokens)
         if needed > self._blocks:
             raise BenchError(f"a request takes {needed} blocks of the KV cache, which has {self._blocks}")
         with self._changed:
-            self._take(needed)
+            self._take(needed, timeout_s)
         try:
             yield
         finally:
@@ -40,11 +43,13 @@ class KvRoom:
                 self._free += needed
                 self._changed.notify_all()
 
-    def _take(self, needed: int) -> None:
+    def _take(self, needed: int, timeout_s: float) -> None:
         ticket = object()
         self._arrived.append(ticket)
         self.waited += self._arrived[0] is not ticket or needed > self._free
-        self._changed.wait_for(lambda: self._arrived[0] is ticket and needed <= self._free)
-        self._arrived.popleft()
-        self._free -= needed
+        fits = self._changed.wait_for(lambda: self._arrived[0] is ticket and needed <= self._free, timeout_s)
+        self._arrived.remove(ticket)
         self._changed.notify_all()  # the next in line may fit as well
+        if not fits:
+            raise TimeoutError
+        self._free -= needed
