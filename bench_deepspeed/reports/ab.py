@@ -74,7 +74,7 @@ def _title(result: AbResult, side: str) -> str:
     facts, others = of.environment, other.environment
     packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
     parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
-    parts += [f"Python {facts['python']}"] * (facts.get("python") != others.get("python"))
+    parts += [f"Python {facts.get('python')}"] * (facts.get("python") != others.get("python"))
     asked = result.asked[side]
     return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in asked.items() if key.startswith("env."))])
 
