@@ -66,6 +66,7 @@ def _part(item: Item, page: Path) -> str:
 PARTS = {
     "quality": markdown.quality_part,
     "load": markdown.load_part,
+    "ab": markdown.ab_part,
     "sweep": lambda path, sweep, page: markdown.sweep_part(path, sweep, page, _drawn(path)),
 }
 """Kind of file → its part of a document: (its path, what is in it, the page that links lead from) → Markdown."""
