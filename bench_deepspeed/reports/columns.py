@@ -141,7 +141,7 @@ AB = {
     **IDENTITY,
     **MACHINE,
     "max_tokens": "new tokens of each generation",
-    "pairs": "pairs of processes that measured",
+    "pairs": "pairs of processes with a valid round",
     "rounds": "valid rounds, of all pairs together",
     "ratio": "B ∕ A: B's tokens/s over A's, the geometric mean of the pairs",
     "ratio_low": "lower end of its 95% interval",

@@ -250,7 +250,7 @@ def _ab_rows(result: AbResult) -> list[Row]:
     found = estimate.ratio(logs)
     row = {
         "max_tokens": result.a.scenario.max_tokens,
-        "pairs": len(logs),
+        "pairs": sum(map(bool, logs)),
         "rounds": sum(map(len, logs)),
         "ratio": found and found.value,
         "ratio_low": found and found.low,
