@@ -66,6 +66,13 @@ def asked(content: Content) -> dict:
     return dataclasses.asdict(content.settings if isinstance(content, SweepResult) else content.scenario)
 
 
+def results_in(content: Content) -> list[Result]:
+    """A result itself, the two sides of a comparison; of other kinds none."""
+    if isinstance(content, AbResult):
+        return list(content.sides.values())
+    return [content] if isinstance(content, Result) else []
+
+
 def unfinished(content: Content) -> list[str]:
     """What must be said of a measurement that did not end by itself."""
     if content.status == "complete":
