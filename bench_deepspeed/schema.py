@@ -217,9 +217,13 @@ class Result:
     def load(cls, path: Path) -> Result:
         """Read a saved result. Raises BenchError when the file is not one of this schema."""
         result = read_json(cls, path, SCHEMA_VERSION, "a result")
-        if not all(0 < seconds < math.inf for seconds in result._times()):
-            raise BenchError(f"{path} is not a result of this suite: it holds a time that is not above zero")
+        result.require_times(path, "a result")
         return result
+
+    def require_times(self, path: Path, what: str) -> None:
+        """Raises BenchError, about the file that is to be `what`, where a time is not above zero."""
+        if not all(0 < seconds < math.inf for seconds in self._times()):
+            raise BenchError(f"{path} is not {what} of this suite: it holds a time that is not above zero")
 
     def _times(self) -> Iterator[float]:
         """Every time that a figure is a quotient of."""

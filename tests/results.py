@@ -7,6 +7,7 @@ from pathlib import Path
 
 from support import ROOT
 
+from bench_deepspeed.ab.schema import AbResult, Round
 from bench_deepspeed.load.records import Level, LoadResult, Record
 from bench_deepspeed.schema import Latency, Limits, Profile, Result, Run, Sample, Scenario, Share
 from bench_deepspeed.sweep.schema import SweepResult, SweepScenario, SweepSettings
@@ -99,7 +100,8 @@ def load() -> LoadResult:
     failed = Record(3.5, 3.5, None, None, 512, 5, 0, None, "reset")
     made = {"rate": None, "window_s": (0.0, 10.0), "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1}
     levels = [Level(clients=1, tokens_in_window=50, records=requests, **made)]
-    levels.append(Level(clients=2, tokens_in_window=50, records=[*requests, failed], **made))
+    told = {"waited_for_kv": 3, "server_cpu_share": {"model server": 0.75, "load balancer": 0.25}}
+    levels.append(Level(clients=2, tokens_in_window=50, records=[*requests, failed], **made, **told))
     scenario = {"model": "llama", "engine": "mii", "device": "cuda", "precision": "float16", "weights": "pretrained"}
     return LoadResult(
         scenario=scenario,
@@ -108,17 +110,30 @@ def load() -> LoadResult:
         sla={"ttft_s": 1.0, "tpot_s": None},
         started_at=STARTED_AT,
         status="complete",
+        stopped="4 clients: half of the requests failed",
         model={"name": "llama", "title": "Llama-2-7B-chat", "digest": "d"},
         environment=ENVIRONMENT,
         levels=levels,
     )
 
 
+def ab() -> AbResult:
+    """MII against Transformers, two pairs of two rounds: B takes 1.25 and 1.6 times as long as A."""
+    sides = [result(engine=engine, seconds=()) for engine in ("mii", "transformers")]
+    for of, seconds in zip(sides, ((2.0, 2.0), (2.5, 3.2)), strict=True):
+        of.runs = [Run(load_s=1.0, warmups=[Sample(9.0, 5, 8)], samples=[Sample(s, 5, 8)] * 2) for s in seconds]
+    order = [Round("AB", {"A": 0.0, "B": 0.0}), Round("BA", {"A": 0.0, "B": 0.5})]
+    asked = {"A": {"engine": "mii"}, "B": {"engine": "transformers", "env.HOW": "slowly"}}
+    found = AbResult(*sides, asked, "complete", started_at=STARTED_AT, rounds=[order] * 2)
+    found.stopped = "2 pairs of processes, as asked"
+    return found
+
+
 def folder_of_every_kind(folder: Path) -> list[Path]:
     """A file of each kind; the check of answers is a published one."""
-    made = {"result": measured(result(processes=2)), "sweep": sweep(), "load": load()}
+    made = {"result": measured(result(processes=2)), "sweep": sweep(), "load": load(), "ab": ab()}
     for name, content in made.items():
         content.save(folder / f"{name}.json")
     (quality,) = (ROOT / "docs" / "results" / "quality").glob("smollm2-mii-h100.json")
     shutil.copy(quality, folder / "quality.json")
-    return [folder / f"{name}.json" for name in ("result", "quality", "sweep", "load")]
+    return [folder / f"{name}.json" for name in ("result", "quality", "sweep", "load", "ab")]

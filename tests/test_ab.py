@@ -426,7 +426,7 @@ def test_nothing_published_is_not_measured(tmp_path):
 
 
 def test_what_measures_nothing_is_not_published(tmp_path):
-    fake = published_result(engine="fake")
+    fake = published_result(engine="fake", processes=2)
     with pytest.raises(BenchError, match="cannot be published: an engine without a model measures nothing"):
         render(published(tmp_path / "1", b=fake))
     with pytest.raises(BenchError, match="its status is 'interrupted'"):

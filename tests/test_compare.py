@@ -334,6 +334,16 @@ def test_what_was_measured_in_another_way_has_no_ratio():
     assert told["figures"]["prefill"]["ratios"] == [[pytest.approx(2.0)]]
 
 
+def test_seconds_of_compiling_are_a_row_without_a_ratio(bench, tmp_path):
+    """Which depend on what the compiler's cache held before; where nothing was compiled there is no row."""
+    compiled = result(100.0, 101.0)
+    compiled.runs[0].compile_s, compiled.runs[1].compile_s = 50.0, 3.0
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", compiled)]
+    rows = {line.split("|")[1].strip(): line for line in table_lines(bench("compare", *paths))}
+    assert [cell.strip() for cell in rows["compiling"].split("|")[2:-1]] == ["none", "50.0 s, 3.0 s", ""]
+    assert "| compiling" not in bench("compare", paths[0], saved(tmp_path, "c.json", result(1.0, 2.0))).stdout
+
+
 def test_every_figure_is_a_row_of_the_results_tables():
     one = measured("streamed", 1.0)
     assert {figure.title for figure in FIGURES} <= {**figures(one), **details(one)}.keys()

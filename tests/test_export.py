@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
-from results import folder_of_every_kind, result
+from results import ab, folder_of_every_kind, result
 from support import ROOT
 
 from bench_deepspeed.errors import MachineError
 from bench_deepspeed.reports import columns, evidence, html, tables
-from bench_deepspeed.schema import Result
+from bench_deepspeed.schema import Limits, Result, Sample
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
     row, *_ = rows = read_csv(report(bench, *files, "--format", "csv"))
-    assert [r["kind"] for r in rows] == ["result", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2]
+    assert [r["kind"] for r in rows] == ["result", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2, "ab"]
     assert (row["tokens_per_s_mean"], row["processes"], row["repetitions"]) == ("2.25", "2", "4")
     assert float(row["tokens_per_s_low"]) == pytest.approx(2.25 - 12.7062047 * 0.75)
     assert float(row["ttft_s"]) == pytest.approx(0.025)
@@ -43,6 +46,65 @@ def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
     *_, refused = (r for r in rows if r["kind"] == "sweep")
     assert (refused["status"], refused["decode_tokens_per_s"]) == ("refused", "")
     assert [r["failed"] for r in rows if r["kind"] == "load"] == ["0", "1"]
+    shares = ("server_cpu_share", "server_cpu_share_max", "waited_for_kv")
+    assert [[r[name] for name in shares] for r in rows if r["kind"] == "load"] == [["", "", ""], ["1.0", "0.75", "3"]]
+
+
+def test_the_first_process_says_how_long_compiling_took(bench, tmp_path):
+    one = result(processes=2)
+    one.runs[0].compile_s, one.runs[1].compile_s = 50.0, 3.0
+    one.save(tmp_path / "compiled.json")
+    (row,) = read_csv(report(bench, "compiled.json", "--format", "csv"))
+    assert row["compile_s"] == "50.0"
+
+
+def test_a_comparison_is_one_line_with_both_sides(bench, files):
+    (row,) = read_csv(report(bench, files[-1], "--format", "csv"))
+    ratio, half_width = 1 / math.sqrt(1.25 * 1.6), 12.7062047 * math.log(1.6 / 1.25) / 2
+    assert float(row["ratio"]) == pytest.approx(ratio)
+    assert float(row["ratio_low"]) == pytest.approx(ratio * math.exp(-half_width))
+    assert float(row["ratio_high"]) == pytest.approx(ratio * math.exp(half_width))
+    assert (row["pairs"], row["rounds"], row["faster"], row["device_name"]) == ("2", "4", "", "Some GPU")
+    assert row["verdict"].startswith("no difference shown: B ∕ A is 0.7")
+    assert (row["model"], row["precision"], row["torch"]) == ("llama", "float16", "2.13.0")
+    assert (row["engine"], row["a_engine"], row["b_engine"]) == ("", "mii", "transformers")
+    assert row["b_configuration"] == "transformers, float16, HOW=slowly"
+    assert (row["a_tokens_per_s_mean"], row["b_tokens_per_s_mean"]) == ("4.0", "2.85")
+    assert row["warnings"].split() == ["few_pairs", "wide_interval", "not_idle"]
+
+
+def test_of_a_comparison_what_differs_is_in_no_common_column(bench, tmp_path):
+    one = ab()
+    one.b.scenario = dataclasses.replace(one.b.scenario, precision="bfloat16")
+    one.b.environment["packages"] = {**one.b.environment["packages"], "torch": "2.12.0"}
+    one.save(tmp_path / "ab.json")
+    (row,) = read_csv(report(bench, "ab.json", "--format", "csv"))
+    assert (row["precision"], row["torch"], row["transformers"]) == ("", "", "5.17.0")
+    assert row["b_configuration"] == "transformers, bfloat16, torch 2.12.0, HOW=slowly"
+
+
+def test_samples_of_a_comparison_have_side_pair_and_round(bench, tmp_path):
+    """A round of which one side is void is in no ratio, so neither of its samples is valid."""
+    one = ab()
+    one.b.runs[1].samples = [Sample(3.2, 5, 8), Sample(3.2, 5, 7)]
+    one.save(tmp_path / "ab.json")
+    rows = read_csv(report(bench, "ab.json", "--format", "csv", "--samples"))
+    timed = [row for row in rows if row["phase"] == "timed"]
+    assert len(rows) - len(timed) == 4
+    places = [(row["side"], row["engine"], row["group"], row["index"]) for row in timed]
+    sides = (("A", "mii"), ("B", "transformers"))
+    assert places == [(*side, pair, index) for side in sides for pair in "12" for index in "12"]
+    assert [row["valid"] for row in timed] == [*["True"] * 3, "False"] * 2
+
+
+@pytest.mark.parametrize("form", ["csv", "html", "markdown"])
+@pytest.mark.parametrize("made", [result, ab], ids=["a run", "a comparison"])
+def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, made, form):
+    one = made()
+    for of in evidence.results_in(one):
+        of.engine, of.limits = {"reads_weights": True}, Limits(1e6, 1e6, 1e6, "float16", cache_bytes=0)
+    one.save(tmp_path / "fast.json")
+    assert "fast.json: impossible: " in bench.refusal(6, "report", "fast.json", "--format", form, "--output", "out")
 
 
 def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
@@ -55,15 +117,15 @@ def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(be
 def test_samples_are_one_line_each_and_say_where_they_belong(bench, files):
     rows = read_csv(report(bench, *files, "--format", "csv", "--samples"))
     assert list(rows[0]) == list(columns.SAMPLES)
-    timed = [row for row in rows if row["phase"] == "timed"]
+    timed = [row for row in rows if row["phase"] == "timed" and row["kind"] == "result"]
     assert [(r["group"], r["index"], r["tokens_per_s"]) for r in timed] == [
         ("1", "1", "4.0"),
         ("1", "2", "2.0"),
         ("2", "1", "2.0"),
         ("2", "2", "1.0"),
     ]
-    assert {row["kind"] for row in rows} == {"result", "sweep", "load"}
-    (failed,) = [row for row in rows if row["valid"] == "False"]
+    assert {row["kind"] for row in rows} == {"result", "sweep", "load", "ab"}
+    (failed,) = [row for row in rows if row["valid"] == "False" and row["phase"] != "warmup"]
     assert (failed["kind"], failed["seconds"]) == ("load", "")
     whole = next(row for row in rows if row["phase"] == "total" and row["batch_size"] == "4")
     assert float(whole["tokens_per_s"]) == pytest.approx(4 * 17 / 0.50)
@@ -88,9 +150,23 @@ def test_without_files_it_is_all_that_is_published(bench):
     assert not any("simulations" in name for name in published)
 
 
+def test_comparisons_are_published_too(files, tmp_path):
+    place = tmp_path / "ab"
+    place.mkdir()
+    shutil.copy(files[-1], place / "smollm2.json")
+    assert evidence.published(tmp_path)[-1] == place / "smollm2.json"
+
+
 def test_markdown_has_the_tables_of_the_documents(bench, files, tmp_path):
     text = report(bench, *files, "--format", "markdown")
-    for words in ("2.25 [-7.28, 11.78]", "within the noise floor", "refused", "| 2 clients", "host-bound"):
+    for words in (
+        "2.25 [-7.28, 11.78]",
+        "within the noise floor",
+        "refused",
+        "| 2 clients",
+        "host-bound",
+        "**no difference",
+    ):
         assert words in text
     assert "[JSON](result.json)" in text
     (tmp_path / "below").mkdir()
@@ -125,6 +201,7 @@ BAD = {
     "a list": ("[]", "bad.json is not a result of this suite"),
     "another kind": ('{"kind": "holiday"}', "bad.json is not a result of this suite"),
     "a field is lacking": ('{"scenario": {}, "runs": [], "schema_version": 2}', "bad.json is not a result"),
+    "half a comparison": ('{"a": {}, "b": {}, "rounds": []}', "bad.json is not a comparison (ab)"),
     "another version": ('{"settings": {}, "scenarios": [], "schema_version": 99}', "bad.json is not a sweep"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import re
 import shutil
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from results import folder_of_every_kind, measured, result
+from results import ab, folder_of_every_kind, measured, result
 
 from bench_deepspeed.reports import evidence, html
 
@@ -116,15 +118,18 @@ def test_it_loads_without_a_word_and_without_a_request(shown, report):
 
 def test_every_section_is_there_with_its_figures_and_evidence(shown):
     titles = shown.page.locator("main h2").all_inner_texts()
-    assert titles[:2] == ["Speed", "Latency"] and titles[-3:] == ["Batches", "Load", "Quality"]
-    for kind, count in {"speed": 2, "ttft": 1, "tpot": 1, "decode": 1, "throughput": 1, "load": 1}.items():
+    assert titles[:2] == ["Speed", "Latency"] and titles[-4:] == ["A/B", "Batches", "Load", "Quality"]
+    for kind, count in {"speed": 2, "ttft": 1, "tpot": 1, "decode": 1, "throughput": 1, "load": 1, "ab": 1}.items():
         expect(shown.page.locator(f"[id$='-{kind}'] .main-svg >> nth=0")).to_be_visible()
         assert shown.page.locator(f"[id$='-{kind}']").count() == count
     text = shown.page.locator("body").inner_text()
-    for name in ("result.json", "random.json", "quality.json", "sweep.json", "load.json"):
+    for name in ("result.json", "random.json", "quality.json", "sweep.json", "load.json", "ab.json"):
         assert name in text
     assert "2.25 [-7.28, 11.78]" in text
     assert "host-bound: the GPU idles 75% of each decode step" in text
+    assert "Stopped at 4 clients: half of the requests failed." in text
+    assert "model server 75%, load balancer 25%" in text
+    assert "3 of 11 requests waited for room in the KV cache" in text
     assert "Refused: transformers float16, batch 4: 128 + 17 tokens: it does not fit" in text
 
 
@@ -190,6 +195,108 @@ def test_hovering_over_a_sample_tells_its_value_and_process(shown):
     expect(hover).to_contain_text("4 tokens/s")
 
 
+def test_a_comparison_has_its_verdict_pairs_warnings_and_rounds(shown):
+    part = shown.page.locator("#ab-parts article").nth(1)
+    expect(part.locator("h3")).to_have_text("Llama-2-7B-chat: mii, float16 against transformers, float16")
+    expect(part.locator(".verdict")).to_contain_text("No difference shown: B ∕ A is 0.7")
+    cells = part.locator("tbody tr").all_inner_texts()
+    assert cells[0].startswith("A\tmii, float16\t4.00 [4.00, 4.00]")
+    assert cells[1].startswith("B\ttransformers, float16, HOW=slowly\t2.85 [")
+    assert [row.split("\t")[:3] for row in cells[2:4]] == [["1", "4.00", "3.20"], ["2", "4.00", "2.50"]]
+    expect(part.locator(".findings")).to_contain_text("not_idle B kept up to 0.50 CPUs busy while the other was timed")
+    part.locator("summary", has_text="Raw samples").click()
+    rounds = part.locator("details[open] tbody tr").all_inner_texts()
+    assert [row.split("\t")[:3] for row in rounds] == [
+        [p, r, first] for p in "12" for r, first in (("1", "A"), ("2", "B"))
+    ]
+    part.locator("summary", has_text="Environment").click()
+    expect(part).to_contain_text("580.1")
+
+
+def test_the_ratios_stand_around_a_line_at_1(shown):
+    figure = shown.page.locator("[id$='-ab']")
+    drawn = figure.evaluate("place => [place.data, place._fullLayout.xaxis.range, place.layout.shapes]")
+    (dots, mean), (low, high), (line,) = drawn
+    assert dots["x"] == pytest.approx([1 / 1.25, 1 / 1.6])
+    assert mean["x"] == pytest.approx([1 / math.sqrt(2)])
+    assert (line["x0"], line["x1"]) == (1, 1) and low < 1 < high
+    figure.locator(".points path").first.scroll_into_view_if_needed()
+    box = figure.locator(".points path").first.bounding_box()
+    shown.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(figure.locator(".hovertext").first).to_contain_text("pair 1 of 2: 0.80")
+    expect(figure.locator(".hovertext").first).to_contain_text("0.8 times A's tokens/s")
+
+
+def test_a_comparison_is_there_for_either_side_and_whole(shown):
+    for engine in ("mii", "transformers"):
+        shown.choose(engine)
+        assert shown.drawn("[id$='-ab']") == [2]
+        assert shown.page.locator("#ab-parts article").nth(1).locator("tbody tr:visible").count() == 2 + 3
+        shown.page.get_by_role("button", name="Show everything").click()
+    shown.choose("bfloat16")
+    expect(shown.page.locator("#ab-parts")).to_be_hidden()
+
+
+def test_a_comparison_without_a_round_says_how_it_ended(browser, tmp_path):
+    failed = ab()
+    failed.a.runs, failed.b.runs, failed.rounds = [], [], []
+    failed.status, failed.error = "failed", "B: no such thing"
+    failed.save(tmp_path / "ab.json")
+    page = tmp_path / "ab.html"
+    page.write_text(html.render(evidence.read([tmp_path / "ab.json"])), encoding="utf-8")
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    expect(opened.locator("#ab-parts")).to_contain_text(
+        "Failed (B: no such thing): not all that was asked for is here."
+    )
+    expect(opened.locator(".verdict")).to_have_text("No verdict: no round is valid.")
+    assert opened.locator(".plot").count() == 0
+    opened.close()
+
+
+def test_a_card_tells_what_came_before_the_repetitions(browser, tmp_path):
+    compiled = result(processes=2)
+    compiled.runs[0].compile_s, compiled.runs[0].steady = 50.0, True
+    compiled.save(tmp_path / "one.json")
+    page = tmp_path / "one.html"
+    page.write_text(html.render(evidence.read([tmp_path / "one.json"])), encoding="utf-8")
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    opened.locator(".card summary").first.click()
+    rows = opened.locator(".card table").first.locator("tbody tr").all_inner_texts()
+    assert rows == ["1\t1.0 s\tnot measured\t50.0 s\t0, then steady", "2\t1.0 s\tnot measured\tnone\t0"]
+    opened.close()
+
+
+def test_the_results_of_a_model_stand_together(tmp_path):
+    """Whatever of another kind of weights lies between them in the order of the files."""
+    for n, (engine, weights) in enumerate((("mii", "pretrained"), ("mii", "random"), ("transformers", "pretrained"))):
+        result(engine=engine, weights=weights).save(tmp_path / f"{n}.json")
+    text = html.render(evidence.read(sorted(tmp_path.glob("*.json"))))
+    assert text.count("<h3>Llama-2-7B-chat</h3>") == 1
+    assert text.count("<h3>Llama-2-7B-chat (random weights)</h3>") == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_of_series_are_told_from_each_other_and_carry_figures(browser, report, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    shown = Shown(context.new_page(), report)
+    names = ["--on-series", "--card", *(f"--series-{n}" for n in range(8))]
+    read = "names => names.map((name) => getComputedStyle(document.documentElement).getPropertyValue(name))"
+    on, card, *series = [hexadecimal(colour) for colour in shown.page.evaluate(read, names)]
+    for colour in series:
+        assert contrast(colour, on) >= 4.5
+        assert contrast(colour, card) >= 3.0
+    for one, other in itertools.combinations(series, 2):
+        assert math.dist(channels(one), channels(other)) >= 45, (one, other)
+    context.close()
+
+
+def hexadecimal(colour: str) -> str:
+    """ "#0072b2" as "rgb(…)"."""
+    return f"rgb({', '.join(str(int(colour.strip()[n : n + 2], 16)) for n in (1, 3, 5))})"
+
+
 def test_a_link_to_the_evidence_opens_its_card(shown):
     shown.page.locator("#result-groups td a", has_text="other.json").click()
     expect(shown.page.locator("details#other-json, details[id$='other-json']")).to_have_attribute("open", "")
@@ -246,7 +353,7 @@ def test_on_a_narrow_window_only_boxes_scroll(browser, report):
         for label in page.locator(".plot .annotation-text").all()
         if (box := label.bounding_box())
     ]
-    assert len(labels) == 2 * (3 + 1 + 1 + 1)  # speed, TTFT, TPOT, decode
+    assert len(labels) == 2 * (3 + 1 + 1 + 1 + 1)  # speed, TTFT, TPOT, decode, A/B
     assert max(right for _, _, right, _ in labels) <= 390
     crossing = [
         (one, other)

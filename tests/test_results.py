@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from support import wait_until
+from test_ab import comparison, side
 from test_cli import LIBRARIES, STATISTICS, imported_by
 from test_compare import result
 
+from bench_deepspeed.ab.schema import AbResult
 from bench_deepspeed.held import hold, unheld
 from bench_deepspeed.load.records import LoadResult
 from bench_deepspeed.quality.schema import Quality
@@ -80,7 +83,7 @@ def test_no_runs_is_one_line_and_needs_no_package(bench, logs, tmp_path, there):
 
 
 def test_the_list_has_what_every_command_saved(bench, logs):
-    """A run, a sweep, a load test and a self-test, by the commands themselves; the answers' check from its data."""
+    """Each kind by the command itself; the answers' check from its data."""
     places = ("--output_dir", "logs")
     assert bench(*FAKE, *places).returncode == 0
     sweep = ("--engines", "fake", "--batch_sizes", "1,2", "--prompt_tokens", "4", "--max_tokens", "4")
@@ -88,6 +91,8 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     load = ("--target", "stub", "--clients", "1,2", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2")
     assert bench("load", "-d", "cpu", *load, *places).returncode == 0
     assert bench("selftest", "-d", "cpu", "--engine", "fake", "--budget", "1", *places).returncode in (0, 1)
+    sides = ("--a", side(virtual=True, seconds=[2.0]), "--b", side(virtual=True, seconds=[1.0]))
+    assert bench("ab", "-d", "cpu", *sides, "--processes", "2", "--rounds", "2", "-m", "2", *places).returncode == 0
     folder = make_folder(logs / "smollm2")
     model = {"name": "smollm2", "weights": "pretrained"}
     quality = Quality(model, "mii", "cuda", "cuda", {"gpu_used": "Some GPU"}, "", 8, [], "2026-01-02T03:04:05+00:00")
@@ -95,9 +100,11 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     found = {one["kind"]: one for one in listed(bench)}
     assert found.keys() == set(FILES.values())
     assert {one["status"] for one in found.values()} == {"complete"}
-    assert {one["model"] for one in found.values()} == {"smollm2"}
+    assert {*map(tuple, (one["models"] for one in found.values()))} == {("smollm2",)}
     assert found["sweep"]["speed"] == "2 of 2 scenarios"
     assert "at most" in found["load"]["speed"]
+    assert found["ab"]["speed"] == "B ∕ A 2.00000 [2.00000, 2.00000]"
+    assert found["ab"]["id"].startswith("smollm2/ab/")
     assert found["quality"]["device"] == "Some GPU"
     (file,) = logs.glob("smollm2/*/result.json")
     of_file = speed_interval(Result.load(file))
@@ -186,6 +193,66 @@ def test_the_impossible_has_no_speed(bench, logs):
     shown = bench("results", one["id"], "--output_dir", "logs")
     assert shown.stdout.startswith("status failed: impossible: repetition 1")
     assert "1000000" not in bench("results", "--output_dir", "logs").stdout + shown.stdout.splitlines()[2]
+
+
+def save_ab(logs: Path, day: int, one: AbResult) -> Path:
+    """A comparison of a day in January 2026."""
+    folder = logs / one.a.scenario.model / "ab" / f"2026-01-{day:02}T10-00-00"
+    folder.mkdir(parents=True)
+    one.started_at = f"2026-01-{day:02}T10:00:00+00:00"
+    one.save(folder / "ab.json")
+    return folder
+
+
+def test_a_comparison_is_listed_shown_and_pruned(bench, logs):
+    """Of two models, under the name of either; of one that failed before a round was over, how it ended."""
+    one = comparison(([1.0], [2.0]), ([1.0], [2.0]))
+    one.b.scenario = dataclasses.replace(one.b.scenario, model="llama", weights="random")
+    one.status = "complete"
+    save_ab(logs, 1, one)
+    broken = comparison()
+    broken.status, broken.error = "failed", "B: no such thing"
+    save_ab(logs, 2, broken)
+    assert [found["speed"] for found in listed(bench)] == ["B ∕ A 0.50000 [0.50000, 0.50000]", "not measured"]
+    assert ids(bench, "--model", "llama") == ids(bench, "--since", "2026-01-01", "--status", "complete")
+    assert "smollm2, llama (random weights)" in bench("results", "--output_dir", "logs").stdout
+    shown = bench("results", "2026-01-01T10-00-00", "--output_dir", "logs")
+    assert "**B is slower: 0.50000 [0.50000, 0.50000] times A.**" in shown.stdout
+    assert "status failed: B: no such thing" in bench("results", "2026-01-02T10-00-00", "--output_dir", "logs").stdout
+    assert "deleted: smollm2/ab/2026-01-02T10-00-00 (ab, failed" in prune(
+        bench, "--status", "failed", "--keep", "0", "--yes"
+    )
+    assert days(logs) == [1]
+
+
+def test_an_impossible_comparison_has_no_ratio(bench, logs):
+    too_fast = comparison(([1e-9], [1.0]))
+    for of in too_fast.sides.values():
+        of.limits = Limits(1e12, 1e12, 1e12, "float32", cache_bytes=0)
+        of.engine = {"reads_weights": True}
+    save_ab(logs, 1, too_fast)
+    assert [one["speed"] for one in listed(bench)] == ["impossible"]
+    assert ": impossible: " in (text := bench("results", "2026-01-01T10-00-00", "--output_dir", "logs").stdout)
+    assert "B ∕ A" not in text
+
+
+@pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])
+def test_a_comparison_that_no_ratio_can_be_made_of_is_unreadable(logs, seconds):
+    save_ab(logs, 1, comparison(seconds))
+    one = entry(*folders(logs))
+    assert (one.status, "ab.json is not a comparison (ab)" in one.error) == ("unreadable", True)
+
+
+def test_a_comparison_at_work_stays(bench, logs):
+    arguments = ("-d", "cpu", "--a", "engine=fake", "--b", "engine=fake", "--rounds", "100000", "--output_dir", "logs")
+    process = bench.start("ab", *arguments)
+    wait_until(lambda: list(logs.glob("smollm2/ab/*/ab.json")))
+    assert [one["status"] for one in listed(bench)] == ["running"]
+    assert "it is running" in prune(bench, "--keep", "0", "--yes")
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    assert [one["status"] for one in listed(bench)] == ["interrupted"]
+    assert "deleted: " in prune(bench, "--keep", "0", "--yes")
 
 
 def test_show_prints_what_the_run_printed(bench, logs):

@@ -6,10 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import BenchError
 from ..schema import Result, read_json, write_json
 
 SCHEMA_VERSION = 1
 FILE = "ab.json"
+WHAT = "a comparison (ab)"
 SIDES = "AB"
 
 
@@ -45,6 +47,11 @@ class AbResult:
     def sides(self) -> dict[str, Result]:
         return {"A": self.a, "B": self.b}
 
+    @property
+    def environment(self) -> dict:
+        """What the environments of both sides have alike."""
+        return shared(self.a.environment, self.b.environment)
+
     def save(self, path: Path) -> None:
         """Write the JSON in one step; the sides are as far as the whole."""
         for side in self.sides.values():
@@ -54,4 +61,20 @@ class AbResult:
     @classmethod
     def load(cls, path: Path) -> AbResult:
         """Read a saved comparison. Raises BenchError when the file is not one of this schema."""
-        return read_json(cls, path, SCHEMA_VERSION, "a comparison (ab)")
+        result = read_json(cls, path, SCHEMA_VERSION, WHAT)
+        for side in result.sides.values():
+            side.require_times(path, WHAT)
+        rounds = [[len(run.samples) for run in side.runs] for side in result.sides.values()]
+        if rounds[0] != rounds[1]:
+            raise BenchError(f"{path} is not {WHAT} of this suite: a round lacks one of its two samples")
+        return result
+
+
+def shared(a: dict, b: dict) -> dict:
+    """The facts that both have alike; of a fact with parts, the parts."""
+    found = {name: (a[name], b[name]) for name in a if name in b}
+    return {
+        name: shared(one, other) if isinstance(one, dict) and isinstance(other, dict) else one
+        for name, (one, other) in found.items()
+        if one == other or (isinstance(one, dict) and isinstance(other, dict))
+    }

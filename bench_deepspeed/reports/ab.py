@@ -32,7 +32,7 @@ def verdict(result: AbResult) -> str:
 
 def lines(result: AbResult) -> list[str]:
     """What the log ends with."""
-    sides = [f"{side}: {_title(result, side)}: {_speed(of)} tokens/s" for side, of in result.sides.items()]
+    sides = [f"{side}: {configuration(result, side)}: {_speed(of)} tokens/s" for side, of in result.sides.items()]
     return [*sides, verdict(result), *remarks(result), *(_warning(finding) for finding in checks.check(result))]
 
 
@@ -41,13 +41,22 @@ def constants(result: AbResult) -> str:
     s = result.a.scenario
     prompt_tokens = {sample.prompt_tokens for of in result.sides.values() for sample in of.valid_samples}
     length = f"{' or '.join(map(str, sorted(prompt_tokens))) or 'prompt'} + {s.max_tokens} tokens"
-    models = dict.fromkeys(_model(of) for of in result.sides.values())
-    return f"{' and '.join(models)}; {device_name(result.a)}; {length}"
+    return f"{models(result)}; {device_name(result.a)}; {length}"
+
+
+def models(result: AbResult) -> str:
+    """The model of both, or both."""
+    return " and ".join(dict.fromkeys(map(model_title, result.sides.values())))
 
 
 def table(result: AbResult) -> str:
     """One row a side."""
-    return as_table([_row(result, side) for side in result.sides])
+    return as_table(side_rows(result))
+
+
+def side_rows(result: AbResult) -> list[dict[str, str]]:
+    """Column title → cell of each side."""
+    return [_row(result, side) for side in result.sides]
 
 
 def _row(result: AbResult, side: str) -> dict[str, str]:
@@ -58,28 +67,29 @@ def _row(result: AbResult, side: str) -> dict[str, str]:
     n = f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " + ".join(map(str, counts)) or "0"
     return {
         "": side,
-        "configuration": _title(result, side),
+        "configuration": configuration(result, side),
         "tokens/s": _speed(of),
         "std": NOT_MEASURED if summary is None or summary.std is None else f"{summary.std:.2f}",
         "pairs × rounds": n,
     }
 
 
-def _title(result: AbResult, side: str) -> str:
+def configuration(result: AbResult, side: str) -> str:
     """Engine and precision, and what else differs between the sides."""
     of, other = result.sides[side], result.sides["B" if side == "A" else "A"]
     parts = [of.scenario.engine, of.scenario.precision]
-    for mine, theirs in ((_model(of), _model(other)), (of.scenario.weights, other.scenario.weights)):
+    for mine, theirs in ((model_title(of), model_title(other)), (of.scenario.weights, other.scenario.weights)):
         parts += [mine] * (mine != theirs)
     facts, others = of.environment, other.environment
     packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
     parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
-    parts += [f"Python {facts['python']}"] * (facts.get("python") != others.get("python"))
+    parts += [f"Python {facts.get('python')}"] * (facts.get("python") != others.get("python"))
     asked = result.asked[side]
     return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in asked.items() if key.startswith("env."))])
 
 
-def _model(of: Result) -> str:
+def model_title(of: Result) -> str:
+    """A side's model, and whether its weights are random."""
     return catalog.load(of.scenario.model).title + (" (random weights)" if is_random(of) else "")
 
 
@@ -92,15 +102,18 @@ def _speed(of: Result) -> str:
 
 def pairs_table(result: AbResult) -> str:
     """One row a pair of processes: both speeds and their ratio."""
+    return as_table(pair_rows(result))
+
+
+def pair_rows(result: AbResult) -> list[dict[str, str]]:
+    """Column title → cell of each pair of processes, and at the end of all together."""
     logs = estimate.log_ratios(result)
     by_side = [process_speeds(of) for of in result.sides.values()]
     rows = [
         {"pair": str(number), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
         for number, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
     ]
-    return as_table(
-        [*rows, {"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))}]
-    )
+    return [*rows, {"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))}]
 
 
 def _all(speeds: list[list[float]]) -> list[float]:

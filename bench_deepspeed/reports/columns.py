@@ -41,6 +41,7 @@ RESULT = {
     "tokens_per_s_min": "the slowest repetition",
     "tokens_per_s_max": "the fastest repetition",
     "load_s": "mean time to load, over the processes",
+    "compile_s": "time to compile the model, in the first process: the others may find it in the compiler's cache",
     "latency_method": "how tokens were told apart: `streamed` or `difference`",
     "ttft_s": "mean time to the first token",
     "tpot_s": "mean time per output token",
@@ -130,14 +131,48 @@ LOAD = {
     "goodput_per_s": "requests a second within the service level, where one was set",
     "lag_p99_s": "how late the generator sent, 99th percentile",
     "generator_cpu_share": "of one CPU, taken by the load generator",
+    "server_cpu_share": "of one CPU, taken by the target's processes together",
+    "server_cpu_share_max": "of one CPU, taken by the busiest of them",
+    "waited_for_kv": "requests that found no room in the KV cache when they were sent",
     "saturated": "whether the queue grew; none where that cannot be told",
     "remarks": "what makes the figures doubtful",
 }
+AB = {
+    **IDENTITY,
+    **MACHINE,
+    "max_tokens": "new tokens of each generation",
+    "pairs": "pairs of processes with a valid round",
+    "rounds": "valid rounds, of all pairs together",
+    "ratio": "B ∕ A: B's tokens/s over A's, the geometric mean of the pairs",
+    "ratio_low": "lower end of its 95% interval",
+    "ratio_high": "upper end of its 95% interval",
+    "faster": "`A` or `B`; none where the interval holds 1, or there is none",
+    "verdict": "it in words",
+    **{
+        f"{side.lower()}_{name}": f"{meaning}, of {side}"
+        for side in "AB"
+        for name, meaning in {
+            "model": "name of the model",
+            "weights": "`pretrained` or `random`",
+            "engine": "what generated",
+            "precision": "of weights and arithmetic",
+            "configuration": "engine, precision, and all else that differs between the sides",
+            "prompt_tokens": "tokens of each prompt",
+            "tokens_per_s_mean": "mean of the processes' means",
+            "tokens_per_s_low": "lower end of its 95% interval",
+            "tokens_per_s_high": "upper end of its 95% interval",
+            "tokens_per_s_std": "sample standard deviation of all repetitions",
+        }.items()
+    },
+    "warnings": "codes of the warnings, a space between",
+}
+"""Of what identifies a comparison, a column is empty where its sides differ in it."""
 SAMPLES = {
     **IDENTITY,
+    "side": "of a comparison, `A` or `B`",
     "phase": "`warmup` or `timed`; in a sweep `prefill` or `total`; in a load test `request`",
-    "group": "the process, scenario or level, from 1",
-    "index": "the sample within it, from 1",
+    "group": "the process (of a comparison the pair of them), scenario or level, from 1",
+    "index": "the sample within it, from 1; of a comparison's timed ones the round",
     "batch_size": "sequences at once",
     "prompt_tokens": "tokens of each prompt",
     "new_tokens": "tokens made of each sequence",
@@ -148,5 +183,5 @@ SAMPLES = {
     "temperature_c": "the GPU's temperature right after it",
     "other_cpus_busy": "CPUs that other processes kept busy meanwhile",
 }
-KINDS = {"result": RESULT, "quality": QUALITY, "sweep": SWEEP, "load": LOAD, "samples": SAMPLES}
+KINDS = {"result": RESULT, "quality": QUALITY, "sweep": SWEEP, "load": LOAD, "ab": AB, "samples": SAMPLES}
 """Kind of file → its columns; `samples` are those of --samples, for any kind but quality."""

@@ -61,7 +61,10 @@ def _shown(value) -> str:
 
 
 def _figures(comparison: Comparison) -> str:
-    """A row a figure that was measured in one of them at least; the others are named."""
+    """A row a figure that was measured in one of them at least; the others are named.
+
+    Seconds of compiling have no ratio: they depend on what a cache held before, which nobody knows.
+    """
     cells = [{**figures(result), **details(result)} for result in comparison.results]
     rows, unmeasured = [], []
     for figure in FIGURES:
@@ -71,6 +74,8 @@ def _figures(comparison: Comparison) -> str:
         else:
             row = _row(comparison, figure, [of_one[figure.title] for of_one in cells])
             rows.append({"figure": figure.title, **row})
+    if any(run.compile_s is not None for result in comparison.results for run in result.runs):
+        rows.append({"figure": "compiling", **_by_letter(comparison, [of_one["compiling"] for of_one in cells])})
     rows.append({"figure": "warnings", **_by_letter(comparison, [of_one["warnings"] for of_one in cells])})
     missing = f"not measured in any: {', '.join(unmeasured)}" if unmeasured else ""
     return "\n\n".join(filter(None, [as_table(rows), LEGEND, missing]))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..ab.schema import AbResult, shared
 from ..errors import BenchError, UsageError
 from ..load.records import LoadResult
 from ..paths import RESULTS, ROOT
@@ -21,9 +22,11 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "quality": Quality.load,
     "sweep": SweepResult.load,
     "load": LoadResult.load,
+    "ab": AbResult.load,
 }
 """Kind → what reads a file of it. A new kind stands here, in `tables.ROWS` and in `html.SECTIONS`."""
-PUBLISHED = ("*.json", "quality/*.json", "sweeps/*.json", "loads/*.json")
+Content = Result | Quality | SweepResult | LoadResult | AbResult
+PUBLISHED = ("*.json", "quality/*.json", "sweeps/*.json", "loads/*.json", "ab/*.json")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Item:
     kind: str
     path: Path
     sha256: str
-    content: Result | Quality | SweepResult | LoadResult
+    content: Content
 
     @property
     def name(self) -> str:
@@ -51,8 +54,10 @@ class Item:
         return self.content.environment.get("gpu_used" if device == "cuda" else "cpu") or device
 
 
-def asked(content: Result | Quality | SweepResult | LoadResult) -> dict:
-    """What was asked for, whatever the kind: `model`, `weights` and `device` are always there."""
+def asked(content: Content) -> dict:
+    """What was asked for, whatever the kind: `device` is always there. Of a comparison what both sides share."""
+    if isinstance(content, AbResult):
+        return shared(*(dataclasses.asdict(side.scenario) for side in content.sides.values()))
     if isinstance(content, LoadResult):
         return content.scenario
     if isinstance(content, Quality):
@@ -61,7 +66,14 @@ def asked(content: Result | Quality | SweepResult | LoadResult) -> dict:
     return dataclasses.asdict(content.settings if isinstance(content, SweepResult) else content.scenario)
 
 
-def unfinished(content: Result | Quality | SweepResult | LoadResult) -> list[str]:
+def results_in(content: Content) -> list[Result]:
+    """A result itself, the two sides of a comparison; of other kinds none."""
+    if isinstance(content, AbResult):
+        return list(content.sides.values())
+    return [content] if isinstance(content, Result) else []
+
+
+def unfinished(content: Content) -> list[str]:
     """What must be said of a measurement that did not end by itself."""
     if content.status == "complete":
         return []
@@ -99,10 +111,10 @@ def _read(path: Path) -> Item:
 
 
 def _kind(data: object) -> str | None:
-    """What its `kind` says; results and sweeps have none, and are told by their fields."""
+    """What its `kind` says; results, sweeps and comparisons have none, and are told by their fields."""
     if not isinstance(data, dict):
         return None
     if "kind" in data:
         return data["kind"] if data["kind"] in LOADERS else None
-    fields = {"result": {"scenario", "runs"}, "sweep": {"settings", "scenarios"}}
+    fields = {"result": {"scenario", "runs"}, "sweep": {"settings", "scenarios"}, "ab": {"a", "b", "rounds"}}
     return next((kind for kind, needed in fields.items() if needed <= set(data)), None)

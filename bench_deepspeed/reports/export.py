@@ -7,7 +7,8 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
-from ..errors import BenchError, MachineError, UsageError
+from .. import catalog, plausibility
+from ..errors import BenchError, ImpossibleError, MachineError, UsageError
 from ..schema import write_atomically
 from . import evidence, markdown, sweep_figures, tables
 from .evidence import Item
@@ -16,12 +17,13 @@ from .evidence import Item
 def run(options) -> int:
     """Write the files, or all that is published, in a format. Returns the exit code.
 
-    Raises UsageError for a file that is no result of this suite, and MachineError when the output cannot be
-    written; it is written in one step or not at all.
+    Raises UsageError for a file that is no result of this suite, ImpossibleError for a speed beyond the device's
+    limits, and MachineError when the output cannot be written; it is written in one step or not at all.
     """
     items = evidence.read(options.files or evidence.published())
     if not items:
         raise UsageError("nothing is published here: name FILEs")
+    _of_each(items, _require_possible)
     text = FORMATS[options.format](items, options)
     if options.output is None:
         sys.stdout.write(text)
@@ -35,16 +37,27 @@ def run(options) -> int:
 
 
 def _of_each(items: list[Item], of: Callable[[Item], object]) -> list:
-    """What `of` makes of each. Raises UsageError for one that lacks what every file of its kind has."""
+    """What `of` makes of each. Raises UsageError for one that lacks what every file of its kind has.
+
+    ImpossibleError names the file too.
+    """
     found = []
     for item in items:
         try:
             found.append(of(item))
         except (KeyError, IndexError, TypeError) as error:
             raise UsageError(f"{item.path} is damaged: {error!r} in what every {item.kind} has") from error
+        except ImpossibleError as error:
+            raise ImpossibleError(f"{item.path}: {error}") from error
         except BenchError as error:
             raise UsageError(f"{item.path}: {error}") from error
     return found
+
+
+def _require_possible(item: Item) -> None:
+    """Raises ImpossibleError for what the gate refuses, which is shown nowhere as a speed."""
+    for result in evidence.results_in(item.content):
+        plausibility.check(result, catalog.load(result.scenario.model))
 
 
 def as_markdown(items: list[Item], options) -> str:
@@ -66,6 +79,7 @@ def _part(item: Item, page: Path) -> str:
 PARTS = {
     "quality": markdown.quality_part,
     "load": markdown.load_part,
+    "ab": markdown.ab_part,
     "sweep": lambda path, sweep, page: markdown.sweep_part(path, sweep, page, _drawn(path)),
 }
 """Kind of file → its part of a document: (its path, what is in it, the page that links lead from) → Markdown."""

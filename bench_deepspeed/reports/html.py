@@ -16,13 +16,14 @@ from pathlib import Path
 from ..errors import MachineError
 from . import NOT_MEASURED
 from .evidence import Item
+from .html_ab import comparisons
 from .html_others import loads, qualities, sweeps
 from .html_results import results
 from .markdown import sentence
 from .page import FACETS, Page
 
 TEMPLATES = Path(__file__).parent / "templates"
-SECTIONS = {"result": results, "sweep": sweeps, "load": loads, "quality": qualities}
+SECTIONS = {"result": results, "ab": comparisons, "sweep": sweeps, "load": loads, "quality": qualities}
 """Kind of file → what fills its section, which templates/<kind>.html.j2 shows: (files, page) → its variables."""
 
 

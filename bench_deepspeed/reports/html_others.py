@@ -21,7 +21,7 @@ def _sweep(item: Item, page: Page) -> dict:
     sweep = item.content
     model = sweep_report.model_title(sweep)
     keys = {(s.engine, s.precision): page.key(model, s.engine, item.machine, s.precision) for s in sweep.scenarios}
-    cells = [(keys[s.engine, s.precision], sweep_report.row(sweep, s)) for s in sweep.scenarios]
+    cells = [([keys[s.engine, s.precision]], sweep_report.row(sweep, s)) for s in sweep.scenarios]
     says = f"of {sweep_report.constants(sweep)}; the table below has its figures"
     drawn = [
         page.plot("throughput", plots.throughput(sweep, keys), f"Decode throughput over the batch size {says}"),
@@ -56,7 +56,7 @@ def loads(items: list[Item], page: Page) -> dict:
             {
                 "title": title,
                 "keys": [key],
-                "table": table([(key, cells) for cells in load_report.told_rows(result)]),
+                "table": table([([key], cells) for cells in load_report.told_rows(result)]),
                 "notes": [*unfinished(result), *load_report.notes(result)],
                 "environment": environment(result.environment),
                 "evidence": item,
@@ -81,7 +81,7 @@ def _quality(item: Item, page: Page) -> dict:
         "title": f"{model}: {quality.engine}",
         "keys": sorted(keys.values()),
         "intro": quality_report.intro(vars(quality)),
-        "table": table([(keys[precision], row) for precision, row in zip(precisions, rows, strict=True)]),
+        "table": table([([keys[precision]], row) for precision, row in zip(precisions, rows, strict=True)]),
         "answers": [_answers(number, quality, keys) for number in range(len(quality.questions))],
         "notes": unfinished(quality),
         "environment": environment(quality.environment),

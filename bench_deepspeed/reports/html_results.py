@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from itertools import groupby
 
 from .. import checks, metrics
 from ..schema import Profile, Result
 from ..stats import process_speeds, speed_interval
-from . import console, markdown, plots
+from . import NOT_MEASURED, console, markdown, plots
 from . import profile as profile_report
 from .evidence import Item
-from .page import Page, environment, table
+from .page import Page, environment, findings, table
 from .rows import LEGEND, details, figures, interval, is_random, mean, ms
 
 
@@ -45,13 +44,14 @@ def results(items: list[Item], page: Page) -> dict:
     shown = [_shown(item, number, page) for number, item in enumerate(_ordered(items), 1)]
     engines = list(dict.fromkeys(one.row["engine"] for one in shown))
     colours = {engine: plots.SERIES[n % len(plots.SERIES)] for n, engine in enumerate(engines)}
-    by_model = groupby(shown, key=lambda one: one.row["model"])
+    titles = dict.fromkeys(one.row["model"] for one in shown)
+    by_model = {title: [one for one in shown if one.row["model"] == title] for title in titles}
     return {
-        "groups": [_group(title, list(found), colours, page) for title, found in by_model],
+        "groups": [_group(title, found, colours, page) for title, found in by_model.items()],
         "legend": LEGEND,
         "latencies": _latencies(shown, colours, page),
         "steps": _steps(shown, page),
-        "details": table([(one.key, {**_name(one), **details(one.result)}) for one in shown]),
+        "details": table([([one.key], {**_name(one), **details(one.result)}) for one in shown]),
         "cards": [_card(one) for one in shown],
     }
 
@@ -72,7 +72,7 @@ def _name(one: Shown) -> dict[str, str]:
 def _group(title: str, shown: list[Shown], colours: dict[str, str], page: Page) -> dict:
     lines = [_speed(one, colours) for one in shown if one.result.valid_samples]
     titles = [title for title in shown[0].row if title != "model"]
-    cells = [(one.key, {**{t: one.row[t] for t in titles}, "evidence": one.item.name}) for one in shown]
+    cells = [([one.key], {**{t: one.row[t] for t in titles}, "evidence": one.item.name}) for one in shown]
     says = "; ".join(f"{line.label}: {line.value} {line.aside}" for line in lines)
     said = dict.fromkeys(text for one in shown for text in markdown.notes(one.result))
     figure = plots.strip(lines, "tokens/s") if lines else None
@@ -93,7 +93,7 @@ def _speed(one: Shown, colours: dict[str, str]) -> plots.Line:
         for index, speed in enumerate(speeds, 1)
     ]
     return plots.Line(
-        key=one.key,
+        keys=[one.key],
         name=f"row-{one.number}",
         label=f"{one.row['engine']}, {one.row['precision']}" + (", random weights" if is_random(one.result) else ""),
         note=f"{one.note}, n {one.row['n']}",
@@ -125,7 +125,7 @@ def _latencies(shown: list[Shown], colours: dict[str, str], page: Page) -> list[
 def _latency(one: Shown, seconds: list[float], colours: dict[str, str]) -> plots.Line:
     average = statistics.fmean(seconds)
     return plots.Line(
-        key=one.key,
+        keys=[one.key],
         name=f"row-{one.number}",
         label=one.name,
         note=one.note,
@@ -156,7 +156,7 @@ def _steps(shown: list[Shown], page: Page) -> list[dict]:
             for profile in one.result.profiles
             if profile.phase == phase and profile.busy_s is not None
         ]
-        states = [(line.key, f"{line.label}, {line.note}", profile_report.state(profile)) for line, profile in lines]
+        states = [(line.keys, f"{line.label}, {line.note}", profile_report.state(profile)) for line, profile in lines]
         if lines:
             says = "; ".join(f"{of}: {state}" for _, of, state in states)
             plot = page.plot(phase, plots.steps(lines), f"Parts of a {phase} step. {says}")
@@ -167,15 +167,15 @@ def _steps(shown: list[Shown], page: Page) -> list[dict]:
 def _step(one: Shown, profile: Profile) -> plots.Line:
     aside = "a step" if profile.phase == "decode" else f"for {profile.prompt_tokens} tokens"
     name, value = f"row-{one.number}", ms(profile.step_s)
-    return plots.Line(one.key, name, one.name, one.note, value, aside, mean=profile.step_s, samples=[])
+    return plots.Line([one.key], name, one.name, one.note, value, aside, mean=profile.step_s, samples=[])
 
 
 def _card(one: Shown) -> dict:
     """All that must be known of a result, and its raw samples."""
     result, scenario = one.result, one.result.scenario
-    findings = [{"code": f.code, "text": f.text, "remedy": f.remedy} for f in checks.check(result)]
+    warnings = findings(checks.check(result))
     if result.limits is None:
-        findings.append({"code": "no_limits", "text": markdown.UNHELD, "remedy": "measure it anew"})
+        warnings.append({"code": "no_limits", "text": markdown.UNHELD, "remedy": "measure it anew"})
     asked = {"prompt": scenario.prompt, "warm-ups": _or_steady(scenario.warmups), "seed": str(scenario.seed)}
     asked |= {"started": result.started_at, "status": result.status}
     return {
@@ -184,12 +184,31 @@ def _card(one: Shown) -> dict:
         "title": console.title(result),
         "speed": f"{one.row['tokens/s']}",
         "notes": markdown.notes(result),
-        "findings": findings,
+        "findings": warnings,
         "asked": asked,
         "environment": environment(result.environment),
-        "samples": table([(one.key, cells) for cells in _samples(result)]),
+        "processes": table([([one.key], cells) for cells in _processes(result)]),
+        "samples": table([([one.key], cells) for cells in _samples(result)]),
         "evidence": one.item,
     }
+
+
+def _processes(result: Result) -> list[dict[str, str]]:
+    """Column title → cell of each process: what came before its repetitions."""
+    return [
+        {
+            "process": str(process),
+            "load": _seconds(run.load_s),
+            "kernels built": _seconds(run.kernel_build_s),
+            "model compiled": "none" if run.compile_s is None else _seconds(run.compile_s),
+            "warm-ups": str(len(run.warmups)) + {True: ", then steady", False: ", not steady", None: ""}[run.steady],
+        }
+        for process, run in enumerate(result.runs, 1)
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:.1f} s"
 
 
 def _samples(result: Result) -> list[dict[str, str]]:

@@ -331,9 +331,14 @@ def ab_tables(subject: str, page: Path, results: Path) -> str:
         if reason := ab_report.refusal(result):
             raise BenchError(f"{_shown(path)} cannot be published: {reason}")
         if subject in {of.scenario.model for of in result.sides.values()}:
-            measured = _measured(result.a.environment, result.a.scenario.device, result.started_at)
-            parts.append(f"{ab_report.text(result)}\n\n[JSON]({_link(path, page)}). {measured}")
+            parts.append(ab_part(path, result, page))
     return "\n\n".join(parts) or NOTHING
+
+
+def ab_part(path: Path, result: AbResult, page: Path) -> str:
+    """One comparison; what differs between the two machines' facts stands with the sides."""
+    measured = _origin(result.a.environment, result.a.scenario.device, result.started_at)
+    return f"{ab_report.text(result)}\n\n[JSON]({_link(path, page)}). {measured}"
 
 
 def sweep_part(path: Path, sweep: SweepResult, page: Path, drawn: dict[str, Path]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..checks import Finding
+
 FACETS = ("model", "engine", "device", "precision")
 Key = tuple[str, str, str, str]
 """The values of FACETS."""
@@ -41,9 +43,14 @@ class Page:
         return {facet: found for facet, found in values.items() if len(found) > 1}
 
 
-def table(rows: list[tuple[int, dict[str, str]]]) -> dict:
-    """Rows with their keys, for the template."""
-    return {"head": list(rows[0][1]) if rows else [], "rows": [(key, list(cells.values())) for key, cells in rows]}
+def table(rows: list[tuple[list[int], dict[str, str]]]) -> dict:
+    """Rows, each with the keys that it is shown for, for the template."""
+    return {"head": list(rows[0][1]) if rows else [], "rows": [(keys, list(cells.values())) for keys, cells in rows]}
+
+
+def findings(found: list[Finding]) -> list[dict[str, str]]:
+    """Warnings for the template."""
+    return [{"code": one.code, "text": one.text, "remedy": one.remedy} for one in found]
 
 
 def environment(facts: dict) -> dict[str, str]:

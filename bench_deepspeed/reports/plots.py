@@ -1,7 +1,7 @@
 """The figures of the HTML page, as Plotly has them. Colours are CSS variables of the page: light, dark or print.
 
-Each trace carries in `meta` the keys that the page's filter knows it by, each annotation one in `name`. The
-page's legend has the traces that have a name, as text. Plotly reads a little HTML in all other labels, so what
+Each trace carries in `meta` the keys that the page's filter knows it by, each annotation in `name`. The page's
+legend has the traces that have a name, as text. Plotly reads a little HTML in all other labels, so what
 comes from files is escaped in them.
 """
 
@@ -39,7 +39,7 @@ class Line:
     `samples`: (value, process from 0, what hovering says). `low` and `high` are None without an interval.
     """
 
-    key: int
+    keys: list[int]
     name: str
     label: str
     note: str
@@ -55,6 +55,21 @@ class Line:
 
 def strip(lines: list[Line], unit: str) -> dict:
     """A row for each line: samples as dots, a symbol a process; the mean as a stroke, with its 95% interval."""
+    figure = _strip(lines, unit)
+    figure.update_xaxes(rangemode="tozero")
+    return _finished(figure, rows=True)
+
+
+def ratios(lines: list[Line], unit: str) -> dict:
+    """The same of ratios: not from zero, but around a line at 1, where neither is faster."""
+    figure = _strip(lines, unit)
+    figure.update_xaxes(autorangeoptions={"include": 1})
+    at_1 = {"x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
+    figure.add_shape(type="line", line={"color": "var(--muted)", "width": 1.5, "dash": "dash"}, **at_1)
+    return _finished(figure, rows=True)
+
+
+def _strip(lines: list[Line], unit: str):
     from plotly import graph_objects as go
 
     figure = go.Figure()
@@ -62,8 +77,8 @@ def strip(lines: list[Line], unit: str) -> dict:
         figure.add_trace(_dots(line, unit))
         figure.add_trace(_mean(line, unit))
     _label_rows(figure, lines)
-    figure.update_xaxes(title_text=escape(unit), rangemode="tozero")
-    return _finished(figure, rows=True)
+    figure.update_xaxes(title_text=escape(unit))
+    return figure
 
 
 def _dots(line: Line, unit: str):
@@ -82,7 +97,7 @@ def _dots(line: Line, unit: str):
         },
         customdata=[escape(said) for *_, said in line.samples],
         hovertemplate=f"%{{customdata}}<br><b>%{{x:.6~g}} {escape(unit)}</b><extra></extra>",
-        meta=[line.key],
+        meta=line.keys,
     )
 
 
@@ -101,7 +116,7 @@ def _mean(line: Line, unit: str):
         marker={"symbol": "line-ns-open", "size": 22, "line": {"width": 3}, "color": "var(--ink)"},
         error_x=error,
         hovertemplate=f"{said}<br><b>%{{x:.6~g}} {escape(unit)}</b><extra></extra>",
-        meta=[line.key],
+        meta=line.keys,
     )
 
 
@@ -123,7 +138,7 @@ def _label_rows(figure, lines: Iterable[Line]) -> None:
                 bgcolor="var(--card)",
                 borderpad=0,
                 showarrow=False,
-                name=str(line.key),
+                name=" ".join(map(str, line.keys)),
             )
     figure.update_yaxes(
         type="category",
@@ -161,7 +176,7 @@ def steps(lines: list[tuple[Line, Profile]]) -> dict:
                 constraintext="none",
                 hovertemplate=f"{part}<br><b>{1e3 * seconds:.4g} ms, {share:.1%}</b><extra></extra>",
                 width=0.34,
-                meta=[line.key],
+                meta=line.keys,
             )
             figure.add_trace(bar)
     _label_rows(figure, [line for line, _ in lines])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .. import catalog, plausibility
+from ..ab.schema import AbResult
 from ..errors import BenchError, ImpossibleError
 from ..load.records import LoadResult
 from ..quality.schema import Quality
@@ -15,15 +16,17 @@ from ..results.find import Found
 from ..schema import Result
 from ..selftest import SelfTest, comparison_table
 from ..sweep.schema import SweepResult
+from . import ab as ab_report
 from . import console
 from . import load as load_report
 from . import sweep as sweep_report
 from . import table as as_table
 from .quality import quality_rows
 
+LOGS = ("performance.log", "ab.log")
 LEGEND = (
     "started: UTC; tokens/s: mean [95% interval of it, from the means of the processes]; of a load test, those of the "
-    "level with the most"
+    "level with the most; of a comparison the ratio B ∕ A of both sides' [95% interval of it]"
 )
 
 
@@ -39,7 +42,7 @@ def _row(one: Entry) -> dict[str, str]:
         "id": one.id,
         "kind": one.kind,
         "started": f"{one.started:%Y-%m-%d %H:%M}",
-        "model": one.model + (" (random weights)" if one.weights == "random" else ""),
+        "model": ", ".join(one.models) + (" (random weights)" if "random" in one.weights else ""),
         "engine": ", ".join(one.engines),
         "precision": ", ".join(one.precisions),
         "device": one.device,
@@ -59,9 +62,9 @@ def shown(found: Found) -> str:
             raise
         except DAMAGE as error:
             raise BenchError(f"{path} is damaged: {error!r}") from error
-    log = found.folder / "performance.log"
+    logs = [log for name in LOGS if (log := found.folder / name).is_file()]
     files = [f"{path.stem:<8} {console.shown(path)}" for path in found.files.values()]
-    parts.append("\n".join([*files, *([f"log      {console.shown(log)}"] if log.is_file() else [])]))
+    parts.append("\n".join([*files, *(f"log      {console.shown(log)}" for log in logs)]))
     return "\n\n".join(filter(None, parts))
 
 
@@ -100,7 +103,19 @@ def _selftest(path: Path) -> Iterator[str]:
     yield comparison_table(SelfTest.load(path).comparisons)
 
 
-def _ended(saved: Result | SweepResult | LoadResult | Quality) -> str:
+def _ab(path: Path) -> Iterator[str]:
+    result = AbResult.load(path)
+    try:
+        for of in result.sides.values():
+            plausibility.check(of, catalog.load(of.scenario.model))
+    except ImpossibleError as error:  # never shown as a speed
+        yield f"status {result.status}: {error}"
+        return
+    yield ab_report.text(result)
+    yield _ended(result)
+
+
+def _ended(saved: Result | SweepResult | LoadResult | Quality | AbResult) -> str:
     """How it ended, where it did not reach its end."""
     if saved.status == "complete":
         return ""
@@ -113,4 +128,5 @@ SHOW: dict[str, Callable[[Path], Iterator[str]]] = {
     "load": _load,
     "quality": _quality,
     "selftest": _selftest,
+    "ab": _ab,
 }

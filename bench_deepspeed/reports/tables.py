@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from .. import catalog, checks, metrics
+from ..ab import checks as ab_checks
+from ..ab import estimate
+from ..ab.schema import AbResult
 from ..engines import engine_class
 from ..load import metrics as load_metrics
 from ..load.records import Level, LoadResult
@@ -21,6 +24,7 @@ from ..schema import Result, Sample
 from ..stats import speed_interval, summarize
 from ..sweep import derived
 from ..sweep.schema import SweepResult, SweepScenario
+from . import ab as ab_report
 from . import columns, profile
 from . import sweep as sweep_report
 from .evidence import Item, asked
@@ -29,7 +33,8 @@ Row = dict[str, object]
 
 
 def of(item: Item) -> list[Row]:
-    """The lines of a file: one a result; of a sweep one a scenario, of a load test a level, of a check a precision."""
+    """The lines of a file: one a result or comparison; a scenario of a sweep, a level of a load test, a precision of
+    a check of answers."""
     whole = identity(item)
     found = [{**whole, **row} for row in ROWS[item.kind](item.content)]
     return [{name: row[name] for name in columns.KINDS[item.kind]} for row in found]
@@ -77,8 +82,8 @@ def identity(item: Item) -> Row:
         "kind": item.kind,
         "status": content.status,
         "started_at": content.started_at if isinstance(content.started_at, str) else content.started_at[0],
-        "model": wanted["model"],
-        "weights": wanted["weights"],
+        "model": wanted.get("model"),
+        "weights": wanted.get("weights"),
         "engine": wanted.get("engine"),
         "device": wanted["device"],
         "device_name": item.machine,
@@ -89,24 +94,21 @@ def identity(item: Item) -> Row:
 
 
 def _result_rows(result: Result) -> list[Row]:
-    samples, interval = result.valid_samples, speed_interval(result)
+    samples = result.valid_samples
     speed = summarize([sample.tokens_per_s for sample in samples])
     loads = [run.load_s for run in result.runs if run.load_s is not None]
     memory = result.memory
     row = {
-        "prompt_tokens": samples[0].prompt_tokens if samples else None,
+        **_speed(result),
         "max_tokens": result.scenario.max_tokens,
         "processes": len(result.runs),
         "repetitions": len(samples),
         "void_repetitions": result.void_count,
-        "tokens_per_s_mean": interval and interval.mean,
-        "tokens_per_s_low": interval and interval.low,
-        "tokens_per_s_high": interval and interval.high,
-        "tokens_per_s_std": speed and speed.std,
         "tokens_per_s_median": speed and speed.median,
         "tokens_per_s_min": speed and speed.minimum,
         "tokens_per_s_max": speed and speed.maximum,
         "load_s": statistics.fmean(loads) if loads else None,
+        "compile_s": result.runs[0].compile_s if result.runs else None,
         **_latency(result),
         **_utilization(result),
         **_step(result),
@@ -116,6 +118,18 @@ def _result_rows(result: Result) -> list[Row]:
     row["energy_j_per_token"] = result.energy and metrics.joules_per_token(result.energy)
     row["power_w"] = result.energy and metrics.mean_power_w(result.energy)
     return [{**row, "warnings": " ".join(finding.code for finding in checks.check(result))}]
+
+
+def _speed(result: Result) -> Row:
+    samples, interval = result.valid_samples, speed_interval(result)
+    speed = summarize([sample.tokens_per_s for sample in samples])
+    return {
+        "prompt_tokens": samples[0].prompt_tokens if samples else None,
+        "tokens_per_s_mean": interval and interval.mean,
+        "tokens_per_s_low": interval and interval.low,
+        "tokens_per_s_high": interval and interval.high,
+        "tokens_per_s_std": speed and speed.std,
+    }
 
 
 def _latency(result: Result) -> Row:
@@ -223,9 +237,32 @@ def _level(level: Level, sla: dict[str, float | None]) -> Row:
         "goodput_per_s": found.good_per_s,
         "lag_p99_s": found.lag_p99_s,
         "generator_cpu_share": level.generator_cpu_share,
+        "server_cpu_share": sum(level.server_cpu_share.values()) if level.server_cpu_share else None,
+        "server_cpu_share_max": max(level.server_cpu_share.values(), default=None),
+        "waited_for_kv": level.waited_for_kv,
         "saturated": verdict.saturated if verdict and verdict.slope is not None else None,
         "remarks": "; ".join(found.remarks),
     }
+
+
+def _ab_rows(result: AbResult) -> list[Row]:
+    logs = estimate.log_ratios(result)
+    found = estimate.ratio(logs)
+    row = {
+        "max_tokens": result.a.scenario.max_tokens,
+        "pairs": sum(map(bool, logs)),
+        "rounds": sum(map(len, logs)),
+        "ratio": found and found.value,
+        "ratio_low": found and found.low,
+        "ratio_high": found and found.high,
+        "faster": estimate.faster(found),
+        "verdict": estimate.sentence(found),
+    }
+    for side, of in result.sides.items():
+        asked_of = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
+        cells = {**asked_of, "configuration": ab_report.configuration(result, side), **_speed(of)}
+        row |= {f"{side.lower()}_{name}": value for name, value in cells.items()}
+    return [{**row, "warnings": " ".join(finding.code for finding in ab_checks.check(result))}]
 
 
 def _sample(sample: Sample, place: tuple[str, int, int], valid: bool, batch_size: int = 1) -> Row:
@@ -254,6 +291,24 @@ def _result_samples(result: Result) -> list[Row]:
         for phase, series in (("warmup", run.warmups), ("timed", run.samples))
         for index, sample in enumerate(series, 1)
     ]
+
+
+def _ab_samples(result: AbResult) -> list[Row]:
+    """Those of A, then those of B; a round is valid or void as a whole."""
+    void = {
+        (pair, number)
+        for of in result.sides.values()
+        for pair, run in enumerate(of.runs, 1)
+        for number, sample in enumerate(run.samples, 1)
+        if sample.is_void(of.scenario)
+    }
+    found = []
+    for side, of in result.sides.items():
+        asked_of = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
+        for row in _result_samples(of):
+            valid = row["valid"] and (row["group"], row["index"]) not in void
+            found.append({**row, **asked_of, "side": side, "valid": valid})
+    return found
 
 
 def _sweep_samples(sweep: SweepResult) -> list[Row]:
@@ -287,10 +342,12 @@ ROWS: dict[str, Callable[..., list[Row]]] = {
     "quality": _quality_rows,
     "sweep": _sweep_rows,
     "load": _load_rows,
+    "ab": _ab_rows,
 }
 """Kind of file → its lines, without what identifies them."""
 SAMPLES: dict[str, Callable[..., list[Row]]] = {
     "result": _result_samples,
     "sweep": _sweep_samples,
     "load": _load_samples,
+    "ab": _ab_samples,
 }

@@ -34,7 +34,7 @@ def run(options) -> int:
 def _wanted(one: Entry, options) -> bool:
     """Whether an entry is among what the flags name."""
     return (
-        options.model in (None, one.model)
+        (options.model is None or options.model in one.models)
         and (options.engine is None or options.engine in one.engines)
         and options.kind in (None, one.kind)
         and options.status in (None, one.status)

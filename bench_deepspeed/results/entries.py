@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalog, plausibility
+from ..ab import estimate
+from ..ab.schema import AbResult
 from ..errors import BenchError, ImpossibleError
 from ..held import unheld
 from ..load.records import LoadResult
 from ..quality.schema import Quality
+from ..reports import NOT_MEASURED
 from ..reports.rows import speed_cell
 from ..schema import Result
 from ..selftest import SelfTest
@@ -21,6 +24,7 @@ from .find import Found
 
 DAMAGE = (BenchError, ArithmeticError, LookupError, TypeError)
 """What reading a file comes to that was altered: other fields, a time of zero, facts that lack something."""
+IMPOSSIBLE = "impossible"
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Entry:
     kind: str
     started: datetime.datetime
     status: str
-    model: str = ""
+    models: list[str] = field(default_factory=list)
     weights: str = ""
     engines: list[str] = field(default_factory=list)
     precisions: list[str] = field(default_factory=list)
@@ -78,15 +82,12 @@ def _last(times: list[str], named: datetime.datetime) -> datetime.datetime:
 def _run(path: Path) -> dict:
     result = Result.load(path)
     scenario = result.scenario
-    try:
-        plausibility.check(result, catalog.load(scenario.model))
-        speed, interval = speed_cell(result), speed_interval(result)
-    except ImpossibleError:  # never shown as a speed
-        speed, interval = "impossible", None
+    impossible = _impossible(result)
+    speed, interval = (IMPOSSIBLE, None) if impossible else (speed_cell(result), speed_interval(result))
     return {
         **_common(result, scenario.device),
         "started_at": [result.started_at],
-        "model": scenario.model,
+        "models": [scenario.model],
         "weights": scenario.weights,
         "engines": [scenario.engine],
         "precisions": [scenario.precision],
@@ -96,6 +97,15 @@ def _run(path: Path) -> dict:
     }
 
 
+def _impossible(result: Result) -> bool:
+    """Whether it holds a generation beyond the device's limits, which is never shown as a speed."""
+    try:
+        plausibility.check(result, catalog.load(result.scenario.model))
+    except ImpossibleError:
+        return True
+    return False
+
+
 def _sweep(path: Path) -> dict:
     sweep = SweepResult.load(path)
     settings = sweep.settings
@@ -103,7 +113,7 @@ def _sweep(path: Path) -> dict:
     return {
         **_common(sweep, settings.device),
         "started_at": sweep.started_at,
-        "model": settings.model,
+        "models": [settings.model],
         "weights": settings.weights,
         "engines": settings.engines,
         "precisions": settings.precisions,
@@ -128,7 +138,7 @@ def _quality(path: Path) -> dict:
     return {
         **_common(quality, quality.device),
         "started_at": [quality.started_at],
-        "model": str(quality.model["name"]),
+        "models": [str(quality.model["name"])],
         "weights": str(quality.model["weights"]),
         "engines": [quality.engine],
         "precisions": [candidate["precision"] for candidate in quality.candidates],
@@ -148,7 +158,28 @@ def _selftest(path: Path) -> dict:
     }
 
 
-def _common(saved: Result | SweepResult | LoadResult | Quality, device: str) -> dict:
+def _ab(path: Path) -> dict:
+    result = AbResult.load(path)
+    scenarios = [side.scenario for side in result.sides.values()]
+    found = estimate.ratio(estimate.log_ratios(result))
+    speed = f"B ∕ A {found.shown}" if found else NOT_MEASURED
+    return {
+        **_common(result, scenarios[0].device),
+        "started_at": [result.started_at],
+        "models": _unique(one.model for one in scenarios),
+        "weights": ", ".join(_unique(one.weights for one in scenarios)),
+        "engines": _unique(one.engine for one in scenarios),
+        "precisions": _unique(one.precision for one in scenarios),
+        "speed": IMPOSSIBLE if any(map(_impossible, result.sides.values())) else speed,
+        "warnings": [warning["code"] for warning in result.warnings],
+    }
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _common(saved: Result | SweepResult | LoadResult | Quality | AbResult, device: str) -> dict:
     return {
         "status": saved.status,
         "error": saved.error,
@@ -160,7 +191,7 @@ def _common(saved: Result | SweepResult | LoadResult | Quality, device: str) -> 
 def _of_dict(scenario: dict) -> dict:
     """What a scenario says that is kept as a dictionary."""
     return {
-        "model": str(scenario["model"]),
+        "models": [str(scenario["model"])],
         "weights": str(scenario["weights"]),
         "engines": [str(scenario["engine"])],
         "precisions": [str(scenario["precision"])],
@@ -177,4 +208,5 @@ READERS: dict[str, Callable[[Path], dict]] = {
     "load": _load,
     "quality": _quality,
     "selftest": _selftest,
+    "ab": _ab,
 }

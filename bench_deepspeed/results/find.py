@@ -19,8 +19,11 @@ FILES = {
     "load.json": "load",
     "quality.json": "quality",
     "selftest.json": "selftest",
+    "ab.json": "ab",
 }
 """A run's file → its kind. A folder with several is of the first: a run's answers are checked in its folder."""
+BELOW_MODEL = ("load", "ab")
+"""Folders of a model that hold the runs of one command."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Found:
 def folders(root: Path) -> list[Found]:
     """The folders below `root` that are named and placed as the suite does, and hold a file of a run; oldest first.
 
-    These are <model>/<time>, <model>/load/<time> and selftest/<time>. Raises MachineError where `root` is there and
-    cannot be read.
+    These are <model>/<time>, <model>/load/<time>, <model>/ab/<time> and selftest/<time>. Raises MachineError where
+    `root` is there and cannot be read.
     """
     try:
         parents = _below(root)
@@ -49,7 +52,7 @@ def folders(root: Path) -> list[Found]:
         return []
     except OSError as error:
         raise MachineError(f"cannot read {root}: {error.strerror}") from error
-    places = [place for parent in parents for place in (parent, parent / "load") if _is(stat.S_ISDIR, place)]
+    places = [parent / name for parent in parents for name in ("", *BELOW_MODEL) if _is(stat.S_ISDIR, parent / name)]
     found = [_found(root, folder) for place in places for folder in _readable(place)]
     return sorted(filter(None, found), key=lambda one: (one.named, one.id))
 

@@ -18,7 +18,7 @@ def add(parser, count: Callable[[str], int]) -> None:
     """Add the flags to a parser; `count` reads a whole number, 0 or more."""
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_argument_group("which runs")
-    which.add_argument("--model", metavar="NAME", help="of this model")
+    which.add_argument("--model", metavar="NAME", help="of this model, among others")
     which.add_argument("--engine", metavar="NAME", help="of this engine, among others")
     which.add_argument("--kind", choices=tuple(FILES.values()), help="of this command")
     which.add_argument("--status", choices=STATUSES, help="that ended so; killed: without a chance to say so")

@@ -37,6 +37,8 @@
     return new Set(page.keys.flatMap((key, n) => (allowed(key) ? [n] : [])));
   }
 
+  const anyVisible = (keys, visible) => keys.split(" ").some((key) => visible.has(Number(key)));
+
   function draw(visible) {
     for (const [id, figure] of Object.entries(page.plots)) {
       const data = figure.data.filter((trace) => trace.meta.some((key) => visible.has(key)));
@@ -73,7 +75,7 @@
     const { row_px: rowPx, around_px: aroundPx, height_px: heightPx } = layout.meta;
     if (!rowPx) return { data, layout: { ...layout, height: heightPx } };
     const shift = (note) => ({ ...note, text: note.text.replace(/ · /g, "<br>"), yshift: note.yshift + BELOW_PX });
-    const notes = layout.annotations.filter((note) => visible.has(Number(note.name)));
+    const notes = layout.annotations.filter((note) => anyVisible(note.name, visible));
     const breaks = Math.max(...notes.map((note) => note.text.split(" · ").length - 1));
     const annotations = notes.map((note) => (narrow && note.xanchor === "left" ? shift(note) : note));
     const drawn = new Set(data.flatMap((trace) => trace.y));
@@ -90,7 +92,7 @@
       element.hidden = !visible.has(Number(element.dataset.key));
     }
     for (const element of document.querySelectorAll("[data-keys]")) {
-      element.hidden = !element.dataset.keys.split(" ").some((key) => visible.has(Number(key)));
+      element.hidden = !anyVisible(element.dataset.keys, visible);
     }
     for (const section of document.querySelectorAll("main > section")) {
       const holders = [...section.querySelectorAll("article, .card")];
