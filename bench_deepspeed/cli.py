@@ -128,8 +128,9 @@ def _selftest_parser() -> Parser:
         prog="bench.sh selftest",
         allow_abbrev=False,
         add_help=False,
-        description="Measures the suite itself: the known latencies of the fake engine, then an engine's generations "
-        "timed by the suite and by a bare loop in turn. Exits 0 when both agree within 0.5%, else 1.",
+        description="Measures the suite itself: the known latencies of the fake engine; what the suite adds within an "
+        "engine's generation; and generations by the suite and by a bare loop in turn. Exits 1 when they differ by "
+        "more than 0.5%, or when the first two cannot be told.",
     )
     _add_choice_flags(parser)
     parser.add_argument(

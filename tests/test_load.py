@@ -61,6 +61,24 @@ def test_a_rate_that_cannot_be_borne_ends_the_sweep(bench, tmp_path):
     assert "highest sustained rate: below 60 requests/s, the lowest that was tried" in done.stdout
 
 
+def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(bench, tmp_path):
+    behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1, die_at=250)
+    done = bench(*STUB, "--rates", "60", "--seconds", "2", "-m", "1", env=behaviour)
+    assert done.returncode == 1, done
+    assert "the stub server ended" in error_of(done.stderr.split("\r")[-1])
+    (level,) = saved(tmp_path).levels
+    assert level.window_s[1] - level.window_s[0] == pytest.approx(2)
+
+
+def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):
+    behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1)
+    done = bench(*STUB, "--rates", "100,110", "--seconds", "2", "-m", "1", "--timeout", "1", env=behaviour)
+    assert done.returncode == 1, done
+    result = saved(tmp_path)
+    assert [level.rate for level in result.levels] == [100.0]
+    assert "requests failed" in result.stopped
+
+
 def test_a_real_engine_serves_one_after_the_other(bench, tmp_path, smollm2_models_dir):
     flags = ("-d", "cpu", "-n", "smollm2", "--engine", "transformers", "--prompt_tokens", "8", "-m", "2")
     more = ("--clients", "2", "--seconds", "1", "--models_dir", smollm2_models_dir, "--output_dir", "out")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,19 @@ from ..client import WorkerProcess
 from ..dry_run import want_of
 from ..errors import BenchError, MachineError
 from ..quality import questions
-from ..recorder import make_folder, status_of
+from ..recorder import make_folder, status_of, utc_now, without_paths
 from ..reports import console
 from ..reports import load as report
 from ..schema import Scenario
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
-from .records import Level, LoadResult, Workload
-from .saturation import judge
+from .metrics import due_in_window
+from .records import Level, LoadResult, Workload, level_name
+from .saturation import COMPLETED, judge
 from .targets import target_class
+
+LONGER = 3
+"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
 
 
 def run(scenario: Scenario, options) -> int:
@@ -63,10 +66,6 @@ def workload_of(scenario: Scenario, options) -> Workload:
     )
 
 
-LONGER = 3
-"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
-
-
 class LoadTest:
     """One run of the command: the result, its file, and the levels that there are to be."""
 
@@ -84,7 +83,7 @@ class LoadTest:
             target={"name": self._target.name, "summary": self._target.summary, "service": self._target.service},
             workload=_kept(workload),
             sla={"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot},
-            started_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            started_at=utc_now(),
             environment=environment.host_facts(),
         )
 
@@ -96,7 +95,7 @@ class LoadTest:
             yield
         finally:
             self.result.status, error = status_of(sys.exc_info()[1])
-            self.result.error = error and error.replace(f"{self._folder}/", "").replace(f"{Path.home()}/", "~/")
+            self.result.error = error and without_paths(error, self._folder)
             self._save()
 
     def _save(self) -> None:
@@ -115,23 +114,37 @@ class LoadTest:
                 healthy = True
                 while waiting and healthy:
                     level = self._hold(worker, *waiting.pop(0), self._workload.seconds, bars)
-                    healthy = _is_healthy(level)
-                    if healthy and _is_saturated(level):
-                        level = self._hold(worker, None, level.rate, LONGER * self._workload.seconds, bars)
-                        healthy = _is_healthy(level)
                     self.result.levels.append(level)
-                    if _is_saturated(level):
-                        self.result.stopped = f"{level.name}: {judge(level).words}"
-                        waiting = []
                     self._save()
+                    healthy = _is_healthy(level)
+                    reason = self._too_high(worker, level, bars) if level.rate is not None else None
+                    if reason is not None:
+                        self.result.stopped = f"{level.name}: {reason}"
+                        waiting = []
+
+    def _too_high(self, worker: WorkerProcess, level: Level, bars: console.Bars) -> str | None:
+        """Why a rate cannot be borne; None where it can.
+
+        One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
+        this time, since then it is too high for certain.
+        """
+        due = due_in_window(level)
+        failed = sum(record.error is not None for record in due)
+        if failed > (1 - COMPLETED) * len(due):
+            return f"{failed} of {len(due)} requests failed"
+        if judge(level).saturated and _is_healthy(level):
+            again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds, bars)
+            if _is_healthy(again):
+                self.result.levels[-1] = level = again
+                self._save()
+        return judge(level).words if judge(level).saturated else None
 
     def _hold(
         self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float, bars: console.Bars
     ) -> Level:
         from pydantic import TypeAdapter
 
-        name = "trace" if clients is rate is None else f"{clients} clients" if clients else f"{rate:g} requests/s"
-        with bars.spinner(f"{name}, {seconds:g} s"):
+        with bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
             held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
         level = TypeAdapter(Level).validate_python(held)
         bars.note(report.line(level, self.result.sla))
@@ -175,10 +188,6 @@ class LoadTest:
 
 def _is_healthy(level: Level) -> bool:
     return all(record.error is None for record in level.records)
-
-
-def _is_saturated(level: Level) -> bool:
-    return level.rate is not None and judge(level).saturated
 
 
 def _kept(workload: Workload) -> dict:

@@ -161,8 +161,8 @@ class Generator:
         try:
             flight, future = self._ended.get(timeout=max(0.0, until_s - self._now()))
             future.result()  # raises what ended the target, and not only this request
-            if self._seconds is not None:
-                self.window, self._seconds = Window.of(self._seconds, flight.ended_s - flight.asked.due_s), None
+            if self._seconds is not None and flight is self.flights[0] and flight.error is None:
+                self.window = Window.of(self._seconds, flight.ended_s - flight.asked.due_s)
             self._land(flight, flight.ended_s)
         except queue.Empty:
             if abandoned_s <= self._now():

@@ -80,9 +80,14 @@ class Level:
 
     @property
     def name(self) -> str:
-        if self.clients is not None:
-            return "1 client" if self.clients == 1 else f"{self.clients} clients"
-        return "trace" if self.rate is None else f"{self.rate:g} requests/s"
+        return level_name(self.clients, self.rate)
+
+
+def level_name(clients: int | None, rate: float | None) -> str:
+    """What a level is called: by its clients, its rate, or neither, for a trace."""
+    if clients is not None:
+        return "1 client" if clients == 1 else f"{clients} clients"
+    return "trace" if rate is None else f"{rate:g} requests/s"
 
 
 @dataclass

@@ -18,6 +18,7 @@ from .prompts import Tokens, Words, requests
 from .records import Asked, Level, Workload
 from .targets import target_class
 from .targets.base import RequestError, Setup
+from .targets.kv_room import NoRoomError
 
 WARM_UPS = 3
 
@@ -47,7 +48,7 @@ class Session:
         try:
             with room.of(asked.prompt_tokens + asked.max_tokens, timeout_s) if room else contextlib.nullcontext():
                 return self._target.send(asked)
-        except TimeoutError as error:
+        except NoRoomError as error:
             raise RequestError("no room in the KV cache") from error
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:

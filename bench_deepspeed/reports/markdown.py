@@ -246,7 +246,7 @@ def _origin(facts: dict, device: str, started_at: str) -> str:
     try:
         return _measured(facts, device, started_at)
     except KeyError as error:  # it ended before that was known
-        return f"Measured on {started_at[:10]}; on what is not recorded in full: {error} is not there."
+        return f"Measured on {started_at[:10]}; on what is not recorded in full: {error.args[0]} is missing."
 
 
 def _measured(facts: dict, device: str, started_at: str) -> str:

@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from ...errors import BenchError
 
 
+class NoRoomError(Exception):
+    """There was no room for a request within its time."""
+
+
 class KvRoom:
     """Blocks of a KV cache of `blocks`, each of which holds `block_tokens` tokens of one request."""
 
@@ -27,21 +31,21 @@ class KvRoom:
 
     @contextlib.contextmanager
     def of(self, tokens: int, timeout_s: float) -> Iterator[None]:
-        """Hold the blocks of one request, prompt and answer.
+        """Hold the blocks of one request, prompt and answer, until it has ended well.
 
-        Raises TimeoutError when there is no room within that time, and BenchError for a request that never fits.
+        Those of one that failed stay taken: MII goes on with a stream that nobody listens to. A target that a request
+        failed on is started anew. Raises NoRoomError when there is no room within that time, and BenchError for a
+        request that never fits.
         """
         needed = -(-tokens // self._block_tokens)
         if needed > self._blocks:
             raise BenchError(f"a request takes {needed} blocks of the KV cache, which has {self._blocks}")
         with self._changed:
             self._take(needed, timeout_s)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += needed
-                self._changed.notify_all()
+        yield
+        with self._changed:
+            self._free += needed
+            self._changed.notify_all()
 
     def _take(self, needed: int, timeout_s: float) -> None:
         ticket = object()
@@ -51,5 +55,5 @@ class KvRoom:
         self._arrived.remove(ticket)
         self._changed.notify_all()  # the next in line may fit as well
         if not fits:
-            raise TimeoutError
+            raise NoRoomError
         self._free -= needed
