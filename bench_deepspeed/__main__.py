@@ -6,8 +6,6 @@ import os
 import signal
 import sys
 
-from . import cli
-from .commands import run
 from .errors import BenchError, Terminated
 
 
@@ -17,7 +15,9 @@ def main(argv: list[str]) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
             signal.signal(number, _terminate)
     try:
-        code = run(argv, cli.parse(argv))
+        from . import cli, commands  # here, where Ctrl-C is caught from the first moment
+
+        code = commands.run(argv, cli.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught
         return code
     except BenchError as error:

@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     """argparse, with errors of one line and through the suite's own exit."""
 
     def error(self, message: str):
-        raise UsageError(f"{message}; see bench.sh --help")
+        raise UsageError(f"{message}; see {self.prog.replace(' [run]', '')} --help")
 
     def exit(self, status: int = 0, message: str | None = None):
         sys.stdout.flush()  # the help's reader may have gone away: main() catches that

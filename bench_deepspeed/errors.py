@@ -60,7 +60,7 @@ class Terminated(BaseException):
 BY_NAME = {cls.__name__: cls for cls in (BenchError, UsageError, MachineError, WeightsError)}
 EXIT_CODES = {
     0: "everything asked for was done",
-    1: "the benchmark failed: the engine died, or repetitions were void",
+    1: "the benchmark failed: the engine died, repetitions were void, or the self-test did not pass",
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
@@ -68,4 +68,5 @@ EXIT_CODES = {
     6: "a speed that this device cannot reach by its own measured limits: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
+    141: "whoever read the output went away, as `head` does",
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import sys
 from pathlib import Path
 
 from .errors import BenchError, MachineError, Terminated
 from .held import hold
+from .reports import console
 from .reports.log import Log
 from .schema import Result, Scenario
 
@@ -44,6 +46,8 @@ class Keeper:
         self.save()
         with contextlib.closing(self.log):
             self.log.line(f"status {status}")
+        if self.result.status == "interrupted":
+            print(f"what was measured is in {console.shown(self.folder)}", file=sys.stderr)
 
 
 class Recorder(Keeper):

@@ -97,6 +97,8 @@ class LoadTest:
             self.result.status, error = status_of(sys.exc_info()[1])
             self.result.error = error and without_paths(error, self._folder)
             self._save()
+            if self.result.status == "interrupted":
+                print(f"what was measured is in {console.shown(self._folder)}", file=sys.stderr)
 
     def _save(self) -> None:
         try:

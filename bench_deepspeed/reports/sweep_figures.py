@@ -94,14 +94,14 @@ def _draw(axis, sweep: SweepResult, drawn: dict, along: str) -> None:
 
 
 def _looks(drawn: dict) -> dict[tuple, dict]:
-    """How each line looks: a marker an engine, a colour for all else; with more than there are, from the start."""
+    """How each line looks: a marker an engine, a colour for all else; another marker where colours come round again."""
     engines = list(dict.fromkeys(engine for engine, *_ in drawn))
     others = list(dict.fromkeys(tuple(other) for _, *other in drawn))
     colours = list(COLOURS.values())
     return {
         key: {
             "color": colours[others.index(key[1:]) % len(colours)],
-            "marker": MARKERS[engines.index(key[0]) % len(MARKERS)],
+            "marker": MARKERS[(engines.index(key[0]) + others.index(key[1:]) // len(colours)) % len(MARKERS)],
             "linewidth": 2.5,
             "markersize": 7,
         }

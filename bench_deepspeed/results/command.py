@@ -27,7 +27,7 @@ def run(options) -> int:
     elif entries:
         print(report.listing(entries))
     else:
-        print(f"none of {len(found)} runs in {console.shown(options.output_dir)} is of that kind")
+        print(f"none of {len(found)} runs in {console.shown(options.output_dir)} is what the flags ask for")
     return 0
 
 

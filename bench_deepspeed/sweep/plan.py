@@ -103,6 +103,8 @@ def new(settings: SweepSettings) -> SweepResult:
 def resumed(path: Path) -> tuple[Path, SweepResult]:
     """A saved sweep, from its folder or file, with all that is not complete pending again. Raises BenchError."""
     file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"--resume {path}: there is no {FILE}")
     sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
         if scenario.status != "complete":
