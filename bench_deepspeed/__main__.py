@@ -16,6 +16,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
             signal.signal(number, _terminate)
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
     try:
         code = run(argv, cli.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught
