@@ -14,6 +14,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
             signal.signal(number, _terminate)
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
     try:
         from . import cli, commands  # here, where Ctrl-C is caught from the first moment
 

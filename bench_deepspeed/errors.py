@@ -6,6 +6,14 @@ escapes is a defect of the suite and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading or showing a file comes to that was altered: other fields, a time of zero, words for a number."""
+
 
 class BenchError(Exception):
     """A failure that a user can understand and act on. Exit code 1: the benchmark itself failed."""
@@ -55,6 +63,19 @@ class Terminated(BaseException):
     def __init__(self, signal_number: int):
         super().__init__(signal_number)
         self.exit_code = 128 + signal_number
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file's content, in one line that names it: a UsageError, or an ImpossibleError."""
+    try:
+        yield
+    except BenchError as error:
+        kind = ImpossibleError if isinstance(error, ImpossibleError) else UsageError
+        text = str(error)
+        raise kind(text if str(path) in text else f"{path}: {text}") from error
+    except DAMAGE as error:
+        raise UsageError(f"{path} is damaged: {textwrap.shorten(repr(error), 200, placeholder=' …')}") from error
 
 
 BY_NAME = {cls.__name__: cls for cls in (BenchError, UsageError, MachineError, WeightsError)}

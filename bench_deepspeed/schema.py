@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,6 +113,11 @@ class Limits:
     def bytes_per_s(self) -> float:
         """The memory bandwidth: the larger of the two measured."""
         return max(self.copy_bytes_per_s, self.read_bytes_per_s)
+
+    @property
+    def divisors(self) -> tuple[float, float]:
+        """What figures are divided by."""
+        return self.bytes_per_s, self.matmul_flops_per_s
 
 
 @dataclass(frozen=True)
@@ -221,12 +226,17 @@ class Result:
         return result
 
     def require_times(self, path: Path, what: str) -> None:
-        """Raises BenchError, about the file that is to be `what`, where a time is not above zero."""
-        if not all(0 < seconds < math.inf for seconds in self._times()):
-            raise BenchError(f"{path} is not {what} of this suite: it holds a time that is not above zero")
+        """Raises BenchError, about the file that is to be `what`, where figures cannot be made of its times."""
+        require_divisors(self._divisors(), path, what)
+        latency = self.latency
+        if latency and latency.method == "streamed" and len(latency.ttft_s) != len(latency.e2e_s):
+            raise BenchError(f"{path} is not {what} of this suite: a generation lacks one of its two latencies")
 
-    def _times(self) -> Iterator[float]:
-        """Every time that a figure is a quotient of."""
+    def _divisors(self) -> Iterator[float]:
+        """Every time, limit and number of tokens that a figure is a quotient of."""
+        yield self.scenario.max_tokens
+        if self.limits:
+            yield from self.limits.divisors
         yield from (sample.seconds for run in self.runs for sample in [*run.warmups, *run.samples])
         if self.latency:
             yield from [*self.latency.ttft_s, *self.latency.e2e_s]
@@ -234,20 +244,33 @@ class Result:
             yield from self.prefill.seconds
 
 
-def read_json(cls, path: Path, version: int, what: str):
-    """Read a saved dataclass back. Raises BenchError when the file is not `what` of this schema version."""
+def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
+    """Raises BenchError, about the file that is to be `what`, where a value is not above zero, or is no number."""
+    if not all(0 < value < math.inf for value in values):
+        raise BenchError(
+            f"{path} is not {what} of this suite: it holds a time, a limit or a number of tokens that is not above zero"
+        )
+
+
+def validated(cls, data):
+    """The data as a dataclass. Raises BenchError that says which field is not of its type."""
     from pydantic import TypeAdapter, ValidationError
 
+    try:
+        return TypeAdapter(cls).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def read_json(cls, path: Path, version: int, what: str):
+    """Read a saved dataclass back. Raises BenchError when the file is not `what` of this schema version."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema_version"] != version:
             raise ValueError(f"schema version {data['schema_version']}, expected {version}")
-        return TypeAdapter(cls).validate_python(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{path} is not {what} of this suite: {where}: {first['msg']}") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return validated(cls, data)
+    except (BenchError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BenchError(f"{path} is not {what} of this suite: {error}") from error
 
 

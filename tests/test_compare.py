@@ -24,7 +24,7 @@ from bench_deepspeed.compare.figures import FIGURES
 from bench_deepspeed.compare.ratio import Ratio, speed_ratio
 from bench_deepspeed.errors import EXIT_CODES
 from bench_deepspeed.reports.rows import details, figures
-from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Reading, Result, Run, Sample, Scenario
 
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
 SCENARIO = Scenario("llama", "mii", "cuda", "float16", "random", "Hello", 100, 3, 2, 0, 7)
@@ -190,6 +190,20 @@ def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, force):
     assert f"{paths[1]}: impossible: repetition 1" in message
 
 
+@pytest.mark.parametrize("change", [{"cpu_count": "x"}, {"gpu_slowdown_c": "x"}], ids=["CPUs", "temperature"])
+def test_a_fact_that_is_no_number_is_one_line(bench, tmp_path, change):
+    reading = Reading(temperature_c=80, other_cpus_busy=1.0)
+    one = dataclasses.replace(result(1.0, 2.0), environment={**ENVIRONMENT, **change})
+    one.runs[0].samples = [dataclasses.replace(sample, reading=reading) for sample in one.runs[0].samples]
+    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", one)]
+    assert f"{paths[1]} is damaged: TypeError" in bench.refusal(2, "compare", *paths)
+
+
+def test_no_tokens_are_no_result(bench, tmp_path):
+    paths = [saved(tmp_path, f"{number}.json", result(1.0, 2.0, max_tokens=number)) for number in (100, 0)]
+    assert f"{paths[1]} is not a result of this suite" in bench.refusal(2, "compare", *paths)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "[" * 100_000, '{"schema_version": 1}', '{"schema_version": 2}', "\udcff"],
@@ -204,7 +218,7 @@ def test_a_damaged_file_is_one_line(bench, tmp_path, text):
 def test_a_time_of_zero_is_no_result(bench, tmp_path):
     broken = dataclasses.replace(result(), runs=[Run(samples=[Sample(0.0, 5, 100)])])
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", broken)]
-    assert "a time that is not above zero" in bench.refusal(2, "compare", *paths)
+    assert "that is not above zero" in bench.refusal(2, "compare", *paths)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import math
+import operator
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from results import ab, folder_of_every_kind, result
 from support import ROOT
 
-from bench_deepspeed.errors import MachineError
-from bench_deepspeed.reports import columns, evidence, html, tables
-from bench_deepspeed.schema import Limits, Result, Sample
+from bench_deepspeed.errors import MachineError, UsageError
+from bench_deepspeed.reports import columns, evidence, export, html, tables
+from bench_deepspeed.schema import Latency, Limits, Result, Sample
 
 
 @pytest.fixture
@@ -46,6 +49,7 @@ def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
     *_, refused = (r for r in rows if r["kind"] == "sweep")
     assert (refused["status"], refused["decode_tokens_per_s"]) == ("refused", "")
     assert [r["failed"] for r in rows if r["kind"] == "load"] == ["0", "1"]
+    assert [r["effective_6_per_s"] for r in rows if r["kind"] == "load"] == ["1.0", "1.0"]
     shares = ("server_cpu_share", "server_cpu_share_max", "waited_for_kv")
     assert [[r[name] for name in shares] for r in rows if r["kind"] == "load"] == [["", "", ""], ["1.0", "0.75", "3"]]
 
@@ -186,6 +190,21 @@ def test_results_of_runs_are_told_apart_and_what_is_unfinished_is_said(bench, tm
     assert "on what is not recorded in full" in text
 
 
+def test_text_that_standard_output_cannot_show_is_utf_8_all_the_same(bench, files):
+    shown = bench.start("report", *files, "--format", "markdown", env={"PYTHONIOENCODING": "ascii"})
+    assert "B ∕ A" in bench.finish(shown).stdout
+    assert shown.returncode == 0
+
+
+def test_a_difference_that_is_noise_is_no_tpot(bench, tmp_path):
+    """As in the tables: by difference, TTFT can come out above the whole generation."""
+    one = result()
+    one.latency = Latency("difference", [0.2, 0.3], [0.2, 0.2], [])
+    one.save(tmp_path / "noise.json")
+    (row,) = read_csv(report(bench, "noise.json", "--format", "csv"))
+    assert (row["ttft_s"], row["tpot_s"]) == ("0.25", "")
+
+
 def damaged(folder: Path, name: str) -> Path:
     path = folder / name
     content = json.loads(path.read_text())
@@ -219,6 +238,38 @@ def test_what_is_damaged_within_is_one_line(bench, files, tmp_path, form):
     assert "quality.json is damaged" in bench.refusal(2, "report", *files, "--format", form, "--output", "out")
 
 
+ALTERED = {
+    "a fact": ("result.json", ["environment", "cpu_count"], "x"),
+    "a GPU": ("result.json", ["environment", "gpu_used"], ["H", "100"]),
+    "no token": ("result.json", ["scenario", "max_tokens"], 0),
+    "no limit": ("result.json", ["limits", "matmul_flops_per_s"], 0),
+    "no window": ("load.json", ["levels", 0, "window_s"], [1.0, 1.0]),
+    "a spread": ("load.json", ["workload", "spread"], "x"),
+    "no time": ("sweep.json", ["scenarios", 0, "total", 0, "seconds"], 0),
+    "a title": ("result.json", ["model", "title"], 5),
+    "packages": ("ab.json", ["a", "environment", "packages"], 5),
+    "no tokens of a side": ("ab.json", ["a", "scenario", "max_tokens"], 0),
+}
+
+
+@pytest.mark.parametrize(("name", "place", "value"), ALTERED.values(), ids=ALTERED.keys())
+def test_what_is_altered_is_shown_or_named_in_one_line(files, tmp_path, name, place, value):
+    """Some formats do not need what was altered; none ends in a traceback."""
+    refused = 0
+    content = json.loads((tmp_path / name).read_text())
+    *above, last = place
+    functools.reduce(operator.getitem, above, content)[last] = value
+    (tmp_path / name).write_text(json.dumps(content))
+    for form in export.FORMATS:
+        options = SimpleNamespace(files=files, format=form, output=tmp_path / "out", samples=False)
+        try:
+            export.run(options)
+        except UsageError as error:
+            assert f"{name} is " in str(error) and "\n" not in str(error)
+            refused += 1
+    assert refused
+
+
 def test_a_file_that_is_not_there_is_one_line(bench):
     assert "cannot read gone.json: No such file" in bench.refusal(2, "report", "gone.json", "--format", "csv")
 
@@ -235,6 +286,8 @@ def test_an_output_that_cannot_be_written_is_one_line(bench, files):
         (["--samples"], "need a --format"),
         (["--format", "csv", "--check"], "leave out --format"),
         (["--format", "html", "--samples"], "--samples is for"),
+        (["--format", "csv", "--output", "."], "--output . is a folder: name a file"),
+        (["--format", "csv", "--output", "/"], "--output / is a folder: name a file"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),
     ],
 )

@@ -299,7 +299,19 @@ def hexadecimal(colour: str) -> str:
 
 def test_a_link_to_the_evidence_opens_its_card(shown):
     shown.page.locator("#result-groups td a", has_text="other.json").click()
-    expect(shown.page.locator("details#other-json, details[id$='other-json']")).to_have_attribute("open", "")
+    expect(shown.page.locator("details.card", has_text="other.json")).to_have_attribute("open", "")
+
+
+def test_each_card_has_an_id_of_its_own(tmp_path):
+    """Names that end alike, or differ in a sign alone."""
+    files = [tmp_path / place for place in ("x/run/result.json", "y/run/result.json", "a_b.json", "a-b.json")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        result().save(file)
+    page = html.render(evidence.read(files))
+    ids = re.findall(r'<details class="card" id="([^"]+)"', page)
+    assert len(set(ids)) == 4
+    assert re.findall(r'<a href="#(card[^"]+)"', page) == ids
 
 
 def test_what_a_file_says_is_text_and_nothing_else(shown):

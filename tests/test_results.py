@@ -27,7 +27,7 @@ from bench_deepspeed.reports import results as report
 from bench_deepspeed.results.entries import entry
 from bench_deepspeed.results.find import FILES, folders
 from bench_deepspeed.results.prune import SILENT_S
-from bench_deepspeed.schema import Limits, Result, write_json
+from bench_deepspeed.schema import Latency, Limits, Result, write_json
 from bench_deepspeed.stats import speed_interval
 
 FAKE = ("-d", "cpu", "--engine", "fake", "--processes", "2", "-r", "2", "-m", "2", "--warmups", "0")
@@ -171,8 +171,38 @@ def test_facts_that_lack_something_are_unreadable_too(bench, logs):
     save(logs, 2)
     assert [one["status"] for one in listed(bench)] == ["unreadable", "complete"]
     shown = bench("results", "2026-01-01T10-00-00", "--output_dir", "logs")
-    assert shown.returncode == 1
+    assert shown.returncode == 2
     assert "load.json is damaged" in bench.one_error(shown)
+
+
+def latencies_of_other_lengths(one: Result) -> None:
+    one.latency = Latency("streamed", [0.1, 0.1], [0.2], [])
+
+
+def a_code_that_is_a_number(one: Result) -> None:
+    one.warnings = [{"code": 5}]
+
+
+def a_commit_that_is_a_number(one: Result) -> None:
+    one.environment = {"commit": 5}
+
+
+def limits_of_zero(one: Result) -> None:
+    one.limits = Limits(0.0, 0.0, 0.0, "float16")
+
+
+@pytest.mark.parametrize(
+    "damage", [latencies_of_other_lengths, a_code_that_is_a_number, a_commit_that_is_a_number, limits_of_zero]
+)
+def test_one_damaged_file_leaves_the_list_whole(bench, logs, damage):
+    one = result(1.0, 2.0)
+    damage(one)
+    save(logs, 1, one)
+    save(logs, 2)
+    assert [entry(found).status for found in folders(logs)] == ["unreadable", "complete"]
+    assert "result.json" in entry(folders(logs)[0]).error
+    assert [int(one.split("-")[2][:2]) for one in ids(bench, "--commit", "c0f")] == [2]
+    assert "2026-01-01T10-00-00: unreadable: " in bench("results", "--output_dir", "logs").stdout
 
 
 def test_damaged_files_leave_no_traceback(bench, logs):
@@ -258,11 +288,20 @@ def test_a_comparison_at_work_stays(bench, logs):
 def test_show_prints_what_the_run_printed(bench, logs):
     done = bench(*FAKE, "--output_dir", "logs")
     (one,) = ids(bench)
+    with_absolute = bench("results", f"logs/{one}", "--output_dir", bench.cwd / "logs")
+    assert with_absolute.stdout.split()[:-2] == done.stdout.split()[:-2]  # but for the path of its file
     for name in (one, one.split("/")[1], f"logs/{one}", f"logs/{one}/result.json"):
         shown = bench("results", "show", name, "--output_dir", "logs")
         assert (shown.returncode, shown.stderr) == (0, "")
         assert shown.stdout.split() == done.stdout.split()
     assert bench("results", one, "--output_dir", "logs").stdout == shown.stdout
+
+
+def test_a_terminal_that_lacks_a_sign_shows_the_rest(bench, logs):
+    save_ab(logs, 1, comparison(([1.0], [2.0]), ([1.0], [2.0])))
+    shown = bench("results", "--output_dir", "logs", env={"PYTHONIOENCODING": "ascii"})
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "B ? A 0.50000" in shown.stdout
 
 
 def test_show_tells_how_a_run_ended(bench, logs):

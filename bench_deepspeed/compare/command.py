@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from .. import catalog, plausibility
-from ..errors import BenchError, ImpossibleError, RegressionError, UsageError
+from ..errors import RegressionError, UsageError, named
 from ..reports import compare as report
 from ..schema import Result
 from .comparable import obstacles
@@ -44,11 +44,10 @@ def _read(options) -> Comparison:
 
 def _result(path: Path) -> Result:
     """A saved result. Raises UsageError for a file that is none, ImpossibleError for one beyond the device's limits."""
-    try:
+    with named(path):
         result = Result.load(path)
         plausibility.check(result, catalog.load(result.scenario.model))
-    except ImpossibleError as error:
-        raise ImpossibleError(f"{path}: {error}") from error
-    except BenchError as error:
-        raise UsageError(str(error)) from error
+        of_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
+        report.text(of_itself)  # what cannot be shown beside itself is damaged
+        of_itself.as_json()
     return result

@@ -6,6 +6,8 @@ A column of one name means the same in every kind of file. Units are in the name
 
 from __future__ import annotations
 
+from ..load.metrics import GENERATION_TOKENS_PER_S
+
 IDENTITY = {
     "file": "the evidence: its path from here or in the checkout, else its name",
     "kind": "of which kind the file is",
@@ -129,6 +131,10 @@ LOAD = {
         for percent in (50, 90, 95, 99)
     },
     "goodput_per_s": "requests a second within the service level, where one was set",
+    **{
+        f"effective_{rate}_per_s": f"requests a second within FastGen's service level at {rate} tokens/s"
+        for rate in GENERATION_TOKENS_PER_S
+    },
     "lag_p99_s": "how late the generator sent, 99th percentile",
     "generator_cpu_share": "of one CPU, taken by the load generator",
     "server_cpu_share": "of one CPU, taken by the target's processes together",

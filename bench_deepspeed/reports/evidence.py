@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ab.schema import AbResult, shared
-from ..errors import BenchError, UsageError
+from ..errors import UsageError, named
 from ..load.records import LoadResult
 from ..paths import RESULTS, ROOT
 from ..quality.schema import Quality
@@ -104,10 +104,8 @@ def _read(path: Path) -> Item:
         raise UsageError(f"{path} is damaged, or is not JSON: {error}") from error
     if kind is None:
         raise UsageError(f"{path} is not a result of this suite: there are {', '.join(LOADERS)} files")
-    try:
+    with named(path):
         return Item(kind, path, hashlib.sha256(content).hexdigest(), LOADERS[kind](path))
-    except BenchError as error:
-        raise UsageError(str(error)) from error
 
 
 def _kind(data: object) -> str | None:

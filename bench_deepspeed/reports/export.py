@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from .. import catalog, plausibility
-from ..errors import BenchError, ImpossibleError, MachineError, UsageError
+from ..errors import DAMAGE, MachineError, UsageError, named
 from ..schema import write_atomically
 from . import evidence, markdown, sweep_figures, tables
 from .evidence import Item
@@ -24,8 +24,9 @@ def run(options) -> int:
     if not items:
         raise UsageError("nothing is published here: name FILEs")
     _of_each(items, _require_possible)
-    text = FORMATS[options.format](items, options)
+    text = FORMATS[options.format](items, options).encode("utf-8", "replace").decode()  # half a sign cannot be written
     if options.output is None:
+        sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
         sys.stdout.write(text)
         return 0
     try:
@@ -37,21 +38,21 @@ def run(options) -> int:
 
 
 def _of_each(items: list[Item], of: Callable[[Item], object]) -> list:
-    """What `of` makes of each. Raises UsageError for one that lacks what every file of its kind has.
-
-    ImpossibleError names the file too.
-    """
+    """What `of` makes of each. Raises UsageError for one whose content is not what every file of its kind has."""
     found = []
     for item in items:
-        try:
+        with named(item.path):
             found.append(of(item))
-        except (KeyError, IndexError, TypeError) as error:
-            raise UsageError(f"{item.path} is damaged: {error!r} in what every {item.kind} has") from error
-        except ImpossibleError as error:
-            raise ImpossibleError(f"{item.path}: {error}") from error
-        except BenchError as error:
-            raise UsageError(f"{item.path}: {error}") from error
     return found
+
+
+def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
+    """What `of` makes of all on one page. Where that fails, each is tried alone: the message names the damaged one."""
+    try:
+        return of(items)
+    except DAMAGE:
+        _of_each(items, lambda item: of([item]))
+        raise
 
 
 def _require_possible(item: Item) -> None:
@@ -63,11 +64,19 @@ def _require_possible(item: Item) -> None:
 def as_markdown(items: list[Item], options) -> str:
     """The tables as the documents have them: the speeds of each model, then every other file."""
     page = (options.output or Path("report.md")).absolute()
-    main = [markdown.Evidence(item.path.absolute(), item.content) for item in items if item.kind == "result"]
-    by_model = groupby(sorted(main, key=markdown.Evidence.order), key=lambda one: one.result.scenario.model)
-    parts = [markdown.speed_tables(list(chosen), page, compact=False) for _, chosen in by_model]
+    main = [item for item in items if item.kind == "result"]
+    parts = [_together(main, lambda chosen: _speeds(chosen, page))] if main else []
     parts += _of_each([item for item in items if item.kind != "result"], lambda item: _part(item, page))
     return "\n\n".join(parts) + "\n"
+
+
+def _speeds(items: list[Item], page: Path) -> str:
+    """Tables of main results, of each model by itself."""
+    found = sorted(
+        (markdown.Evidence(item.path.absolute(), item.content) for item in items), key=markdown.Evidence.order
+    )
+    by_model = groupby(found, key=lambda one: one.result.scenario.model)
+    return "\n\n".join(markdown.speed_tables(list(chosen), page, compact=False) for _, chosen in by_model)
 
 
 def _part(item: Item, page: Path) -> str:
@@ -111,7 +120,7 @@ def as_html(items: list[Item], options) -> str:
     from .html import render
 
     _of_each(items, tables.of)  # what is damaged is told by name
-    return render(items)
+    return _together(items, render)
 
 
 FORMATS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}

@@ -36,5 +36,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--check is about the documents: leave out --format")
     if options.samples and options.format not in ("csv", "jsonl"):
         raise UsageError("--samples is for --format csv and jsonl")
+    if options.output is not None and not options.output.name:
+        raise UsageError(f"--output {options.output} is a folder: name a file")
     if options.format == "html" and options.output is None and sys.stdout.isatty():
         raise UsageError("a page of megabytes is nothing for a terminal: name a file with --output")

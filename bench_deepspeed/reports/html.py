@@ -46,7 +46,7 @@ def render(items: list[Item]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"code": _code, "sentence": sentence, "slug": _slug}
+    environment.filters |= {"code": _code, "sentence": sentence}
     return environment.get_template("report.html.j2").render(
         page=page,
         items=items,
@@ -74,7 +74,3 @@ def _code(text: str):
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

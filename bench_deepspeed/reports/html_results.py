@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from .. import checks, metrics
 from ..schema import Profile, Result
 from ..stats import process_speeds, speed_interval
@@ -37,6 +39,11 @@ class Shown:
     def note(self) -> str:
         """Where, and with how many tokens."""
         return f"{self.row['device']} · {self.row['prompt + new tokens']} tokens"
+
+    @property
+    def link(self) -> Markup:
+        """The evidence's name, which leads to the card."""
+        return Markup('<a href="#card-{}"><code>{}</code></a>').format(self.number, self.item.name)
 
 
 def results(items: list[Item], page: Page) -> dict:
@@ -72,7 +79,7 @@ def _name(one: Shown) -> dict[str, str]:
 def _group(title: str, shown: list[Shown], colours: dict[str, str], page: Page) -> dict:
     lines = [_speed(one, colours) for one in shown if one.result.valid_samples]
     titles = [title for title in shown[0].row if title != "model"]
-    cells = [([one.key], {**{t: one.row[t] for t in titles}, "evidence": one.item.name}) for one in shown]
+    cells = [([one.key], {**{t: one.row[t] for t in titles}, "evidence": one.link}) for one in shown]
     says = "; ".join(f"{line.label}: {line.value} {line.aside}" for line in lines)
     said = dict.fromkeys(text for one in shown for text in markdown.notes(one.result))
     figure = plots.strip(lines, "tokens/s") if lines else None
@@ -142,8 +149,9 @@ def _ttft(result: Result) -> list[float]:
 
 
 def _tpot(result: Result) -> list[float]:
-    found = metrics.tpot_s(result.latency, result.scenario.max_tokens) if result.latency else []
-    return found if found and statistics.fmean(found) > 0 else []  # below, the difference is the clock's noise
+    """TPOT of each generation, of those that have a mean."""
+    latency, new_tokens = result.latency, result.scenario.max_tokens
+    return metrics.tpot_s(latency, new_tokens) if latency and metrics.mean_tpot_s(latency, new_tokens) else []
 
 
 def _steps(shown: list[Shown], page: Page) -> list[dict]:

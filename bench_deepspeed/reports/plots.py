@@ -157,17 +157,16 @@ def steps(lines: list[tuple[Line, Profile]]) -> dict:
     for line, profile in lines:
         for part, seconds in profile_report.step_parts(profile).items():
             share, colour = seconds / profile.step_s if profile.step_s > 0 else 0.0, FAMILIES.get(part)
-            hatched = (
-                None
-                if colour
-                else {"shape": "/", "solidity": 0.12, "fgcolor": "var(--muted)", "bgcolor": "var(--card)"}
-            )
             bar = go.Bar(
                 x=[share],
                 y=[line.name],
                 orientation="h",
                 name=part,
-                marker={"color": colour or "var(--card)", "pattern": hatched, "line": _edge(colour)},
+                marker={
+                    "color": colour or "var(--card)",
+                    "pattern": None if colour else HATCHED,
+                    "line": _edge(colour),
+                },
                 text=f"{share:.0%}" if share > LABELLED else "",
                 textposition="inside",
                 insidetextanchor="middle",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from .. import catalog, plausibility
 from ..ab.schema import AbResult
-from ..errors import BenchError, ImpossibleError
+from ..errors import ImpossibleError, named
 from ..load.records import LoadResult
 from ..quality.schema import Quality
-from ..results.entries import DAMAGE, Entry
+from ..results.entries import Entry
 from ..results.find import Found
 from ..schema import Result
 from ..selftest import SelfTest, comparison_table
@@ -53,15 +53,11 @@ def _row(one: Entry) -> dict[str, str]:
 
 
 def shown(found: Found) -> str:
-    """A run as its command showed it at its end; with its answers' check, if it has one. Raises BenchError."""
+    """A run as its command showed it at its end; with its answers' check, if it has one. Raises UsageError."""
     parts = []
     for kind, path in found.files.items():
-        try:
+        with named(path):
             parts += SHOW[kind](path)
-        except BenchError:
-            raise
-        except DAMAGE as error:
-            raise BenchError(f"{path} is damaged: {error!r}") from error
     logs = [log for name in LOGS if (log := found.folder / name).is_file()]
     files = [f"{path.stem:<8} {console.shown(path)}" for path in found.files.values()]
     parts.append("\n".join([*files, *(f"log      {console.shown(log)}" for log in logs)]))

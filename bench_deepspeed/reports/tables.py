@@ -134,12 +134,11 @@ def _speed(result: Result) -> Row:
 
 def _latency(result: Result) -> Row:
     latency = result.latency
-    tpot = metrics.tpot_s(latency, result.scenario.max_tokens) if latency else []
     itl = (metrics.itl_s(latency) if latency else None) or {}
     return {
         "latency_method": latency and latency.method,
         "ttft_s": latency and metrics.ttft_s(latency),
-        "tpot_s": statistics.fmean(tpot) if tpot else None,
+        "tpot_s": latency and metrics.mean_tpot_s(latency, result.scenario.max_tokens),
         **{f"itl_p{percent}_s": itl.get(percent) for percent in (50, 90, 99)},
     }
 
@@ -235,6 +234,7 @@ def _level(level: Level, sla: dict[str, float | None]) -> Row:
         **{name: getattr(found, name) for name in ("due", "failed", "offered_per_s", "requests_per_s", "tokens_per_s")},
         **{f"{n}_p{p}_s": (cells or {}).get(f"p{p}") for n, cells in latencies.items() for p in (50, 90, 95, 99)},
         "goodput_per_s": found.good_per_s,
+        **{f"effective_{rate}_per_s": value for rate, value in found.effective_per_s.items()},
         "lag_p99_s": found.lag_p99_s,
         "generator_cpu_share": level.generator_cpu_share,
         "server_cpu_share": sum(level.server_cpu_share.values()) if level.server_cpu_share else None,

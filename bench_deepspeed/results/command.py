@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 from ..errors import UsageError
 from ..reports import console
@@ -45,8 +46,8 @@ def _wanted(one: Entry, options) -> bool:
 
 def _named(found: list[Found], options) -> Found:
     """The run of an ID, of the end of one such as its time, or of a path to its folder or file."""
-    name = options.id.rstrip("/")
-    exact = [one for one in found if name in (one.id, str(one.folder), *map(str, one.files.values()))]
+    name, path = options.id.rstrip("/"), os.path.realpath(options.id)
+    exact = [one for one in found if name == one.id or path in map(os.path.realpath, (one.folder, *one.files.values()))]
     named = exact or [one for one in found if one.id.endswith(f"/{name}")]
     if len(named) == 1:
         return named[0]

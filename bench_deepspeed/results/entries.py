@@ -10,20 +10,18 @@ from pathlib import Path
 from .. import catalog, plausibility
 from ..ab import estimate
 from ..ab.schema import AbResult
-from ..errors import BenchError, ImpossibleError
+from ..errors import BenchError, ImpossibleError, named
 from ..held import unheld
 from ..load.records import LoadResult
 from ..quality.schema import Quality
 from ..reports import NOT_MEASURED
 from ..reports.rows import speed_cell
-from ..schema import Result
+from ..schema import Result, validated
 from ..selftest import SelfTest
 from ..stats import Interval, speed_interval
 from ..sweep.schema import SweepResult
 from .find import Found
 
-DAMAGE = (BenchError, ArithmeticError, LookupError, TypeError)
-"""What reading a file comes to that was altered: other fields, a time of zero, facts that lack something."""
 IMPOSSIBLE = "impossible"
 
 
@@ -51,14 +49,20 @@ class Entry:
 def entry(found: Found) -> Entry:
     """Read one run. What cannot be read is an entry too, with the reason as its error."""
     facts = {"id": found.id, "folder": found.folder, "kind": found.kind, "started": found.named}
+    path = found.files[found.kind]
     try:
-        facts |= READERS[found.kind](found.files[found.kind])
-    except DAMAGE as error:
+        with named(path):
+            return _read(found, {**facts, **READERS[found.kind](path)})
+    except BenchError as error:
         return Entry(**facts, status="unreadable", error=" ".join(str(error).split()))
+
+
+def _read(found: Found, facts: dict) -> Entry:
+    """The entry of what a reader made of a file. Raises BenchError where a field is not of its type."""
     facts["started"] = _last(facts.pop("started_at"), found.named)
     if facts["status"] == "running" and not is_held(found.folder):
         facts["status"] = "killed"
-    return Entry(**facts)
+    return validated(Entry, facts)
 
 
 def is_held(folder: Path) -> bool:

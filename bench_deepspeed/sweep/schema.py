@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..schema import Limits, Sample, read_json, write_json
+from ..schema import Limits, Sample, read_json, require_divisors, write_json
 
 SCHEMA_VERSION = 1
 FILE = "sweep.json"
@@ -97,4 +98,12 @@ class SweepResult:
     @classmethod
     def load(cls, path: Path) -> SweepResult:
         """Read a saved sweep. Raises BenchError when the file is not one of this schema."""
-        return read_json(cls, path, SCHEMA_VERSION, "a sweep")
+        sweep = read_json(cls, path, SCHEMA_VERSION, "a sweep")
+        require_divisors(sweep._divisors(), path, "a sweep")
+        return sweep
+
+    def _divisors(self) -> Iterator[float]:
+        """Every time and limit that a figure is a quotient of."""
+        yield from (sample.seconds for one in self.scenarios for sample in [*one.prefill, *one.total])
+        for limits in self.limits.values():
+            yield from limits.divisors
