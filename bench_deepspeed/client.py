@@ -47,7 +47,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 # Its own session, so that Ctrl-C reaches this process only, which then ends the group.
                 start_new_session=True,
-                env={**_environment(), **self._variables},
+                env=_environment(self._variables),
             )
         self._socket = ours
         self._stream = ours.makefile("rw")
@@ -143,12 +143,12 @@ class WorkerProcess:
         self._socket.close()
 
 
-def _environment() -> dict[str, str]:
+def _environment(variables: dict[str, str]) -> dict[str, str]:
     """The worker's environment: ours, without what a launcher such as torchrun says of ranks and ports, which
-    MII and DeepSpeed would take for theirs."""
+    MII and DeepSpeed would take for theirs; with `variables`, and the suite on Python's path whatever these say."""
     kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**kept, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+    found = {**kept, "TOKENIZERS_PARALLELISM": "false", **variables}
+    return {**found, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), found.get("PYTHONPATH")]))}
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

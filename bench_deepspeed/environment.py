@@ -77,9 +77,14 @@ def torch_facts(device: str) -> dict:
 
 
 def free_memory_bytes(device: str) -> int | None:
-    """Memory that nobody uses, told without torch: of the first GPU that nvidia-smi lists, or the host's (Linux)."""
+    """Memory that nobody uses, told without torch: of one GPU, or the host's (Linux).
+
+    The GPU is the first of CUDA_VISIBLE_DEVICES, by nvidia-smi's numbers, where that is set.
+    """
     if device == "cuda":
-        first = (_output("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits") or "").split()[:1]
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+        query = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
+        first = (_output("nvidia-smi", f"--id={gpu}", *query) or "").split()[:1]
         return int(first[0]) * 2**20 if first and first[0].isdigit() else None
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -16,10 +18,10 @@ from support import error_of, wait_until
 from test_report import result as published_result
 
 from bench_deepspeed import cli
-from bench_deepspeed.ab import checks, estimate, plan, rounds
+from bench_deepspeed.ab import checks, estimate, plan, rounds, run
 from bench_deepspeed.ab.run import _without_partner
 from bench_deepspeed.ab.schema import AbResult, Round
-from bench_deepspeed.errors import BenchError
+from bench_deepspeed.errors import BenchError, MachineError
 from bench_deepspeed.reports import ab as report
 from bench_deepspeed.reports import markdown
 from bench_deepspeed.schema import Limits, Reading, Result, Run, Sample, Scenario
@@ -146,6 +148,13 @@ def test_pairs_are_added_until_the_target_is_met(bench, tmp_path):
     )
 
 
+def test_pairs_are_not_added_where_no_round_is_valid(bench, tmp_path):
+    flags = ("--processes", "2", "--rounds", "1", "--warmups", "0", "--target_ci", "1%")
+    done = bench(*FAKE, *SAME, *flags, env={"BENCH_FAKE": '{"virtual": true, "new_tokens": 7}'})
+    assert done.returncode == 1
+    assert saved(tmp_path).stopped == ("2 pairs of processes: no round is valid, so there is no interval to narrow")
+
+
 def test_another_python_runs_its_side(bench, tmp_path):
     """A script that starts this Python, and says that it was there."""
     other = tmp_path / "python"
@@ -166,6 +175,20 @@ def test_a_python_that_lacks_packages_is_refused(bench, tmp_path):
     other.chmod(0o755)
     message = bench.refusal(3, *FAKE, "--a", f"engine=fake python={other}", "--b", "engine=fake")
     assert message.startswith(f"{other} lacks torch")
+
+
+def test_a_side_keeps_the_suite_on_a_path_of_its_own_and_its_secret(bench, tmp_path):
+    """Its PYTHONPATH has a module that starts with Python, and says that it was there."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sitecustomize.py").write_text(f"open({str(tmp_path / 'used')!r}, 'a').write('used')\n")
+    a = f"engine=fake env.PYTHONPATH={tmp_path / 'own'} env.hf_Token=hf_abc env.TOKENIZERS_PARALLELISM=true"
+    done = bench(*FAKE, "--a", a, "--b", "engine=fake", *SHORT, env=sleeps(0.01))
+    assert done.returncode == 0, done
+    assert "used" in (tmp_path / "used").read_text()
+    assert saved(tmp_path).asked["A"]["env.hf_Token"] == "(not shown)"
+    assert "hf_Token=(not shown), TOKENIZERS_PARALLELISM=true" in done.stdout
+    written = [path.read_text() for path in tmp_path.glob("out/*/ab/*/*")]
+    assert not any("hf_abc" in text for text in [*written, done.stdout, done.stderr])
 
 
 # What goes wrong.
@@ -234,6 +257,19 @@ def test_void_generations_are_left_out_and_end_in_an_error(bench, tmp_path):
     assert saved(tmp_path).a.void_count == 8
 
 
+def test_a_table_that_cannot_be_written_is_printed(tmp_path, monkeypatch, capsys):
+    flags = ("--output_dir", str(tmp_path), *SAME, "--processes", "1", "--rounds", "1", "--warmups", "0")
+    found, options = asked(*flags)
+    monkeypatch.setattr(run, "write_atomically", no_space)
+    with pytest.raises(MachineError, match=r"cannot write .*ab\.md: No space left on device"):
+        run.run(found, options)
+    assert "no verdict: B was" in capsys.readouterr().out
+
+
+def no_space(path: Path, text: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize(
     ("a", "words"),
     [
@@ -247,6 +283,7 @@ def test_void_generations_are_left_out_and_end_in_an_error(bench, tmp_path):
         ("engine='fake", "cannot be read"),
         ("engine=mii", "--engine mii does not run on cpu"),
         ("engine=fake precision=float16", "--engine fake does not run in float16"),
+        ("env.CUDA_VISIBLE_DEVICES=0", "A and B run on one device; set CUDA_VISIBLE_DEVICES for the whole command"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
@@ -280,7 +317,7 @@ def test_sides_differ_in_nothing_but_what_was_asked():
     a, b = found.sides["A"].scenario, found.sides["B"].scenario
     assert (a.engine, a.precision, b.engine, b.precision) == ("deepspeed", "float32", "transformers", "bfloat16")
     assert {**vars(a), "engine": None, "precision": None} == {**vars(b), "engine": None, "precision": None}
-    assert (a.max_tokens, a.repetitions, a.processes, a.model) == (32, 5, 5, "llama")
+    assert (a.max_tokens, a.repetitions, a.processes, a.model) == (32, 6, 5, "llama")
     assert (found.sides["A"].variables, found.sides["B"].variables) == ({}, {"X": "1"})
 
 
@@ -296,9 +333,15 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic():
 
 
 def test_dry_run_touches_nothing(bench, tmp_path):
-    done = bench(*FAKE, "--a", "engine=transformers", "--b", "engine=deepspeed env.A=b", "--dry_run")
+    done = bench(*FAKE, "--a", "engine=transformers", "--b", "engine=deepspeed env.A=b env.MY_KEY=k1", "--dry_run")
     assert (done.returncode, done.stderr) == (0, "")
-    for words in ("A        transformers on cpu", "B        deepspeed on cpu", "A=b", "5 pairs", "together"):
+    for words in (
+        "A        transformers on cpu",
+        "B        deepspeed on cpu",
+        "A=b, MY_KEY=(not shown)",
+        "5 pairs",
+        "together",
+    ):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -349,6 +392,8 @@ def test_the_interval_is_students_over_the_pairs():
         (estimate.Ratio(1.23, 1.2, 1.26, 5), "B is faster: 1.23 [1.20, 1.26] times A"),
         (estimate.Ratio(0.81, 0.79, 0.83, 5), "B is slower: 0.81 [0.79, 0.83] times A"),
         (estimate.Ratio(1.004, 1.002, 1.006, 5), "B is faster: 1.004 [1.002, 1.006] times A"),
+        (estimate.Ratio(1.0253, 1.0012, 1.05, 5), "B is faster: 1.025 [1.001, 1.050] times A"),
+        (estimate.Ratio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
         (
             estimate.Ratio(1.01, 0.98, 1.04, 5),
             "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that holds 1",
@@ -366,6 +411,28 @@ def test_where_the_width_comes_from():
     assert "--processes" in estimate.remedy(estimate.noise(estimate.log_ratios(quiet_rounds)))
     assert "--rounds" in estimate.remedy(estimate.noise(estimate.log_ratios(noisy_rounds)))
     assert estimate.noise(estimate.log_ratios(comparison(([1.0], [1.0])))) is None
+
+
+def test_compiling_and_building_count_as_loading():
+    """Of the last pair: what the first one filled caches with is not needed again."""
+    found, _ = asked(*SAME)
+    result = comparison(*(3 * [([1.0], [1.0])]))
+    result.rounds = 3 * [[]]
+    of = run.Comparison(Namespace(result=result), found, Path(), None)
+    of.scenario = found.sides["A"].scenario
+    result.b.runs[0].compile_s = 60.0
+    assert of._enough(0.0) is None
+    result.b.runs[2].compile_s, result.b.runs[2].kernel_build_s = 15.0, 5.0
+    assert of._enough(0.0) == (
+        "3 pairs of processes, since loading the last took 21 s: --processes 5 asks for the others"
+    )
+
+
+def test_what_a_side_compiled_while_it_was_timed_is_told():
+    result = comparison(([1.0], [1.0]))
+    result.b.runs[0].samples = [Sample(1.0, 3, 8, Reading(compilations=2))]
+    (found,) = [finding for finding in checks.check(result) if finding.code == "recompiled"]
+    assert found.text.startswith("B: the engine compiled its model")
 
 
 def test_a_process_that_does_not_wait_idly_is_told():

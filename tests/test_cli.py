@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import BENCH, ROOT
 
-from bench_deepspeed import catalog, cli
+from bench_deepspeed import catalog, cli, environment
 from bench_deepspeed.engines import DEFAULTS, ENGINES, engine_class
 from bench_deepspeed.errors import EXIT_CODES
 
@@ -357,3 +357,19 @@ def test_output_into_a_closed_pipe_is_no_traceback(tmp_path, arguments, unbuffer
         )
     assert done.stderr == ""
     assert done.returncode in (0, 128 + signal.SIGPIPE)  # argparse hides that its help went nowhere
+
+
+@pytest.mark.parametrize(
+    ("visible", "free"),
+    [(None, 1000), ("1", 2000), ("1,0", 2000), ("GPU-two", 2000), ("", None), ("-1", None)],
+)
+def test_free_memory_is_that_of_the_visible_gpu(tmp_path, monkeypatch, visible, free):
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\ncase $1 in --id=0) echo 1000;; --id=1|--id=GPU-two) echo 2000;; *) exit 6;; esac\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.free_memory_bytes("cuda") == (free and free * 2**20)

@@ -119,6 +119,20 @@ def test_processes_that_do_not_differ_leave_no_doubt():
 
 
 @pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Ratio(1.0421, 1.0134, 1.0716, 3.0), "1.042 [1.013, 1.072]"),
+        (Ratio(1.02, 1.00012, 1.04, 3.0), "1.0200 [1.0001, 1.0400]"),
+        (Ratio(0.99, 0.9803, 0.99996, 3.0), "0.99000 [0.98030, 0.99996]"),
+        (Ratio(1.0, 1.0, 1.0, None), "1.000 [1.000, 1.000]"),
+        (Ratio(0.5, None, None, None), "0.500 [not measured]"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):
+    assert found.shown == words
+
+
+@pytest.mark.parametrize(
     ("low", "high", "found"),
     [
         (0.80, 0.969, "shown"),

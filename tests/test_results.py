@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from test_ab import comparison, side
 from test_cli import LIBRARIES, STATISTICS, imported_by
 from test_compare import result
 
+from bench_deepspeed import held
 from bench_deepspeed.ab.schema import AbResult
+from bench_deepspeed.errors import UsageError
 from bench_deepspeed.held import hold, unheld
 from bench_deepspeed.load.records import LoadResult
 from bench_deepspeed.quality.schema import Quality
@@ -483,14 +486,30 @@ def test_one_whose_file_is_complete_and_whose_process_is_at_work_stays(bench, lo
     assert folder.exists()
 
 
-def test_a_lock_is_given_back_by_the_block_and_taken_by_one_only(tmp_path):
+def test_those_who_look_do_not_hold(tmp_path):
     with unheld(tmp_path) as free, unheld(tmp_path) as again:
-        assert (free, again) == (True, False)
-    with unheld(tmp_path) as free:
-        assert free
+        assert (free, again) == (True, True)
     hold(tmp_path)
     with unheld(tmp_path) as free:
         assert not free
+
+
+def test_who_comes_while_another_looks_holds_all_the_same(tmp_path):
+    with unheld(tmp_path):
+        coming = threading.Thread(target=hold, args=[tmp_path])
+        coming.start()
+        coming.join(0.05)
+        assert coming.is_alive()
+    coming.join()
+    with unheld(tmp_path) as free:
+        assert not free
+
+
+def test_a_folder_is_held_by_one_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(held, "LOOK_S", 0.05)
+    hold(tmp_path)
+    with pytest.raises(UsageError, match="another process is at work in"):
+        hold(tmp_path)
 
 
 def test_every_folder_that_the_suite_makes_is_held(tmp_path):

@@ -7,7 +7,7 @@ from ..checks import Finding
 from . import estimate
 from .schema import SIDES, AbResult
 
-OF_A_SIDE = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host")
+OF_A_SIDE = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
 """Drift strikes both sides alike here, and each one's own interval is not what decides."""
 IDLE_CPUS = 0.1
 """Of a CPU: a library's housekeeping stays far below, a thread that waits by spinning is at 1."""

@@ -11,7 +11,7 @@ def show(plan: Plan, options) -> int:
     """Print the plan."""
     for name, side in plan.sides.items():
         s = side.scenario
-        also = [f"in {side.python}"] * bool(side.python) + [f"{k}={v}" for k, v in side.variables.items()]
+        also = [f"in {side.python}"] * bool(side.python) + side.shown_variables
         where = f"{s.engine} on {s.device} in {s.precision}"
         print(f"{name}        {', '.join([where, catalog.load(s.model).title, f'{s.weights} weights', *also])}")
     s = plan.sides["A"].scenario

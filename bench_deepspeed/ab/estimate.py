@@ -15,6 +15,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from ..compare.ratio import DIGITS, shown
 from ..reports import NOT_MEASURED
 from ..stats import Interval, effective_size, mean_interval, series_interval
 from .schema import AbResult
@@ -49,12 +50,12 @@ class Ratio:
 
     @property
     def shown(self) -> str:
-        """ "1.23 [1.20, 1.26]", with as many digits as its width is worth; without an interval, three."""
+        """ "1.23 [1.20, 1.26]", with as many digits as its width is worth; see also `compare.ratio.shown`."""
         if self.low is None:
-            return f"{self.value:.3f} [{NOT_MEASURED}]"
+            return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
         width = (self.high - self.low) / 2
         digits = min(max(2, -math.floor(math.log10(width))), MOST_DIGITS) if width > 0 else MOST_DIGITS
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        return shown(self.value, self.low, self.high, digits)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def sentence(found: Ratio | None) -> str:
         return "no verdict: no round is valid"
     if found.low is None:
         return (
-            f"no verdict: B was {found.value:.3f} times as fast as A in one pair of processes, "
+            f"no verdict: B was {found.value:.{DIGITS}f} times as fast as A in one pair of processes, "
             "which cannot tell a configuration from the luck of its processes"
         )
     winner = faster(found)

@@ -14,10 +14,14 @@ from ..engines import ENGINES
 
 PAIRS, EXPENSIVE_PAIRS = 5, 3
 EXPENSIVE_LOAD_S = 20
-"""A pair that takes longer to load is loaded `EXPENSIVE_PAIRS` times, unless the user says how often."""
-ROUNDS = {"cuda": 10, "cpu": 5}
+"""Of loading, building kernels and compiling. Where the last pair took longer (the first may have filled caches), there
+are `EXPENSIVE_PAIRS`, unless the user says how many."""
+ROUNDS = {"cuda": 10, "cpu": 6}
+"""Even: of every two rounds one is AB and one BA."""
 MAX_TOKENS = {"cuda": 128, "cpu": 32}
 TIME_BUDGET_S = 1200
+ONE_DEVICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+"""Variables that say which GPU is used: both sides share one, whose memory is checked and whose limits are measured."""
 VARIABLE = re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*")
 CHOICES = {
     "engine": tuple(ENGINES),
@@ -46,6 +50,8 @@ def configuration(text: str) -> dict[str, str]:
 
 
 def _checked(key: str, value: str) -> str:
+    if (name := key.removeprefix("env.")) in ONE_DEVICE:
+        raise argparse.ArgumentTypeError(f"{key}: A and B run on one device; set {name} for the whole command")
     if VARIABLE.fullmatch(key):
         return value
     if key == "python":
@@ -86,7 +92,7 @@ def add(parser, *, positive: Callable, count: Callable, percentage: Callable) ->
         type=positive,
         metavar="N",
         help=f"fresh pairs of processes; the verdict is over their ratios (default: {PAIRS}, "
-        f"or {EXPENSIVE_PAIRS} where loading takes more than {EXPENSIVE_LOAD_S} s)",
+        f"or {EXPENSIVE_PAIRS} where loading, with compiling, takes more than {EXPENSIVE_LOAD_S} s)",
     )
     parser.add_argument(
         "--target_ci",

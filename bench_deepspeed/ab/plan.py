@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from .schema import SIDES, AbResult
 
 FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
 """Key of a configuration → the option of a run that it stands for."""
+SECRET = re.compile("TOKEN(?!IZ)|KEY|SECRET|PASSWORD", re.IGNORECASE)
+"""In the name of a variable whose value is not to be shown; tokenizers have no secrets."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Side:
     scenario: Scenario
     python: str | None
     variables: dict[str, str]
+
+    @property
+    def shown_variables(self) -> list[str]:
+        """ "NAME=value" of each, values of secrets left out."""
+        return [f"{name}={_value(name, value)}" for name, value in self.variables.items()]
 
 
 @dataclass(frozen=True)
@@ -71,17 +79,22 @@ def new(plan: Plan, options: argparse.Namespace, started_at: str) -> AbResult:
 
 
 def _published(asked: dict[str, str]) -> dict[str, str]:
-    """What may be published of what was asked for: a path may hold a user's name."""
-    return {k: "another" if k == "python" else v.replace(str(Path.home()), "~") for k, v in asked.items()}
+    """What may be published of what was asked for: a path may hold a user's name, a variable a secret."""
+    return {
+        k: "another" if k == "python" else _value(k.removeprefix("env."), v).replace(str(Path.home()), "~")
+        for k, v in asked.items()
+    }
+
+
+def _value(name: str, value: str) -> str:
+    return "(not shown)" if SECRET.search(name) else value
 
 
 def refusal(plan: Plan, free_bytes: int | None) -> str | None:
     """Why both cannot be loaded at once, with the arithmetic; None where they can, or nobody knows."""
-    needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
-    total = sum(sum(parts.values()) for parts in needs.values())
+    arithmetic, total = _together(plan)
     if free_bytes is None or total <= free_bytes:
         return None
-    arithmetic = "; ".join(f"{name}: {_words(parts)}" for name, parts in needs.items())
     return f"A and B do not fit at once ({arithmetic}): {_gb(total)}, and {_gb(free_bytes)} are free on {plan.device}"
 
 
@@ -105,12 +118,16 @@ def _words(parts: dict[str, int]) -> str:
 
 def fits(plan: Plan, free_bytes: int | None) -> str:
     """What both take together, in words."""
-    needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
-    total = sum(sum(parts.values()) for parts in needs.values())
+    arithmetic, total = _together(plan)
     free = "not known" if free_bytes is None else _gb(free_bytes)
-    return (
-        f"{'; '.join(f'{name}: {_words(parts)}' for name, parts in needs.items())}; together {_gb(total)}, free {free}"
-    )
+    return f"{arithmetic}; together {_gb(total)}, free {free}"
+
+
+def _together(plan: Plan) -> tuple[str, int]:
+    """What each takes, in words, and the bytes of both."""
+    needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
+    arithmetic = "; ".join(f"{name}: {_words(parts)}" for name, parts in needs.items())
+    return arithmetic, sum(sum(parts.values()) for parts in needs.values())
 
 
 def _gb(size: int) -> str:

@@ -52,8 +52,8 @@ def run(asked: Plan, options) -> int:
         for text in report.lines(result):
             keeper.log.line(text)
     text = report.text(result)
+    print(text)  # first: a full disk must not keep what was measured from being seen
     _write(folder / "ab.md", text)
-    print(text)
     for what, path in (("ab", keeper.path), ("table", folder / "ab.md"), ("log", keeper.log.path)):
         print(f"{what:6}  {console.shown(path)}")
     void = result.a.void_count + result.b.void_count
@@ -165,7 +165,9 @@ class Comparison:
             with self.bars.spinner(f"{name}: loading A and B"), _named(side):
                 loaded = worker.receive()
                 result, run = self.result.sides[side], runs[side]
-                run.load_s, run.kernel_build_s = loaded["load_s"], loaded["kernel_build_s"]
+                run.load_s, run.kernel_build_s, run.compile_s = (
+                    loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile")
+                )
                 result.engine = {"name": result.scenario.engine, **loaded["describe"]}
                 result.environment |= worker.call("software")
                 if folders[side]:  # torch is loaded then
@@ -213,16 +215,18 @@ class Comparison:
     def _enough(self, elapsed_s: float) -> str | None:
         """Why there is to be no further pair; None where there is."""
         n, wanted = len(self.result.rounds), self.scenario.processes
-        load_s = max(result.runs[0].load_s for result in self.result.sides.values())
-        expensive = self.plan.pairs_left_open and load_s > EXPENSIVE_LOAD_S
+        ready_s = max(_ready_s(result.runs[-1]) for result in self.result.sides.values())
+        expensive = self.plan.pairs_left_open and ready_s > EXPENSIVE_LOAD_S
         if n < (min(wanted, EXPENSIVE_PAIRS) if expensive else wanted):
             return None
         done = f"{n} pair{'s' * (n > 1)} of processes"
         if self.scenario.target_ci is not None:
             logs = estimate.log_ratios(self.result)
+            if not any(logs):
+                return f"{done}: no round is valid, so there is no interval to narrow"
             return target_met(self.scenario, done, n, lambda count: _half_width(logs[: max(count, 0)]), elapsed_s)
         if n < wanted:
-            return f"{done}, since loading took {load_s:.0f} s: --processes {wanted} asks for the others"
+            return f"{done}, since loading the last took {ready_s:.0f} s: --processes {wanted} asks for the others"
         return f"{done}, as asked"
 
     def require_possible(self) -> None:
@@ -244,6 +248,11 @@ class Comparison:
         scenario = self.result.sides[side].scenario
         with self._worker(side) as worker, self.bars.spinner(limits.LABEL):
             return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
+
+
+def _ready_s(run: Run) -> float:
+    """Seconds from a process's start of loading until it can generate, those of building and compiling included."""
+    return run.load_s + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
 
 
 def _half_width(logs: list[list[float]]) -> float:

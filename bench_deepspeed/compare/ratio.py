@@ -6,8 +6,21 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from ..reports import NOT_MEASURED
 from ..schema import Result
 from ..stats import LEVEL, process_means
+
+DIGITS = 3
+
+
+def shown(value: float, low: float, high: float, digits: int) -> str:
+    """ "1.04 [1.01, 1.07]": a ratio and its interval, with `digits` behind the point, or more.
+
+    As many as show on which side of 1 each bound is: "[1.00, 1.05]" would hold 1 where 1.0012 does not.
+    """
+    while any(bound != 1 and round(bound, digits) == 1 for bound in (low, high)):
+        digits += 1
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,13 @@ class Ratio:
     low: float | None
     high: float | None
     degrees_of_freedom: float | None
+
+    @property
+    def shown(self) -> str:
+        """With its interval; see `shown`."""
+        if self.low is None:
+            return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
+        return shown(self.value, self.low, self.high, DIGITS)
 
     @property
     def verdict(self) -> str | None:
