@@ -23,7 +23,7 @@ from bench_deepspeed.ab.run import _without_partner
 from bench_deepspeed.ab.schema import AbResult, Round
 from bench_deepspeed.errors import BenchError, MachineError
 from bench_deepspeed.reports import ab as report
-from bench_deepspeed.reports import markdown
+from bench_deepspeed.reports import console, markdown
 from bench_deepspeed.schema import Limits, Reading, Result, Run, Sample, Scenario
 
 FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
@@ -426,6 +426,28 @@ def test_compiling_and_building_count_as_loading():
     assert of._enough(0.0) == (
         "3 pairs of processes, since loading the last took 21 s: --processes 5 asks for the others"
     )
+
+
+class Loaded:
+    """A worker whose engine has loaded, and compiled."""
+
+    def send_load(self, *_, **__) -> None:
+        pass
+
+    def receive(self) -> dict:
+        return {"load_s": 1.0, "kernel_build_s": None, "compile_s": 30.0, "describe": {}}
+
+    def call(self, name: str, **_) -> dict:
+        return {"python": "3.10"}
+
+
+def test_what_a_side_compiled_when_it_was_loaded_is_kept():
+    found, _ = asked(*SAME)
+    keeper = Namespace(result=comparison(), log=Namespace(loaded=lambda name, of: None))
+    runs = {name: Run() for name in "AB"}
+    of = run.Comparison(keeper, found, Path(), console.Bars())
+    of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
+    assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
 
 def test_what_a_side_compiled_while_it_was_timed_is_told():
