@@ -288,6 +288,7 @@ def test_an_output_that_cannot_be_written_is_one_line(bench, files):
         (["--format", "html", "--samples"], "--samples is for"),
         (["--format", "csv", "--output", "."], "--output . is a folder: name a file"),
         (["--format", "csv", "--output", "/"], "--output / is a folder: name a file"),
+        (["result.json", "--format", "csv", "--output", "result.json"], "it would be lost"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),
     ],
 )

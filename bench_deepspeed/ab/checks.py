@@ -40,7 +40,7 @@ def _wide(result: AbResult) -> Finding | None:
     found = estimate.ratio(logs)
     if found is None or found.low is None or found.half_width <= WIDE:
         return None
-    noise = estimate.noise(logs)
+    noise = estimate.noise(logs) if len(logs) >= MIN_PAIRS else None  # of fewer nobody can tell what varies
     parts = f"; the pairs differ by {noise.between:.1%}, their rounds explain {noise.within:.1%}" if noise else ""
     text = f"the ratio's interval is wide: ± {found.half_width:.1%}{parts}"
     return Finding("wide_interval", text, estimate.remedy(noise))

@@ -126,6 +126,8 @@ def noise(logs: list[list[float]]) -> Noise | None:
 
 def remedy(found: Noise | None) -> str:
     """What would narrow the interval."""
-    if found is None or found.within**2 <= BARELY * found.between**2:
+    if found is None:
+        return "more `--processes`"
+    if found.within**2 <= BARELY * found.between**2:
         return "more `--processes`: it is the processes that differ"
     return "more `--rounds`: it is the rounds that differ"

@@ -9,7 +9,6 @@ from ..compare.comparison import Comparison
 from ..compare.figures import FIGURES, SPEED, Figure
 from ..compare.ratio import Ratio
 from ..stats import process_means
-from . import NOT_MEASURED
 from . import table as as_table
 from .console import remarks
 from .rows import details, figures
@@ -88,14 +87,8 @@ def _row(comparison: Comparison, figure: Figure, cells: list[str]) -> dict[str, 
         comparison.results[1:], cells[1:], comparison.speeds().items(), strict=True
     ):
         ratios = ", ".join(ABSENT if value is None else f"{value:.3f}" for value in figure.ratios(first, other))
-        row |= {letter: cell, f"{letter} ∕ a": _interval(speed) if figure is SPEED and speed else ratios}
+        row |= {letter: cell, f"{letter} ∕ a": speed.shown if figure is SPEED and speed else ratios}
     return row
-
-
-def _interval(ratio: Ratio) -> str:
-    """ "1.042 [1.013, 1.072]": a ratio with its 95% interval."""
-    bounds = NOT_MEASURED if ratio.low is None else f"{ratio.low:.3f}, {ratio.high:.3f}"
-    return f"{ratio.value:.3f} [{bounds}]"
 
 
 def _sentences(comparison: Comparison) -> list[str]:
@@ -111,7 +104,7 @@ def _sentences(comparison: Comparison) -> list[str]:
 def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
     if ratio is None:
         return f"{letter} and a: no verdict, since one of them has no valid repetition"
-    words = f"{letter} makes {_interval(ratio)} times the tokens/s of a"
+    words = f"{letter} makes {ratio.shown} times the tokens/s of a"
     if ratio.verdict is None:
         processes = {name: len(process_means(one)) for name, one in _by_letter(comparison, comparison.results).items()}
         single = " and ".join(name for name in ("a", letter) if processes[name] == 1)
@@ -129,7 +122,7 @@ def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
 def regression(comparison: Comparison, letter: str) -> str:
     """Whether one is slower than the first by more than the bound, in one line. There must be an interval."""
     ratio, bound = comparison.speeds()[letter], comparison.bound
-    words, share = f"tokens/s × {_interval(ratio)}", f"{100 * bound:.3g}%"
+    words, share = f"tokens/s × {ratio.shown}", f"{100 * bound:.3g}%"
     return {
         "shown": f"{letter} is slower than a by more than {share}: {words}, wholly below {1 - bound:.3g}",
         "excluded": f"{letter} is not slower than a by more than {share}: {words}, wholly above {1 - bound:.3g}",

@@ -34,6 +34,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"FILE, --output and --samples need a --format: {', '.join(FORMATS)}")
     if options.format and options.check:
         raise UsageError("--check is about the documents: leave out --format")
+    if options.output and options.output.resolve() in {path.resolve() for path in options.files}:
+        raise UsageError(f"--output {options.output} is one of the files to read: it would be lost")
     if options.samples and options.format not in ("csv", "jsonl"):
         raise UsageError("--samples is for --format csv and jsonl")
     if options.output is not None and not options.output.name:
