@@ -150,7 +150,8 @@ def test_flags_choose(bench, logs, arguments, days):
     save(logs, 4, status="interrupted")
     assert [int(one.split("-")[2][:2]) for one in ids(bench, *arguments)] == days
     if not days:
-        assert bench("results", "--output_dir", "logs", *arguments).stdout == "none of 4 runs in logs is what the flags ask for\n"
+        done = bench("results", "--output_dir", "logs", *arguments)
+        assert done.stdout == "none of 4 runs in logs is what the flags ask for\n"
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
