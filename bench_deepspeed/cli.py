@@ -25,7 +25,10 @@ METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line and through the suite's own exit."""
+    """argparse, with errors of one line, through the suite's own exit, and without abbreviations. -h is added last."""
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, add_help=False, **settings)
 
     def error(self, message: str):
         raise UsageError(f"{message}; see {self.prog.replace(' [run]', '')} --help")
@@ -66,8 +69,6 @@ def _run_parser() -> Parser:
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog="bench.sh [run]",
-        allow_abbrev=False,
-        add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n"
@@ -109,8 +110,6 @@ def _run_parser() -> Parser:
 def _quality_parser() -> Parser:
     parser = Parser(
         prog="bench.sh quality",
-        allow_abbrev=False,
-        add_help=False,
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
         "and the logits with Transformers in float32, beside Transformers in the same precision.",
     )
@@ -126,8 +125,6 @@ def _quality_parser() -> Parser:
 def _selftest_parser() -> Parser:
     parser = Parser(
         prog="bench.sh selftest",
-        allow_abbrev=False,
-        add_help=False,
         description="Measures the suite itself: the known latencies of the fake engine; what the suite adds within an "
         "engine's generation; and generations by the suite and by a bare loop in turn. Exits 1 when they differ by "
         "more than 0.5%, or when the first two cannot be told.",
@@ -157,8 +154,6 @@ def _sweep_parser() -> Parser:
 
     parser = Parser(
         prog="bench.sh sweep",
-        allow_abbrev=False,
-        add_help=False,
         description="Measures every combination of the lists: prefill and decoding of batches. A list is values and "
         "ranges with commas between: 1,2,4, or 128-2048*2 for 128, 256, ..., 2048, or 1-4+1 for 1, 2, 3, 4.",
     )
@@ -194,8 +189,6 @@ def _load_parser() -> Parser:
 
     parser = Parser(
         prog="bench.sh load",
-        allow_abbrev=False,
-        add_help=False,
         description="Sends requests from clients that wait for their answers, or at rates whatever comes back, and "
         "writes throughput, latency and what a service level leaves of them to load.json, load.svg and load.png.",
     )
@@ -212,8 +205,6 @@ def _compare_parser() -> Parser:
 
     parser = WordsParser(
         prog="bench.sh compare",
-        allow_abbrev=False,
-        add_help=False,
         usage="%(prog)s FILE FILE [FILE ...] [flags]",
         description="Shows what differs between saved results of the same work, and each figure with its ratio to the "
         "first; whether tokens/s differ is told from a 95% interval over processes.",
@@ -228,8 +219,6 @@ def _results_parser() -> Parser:
 
     parser = WordsParser(
         prog="bench.sh results",
-        allow_abbrev=False,
-        add_help=False,
         usage="%(prog)s [[show] ID | prune] [flags]",
         description="Lists the runs, the newest last; shows one as it did itself when it ended; or deletes old ones.",
     )
@@ -246,8 +235,6 @@ def _ab_parser() -> Parser:
 
     parser = Parser(
         prog="bench.sh ab",
-        allow_abbrev=False,
-        add_help=False,
         description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
         "answers with the ratio of their tokens/s and its 95% interval.",
     )
@@ -266,6 +253,10 @@ def _add_common_flags(group) -> None:
         help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
     )
     group.add_argument("--version", action="version", version=__version__)
+    _add_help(group)
+
+
+def _add_help(group) -> None:
     group.add_argument("-h", "--help", action="help", help="show this and stop")
 
 
@@ -390,10 +381,10 @@ def _add_place_flags(group) -> None:
 def _doctor_parser() -> Parser:
     parser = Parser(
         prog="bench.sh doctor",
-        allow_abbrev=False,
         description="Reports, line by line, what is there and what is missing, and how to mend it.",
     )
     parser.add_argument("--models_dir", type=Path, default=MODELS, metavar="DIR", help="where weights would go")
+    _add_help(parser)
     return parser
 
 
@@ -402,11 +393,11 @@ def _report_parser() -> Parser:
 
     parser = Parser(
         prog="bench.sh report",
-        allow_abbrev=False,
         description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json. With "
         "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead.",
     )
     flags.add(parser)
+    _add_common_flags(parser)
     return parser
 
 
