@@ -14,8 +14,6 @@ t-test (B. L. Welch, 1947) at the same level.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 from statistics import fmean
@@ -25,9 +23,9 @@ from ..ab.schema import SIDES, AbResult, Round
 from ..engines.fake import Noise
 from ..measure import Generate, warm_ups
 from ..paths import RESULTS
-from ..reports import console
-from ..schema import Result, Run, Sample, write_json
+from ..schema import Result, Run, Sample
 from ..stats import LEVEL
+from . import command
 from .coverage import COLD, WARM_S, scenario
 
 EVIDENCE = RESULTS / "simulations" / "ab.json"
@@ -175,17 +173,5 @@ def settings() -> dict:
     return {"level": LEVEL, "rounds": ROUNDS, "warm_s": WARM_S, "cold": COLD, "machine_follows": MACHINE_FOLLOWS}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.ab", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the evidence differs")
-    options = parser.parse_args()
-    found = evidence()
-    print(console.simulation_table(found, "ab"))
-    if options.check:
-        return int(json.loads(EVIDENCE.read_text(encoding="utf-8")) != found)
-    write_json(EVIDENCE, found)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("ab", __doc__, EVIDENCE, evidence))

@@ -12,7 +12,6 @@ expectation is (tokens / T) · exp(σ² / 2).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import json
@@ -25,10 +24,10 @@ from statistics import fmean
 from .. import cli
 from ..measure import MAX_PROCESSES, enough, repetitions, warm_ups
 from ..paths import RESULTS
-from ..reports import console
-from ..schema import Result, Run, Sample, Scenario, write_json
+from ..schema import Result, Run, Sample, Scenario
 from ..stats import LEVEL, Interval, speed_interval
 from ..worker import Worker
+from . import command
 
 EVIDENCE = RESULTS / "simulations" / "coverage.json"
 RUNS = 1000
@@ -157,18 +156,5 @@ def settings() -> dict:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.coverage", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the evidence differs")
-    options = parser.parse_args()
-    found = evidence()
-    print(console.simulation_table(found))
-    if options.check:
-        return int(json.loads(EVIDENCE.read_text(encoding="utf-8")) != found)
-    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
-    write_json(EVIDENCE, found)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("coverage", __doc__, EVIDENCE, evidence))

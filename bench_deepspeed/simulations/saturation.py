@@ -9,9 +9,7 @@ over the highest that could be borne: below 1 a queue settles in the end, above 
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import math
 import sys
 from collections import deque
@@ -22,8 +20,7 @@ from ..load.generator import Window
 from ..load.records import Level, Record
 from ..load.saturation import judge
 from ..paths import RESULTS
-from ..reports import console
-from ..schema import write_json
+from . import command
 
 EVIDENCE = RESULTS / "simulations" / "saturation.json"
 RUNS = 300
@@ -100,17 +97,5 @@ def evidence(runs: int = RUNS) -> dict:
     return {"runs": runs, "utilizations": UTILIZATIONS, "rows": rows}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.saturation", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the evidence differs")
-    options = parser.parse_args()
-    found = json.loads(json.dumps(evidence()))
-    print(console.simulation_table(found, "saturation"))
-    if options.check:
-        return int(json.loads(EVIDENCE.read_text(encoding="utf-8")) != found)
-    write_json(EVIDENCE, found)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("saturation", __doc__, EVIDENCE, evidence))
