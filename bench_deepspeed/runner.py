@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from . import catalog, checks, environment, latency, limits, passes, plausibility
+from . import checks, environment, latency, limits, passes, plausibility
 from .client import WorkerProcess
-from .dry_run import can_check, want_of
+from .dry_run import can_check
 from .engines import engine_class
-from .errors import BenchError, ImpossibleError, UsageError
+from .errors import BenchError, UsageError
 from .measure import enough, repetitions, warm_ups, warmed
+from .prepare import prepare
 from .quality import questions as question_files
 from .quality.check import check
 from .recorder import Recorder
@@ -37,7 +39,7 @@ def run(scenario: Scenario, options) -> int:
         log.opening(result)
         measure(recorder, options, bars)
         recorder.save()
-        _require_possible(recorder, bars)
+        plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in checks.check(result)]
         log.closing(result)
     print(console.report(result))
@@ -68,10 +70,11 @@ def measure(recorder: Recorder, options, bars: console.Bars) -> None:
     What is measured once, apart from the speed, is measured in the last of them.
     """
     result, ended = recorder.result, None
-    model_folder = _prepare_weights(recorder, options.models_dir, bars)
+    worker_of = partial(_worker, recorder, bars)
+    model_folder = prepare(result.model, result.scenario, options.models_dir, worker_of, bars)
     started = time.monotonic()
     while ended is None:
-        with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
+        with worker_of() as worker:
             _timed(recorder, worker, model_folder, bars)
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
@@ -117,40 +120,15 @@ def _tell(recorder: Recorder, bars: console.Bars, text: str) -> None:
     bars.note(text)
 
 
-def _prepare_weights(recorder: Recorder, models_dir: Path, bars: console.Bars) -> str:
-    """Have the weights made ready in a process of their own. Returns their folder, "" for no weights."""
-    result = recorder.result
-    spec = catalog.load(result.scenario.model)
-    want = want_of(result.scenario)
-    result.model = {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
-    if want is None:
-        return ""
-    with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker, bars.spinner("checking the weights"):
-        ready = worker.prepare(models_dir, spec.name, want)
-    result.model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-    return ready["folder"]
-
-
 def _measure_limits(recorder: Recorder, bars: console.Bars) -> Limits:
     """What the device can do at most, measured in a process of its own while no engine is loaded."""
     scenario = recorder.result.scenario
-    with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker, bars.spinner(limits.LABEL):
+    with _worker(recorder, bars) as worker, bars.spinner(limits.LABEL):
         return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
 
 
-def _require_possible(recorder: Recorder, bars: console.Bars) -> None:
-    """Raise ImpossibleError where the result is beyond the device's limits; see `plausibility`.
-
-    Limits measured while others used the machine are too low. So before they refute anything they are measured
-    once more, and the better count.
-    """
-    result = recorder.result
-    spec = catalog.load(result.scenario.model)
-    try:
-        plausibility.check(result, spec)
-    except ImpossibleError:
-        result.limits = limits.best_of(result.limits, _measure_limits(recorder, bars))
-        plausibility.check(result, spec)
+def _worker(recorder: Recorder, bars: console.Bars) -> WorkerProcess:
+    return WorkerProcess(recorder.folder / "worker.log", bars.progress)
 
 
 def _load(worker: WorkerProcess, scenario: Scenario, model_folder: str, streaming: bool = False) -> dict:

@@ -16,12 +16,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from . import environment
 from .client import WorkerProcess
-from .dry_run import want_of
 from .errors import BenchError
+from .prepare import prepare
 from .recorder import make_folder
 from .reports import console, table
 from .schema import SCHEMA_VERSION, Scenario, read_json, write_json
@@ -108,9 +109,10 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
 
 def _real(scenario: Scenario, options, folder: Path, bars: console.Bars, facts: dict) -> list[Comparison]:
     """The scenario's engine and model, nested and in turn. `facts` gains what only a process with torch can tell."""
-    model_folder = _prepare(scenario, options.models_dir, folder, bars)
+    worker_of = partial(WorkerProcess, folder / "worker.log", bars.progress)
+    model_folder = prepare({}, scenario, options.models_dir, worker_of, bars)
     name = f"{scenario.engine}, {scenario.model}"
-    with WorkerProcess(folder / "worker.log", bars.progress) as worker:
+    with worker_of() as worker:
         with bars.spinner("loading the engine"):
             where = {"device": scenario.device, "precision": scenario.precision}
             worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
@@ -120,14 +122,6 @@ def _real(scenario: Scenario, options, folder: Path, bars: console.Bars, facts: 
             compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
             for call, how in (("nested", "nested"), ("interleaved", "in turn"))
         ]
-
-
-def _prepare(scenario: Scenario, models_dir: Path, folder: Path, bars: console.Bars) -> str:
-    want = want_of(scenario)
-    if want is None:
-        return ""
-    with WorkerProcess(folder / "worker.log", bars.progress) as worker, bars.spinner("checking the weights"):
-        return worker.prepare(models_dir, scenario.model, want)["folder"]
 
 
 def _asked(scenario: Scenario) -> dict:

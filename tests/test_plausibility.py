@@ -8,9 +8,9 @@ import json
 import pytest
 from support import error_of
 
-from bench_deepspeed import catalog, metrics, plausibility, runner
+from bench_deepspeed import catalog, metrics, plausibility
 from bench_deepspeed.errors import ImpossibleError
-from bench_deepspeed.plausibility import Step, check, check_clock, check_prefill, check_steps
+from bench_deepspeed.plausibility import Step, check, check_clock, check_prefill, check_steps, require_possible
 from bench_deepspeed.schema import Latency, Limits, Prefill, Result, Run, Sample, Scenario
 
 LLAMA = catalog.load("llama")
@@ -175,19 +175,14 @@ def test_an_engine_that_reads_nothing_is_neither_measured_nor_refused(bench, tmp
     assert (kept["limits"], kept["engine"]["reads_weights"]) == (None, False)
 
 
-def test_the_limits_are_measured_again_before_they_refute(tmp_path, monkeypatch):
+def test_the_limits_are_measured_again_before_they_refute():
     """Limits measured while others used the machine are too low, and must not fail an honest run."""
-
-    class Kept:
-        result = result(fastest() * 1.01)
-
-    Kept.result.limits = Limits(1e11, 1e11, 1e13, "float16", 50_000_000)
-    monkeypatch.setattr(runner, "_measure_limits", lambda recorder, bars: LIMITS)
-    runner._require_possible(Kept, None)
-    assert Kept.result.limits == LIMITS
-    Kept.result = result(fastest() / 2)
+    honest = result(fastest() * 1.01)
+    honest.limits = Limits(1e11, 1e11, 1e13, "float16", 50_000_000)
+    require_possible(honest, lambda: LIMITS)
+    assert honest.limits == LIMITS
     with pytest.raises(ImpossibleError):
-        runner._require_possible(Kept, None)
+        require_possible(result(fastest() / 2), lambda: LIMITS)
 
 
 def test_what_others_took_of_the_cpus_is_granted_and_no_more():

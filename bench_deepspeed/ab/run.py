@@ -12,15 +12,16 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from .. import catalog, environment, limits, plausibility
+from .. import environment, limits, plausibility
 from ..bootstrap import require_packages
 from ..client import WorkerProcess
-from ..dry_run import want_of
 from ..engines import engine_class
-from ..errors import BenchError, ImpossibleError, MachineError
+from ..errors import BenchError, MachineError
 from ..measure import target_met, warmed
+from ..prepare import LABEL, prepare
 from ..probes.host import SHORTEST_S
 from ..recorder import Keeper, make_folder, utc_now
 from ..reports import ab as report
@@ -113,15 +114,8 @@ class Comparison:
 
     def _prepare(self, side: Side) -> str:
         """Have a side's weights made ready. Returns their folder, "" for an engine without any."""
-        spec, want = catalog.load(side.scenario.model), want_of(side.scenario)
-        result = self.result.sides[side.name]
-        result.model = {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
-        if want is None:
-            return ""
-        with self._worker(side.name) as worker, self.bars.spinner(f"{side.name}: checking the weights"):
-            ready = worker.prepare(self.models_dir, spec.name, want)
-        result.model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-        return ready["folder"]
+        model, worker = self.result.sides[side.name].model, partial(self._worker, side.name)
+        return prepare(model, side.scenario, self.models_dir, worker, self.bars, label=f"{side.name}: {LABEL}")
 
     def _require_room(self) -> None:
         """Refuse what does not fit, before anything is loaded."""
@@ -234,15 +228,10 @@ class Comparison:
         for side, result in self.result.sides.items():
             if not engine_class(result.scenario.engine).reads_weights():
                 continue
-            spec = catalog.load(result.scenario.model)
             with _named(side):
                 result.limits = self._limits(side)
                 self.keeper.save()
-                try:
-                    plausibility.check(result, spec)
-                except ImpossibleError:  # measured while others used the machine: once more, and the better count
-                    result.limits = limits.best_of(result.limits, self._limits(side))
-                    plausibility.check(result, spec)
+                plausibility.require_possible(result, partial(self._limits, side))
 
     def _limits(self, side: str) -> Limits:
         scenario = self.result.sides[side].scenario

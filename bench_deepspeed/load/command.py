@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from .. import catalog, environment
+from .. import environment
 from ..client import WorkerProcess
-from ..dry_run import want_of
 from ..errors import BenchError, MachineError
+from ..prepare import prepare
 from ..quality import questions
 from ..recorder import make_folder, status_of, utc_now, without_paths
 from ..reports import console
@@ -108,9 +109,12 @@ class LoadTest:
 
     def run(self, bars: console.Bars) -> None:
         """Every level, until a rate cannot be borne. After a failed request the target is started anew."""
-        model_folder, waiting = self._prepare(bars), list(self._levels)
+        worker_of, waiting = partial(self._worker, bars), list(self._levels)
+        model_folder = prepare(self.result.model, self._scenario, self._models_dir, worker_of, bars)
+        if not model_folder:
+            self.result.model = {"title": "no model"}
         while waiting:
-            with self._worker(bars) as worker:
+            with worker_of() as worker:
                 with bars.spinner(f"starting {self._target.name}"):
                     self._open(worker, model_folder)
                 healthy = True
@@ -174,18 +178,6 @@ class LoadTest:
         self.result.target |= described
         if model_folder:
             self.result.environment |= worker.call("environment", device=scenario.device)
-
-    def _prepare(self, bars: console.Bars) -> str:
-        """The weights made ready; their folder, "" for none."""
-        spec, want = catalog.load(self._scenario.model), want_of(self._scenario)
-        if want is None:
-            self.result.model = {"title": "no model"}
-            return ""
-        with self._worker(bars) as worker, bars.spinner("checking the weights"):
-            ready = worker.prepare(self._models_dir, spec.name, want)
-        facts = {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-        self.result.model = {"name": spec.name, "title": spec.title, "licence": spec.licence, **facts}
-        return ready["folder"]
 
 
 def _is_healthy(level: Level) -> bool:
