@@ -40,14 +40,11 @@ class Keeper:
         return self
 
     def __exit__(self, error_type, error, _) -> None:
-        self.result.status, self.result.error = status_of(error)
-        status = self.result.status + (f": {self.result.error}" if self.result.error else "")
-        self.result.error = self.result.error and without_paths(self.result.error, self.folder)
+        text = finish(self.result, error, self.folder)
         self.save()
         with contextlib.closing(self.log):
-            self.log.line(f"status {status}")
-        if self.result.status == "interrupted":
-            print(f"what was measured is in {console.shown(self.folder)}", file=sys.stderr)
+            self.log.line(f"status {text}")
+        tell_where(self.result, self.folder)
 
 
 class Recorder(Keeper):
@@ -72,6 +69,19 @@ def utc_now() -> str:
 def without_paths(text: str, folder: Path) -> str:
     """Results are published, and a path may hold a user's name."""
     return text.replace(f"{folder}/", "").replace(f"{Path.home()}/", "~/")
+
+
+def finish(result, error: BaseException | None, folder: Path) -> str:
+    """Give a result its status, and its error without paths. Returns both in words, with the paths, for the log."""
+    result.status, text = status_of(error)
+    result.error = text and without_paths(text, folder)
+    return result.status + (f": {text}" if text else "")
+
+
+def tell_where(result, folder: Path) -> None:
+    """After Ctrl-C or a signal: say where what was measured is."""
+    if result.status == "interrupted":
+        print(f"what was measured is in {console.shown(folder)}", file=sys.stderr)
 
 
 def status_of(error: BaseException | None) -> tuple[str, str | None]:

@@ -9,7 +9,6 @@ library's call (B), in the order ABBA, so that a steady drift cancels out of eac
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import math
 import statistics
@@ -23,7 +22,7 @@ from . import environment
 from .client import WorkerProcess
 from .errors import BenchError
 from .prepare import prepare
-from .recorder import make_folder
+from .recorder import make_folder, utc_now
 from .reports import console, table
 from .schema import SCHEMA_VERSION, Scenario, read_json, write_json
 
@@ -78,7 +77,7 @@ def run(scenario: Scenario, options) -> int:
     report = {
         "kind": "selftest",
         "schema_version": SCHEMA_VERSION,
-        "started_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "started_at": utc_now(),
         "scenario": {key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights")},
         "prompt": scenario.prompt,
         "max_tokens": scenario.max_tokens,

@@ -14,7 +14,7 @@ from ..client import WorkerProcess
 from ..errors import BenchError, MachineError
 from ..prepare import prepare
 from ..quality import questions
-from ..recorder import make_folder, status_of, utc_now, without_paths
+from ..recorder import finish, make_folder, tell_where, utc_now
 from ..reports import console
 from ..reports import load as report
 from ..schema import Scenario
@@ -95,11 +95,9 @@ class LoadTest:
         try:
             yield
         finally:
-            self.result.status, error = status_of(sys.exc_info()[1])
-            self.result.error = error and without_paths(error, self._folder)
+            finish(self.result, sys.exc_info()[1], self._folder)
             self._save()
-            if self.result.status == "interrupted":
-                print(f"what was measured is in {console.shown(self._folder)}", file=sys.stderr)
+            tell_where(self.result, self._folder)
 
     def _save(self) -> None:
         try:
@@ -138,12 +136,13 @@ class LoadTest:
         failed = sum(record.error is not None for record in due)
         if failed > (1 - COMPLETED) * len(due):
             return f"{failed} of {len(due)} requests failed"
-        if judge(level).saturated and _is_healthy(level):
+        verdict = judge(level)
+        if verdict.saturated and _is_healthy(level):
             again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds, bars)
             if _is_healthy(again):
-                self.result.levels[-1] = level = again
+                self.result.levels[-1], verdict = again, judge(again)
                 self._save()
-        return judge(level).words if judge(level).saturated else None
+        return verdict.words if verdict.saturated else None
 
     def _hold(
         self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float, bars: console.Bars

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from ..client import WorkerProcess
 from ..dry_run import can_check, want_of
 from ..engines import engine_class
 from ..errors import MachineError, QualityError, UsageError
-from ..recorder import make_folder, status_of, without_paths
+from ..recorder import finish, make_folder, utc_now
 from ..reports import console, table
 from ..reports.quality import markdown, quality_rows
 from ..schema import Scenario, write_atomically, write_json
@@ -56,8 +55,7 @@ class Checker:
         try:
             yield
         finally:
-            quality.status, quality.error = status_of(sys.exc_info()[1])
-            quality.error = quality.error and without_paths(quality.error, self.folder)
+            finish(quality, sys.exc_info()[1], self.folder)
             self._save(quality)
 
     def _prepare(self, engine: str, precision: str) -> dict:
@@ -130,7 +128,7 @@ class Checker:
                 {"prompt": prompt, "reference": text, "published": published.get(self.spec.name, {})}
                 for prompt, text, published in asked
             ],
-            started_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            started_at=utc_now(),
         )
 
     def _save(self, quality: Quality) -> None:

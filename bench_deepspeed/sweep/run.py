@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import itertools
 import sys
 from collections import Counter
@@ -20,7 +19,7 @@ from ..engines import engine_class
 from ..errors import BenchError, ImpossibleError, MachineError
 from ..held import hold
 from ..measure import MIN_WARMUPS
-from ..recorder import make_folder, status_of, without_paths
+from ..recorder import finish, make_folder, utc_now, without_paths
 from ..reports import console, figures, sweep_figures
 from ..reports import sweep as report
 from ..reports.log import Log
@@ -56,8 +55,7 @@ class _Session:
 
     def __init__(self, path: Path, result: SweepResult):
         self.path, self.result, self.folder = path, result, path.parent
-        now = datetime.datetime.now(datetime.timezone.utc)
-        result.started_at.append(now.isoformat(timespec="seconds"))
+        result.started_at.append(utc_now())
         result.status, result.error = "running", None
         try:
             self.log = Log(self.folder / "performance.log")
@@ -78,12 +76,11 @@ class _Session:
         return self
 
     def __exit__(self, error_type, error, _) -> None:
-        status, text = status_of(error)
-        self.result.status, self.result.error = status, text and without_paths(text, self.folder)
+        text = finish(self.result, error, self.folder)
         self.save()
         with contextlib.closing(self.log):
-            self.log.line(f"status {status}" + (f": {text}" if text else ""))
-        if status == "interrupted":
+            self.log.line(f"status {text}")
+        if self.result.status == "interrupted":
             print(f"to go on: bench.sh sweep --resume {console.shown(self.folder)}", file=sys.stderr)
 
 
