@@ -17,18 +17,18 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench_deepspeed" / "bench.sh"
 MARKER = "BENCH_TEST_MARKER"
-DEADLINE_S = 120  # of every wait for something that takes seconds: only a hang reaches it
+DEADLINE_S = 120  # of a wait for something that takes seconds: only a hang reaches it
 
 
 def no_progress(label: str, done: int, total: int) -> None:
     """A `Progress` that nobody watches."""
 
 
-def wait_until(condition: Callable[[], object]) -> object:
+def wait_until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> object:
     """Poll until the condition holds, and return what it returned."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s in vain"
+        assert time.monotonic() < deadline, f"waited {deadline_s} s in vain"
         time.sleep(0.02)
     return value
 

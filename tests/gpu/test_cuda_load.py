@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from support import ROOT, wait_until
@@ -10,6 +11,7 @@ from support import ROOT, wait_until
 from bench_deepspeed.load.records import LoadResult
 
 pytestmark = pytest.mark.gpu
+DEPLOYED_S = 600  # a fresh machine builds MII's kernels before it serves, and reads torch from a cold disk
 SMALL = ("-d", "cuda", "-n", "smollm2", "--prompt_tokens", "64", "-m", "16", "--spread", "30%", "--seconds", "5")
 
 
@@ -30,10 +32,21 @@ def test_every_request_brings_its_tokens(target, bench, tmp_path):
     assert bench.processes() == []
 
 
-def test_a_deployment_is_gone_after_the_command_was_killed(bench, tmp_path):
+def serving(bench, folder) -> subprocess.Popen:
+    """A load test of a deployment, past its first level."""
     flags = ("--target", "serve", "--clients", "1,2,4,8", "--models_dir", ROOT / "models", "--output_dir", "out")
     process = bench.start("load", *SMALL, *flags)
-    wait_until(lambda: any(json.loads(p.read_text())["levels"] for p in tmp_path.glob("out/smollm2/load/*/load.json")))
+
+    def measured_one() -> bool:
+        assert process.poll() is None, bench.finish(process)
+        return any(json.loads(path.read_text())["levels"] for path in folder.glob("out/smollm2/load/*/load.json"))
+
+    wait_until(measured_one, DEPLOYED_S)
+    return process
+
+
+def test_a_deployment_is_gone_after_the_command_was_killed(bench, tmp_path):
+    process = serving(bench, tmp_path)
     assert len(bench.processes()) > 3
     process.kill()
     bench.finish(process)
@@ -41,9 +54,7 @@ def test_a_deployment_is_gone_after_the_command_was_killed(bench, tmp_path):
 
 
 def test_a_deployment_that_loses_its_model_server_is_told(bench, tmp_path):
-    flags = ("--target", "serve", "--clients", "1,2,4,8", "--models_dir", ROOT / "models", "--output_dir", "out")
-    process = bench.start("load", *SMALL, *flags)
-    wait_until(lambda: any(json.loads(p.read_text())["levels"] for p in tmp_path.glob("out/smollm2/load/*/load.json")))
+    process = serving(bench, tmp_path)
     servers = [
         p for p in bench.processes() if "--server-port" in p.cmdline() and "multi_gpu_server" in str(p.cmdline())
     ]
