@@ -450,6 +450,15 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
 
+def test_what_compiling_took_stands_beside_the_speeds():
+    result = comparison(*(2 * [([1.0], [1.0])]))
+    assert "compiling" not in report.text(result)
+    for process, seconds in zip(result.b.runs, (32.21, 8.5), strict=True):
+        process.compile_s = seconds
+    assert [row["compiling"] for row in report.side_rows(result)] == ["none", "32.2 s, 8.5 s"]
+    assert "compiling: of each process in turn" in report.text(result)
+
+
 def test_what_a_side_compiled_while_it_was_timed_is_told():
     result = comparison(([1.0], [1.0]))
     result.b.runs[0].samples = [Sample(1.0, 3, 8, Reading(compilations=2))]

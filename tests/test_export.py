@@ -81,10 +81,12 @@ def test_of_a_comparison_what_differs_is_in_no_common_column(bench, tmp_path):
     one = ab()
     one.b.scenario = dataclasses.replace(one.b.scenario, precision="bfloat16")
     one.b.environment["packages"] = {**one.b.environment["packages"], "torch": "2.12.0"}
+    one.b.runs[0].compile_s = 50.0
     one.save(tmp_path / "ab.json")
     (row,) = read_csv(report(bench, "ab.json", "--format", "csv"))
     assert (row["precision"], row["torch"], row["transformers"]) == ("", "", "5.17.0")
     assert row["b_configuration"] == "transformers, bfloat16, torch 2.12.0, HOW=slowly"
+    assert (row["a_compile_s"], row["b_compile_s"]) == ("", "50.0")
 
 
 def test_samples_of_a_comparison_have_side_pair_and_round(bench, tmp_path):

@@ -7,10 +7,10 @@ from ..ab import checks, estimate
 from ..ab.schema import AbResult
 from ..checks import Finding
 from ..schema import Result
-from ..stats import mean_interval, process_speeds, speed_interval, summarize
+from ..stats import mean_interval, process_speeds
 from . import NOT_MEASURED
 from . import table as as_table
-from .rows import device_name, is_random
+from .rows import compiling, counts, device_name, is_random, speed_cell, std
 
 LEGEND = (
     "tokens/s: mean [95% interval of it, from the means of the processes]; B ∕ A: geometric mean of the rounds' ratios "
@@ -32,7 +32,7 @@ def verdict(result: AbResult) -> str:
 
 def lines(result: AbResult) -> list[str]:
     """What the log ends with."""
-    sides = [f"{side}: {configuration(result, side)}: {_speed(of)} tokens/s" for side, of in result.sides.items()]
+    sides = [f"{side}: {configuration(result, side)}: {speed_cell(of)} tokens/s" for side, of in result.sides.items()]
     return [*sides, verdict(result), *remarks(result), *(_warning(finding) for finding in checks.check(result))]
 
 
@@ -56,22 +56,16 @@ def table(result: AbResult) -> str:
 
 def side_rows(result: AbResult) -> list[dict[str, str]]:
     """Column title → cell of each side."""
-    return [_row(result, side) for side in result.sides]
+    rows = []
+    for side, of in result.sides.items():
+        row = {"": side, "configuration": configuration(result, side), "tokens/s": speed_cell(of), "std": std(of)}
+        compiled = {"compiling": compiling(of)} if _compiles(result) else {}
+        rows.append({**row, "pairs × rounds": counts(of), **compiled})
+    return rows
 
 
-def _row(result: AbResult, side: str) -> dict[str, str]:
-    of = result.sides[side]
-    speeds = process_speeds(of)
-    summary = summarize([speed for process in speeds for speed in process])
-    counts = [len(process) for process in speeds]
-    n = f"{len(counts)} × {counts[0]}" if len(set(counts)) == 1 else " + ".join(map(str, counts)) or "0"
-    return {
-        "": side,
-        "configuration": configuration(result, side),
-        "tokens/s": _speed(of),
-        "std": NOT_MEASURED if summary is None or summary.std is None else f"{summary.std:.2f}",
-        "pairs × rounds": n,
-    }
+def _compiles(result: AbResult) -> bool:
+    return any(run.compile_s is not None for of in result.sides.values() for run in of.runs)
 
 
 def configuration(result: AbResult, side: str) -> str:
@@ -91,13 +85,6 @@ def configuration(result: AbResult, side: str) -> str:
 def model_title(of: Result) -> str:
     """A side's model, and whether its weights are random."""
     return catalog.load(of.scenario.model).title + (" (random weights)" if is_random(of) else "")
-
-
-def _speed(of: Result) -> str:
-    found = speed_interval(of)
-    if found is None:
-        return NOT_MEASURED
-    return f"{found.mean:.2f} [{NOT_MEASURED if found.low is None else f'{found.low:.2f}, {found.high:.2f}'}]"
 
 
 def pairs_table(result: AbResult) -> str:
@@ -139,6 +126,8 @@ def remarks(result: AbResult) -> list[str]:
         found.append("random weights: the speed of this shape, not of a model that answers anything")
     if any(of.scenario.engine == "fake" for of in result.sides.values()):
         found.append("the fake engine: not a measurement of anything")
+    if _compiles(result):
+        found.append("compiling: of each process in turn, when it was loaded; it is in no speed and no ratio")
     if void := result.a.void_count + result.b.void_count:
         found.append(f"{void} generations void (another number of tokens): their rounds are left out")
     return found

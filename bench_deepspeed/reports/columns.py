@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..load.metrics import GENERATION_TOKENS_PER_S
 
+COMPILE_S = "time to compile the model, in the first process: the others may find it in the compiler's cache"
 IDENTITY = {
     "file": "the evidence: its path from here or in the checkout, else its name",
     "kind": "of which kind the file is",
@@ -43,7 +44,7 @@ RESULT = {
     "tokens_per_s_min": "the slowest repetition",
     "tokens_per_s_max": "the fastest repetition",
     "load_s": "mean time to load, over the processes",
-    "compile_s": "time to compile the model, in the first process: the others may find it in the compiler's cache",
+    "compile_s": COMPILE_S,
     "latency_method": "how tokens were told apart: `streamed` or `difference`",
     "ttft_s": "mean time to the first token",
     "tpot_s": "mean time per output token",
@@ -168,6 +169,7 @@ AB = {
             "tokens_per_s_low": "lower end of its 95% interval",
             "tokens_per_s_high": "upper end of its 95% interval",
             "tokens_per_s_std": "sample standard deviation of all repetitions",
+            "compile_s": COMPILE_S,
         }.items()
     },
     "warnings": "codes of the warnings, a space between",

@@ -141,7 +141,7 @@ def saturation_row(row: dict, found: dict) -> dict[str, str]:
 def figure(results: list[LoadResult]):
     """A matplotlib Figure as in FastGen's post: median latency over requests/s, one curve a load test.
 
-    Transparent, for light and dark pages. A level in which requests failed, or that a generator lagged in, is hollow.
+    Transparent, for light and dark pages. A level that has remarks in the table is hollow.
     """
     from matplotlib.figure import Figure
 
@@ -154,7 +154,7 @@ def figure(results: list[LoadResult]):
             levels = [level for level in result.levels if getattr(level, kind) is not None]
             found = [(level, metrics.figures(level, result.sla)) for level in levels]
             _curve(axis, found, title(result), {"linestyle": style, **look})
-    axis.set_title("hollow: requests failed, or the load generator lagged", loc="right", color=INK, fontsize=10)
+    axis.set_title("hollow: see the remarks in the table", loc="right", color=INK, fontsize=10)
     axis.set_xlabel("throughput, requests/s", color=INK, fontsize=12)
     axis.set_ylabel("latency (median), s", color=INK, fontsize=12)
     axis.set_xlim(left=0)

@@ -28,8 +28,8 @@ def figures(result: Result) -> dict[str, str]:
         "precision": scenario.precision,
         "prompt + new tokens": f"{samples[0].prompt_tokens} + {scenario.max_tokens}" if samples else NOT_MEASURED,
         "tokens/s": speed_cell(result),
-        "std": _number(speed and speed.std),
-        "n": _counts([len(speeds) for speeds in process_speeds(result)]),
+        "std": std(result),
+        "n": counts(result),
         "median": _number(speed and speed.median),
         "min … max": f"{speed.minimum:.1f} … {speed.maximum:.1f}" if speed else NOT_MEASURED,
         "peak memory": _gb(peak_bytes(result)),
@@ -41,7 +41,7 @@ def details(result: Result) -> dict[str, str]:
     """What the speed is made of and what bounds it: title → figure, from the passes after the timed ones."""
     spec, memory = catalog.load(result.scenario.model), result.memory
     return {
-        "compiling": _compiling(result),
+        "compiling": compiling(result),
         **_latency_figures(result),
         "prefill": _prefill(result),
         "MFU of prefill": _utilization(metrics.mfu(result, spec)),
@@ -56,7 +56,7 @@ def details(result: Result) -> dict[str, str]:
     }
 
 
-def _compiling(result: Result) -> str:
+def compiling(result: Result) -> str:
     """Seconds of each process in their order: what one compiles, the next may find in the compiler's cache."""
     seconds = [run.compile_s for run in result.runs if run.compile_s is not None]
     return ", ".join(f"{value:.1f} s" for value in seconds) or "none"
@@ -148,8 +148,8 @@ def is_random(result: Result) -> bool:
 
 def mean_std(result: Result) -> str:
     """ "17.42 ± 0.12": mean tokens/s and sample standard deviation; no ± for a single repetition."""
-    summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
-    return mean(result) + (f" ± {summary.std:.2f}" if summary and summary.std is not None else "")
+    spread = std(result)
+    return mean(result) + ("" if spread == NOT_MEASURED else f" ± {spread}")
 
 
 def speed_cell(result: Result) -> str:
@@ -169,11 +169,18 @@ def mean(result: Result) -> str:
     return _number(found and found.mean)
 
 
-def _counts(counts: list[int]) -> str:
-    """ "3 × 10" where each of three processes has ten, else "10 + 10 + 4"."""
-    if len(set(counts)) == 1:
-        return f"{len(counts)} × {counts[0]}"
-    return " + ".join(map(str, counts)) or "0"
+def std(result: Result) -> str:
+    """ "5.31": sample standard deviation of all repetitions; none of a single one."""
+    summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
+    return _number(summary and summary.std)
+
+
+def counts(result: Result) -> str:
+    """ "3 × 10" where each of three processes has ten valid repetitions, else "10 + 10 + 4"."""
+    of_each = [len(speeds) for speeds in process_speeds(result)]
+    if len(set(of_each)) == 1:
+        return f"{len(of_each)} × {of_each[0]}"
+    return " + ".join(map(str, of_each)) or "0"
 
 
 def device_name(result: Result) -> str:

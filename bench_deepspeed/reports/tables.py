@@ -108,7 +108,7 @@ def _result_rows(result: Result) -> list[Row]:
         "tokens_per_s_min": speed and speed.minimum,
         "tokens_per_s_max": speed and speed.maximum,
         "load_s": statistics.fmean(loads) if loads else None,
-        "compile_s": result.runs[0].compile_s if result.runs else None,
+        "compile_s": _compile_s(result),
         **_latency(result),
         **_utilization(result),
         **_step(result),
@@ -118,6 +118,10 @@ def _result_rows(result: Result) -> list[Row]:
     row["energy_j_per_token"] = result.energy and metrics.joules_per_token(result.energy)
     row["power_w"] = result.energy and metrics.mean_power_w(result.energy)
     return [{**row, "warnings": " ".join(finding.code for finding in checks.check(result))}]
+
+
+def _compile_s(result: Result) -> float | None:
+    return result.runs[0].compile_s if result.runs else None
 
 
 def _speed(result: Result) -> Row:
@@ -261,6 +265,7 @@ def _ab_rows(result: AbResult) -> list[Row]:
     for side, of in result.sides.items():
         asked_of = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
         cells = {**asked_of, "configuration": ab_report.configuration(result, side), **_speed(of)}
+        cells["compile_s"] = _compile_s(of)
         row |= {f"{side.lower()}_{name}": value for name, value in cells.items()}
     return [{**row, "warnings": " ".join(finding.code for finding in ab_checks.check(result))}]
 
