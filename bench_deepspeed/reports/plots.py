@@ -281,7 +281,7 @@ def _limit(title: str, points: list[tuple[int, float]], dash: str, colour: str, 
 def latency(curves: list[tuple[int, str, list[tuple[Level, Figures]]]]) -> dict | None:
     """Median latency over throughput, a curve for each (key, name, levels); None where no level has a latency.
 
-    Hollow: requests failed, or the load generator lagged.
+    Hollow: see the remarks in the table.
     """
     from plotly import graph_objects as go
 
