@@ -127,7 +127,9 @@ def remarks(result: AbResult) -> list[str]:
     if any(of.scenario.engine == "fake" for of in result.sides.values()):
         found.append("the fake engine: not a measurement of anything")
     if _compiles(result):
-        found.append("compiling: of each process in turn, when it was loaded; it is in no speed and no ratio")
+        found.append(
+            "compiling: of each process in turn, beside the other side's loading; it is in no speed and no ratio"
+        )
     if void := result.a.void_count + result.b.void_count:
         found.append(f"{void} generations void (another number of tokens): their rounds are left out")
     return found

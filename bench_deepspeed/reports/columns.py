@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..load.metrics import GENERATION_TOKENS_PER_S
 
-COMPILE_S = "time to compile the model, in the first process: the others may find it in the compiler's cache"
+COMPILE_S = "time that the first process took to compile the model (the others may find it in the compiler's cache)"
 IDENTITY = {
     "file": "the evidence: its path from here or in the checkout, else its name",
     "kind": "of which kind the file is",

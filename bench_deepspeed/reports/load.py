@@ -154,7 +154,7 @@ def figure(results: list[LoadResult]):
             levels = [level for level in result.levels if getattr(level, kind) is not None]
             found = [(level, metrics.figures(level, result.sla)) for level in levels]
             _curve(axis, found, title(result), {"linestyle": style, **look})
-    axis.set_title("hollow: see the remarks in the table", loc="right", color=INK, fontsize=10)
+    axis.set_title("hollow: the table has a remark on it", loc="right", color=INK, fontsize=10)
     axis.set_xlabel("throughput, requests/s", color=INK, fontsize=12)
     axis.set_ylabel("latency (median), s", color=INK, fontsize=12)
     axis.set_xlim(left=0)

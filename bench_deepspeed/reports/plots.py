@@ -281,7 +281,7 @@ def _limit(title: str, points: list[tuple[int, float]], dash: str, colour: str, 
 def latency(curves: list[tuple[int, str, list[tuple[Level, Figures]]]]) -> dict | None:
     """Median latency over throughput, a curve for each (key, name, levels); None where no level has a latency.
 
-    Hollow: see the remarks in the table.
+    A level that has remarks in the table is hollow.
     """
     from plotly import graph_objects as go
 

@@ -264,8 +264,8 @@ def _ab_rows(result: AbResult) -> list[Row]:
     }
     for side, of in result.sides.items():
         asked_of = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
-        cells = {**asked_of, "configuration": ab_report.configuration(result, side), **_speed(of)}
-        cells["compile_s"] = _compile_s(of)
+        configuration = ab_report.configuration(result, side)
+        cells = {**asked_of, "configuration": configuration, **_speed(of), "compile_s": _compile_s(of)}
         row |= {f"{side.lower()}_{name}": value for name, value in cells.items()}
     return [{**row, "warnings": " ".join(finding.code for finding in ab_checks.check(result))}]
 
