@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from .errors import BenchError, Terminated
+from bench_deepspeed.core.errors import BenchError, Terminated
 
 
 def main(argv: list[str]) -> int:
@@ -16,9 +16,12 @@ def main(argv: list[str]) -> int:
             signal.signal(number, _terminate)
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
     try:
-        from . import cli, commands  # here, where Ctrl-C is caught from the first moment
+        from bench_deepspeed.cli import (
+            dispatch,
+            parser,  # here, where Ctrl-C is caught from the first moment
+        )
 
-        code = commands.run(argv, cli.parse(argv))
+        code = dispatch.run(argv, parser.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught
         return code
     except BenchError as error:

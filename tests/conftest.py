@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support import ROOT, Bench, no_progress
 
-from bench_deepspeed import catalog, weights
+from bench_deepspeed import weights
+from bench_deepspeed.model import catalog
 
 
 @pytest.fixture(scope="session")

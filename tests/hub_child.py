@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from bench_deepspeed import catalog, weights
-from bench_deepspeed.errors import BenchError
+from bench_deepspeed import weights
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.model import catalog
 
 
 def say(**message) -> None:

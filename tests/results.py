@@ -7,10 +7,10 @@ from pathlib import Path
 
 from support import ROOT
 
-from bench_deepspeed.ab.schema import AbResult, Round
-from bench_deepspeed.load.records import Level, LoadResult, Record
-from bench_deepspeed.schema import Latency, Limits, Profile, Result, Run, Sample, Scenario, Share
-from bench_deepspeed.sweep.schema import SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.benchmarks.ab.records import AbResult, Round
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
+from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.measure.records import Latency, Limits, Profile, Result, Run, Sample, Scenario, Share
 
 STARTED_AT = "2026-01-02T03:04:05+00:00"
 ENVIRONMENT = {

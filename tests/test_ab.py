@@ -17,14 +17,15 @@ import scipy.stats
 from support import error_of, wait_until
 from test_report import result as published_result
 
-from bench_deepspeed import cli
-from bench_deepspeed.ab import checks, estimate, plan, rounds, run
-from bench_deepspeed.ab.run import _without_partner
-from bench_deepspeed.ab.schema import AbResult, Round
-from bench_deepspeed.errors import BenchError, MachineError
-from bench_deepspeed.reports import ab as report
-from bench_deepspeed.reports import console, markdown
-from bench_deepspeed.schema import Limits, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.benchmarks.ab import command, estimate, plan, rounds, warnings
+from bench_deepspeed.benchmarks.ab import view as report
+from bench_deepspeed.benchmarks.ab.command import _without_partner
+from bench_deepspeed.benchmarks.ab.records import AbResult, Round
+from bench_deepspeed.cli import parser
+from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.measure.records import Limits, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.results import documents
 
 FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
 SAME = ("--a", "engine=fake", "--b", "engine=fake")
@@ -124,7 +125,7 @@ def test_the_other_side_is_idle(bench, tmp_path):
     assert done.returncode == 0, done
     told = [cpus for pair in saved(tmp_path).rounds for r in pair for cpus in r.idle_cpus.values()]
     assert len(told) == 4
-    assert all(cpus is not None and cpus < checks.IDLE_CPUS for cpus in told)
+    assert all(cpus is not None and cpus < warnings.IDLE_CPUS for cpus in told)
 
 
 def sleeps(*seconds: float) -> dict[str, str]:
@@ -215,7 +216,7 @@ def test_a_side_that_ends_leaves_what_was_measured(bench, tmp_path, fault, words
 def test_a_worker_killed_while_it_waits_is_one_line(bench, tmp_path):
     process = bench.start(*FAKE, *SAME, "--processes", "1", "--rounds", "400", "--warmups", "0", env=sleeps(0.05))
     wait_until(lambda: rounds_so_far(tmp_path) >= 2)
-    worker = next(p for p in bench.processes() if "bench_deepspeed.worker" in p.cmdline())
+    worker = next(p for p in bench.processes() if "bench_deepspeed.worker.server" in p.cmdline())
     worker.kill()
     done = bench.finish(process)
     assert done.returncode == 1
@@ -260,9 +261,9 @@ def test_void_generations_are_left_out_and_end_in_an_error(bench, tmp_path):
 def test_a_table_that_cannot_be_written_is_printed(tmp_path, monkeypatch, capsys):
     flags = ("--output_dir", str(tmp_path), *SAME, "--processes", "1", "--rounds", "1", "--warmups", "0")
     found, options = asked(*flags)
-    monkeypatch.setattr(run, "write_atomically", no_space)
+    monkeypatch.setattr(command, "write_atomically", no_space)
     with pytest.raises(MachineError, match=r"cannot write .*ab\.md: No space left on device"):
-        run.run(found, options)
+        command.run(found, options)
     assert "no verdict: B was" in capsys.readouterr().out
 
 
@@ -308,7 +309,7 @@ def test_flags_that_cannot_be_are_one_line(bench, flags, words):
 
 
 def asked(*flags: str) -> tuple[plan.Plan, Namespace]:
-    options = cli.parse(["ab", "-d", "cpu", *flags])
+    options = parser.parse(["ab", "-d", "cpu", *flags])
     return plan.plan_of(options), options
 
 
@@ -418,7 +419,7 @@ def test_compiling_and_building_count_as_loading():
     found, _ = asked(*SAME)
     result = comparison(*(3 * [([1.0], [1.0])]))
     result.rounds = 3 * [[]]
-    of = run.Comparison(Namespace(result=result), found, Path(), None)
+    of = command.Comparison(Namespace(result=result), found, Path(), None)
     of.scenario = found.sides["A"].scenario
     result.b.runs[0].compile_s = 60.0
     assert of._enough(0.0) is None
@@ -445,7 +446,7 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     found, _ = asked(*SAME)
     keeper = Namespace(result=comparison(), log=Namespace(loaded=lambda name, of: None))
     runs = {name: Run() for name in "AB"}
-    of = run.Comparison(keeper, found, Path(), console.Bars())
+    of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
     of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
@@ -462,17 +463,17 @@ def test_what_compiling_took_stands_beside_the_speeds():
 def test_what_a_side_compiled_while_it_was_timed_is_told():
     result = comparison(([1.0], [1.0]))
     result.b.runs[0].samples = [Sample(1.0, 3, 8, Reading(compilations=2))]
-    (found,) = [finding for finding in checks.check(result) if finding.code == "recompiled"]
+    (found,) = [finding for finding in warnings.check(result) if finding.code == "recompiled"]
     assert found.text.startswith("B: the engine compiled its model")
 
 
 def test_a_process_that_does_not_wait_idly_is_told():
     result = comparison(([1.0], [1.0]))
     result.rounds[0] = [Round("AB", {"A": 0.02, "B": 0.97})]
-    (found,) = [finding for finding in checks.check(result) if finding.code == "not_idle"]
+    (found,) = [finding for finding in warnings.check(result) if finding.code == "not_idle"]
     assert "B kept up to 0.97 CPUs busy" in found.text
     result.rounds[0] = [Round("AB", {"A": 0.02, "B": None})]
-    assert "not_idle" not in [finding.code for finding in checks.check(result)]
+    assert "not_idle" not in [finding.code for finding in warnings.check(result)]
 
 
 @pytest.mark.parametrize(("seen", "kept"), [(None, None), (0, 0), (1, 0), (3, 2)])
@@ -505,7 +506,7 @@ def published(folder: Path, **changes) -> Path:
 
 
 def render(page: Path) -> str:
-    assert markdown.run(Namespace(check=False), [page], page.parent / "results") == 0
+    assert documents.run(Namespace(check=False), [page], page.parent / "results") == 0
     return page.read_text()
 
 

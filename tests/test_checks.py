@@ -9,8 +9,8 @@ import re
 import pytest
 from support import ROOT
 
-from bench_deepspeed.checks import CHECKS, check
-from bench_deepspeed.schema import Energy, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import Energy, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.warnings import CHECKS, check
 
 CALM = Reading(1980, 2619, 55, [], 0, 0.05)
 CLEAN = [[100.0, 100.4, 99.7, 100.2, 99.9, 100.1, 99.8, 100.3, 99.6, 100.05]] * 3

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from support import BENCH, ROOT
 
-from bench_deepspeed import catalog, cli, environment
+from bench_deepspeed.benchmarks.common import scenario as cli
+from bench_deepspeed.cli import parser
+from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.engines import DEFAULTS, ENGINES, engine_class
-from bench_deepspeed.errors import EXIT_CODES
+from bench_deepspeed.machine import environment
+from bench_deepspeed.model import catalog
 
 FLAGS = {
     "-p": "--prompt",
@@ -80,7 +83,7 @@ def imported_by(*arguments: str, cwd: Path) -> set[str]:
         check=True,
     )
     modules = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
-    assert "bench_deepspeed.cli" in modules
+    assert "bench_deepspeed.cli.parser" in modules
     return modules
 
 
@@ -116,7 +119,7 @@ def test_help_shows_the_defaults(help_text, words):
 
 
 def test_defaults_are_those_that_help_shows():
-    options = cli.parse(["-d", "cpu"])
+    options = parser.parse(["-d", "cpu"])
     scenario = cli.scenario_of(options)
     assert (scenario.prompt, scenario.weights, scenario.warmups, scenario.seed) == (cli.PROMPT, "pretrained", None, 0)
     assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (cli.PROCESSES, None, None)
@@ -126,14 +129,14 @@ def test_defaults_are_those_that_help_shows():
 
 
 def test_a_target_is_a_share_and_has_a_budget():
-    scenario = cli.scenario_of(cli.parse(["-d", "cpu", "--target_ci", "0.5%", "--processes", "4"]))
+    scenario = cli.scenario_of(parser.parse(["-d", "cpu", "--target_ci", "0.5%", "--processes", "4"]))
     assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (4, 0.005, cli.TIME_BUDGET_S)
-    scenario = cli.scenario_of(cli.parse(["-d", "cpu", "--target_ci", "2%", "--time_budget", "60"]))
+    scenario = cli.scenario_of(parser.parse(["-d", "cpu", "--target_ci", "2%", "--time_budget", "60"]))
     assert (scenario.target_ci, scenario.time_budget_s) == (0.02, 60)
 
 
 def test_the_quality_check_has_the_settings_that_it_does_not_ask_for():
-    scenario = cli.scenario_of(cli.parse(["quality", "-d", "cpu"]))
+    scenario = cli.scenario_of(parser.parse(["quality", "-d", "cpu"]))
     assert (scenario.prompt, scenario.warmups, scenario.target_ci) == (cli.PROMPT, 0, None)
 
 
@@ -170,7 +173,7 @@ def test_each_command_has_help(bench, command):
 def test_short_and_long_flags_are_the_same():
     short = ["-p", "a b", "-r", "3", "-m", "4", "-d", "cpu", "-n", "mistral", "-lf", "x.log"]
     long = [FLAGS.get(word, word) for word in short]
-    assert vars(cli.parse(short)) == vars(cli.parse(long)) == vars(cli.parse(["run", *long]))
+    assert vars(parser.parse(short)) == vars(parser.parse(long)) == vars(parser.parse(["run", *long]))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_a_missing_python_is_one_line(bench):
 def test_the_default_device_is_one_that_mii_can_use(tmp_path, monkeypatch, rows, expected):
     for name, value in gpu_path(tmp_path, *rows).items():
         monkeypatch.setenv(name, value)
-    scenario = cli.scenario_of(cli.parse([]))
+    scenario = cli.scenario_of(parser.parse([]))
     assert f"{scenario.model} {scenario.engine} {scenario.device} {scenario.precision}" == expected
 
 

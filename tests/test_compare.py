@@ -16,15 +16,15 @@ from support import ROOT, error_of
 from test_cli import LIBRARIES, STATISTICS, imported_by
 from test_docs import FENCE, METHODOLOGY, README, documented
 
-from bench_deepspeed import cli
-from bench_deepspeed.compare import flags
-from bench_deepspeed.compare.comparable import SAME, differences, obstacles
-from bench_deepspeed.compare.comparison import Comparison
-from bench_deepspeed.compare.figures import FIGURES
-from bench_deepspeed.compare.ratio import Ratio, speed_ratio
-from bench_deepspeed.errors import EXIT_CODES
-from bench_deepspeed.reports.rows import details, figures
-from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.benchmarks.run.rows import details, figures
+from bench_deepspeed.cli import parser
+from bench_deepspeed.core.errors import EXIT_CODES
+from bench_deepspeed.measure.ratio import Ratio, speed_ratio
+from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.results.compare import flags
+from bench_deepspeed.results.compare.comparable import SAME, differences, obstacles
+from bench_deepspeed.results.compare.comparison import Comparison
+from bench_deepspeed.results.compare.figures import FIGURES
 
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
 SCENARIO = Scenario("llama", "mii", "cuda", "float16", "random", "Hello", 100, 3, 2, 0, 7)
@@ -396,7 +396,7 @@ def test_the_workflow_is_yaml_and_its_commands_are_valid():
     (job,) = yaml.safe_load(text)["jobs"].values()
     commands = [shlex.split(line) for step in job["steps"] for line in step.get("run", "").splitlines()]
     benches = [words[1:] for words in commands if words[0].endswith("bench_deepspeed/bench.sh")]
-    parsed = [cli.parse(arguments) for arguments in benches]
+    parsed = [parser.parse(arguments) for arguments in benches]
     assert [options.command for options in parsed] == ["run", "run", "compare"]
     flags.check(parsed[-1])
     assert parsed[-1].fail_on_regression == 0.03

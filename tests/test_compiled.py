@@ -9,12 +9,12 @@ import torch
 from support import no_progress
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
 
-from bench_deepspeed import catalog
-from bench_deepspeed.client import WorkerProcess
+from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Engine, Load
-from bench_deepspeed.errors import MachineError
-from bench_deepspeed.worker import Worker
+from bench_deepspeed.model import catalog
+from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.server import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_TOKENS = 8

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from support import ROOT, Bench
 
-from bench_deepspeed import catalog
-from bench_deepspeed.ab.schema import AbResult, Round
+from bench_deepspeed.benchmarks.ab.records import AbResult, Round
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
+from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.engines.memory import Memory
-from bench_deepspeed.environment import host_facts, torch_facts
-from bench_deepspeed.errors import EXIT_CODES
-from bench_deepspeed.load.records import Level, LoadResult, Record
-from bench_deepspeed.schema import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
-from bench_deepspeed.sweep.schema import SweepLoad, SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.machine.environment import host_facts, torch_facts
+from bench_deepspeed.measure.records import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.model import catalog
 
 README = ROOT / "README.md"
 METHODOLOGY = ROOT / "docs" / "methodology.md"

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from bench_deepspeed import catalog, doctor
-from bench_deepspeed.doctor import BLOCKER, MISSING, NOTE, OK, WARNING
-from bench_deepspeed.environment import Gpu
-from bench_deepspeed.paths import ROOT
+from bench_deepspeed.cli import doctor
+from bench_deepspeed.cli.doctor import BLOCKER, MISSING, NOTE, OK, WARNING
+from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.machine.environment import Gpu
+from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import Step
 
 H100 = "NVIDIA H100 80GB HBM3, 9.0, 81559, 580.65.06"

@@ -9,9 +9,9 @@ import pytest
 from support import Bench
 from transformers import AutoTokenizer
 
-from bench_deepspeed import catalog
-from bench_deepspeed.cli import PROMPT
-from bench_deepspeed.schema import Result
+from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.model import catalog
 
 ENGINES = ("deepspeed", "transformers")
 NEW_TOKENS = 8

@@ -17,9 +17,13 @@ import pytest
 from results import ab, folder_of_every_kind, result
 from support import ROOT
 
-from bench_deepspeed.errors import MachineError, UsageError
-from bench_deepspeed.reports import columns, evidence, export, html, tables
-from bench_deepspeed.schema import Latency, Limits, Result, Sample
+from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.benchmarks.common import columns
+from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.measure.records import Latency, Limits, Result, Sample
+from bench_deepspeed.report import flat_files
+from bench_deepspeed.results import export, flat, html
+from bench_deepspeed.results import files as evidence
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ def test_samples_of_a_comparison_have_side_pair_and_round(bench, tmp_path):
 @pytest.mark.parametrize("made", [result, ab], ids=["a run", "a comparison"])
 def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, made, form):
     one = made()
-    for of in evidence.results_in(one):
+    for of in registry.results_in(one):
         of.engine, of.limits = {"reads_weights": True}, Limits(1e6, 1e6, 1e6, "float16", cache_bytes=0)
     one.save(tmp_path / "fast.json")
     assert "fast.json: impossible: " in bench.refusal(6, "report", "fast.json", "--format", form, "--output", "out")
@@ -115,7 +119,7 @@ def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, made, form):
 
 def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
     rows = [json.loads(line) for line in report(bench, *files, "--format", "jsonl").splitlines()]
-    assert {row["kind"]: list(row) for row in rows} == {kind: list(columns.KINDS[kind]) for kind in evidence.LOADERS}
+    assert {row["kind"]: list(row) for row in rows} == {kind: list(flat.KINDS[kind]) for kind in registry.LOADERS}
     assert rows[0]["energy_j_per_token"] is None
     assert rows[0]["tokens_per_s_mean"] == 2.25
 
@@ -139,14 +143,14 @@ def test_samples_are_one_line_each_and_say_where_they_belong(bench, files):
 
 def test_every_row_has_its_columns_and_no_other(files):
     for item in evidence.read([*files, *evidence.published()]):
-        identity = tables.identity(item)
-        for row in tables.ROWS[item.kind](item.content):
-            assert {**identity, **row}.keys() == columns.KINDS[item.kind].keys()
-        assert all(row.keys() == columns.SAMPLES.keys() for row in tables.samples_of(item))
+        identity = flat.identity(item)
+        for row in flat.ROWS[item.kind](item.content):
+            assert {**identity, **row}.keys() == flat.KINDS[item.kind].keys()
+        assert all(row.keys() == columns.SAMPLES.keys() for row in flat.samples_of(item))
 
 
 def test_a_number_that_is_none_is_null():
-    assert tables.as_jsonl([{"a": float("nan"), "b": 1.5}]) == '{"a": null, "b": 1.5}\n'
+    assert flat_files.as_jsonl([{"a": float("nan"), "b": 1.5}]) == '{"a": null, "b": 1.5}\n'
 
 
 def test_without_files_it_is_all_that_is_published(bench):
@@ -324,7 +328,7 @@ def test_only_the_page_needs_its_libraries(bench):
     assert "--samples" in bench("report", "--help").stdout
     for arguments in (["--format", "csv"], ["--check"]):
         imported = bench("report", *arguments, env={"PYTHONPROFILEIMPORTTIME": "1"}, cwd=ROOT).stderr
-        assert "bench_deepspeed.reports.console" in imported
+        assert "bench_deepspeed.results.export" in imported
         assert "plotly" not in imported and "jinja2" not in imported
 
 

@@ -14,21 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hub_server import (
-    BAD_TOKEN,
-    BROKEN,
-    FORBIDDEN,
-    GATED,
-    GATED_ANONYMOUS,
-    NOT_FOUND,
-    HubServer,
-    Refusal,
-)
+from hub_server import BAD_TOKEN, BROKEN, FORBIDDEN, GATED, GATED_ANONYMOUS, NOT_FOUND, HubServer, Refusal
 
-from bench_deepspeed import catalog, errors
-from bench_deepspeed.client import WorkerProcess
-from bench_deepspeed.paths import ROOT
+from bench_deepspeed.core import errors
+from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import store
+from bench_deepspeed.worker.client import WorkerProcess
 
 REPO = "somebody/tiny-llama"
 REVISION = "0123456789abcdef0123456789abcdef01234567"

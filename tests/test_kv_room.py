@@ -7,8 +7,8 @@ import threading
 import pytest
 from support import DEADLINE_S, wait_until
 
-from bench_deepspeed.errors import BenchError
-from bench_deepspeed.load.targets.kv_room import KvRoom, NoRoomError
+from bench_deepspeed.benchmarks.load.targets.kv_admission import KvRoom, NoRoomError
+from bench_deepspeed.core.errors import BenchError
 
 
 class Requests:

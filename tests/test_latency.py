@@ -11,13 +11,13 @@ import pytest
 from support import no_progress
 from transformers import AutoTokenizer
 
-from bench_deepspeed import latency
-from bench_deepspeed.client import WorkerProcess
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.engines.mii import MiiEngine, kv_blocks
-from bench_deepspeed.errors import BenchError
-from bench_deepspeed.network import free_port
-from bench_deepspeed.schema import Latency
+from bench_deepspeed.measure.records import Latency
+from bench_deepspeed.worker import latency
+from bench_deepspeed.worker.client import WorkerProcess
 
 PROMPT = "Write an essay about the transformer model architecture"
 NEW_TOKENS = 5

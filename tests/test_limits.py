@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from support import no_progress
 
-from bench_deepspeed import limits
-from bench_deepspeed.client import WorkerProcess
-from bench_deepspeed.schema import Limits
+from bench_deepspeed.machine import limits
+from bench_deepspeed.measure import records
+from bench_deepspeed.measure.records import Limits
+from bench_deepspeed.worker.client import WorkerProcess
 
 
 def cache(folder: Path, kind: str, level: int, shared: str, size: str) -> None:
@@ -76,9 +77,9 @@ def test_the_buffer_exceeds_the_caches_as_far_as_memory_allows(monkeypatch, cach
 
 
 def test_of_two_measurements_the_better_figure_of_each_kind():
-    best = limits.best_of(Limits(1.0, 6.0, 3.0, "float32", 7, 0.9), Limits(4.0, 2.0, 5.0, "float32", 7, 0.5))
+    best = records.best_of(Limits(1.0, 6.0, 3.0, "float32", 7, 0.9), Limits(4.0, 2.0, 5.0, "float32", 7, 0.5))
     assert best == Limits(4.0, 6.0, 5.0, "float32", 7, 0.5)
-    assert limits.best_of(Limits(1.0, 1.0, 1.0, "float32"), Limits(1.0, 1.0, 1.0, "float32")).cpu_share is None
+    assert records.best_of(Limits(1.0, 1.0, 1.0, "float32"), Limits(1.0, 1.0, 1.0, "float32")).cpu_share is None
 
 
 def test_shared_caches_count_once_and_instructions_not_at_all(tmp_path):

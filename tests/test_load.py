@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import error_of, wait_until
 
-from bench_deepspeed.load.records import LoadResult
+from bench_deepspeed.benchmarks.load.records import LoadResult
 
 STUB = ("load", "--target", "stub", "--output_dir", "out")
 

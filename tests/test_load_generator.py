@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from support import no_progress
 
-from bench_deepspeed.errors import BenchError, MachineError
-from bench_deepspeed.load import metrics
-from bench_deepspeed.load.generator import Generator, Window
-from bench_deepspeed.load.records import Asked, Level, Workload
-from bench_deepspeed.load.session import Session
-from bench_deepspeed.load.targets.base import RequestError, Setup
-from bench_deepspeed.load.targets.kv_room import KvRoom
-from bench_deepspeed.load.targets.stub import StubTarget
+from bench_deepspeed.benchmarks.load import metrics
+from bench_deepspeed.benchmarks.load.generator import Generator, Window
+from bench_deepspeed.benchmarks.load.records import Asked, Level, Workload
+from bench_deepspeed.benchmarks.load.session import Session
+from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
+from bench_deepspeed.benchmarks.load.targets.kv_admission import KvRoom
+from bench_deepspeed.benchmarks.load.targets.stub import StubTarget
+from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.simulations import load_generator
 
 NO_SLA = {"ttft_s": None, "tpot_s": None}

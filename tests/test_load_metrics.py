@@ -11,12 +11,14 @@ import pytest
 from scipy import stats
 from support import no_progress
 
-from bench_deepspeed import catalog, weights
-from bench_deepspeed.errors import BenchError, UsageError
-from bench_deepspeed.load import arrivals, metrics, prompts, saturation
-from bench_deepspeed.load.generator import Flight, Window
-from bench_deepspeed.load.records import Asked, Level, LoadResult, Record, Workload
-from bench_deepspeed.reports import load as reports
+from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.load import arrivals, metrics, prompts, saturation
+from bench_deepspeed.benchmarks.load import charts as load_charts
+from bench_deepspeed.benchmarks.load import view as reports
+from bench_deepspeed.benchmarks.load.generator import Flight, Window
+from bench_deepspeed.benchmarks.load.records import Asked, Level, LoadResult, Record, Workload
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.model import catalog
 from bench_deepspeed.simulations import saturation as simulated
 
 NO_SLA = {"ttft_s": None, "tpot_s": None}
@@ -306,13 +308,13 @@ def test_the_table_says_how_it_was_served():
 
 
 def test_the_plot_has_a_curve_for_each_loop_of_each_test(tmp_path):
-    reports.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
+    load_charts.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
     svg = (tmp_path / "load.svg").read_text()
     assert svg.count("labelled with its clients") == 2
     assert svg.count("labelled with its rate") == 1
     assert (tmp_path / "load.png").stat().st_size > 10_000
     before = svg
-    reports.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
+    load_charts.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
     assert (tmp_path / "load.svg").read_text() == before
 
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 from support import wait_until
 
-from bench_deepspeed.errors import BenchError, MachineError
-from bench_deepspeed.load.records import Asked
-from bench_deepspeed.load.targets.base import RequestError
-from bench_deepspeed.load.targets.serve import ServeTarget, deployment, gpu_number, servers
-from bench_deepspeed.network import free_port
+from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.targets.base import RequestError
+from bench_deepspeed.benchmarks.load.targets.serve import ServeTarget, deployment, gpu_number, servers
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.ports import free_port
 
 
 class Pipeline:

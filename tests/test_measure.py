@@ -12,11 +12,11 @@ import sys
 import pytest
 from support import ROOT
 
-from bench_deepspeed import measure
 from bench_deepspeed.engines.fake import Noise
-from bench_deepspeed.schema import Result, Run, Sample, Scenario
+from bench_deepspeed.measure import stopping
+from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
+from bench_deepspeed.measure.statistics import mean_interval
 from bench_deepspeed.simulations import coverage
-from bench_deepspeed.stats import mean_interval
 
 SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 3, 2, None, 0)
 TARGET = dataclasses.replace(SCENARIO, target_ci=0.01, time_budget_s=600.0)
@@ -48,13 +48,13 @@ def result(scenario: Scenario, *means: float, load_s: float = 1.0) -> Result:
     ],
 )
 def test_steady_is_no_longer_getting_faster(seconds, steady):
-    assert measure.is_steady(samples(*seconds)) is steady
+    assert stopping.is_steady(samples(*seconds)) is steady
 
 
 def warm_up(seconds: list[float], count: int | None) -> Run:
     """Warm up on these times; each sample must be in the run when it is yielded."""
     run, times = Run(), iter(seconds)
-    for number, sample in enumerate(measure.warm_ups(lambda: samples(next(times))[0], run, count), start=1):
+    for number, sample in enumerate(stopping.warm_ups(lambda: samples(next(times))[0], run, count), start=1):
         assert run.warmups[-1] is sample and len(run.warmups) == number
     return run
 
@@ -62,13 +62,13 @@ def warm_up(seconds: list[float], count: int | None) -> Run:
 def test_warm_ups_end_when_steady():
     run = warm_up([3.0, 1.5, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0], None)
     assert (run.steady, len(run.warmups)) == (True, 6)
-    assert measure.warmed(run) == "steady after 6 warm-ups"
+    assert stopping.warmed(run) == "steady after 6 warm-ups"
 
 
 def test_warm_ups_end_when_they_never_are():
     run = warm_up([0.9**n for n in range(99)], None)
-    assert (run.steady, len(run.warmups)) == (False, measure.MAX_WARMUPS)
-    assert measure.warmed(run) == "not steady after 20 warm-ups"
+    assert (run.steady, len(run.warmups)) == (False, stopping.MAX_WARMUPS)
+    assert stopping.warmed(run) == "not steady after 20 warm-ups"
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -89,47 +89,47 @@ def test_warm_ups_end_in_noise_of_ten_per_cent():
 
 
 def test_as_many_processes_as_asked():
-    assert measure.enough(result(SCENARIO), 0.0, True) is None
-    assert measure.enough(result(SCENARIO, 1.0, 1.0), 1e9, False) is None
-    assert measure.enough(result(SCENARIO, 1.0, 1.0, 1.0), 0.0, False) == "3 processes, as asked"
-    assert measure.enough(result(dataclasses.replace(SCENARIO, processes=1), 1.0), 0.0, False) == "1 process, as asked"
+    assert stopping.enough(result(SCENARIO), 0.0, True) is None
+    assert stopping.enough(result(SCENARIO, 1.0, 1.0), 1e9, False) is None
+    assert stopping.enough(result(SCENARIO, 1.0, 1.0, 1.0), 0.0, False) == "3 processes, as asked"
+    assert stopping.enough(result(dataclasses.replace(SCENARIO, processes=1), 1.0), 0.0, False) == "1 process, as asked"
 
 
 def test_an_expensive_load_is_not_repeated_unless_asked():
-    slow = result(SCENARIO, 1.0, load_s=measure.CHEAP_LOAD_S + 1)
-    words = measure.enough(slow, 0.0, leave_out=True)
+    slow = result(SCENARIO, 1.0, load_s=stopping.CHEAP_LOAD_S + 1)
+    words = stopping.enough(slow, 0.0, leave_out=True)
     assert "121 s" in words and "--processes 3" in words
-    assert measure.enough(slow, 0.0, leave_out=False) is None
-    assert measure.enough(result(SCENARIO, 1.0, load_s=measure.CHEAP_LOAD_S), 0.0, leave_out=True) is None
-    assert measure.enough(result(TARGET, 1.0, load_s=999.0), 0.0, leave_out=True) is None
+    assert stopping.enough(slow, 0.0, leave_out=False) is None
+    assert stopping.enough(result(SCENARIO, 1.0, load_s=stopping.CHEAP_LOAD_S), 0.0, leave_out=True) is None
+    assert stopping.enough(result(TARGET, 1.0, load_s=999.0), 0.0, leave_out=True) is None
 
 
 def test_a_target_is_met_by_several_intervals_in_a_row():
     means = [99.9, 100.1] * 6  # the interval is within 1% from the third process on
-    ends = [n for n in range(1, 13) if measure.enough(result(TARGET, *means[:n]), 0.0, False)]
+    ends = [n for n in range(1, 13) if stopping.enough(result(TARGET, *means[:n]), 0.0, False)]
     assert mean_interval([[m] for m in means[:3]]).relative < 0.01 < mean_interval([[m] for m in means[:2]]).relative
-    assert ends[0] == 3 + measure.IN_A_ROW - 1
-    assert "the target is met; the interval is ± 0.1" in measure.enough(result(TARGET, *means[:7]), 0.0, False)
+    assert ends[0] == 3 + stopping.IN_A_ROW - 1
+    assert "the target is met; the interval is ± 0.1" in stopping.enough(result(TARGET, *means[:7]), 0.0, False)
 
 
 def test_a_target_out_of_reach_ends_with_the_budget_or_the_most_processes():
     means = [80.0, 120.0] * 15
-    assert measure.enough(result(TARGET, *means[:5]), 599.0, False) is None
-    assert "time budget of 600 s is spent" in measure.enough(result(TARGET, *means[:5]), 600.0, False)
-    assert measure.enough(result(TARGET, *means[:2]), 600.0, False) is None  # as many as asked come first
-    assert measure.enough(result(TARGET, *means[:29]), 0.0, False) is None
-    assert "30 processes, the most there are" in measure.enough(result(TARGET, *means), 0.0, False)
+    assert stopping.enough(result(TARGET, *means[:5]), 599.0, False) is None
+    assert "time budget of 600 s is spent" in stopping.enough(result(TARGET, *means[:5]), 600.0, False)
+    assert stopping.enough(result(TARGET, *means[:2]), 600.0, False) is None  # as many as asked come first
+    assert stopping.enough(result(TARGET, *means[:29]), 0.0, False) is None
+    assert "30 processes, the most there are" in stopping.enough(result(TARGET, *means), 0.0, False)
 
 
 def test_a_target_with_one_process_goes_on():
     one = dataclasses.replace(TARGET, processes=1)
-    assert measure.enough(result(one, 1.0), 0.0, False) is None
-    assert measure.enough(result(one, 1.0), 600.0, False).startswith("1 process: ")
+    assert stopping.enough(result(one, 1.0), 0.0, False) is None
+    assert stopping.enough(result(one, 1.0), 600.0, False).startswith("1 process: ")
 
 
 def test_a_target_ends_where_nothing_is_valid():
     void = Result(TARGET, runs=[Run(load_s=1.0, samples=[Sample(1.0, 1, 7)]) for _ in range(3)])
-    assert "no repetition is valid" in measure.enough(void, 0.0, False)
+    assert "no repetition is valid" in stopping.enough(void, 0.0, False)
 
 
 def test_noise_has_the_deviations_and_the_autocorrelation_asked_for():

@@ -10,11 +10,11 @@ import torch
 from support import no_progress
 from transformers import AutoConfig
 
-from bench_deepspeed import catalog
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.memory import Memory, measure
 from bench_deepspeed.engines.mii import MiiEngine
 from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.model import catalog
 
 PROMPT = "Write an essay about the transformer model architecture"
 ON_THE_GPU_ONLY = ("workspace_bytes", "device_peak_bytes", "driver_bytes")

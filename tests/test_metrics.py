@@ -8,8 +8,10 @@ import struct
 import numpy
 import pytest
 
-from bench_deepspeed import catalog, metrics, weights
-from bench_deepspeed.schema import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed import weights
+from bench_deepspeed.measure import metrics
+from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.model import arithmetic, catalog
 
 LLAMA, MISTRAL, SMOLLM2 = (catalog.load(name) for name in ("llama", "mistral", "smollm2"))
 LIMITS = Limits(2e12, 3e12, 5e14, "float16", 50_000_000)
@@ -26,13 +28,13 @@ def test_llamas_step_by_hand():
     # 32 layers of 4 × 4096² + 3 × 4096 × 11008 + 2 norms, a norm and a head; K and V of 4096 values a layer.
     layers = 32 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
     read = layers + 4096 + 32000 * 4096
-    assert metrics.decode_bytes(LLAMA, "float16", 0) == 2 * read
-    assert metrics.decode_bytes(LLAMA, "bfloat16", 100) == 2 * (read + 2 * 32 * 4096 * 100)
-    assert metrics.decode_bytes(LLAMA, "float32", 7) == 2 * metrics.decode_bytes(LLAMA, "float16", 7)
+    assert arithmetic.decode_bytes(LLAMA, "float16", 0) == 2 * read
+    assert arithmetic.decode_bytes(LLAMA, "bfloat16", 100) == 2 * (read + 2 * 32 * 4096 * 100)
+    assert arithmetic.decode_bytes(LLAMA, "float32", 7) == 2 * arithmetic.decode_bytes(LLAMA, "float16", 7)
 
 
 def test_a_tied_table_is_read_as_the_head():
-    assert metrics.decode_bytes(SMOLLM2, "float32", 0) == 4 * SMOLLM2.parameters
+    assert arithmetic.decode_bytes(SMOLLM2, "float32", 0) == 4 * SMOLLM2.parameters
 
 
 def test_weights_are_those_of_the_real_file(smollm2_models_dir):
@@ -43,13 +45,13 @@ def test_weights_are_those_of_the_real_file(smollm2_models_dir):
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
     tensors = {name: entry for name, entry in header.items() if name not in ("__metadata__", "lm_head.weight")}
     sizes = {name: entry["data_offsets"][1] - entry["data_offsets"][0] for name, entry in tensors.items()}
-    assert metrics.decode_bytes(SMOLLM2, "float32", 0) == sum(sizes.values())
+    assert arithmetic.decode_bytes(SMOLLM2, "float32", 0) == sum(sizes.values())
     products = sum(size for name, size in sizes.items() if len(tensors[name]["shape"]) == 2) / 4
-    assert metrics.decode_flops(SMOLLM2) == 2 * products
+    assert arithmetic.decode_flops(SMOLLM2) == 2 * products
 
 
 def test_a_sliding_window_ends_the_context():
-    inside, at, beyond = (metrics.decode_bytes(MISTRAL, "float16", tokens) for tokens in (4095, 4096, 30000))
+    inside, at, beyond = (arithmetic.decode_bytes(MISTRAL, "float16", tokens) for tokens in (4095, 4096, 30000))
     assert at - inside == 2 * 2 * 32 * 8 * 128
     assert beyond == at
 
@@ -59,20 +61,20 @@ def test_a_sliding_window_ends_the_context():
 def test_mean_context_is_that_of_the_steps_one_by_one(spec, prompt, new):
     cached, read = prompt, []
     for _ in range(new - 1):
-        read.append(metrics.decode_bytes(spec, "float16", cached))
+        read.append(arithmetic.decode_bytes(spec, "float16", cached))
         cached += 1
-    mean = metrics.mean_context(spec, prompt, new)
-    assert metrics.decode_bytes(spec, "float16", mean) == pytest.approx(numpy.mean(read), rel=1e-12)
+    mean = arithmetic.mean_context(spec, prompt, new)
+    assert arithmetic.decode_bytes(spec, "float16", mean) == pytest.approx(numpy.mean(read), rel=1e-12)
 
 
 def test_one_token_is_no_step_but_has_a_context():
-    assert metrics.mean_context(LLAMA, 9, 1) == 9
+    assert arithmetic.mean_context(LLAMA, 9, 1) == 9
 
 
 def test_prefill_flops_by_hand():
     tokens, layer = 512, 4 * 4096**2 + 3 * 4096 * 11008
     expected = 2 * 32 * layer * tokens + 2 * 32000 * 4096 + 2 * 32 * 4096 * tokens**2
-    assert metrics.prefill_flops(LLAMA, tokens) == expected
+    assert arithmetic.prefill_flops(LLAMA, tokens) == expected
 
 
 def test_prefill_flops_near_torchs_own_count():
@@ -89,16 +91,16 @@ def test_prefill_flops_near_torchs_own_count():
         model(torch.arange(tokens)[None], logits_to_keep=1)
     causal = 2 * 2 * 3 * 64 * tokens**2 / 2
     rotary = 2 * (16 // 2) * tokens  # positions × frequencies is a product too
-    assert metrics.prefill_flops(spec, tokens) + causal + rotary == counter.get_total_flops()
+    assert arithmetic.prefill_flops(spec, tokens) + causal + rotary == counter.get_total_flops()
 
 
 def test_prefill_flops_with_a_window_count_the_pairs_inside():
     tokens, sees = 6000, MISTRAL.shape["sliding_window"]
     pairs = sum(min(position, sees) for position in range(1, tokens + 1))
     attention = (
-        metrics.prefill_flops(MISTRAL, tokens)
-        - 2 * metrics.matmul_weights(MISTRAL) * tokens
-        - 2 * metrics.head_weights(MISTRAL)
+        arithmetic.prefill_flops(MISTRAL, tokens)
+        - 2 * arithmetic.matmul_weights(MISTRAL) * tokens
+        - 2 * arithmetic.head_weights(MISTRAL)
     )
     assert attention == pytest.approx(4 * 32 * 4096 * pairs, rel=1e-3)
 
@@ -138,7 +140,7 @@ def test_without_gaps_no_percentiles():
 def test_mbu_from_tpot():
     latency = Latency("streamed", [0.5], [1.5], [[0.01] * 100])
     found = metrics.mbu(result(seconds=1.5, latency=latency), LLAMA)
-    expected = 100 * metrics.decode_bytes(LLAMA, "float16", 10 + 99 / 2)
+    expected = 100 * arithmetic.decode_bytes(LLAMA, "float16", 10 + 99 / 2)
     assert (found.achieved, found.source) == (pytest.approx(expected), "TPOT, streamed")
     assert (found.limit, found.value) == (3e12, pytest.approx(expected / 3e12))
 
@@ -155,13 +157,13 @@ def test_mbu_from_tpot():
 )
 def test_mbu_end_to_end_is_a_lower_bound_and_says_so(latency):
     found = metrics.mbu(result(latency=latency), LLAMA)
-    assert found.achieved == pytest.approx(101 * metrics.decode_bytes(LLAMA, "float16", 10 + 99 / 2))
+    assert found.achieved == pytest.approx(101 * arithmetic.decode_bytes(LLAMA, "float16", 10 + 99 / 2))
     assert found.source == "end to end"
 
 
 def test_mfu_is_of_the_mean_time():
     found = metrics.mfu(result(prefill=Prefill(512, [0.02, 0.04])), LLAMA)
-    assert found.achieved == pytest.approx(metrics.prefill_flops(LLAMA, 512) / 0.03)
+    assert found.achieved == pytest.approx(arithmetic.prefill_flops(LLAMA, 512) / 0.03)
     assert found.value == pytest.approx(found.achieved / 5e14)
 
 

@@ -8,10 +8,11 @@ import json
 import pytest
 from support import error_of
 
-from bench_deepspeed import catalog, metrics, plausibility
-from bench_deepspeed.errors import ImpossibleError
-from bench_deepspeed.plausibility import Step, check, check_clock, check_prefill, check_steps, require_possible
-from bench_deepspeed.schema import Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.core.errors import ImpossibleError
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.plausibility import Step, check, check_clock, check_prefill, check_steps, require_possible
+from bench_deepspeed.measure.records import Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.model import arithmetic, catalog
 
 LLAMA = catalog.load("llama")
 LIMITS = Limits(2e12, 3e12, 5e14, "float16", 50_000_000)
@@ -28,7 +29,7 @@ def result(seconds: float = 1.0, **measured) -> Result:
 
 def fastest() -> float:
     """Seconds of the fastest repetition that memory allows, by the formula in the documentation."""
-    step = metrics.decode_bytes(LLAMA, "float16", 10 + (TOKENS - 2) / 2) - LIMITS.cache_bytes
+    step = arithmetic.decode_bytes(LLAMA, "float16", 10 + (TOKENS - 2) / 2) - LIMITS.cache_bytes
     return TOKENS * step / LIMITS.bytes_per_s
 
 
@@ -101,7 +102,7 @@ def test_a_generation_timed_for_latency_is_held_against_the_limit():
 
 
 def test_prefill_beyond_the_matrix_products():
-    fastest_s = metrics.prefill_flops(LLAMA, 2048) / LIMITS.matmul_flops_per_s
+    fastest_s = arithmetic.prefill_flops(LLAMA, 2048) / LIMITS.matmul_flops_per_s
     check(result(prefill=Prefill(2048, [1.0, fastest_s])), LLAMA)
     with pytest.raises(ImpossibleError, match=r"prefill: .* TFLOP / .* s = .* but .* 500 TFLOP/s"):
         check(result(prefill=Prefill(2048, [1.0, fastest_s / 1.06])), LLAMA)

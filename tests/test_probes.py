@@ -18,10 +18,12 @@ from support import wait_until
 
 from bench_deepspeed.engines.base import Generation
 from bench_deepspeed.engines.fake import FakeEngine
-from bench_deepspeed.probes import Probe, energy, host
-from bench_deepspeed.probes.gpu import NOT_THROTTLING, THROTTLE_REASONS, Gpu
-from bench_deepspeed.schema import Reading
-from bench_deepspeed.worker import Worker
+from bench_deepspeed.machine import host
+from bench_deepspeed.machine.gpu import NOT_THROTTLING, THROTTLE_REASONS, Gpu
+from bench_deepspeed.machine.probe import Probe
+from bench_deepspeed.measure.records import Reading
+from bench_deepspeed.worker import energy
+from bench_deepspeed.worker.server import Worker
 
 UUID = "0f0e0d0c-0000-1111-2222-333344445555"
 BURN = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"

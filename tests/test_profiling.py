@@ -14,14 +14,15 @@ import torch
 from PIL import Image
 from support import ROOT, no_progress
 
-from bench_deepspeed import profiling
+from bench_deepspeed.benchmarks.run import profile_charts_svg as run_profile_charts_svg
+from bench_deepspeed.benchmarks.run import profile_view as report
+from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
-from bench_deepspeed.errors import MachineError
-from bench_deepspeed.profiling import Observed, function_name, observed, union_length
-from bench_deepspeed.reports import profile as report
-from bench_deepspeed.schema import Profile, Result, Scenario, Share
-from bench_deepspeed.worker import Worker
+from bench_deepspeed.measure.records import Profile, Result, Scenario, Share
+from bench_deepspeed.worker import profiling
+from bench_deepspeed.worker.profiling import Observed, function_name, observed, union_length
+from bench_deepspeed.worker.server import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 TOKENS = 4
@@ -266,7 +267,7 @@ def test_text_shows_every_part_and_the_largest():
 
 def test_pictures_are_whole_and_say_what_they_show(tmp_path):
     profiles = [profile(), profile(phase="prefill", busy_s=9.5e-3)]
-    report.write(tmp_path, profiles, "Llama & co <7B> · mii")
+    run_profile_charts_svg.write(tmp_path, profiles, "Llama & co <7B> · mii")
     with Image.open(tmp_path / "profile.png") as picture:
         picture.load()
         assert picture.format == "PNG"
@@ -287,7 +288,7 @@ def test_the_same_profile_is_the_same_svg_and_names_no_folder(tmp_path):
     texts = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        report.write(tmp_path / name, [profile(busy_s=None, kernels=[])], "Title")
+        run_profile_charts_svg.write(tmp_path / name, [profile(busy_s=None, kernels=[])], "Title")
         texts.append((tmp_path / name / "profile.svg").read_text())
     assert texts[0] == texts[1]
     assert "not measured" in texts[0]
@@ -296,7 +297,7 @@ def test_the_same_profile_is_the_same_svg_and_names_no_folder(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(MachineError, match="cannot write the figures"):
-        report.write(tmp_path / "none", [profile()], "Title")
+        run_profile_charts_svg.write(tmp_path / "none", [profile()], "Title")
 
 
 def test_profiles_outlive_the_json(tmp_path):

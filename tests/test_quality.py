@@ -12,14 +12,14 @@ import torch
 from support import no_progress, wait_until
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from bench_deepspeed.benchmarks.quality import agreement, chat, questions, reference, verdict
+from bench_deepspeed.benchmarks.quality import view as report
+from bench_deepspeed.benchmarks.quality.assess import Task, assess
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.paths import QUESTIONS
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
 from bench_deepspeed.engines.transformers import TransformersEngine
-from bench_deepspeed.errors import UsageError
-from bench_deepspeed.paths import QUESTIONS
-from bench_deepspeed.quality import agreement, chat, questions, reference, verdict
-from bench_deepspeed.quality.assess import Task, assess
-from bench_deepspeed.reports import quality as report
 from bench_deepspeed.weights import store
 
 TWO = questions.QuestionSet("Be brief.", 10, ["What is the capital of France?", "Name a colour."], [{}, {}])

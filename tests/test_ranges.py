@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from bench_deepspeed import ranges
+from bench_deepspeed.core import number_lists
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from bench_deepspeed import ranges
     ],
 )
 def test_numbers(text, values):
-    assert ranges.numbers(text) == values
+    assert number_lists.numbers(text) == values
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_numbers(text, values):
 )
 def test_nonsense_is_refused_with_the_syntax(text, words):
     with pytest.raises(ArgumentTypeError) as refusal:
-        ranges.numbers(text)
+        number_lists.numbers(text)
     assert words in str(refusal.value)
-    assert ranges.SYNTAX in str(refusal.value)
+    assert number_lists.SYNTAX in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_names():
-    parse = ranges.names(("mii", "deepspeed", "fake"))
+    parse = number_lists.names(("mii", "deepspeed", "fake"))
     assert parse("fake, mii,fake") == ["fake", "mii"]
     with pytest.raises(ArgumentTypeError, match="'vllm' is none of mii, deepspeed, fake"):
         parse("mii,vllm")

@@ -11,10 +11,10 @@ import pytest
 from results import result
 from support import ROOT
 
-from bench_deepspeed.errors import BenchError
-from bench_deepspeed.reports import markdown
-from bench_deepspeed.reports.rows import details
-from bench_deepspeed.schema import Result, Sample
+from bench_deepspeed.benchmarks.run.rows import details
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.measure.records import Result, Sample
+from bench_deepspeed.results import documents
 
 PAGE = "# Page\n\nBefore.\n\n<!-- results: llama -->\n<!-- /results -->\n\nAfter.\n"
 
@@ -33,7 +33,7 @@ class Site:
         return path
 
     def report(self, check: bool = False) -> str:
-        assert markdown.run(Namespace(check=check), [self.page], self.results) == 0
+        assert documents.run(Namespace(check=check), [self.page], self.results) == 0
         return self.page.read_text()
 
     def rows(self) -> list[dict[str, str]]:

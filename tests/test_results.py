@@ -19,19 +19,20 @@ from test_ab import comparison, side
 from test_cli import LIBRARIES, STATISTICS, imported_by
 from test_compare import result
 
-from bench_deepspeed import held
-from bench_deepspeed.ab.schema import AbResult
-from bench_deepspeed.errors import UsageError
-from bench_deepspeed.held import hold, unheld
-from bench_deepspeed.load.records import LoadResult
-from bench_deepspeed.quality.schema import Quality
-from bench_deepspeed.recorder import make_folder
-from bench_deepspeed.reports import results as report
+from bench_deepspeed.benchmarks.ab.records import AbResult
+from bench_deepspeed.benchmarks.common.run_folder import make_folder
+from bench_deepspeed.benchmarks.load.records import LoadResult
+from bench_deepspeed.benchmarks.quality.records import Quality
+from bench_deepspeed.core import folder_lock
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.folder_lock import hold, unheld
+from bench_deepspeed.core.json_files import write_json
+from bench_deepspeed.measure.records import Latency, Limits, Result
+from bench_deepspeed.measure.statistics import speed_interval
+from bench_deepspeed.results import listing as report
 from bench_deepspeed.results.entries import entry
 from bench_deepspeed.results.find import FILES, folders
 from bench_deepspeed.results.prune import SILENT_S
-from bench_deepspeed.schema import Latency, Limits, Result, write_json
-from bench_deepspeed.stats import speed_interval
 
 FAKE = ("-d", "cpu", "--engine", "fake", "--processes", "2", "-r", "2", "-m", "2", "--warmups", "0")
 DAMAGED = {
@@ -507,7 +508,7 @@ def test_who_comes_while_another_looks_holds_all_the_same(tmp_path):
 
 
 def test_a_folder_is_held_by_one_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(held, "LOOK_S", 0.05)
+    monkeypatch.setattr(folder_lock, "LOOK_S", 0.05)
     hold(tmp_path)
     with pytest.raises(UsageError, match="another process is at work in"):
         hold(tmp_path)

@@ -15,9 +15,9 @@ import pytest
 import scipy.stats
 from support import error_of, wait_until
 
-from bench_deepspeed.errors import BenchError, MachineError
-from bench_deepspeed.recorder import Recorder
-from bench_deepspeed.schema import Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.benchmarks.common.run_folder import Recorder
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.measure.records import Reading, Result, Run, Sample, Scenario
 
 SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "naïve “prompt” \U0001f600", 8, 3, 3, None, 7)
 SLOW = {"seconds": [0.01, 0.01, 0.01, 600.0]}  # the fourth call outlasts every test

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 from support import error_of, no_progress
 
-from bench_deepspeed import selftest
-from bench_deepspeed.errors import BenchError
+from bench_deepspeed.benchmarks.selftest import command
+from bench_deepspeed.core.errors import BenchError
 
 BUDGET_S = 60.0
 
@@ -25,8 +25,8 @@ def blocks_of(ratios) -> Iterator[dict]:
         yield {"harness_s": [1.0 / ratio, 1.0 / ratio], "bare_s": [1.0, 1.0]}
 
 
-def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> selftest.Comparison:
-    return selftest.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
+def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> command.Comparison:
+    return command.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
 
 
 def noisy(ratio: float, spread: float, seed: int):
@@ -40,7 +40,7 @@ def noisy(ratio: float, spread: float, seed: int):
 @pytest.mark.parametrize("error", [0.05, 0.0125])
 def test_the_interval_is_scipys_and_as_sure_as_it_says(n, error):
     values = random.Random(n).sample(range(10 * n), n)
-    interval = selftest.median_interval(values, error)
+    interval = command.median_interval(values, error)
     if interval is None:
         assert 2 * stats.binom.cdf(0, n, 0.5) > error  # not even all values are sure enough
         return
@@ -52,8 +52,8 @@ def test_the_interval_is_scipys_and_as_sure_as_it_says(n, error):
 
 def test_a_steady_drift_cancels_out_of_a_block():
     a, b, c, d = (0.1 * 1.07**step for step in range(4))
-    assert selftest.block_ratio([a, d], [b, c]) == pytest.approx(1.0, abs=1e-12)
-    assert selftest.block_ratio([2 * a, 2 * d], [b, c]) == pytest.approx(0.5, abs=1e-12)
+    assert command.block_ratio([a, d], [b, c]) == pytest.approx(1.0, abs=1e-12)
+    assert command.block_ratio([2 * a, 2 * d], [b, c]) == pytest.approx(0.5, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_verdict_follows_the_ratio(ratio, verdict):
     result = compared(itertools.repeat(ratio))
     assert result.verdict == verdict
     assert result.low == result.ratio == result.high == pytest.approx(ratio)
-    assert len(result.harness_s) == len(result.bare_s) == 2 * selftest.FIRST_LOOK
+    assert len(result.harness_s) == len(result.bare_s) == 2 * command.FIRST_LOOK
 
 
 def test_without_time_nothing_is_shown():
@@ -76,14 +76,14 @@ def test_without_time_nothing_is_shown():
 @pytest.fixture
 def a_second_a_block(monkeypatch) -> None:
     now = itertools.count()
-    monkeypatch.setattr(selftest, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
 
 
 def test_what_straddles_the_limit_takes_more_blocks_until_time_is_up(a_second_a_block):
     result = compared(itertools.cycle([0.99, 1.01]), budget_s=100.0)
     assert result.verdict == "not shown"
     assert len(result.harness_s) == 2 * 100
-    assert result.low < 1 - selftest.LIMIT < 1 + selftest.LIMIT < result.high
+    assert result.low < 1 - command.LIMIT < 1 + command.LIMIT < result.high
 
 
 def test_a_time_shorter_than_the_known_one_is_a_failure():
@@ -95,11 +95,11 @@ def test_looking_again_and_again_does_not_find_a_pass_by_chance(a_second_a_block
     """The suite's share is the limit and a hair: at most one in twenty self-tests may say that it is below."""
     tests = 300
     passed = sum(compared(noisy(0.99499, 0.01, seed), budget_s=600.0).verdict == "pass" for seed in range(tests))
-    assert passed <= stats.binom.ppf(0.999, tests, selftest.ERROR)
+    assert passed <= stats.binom.ppf(0.999, tests, command.ERROR)
 
 
-def comparison(name: str, verdict: str) -> selftest.Comparison:
-    return selftest.Comparison(name, None, [1.0], [1.0], 1.0, None, None, verdict)
+def comparison(name: str, verdict: str) -> command.Comparison:
+    return command.Comparison(name, None, [1.0], [1.0], 1.0, None, None, verdict)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def comparison(name: str, verdict: str) -> selftest.Comparison:
 def test_what_passes(known, nested, in_turn, error, capsys):
     parts = [comparison(*pair) for pair in (("known", known), ("nested", nested), ("in turn", in_turn))]
     if error is None:
-        selftest._require_pass(parts)
+        command._require_pass(parts)
         assert ("in turn" in capsys.readouterr().out) == (in_turn == "not shown")
     else:
         with pytest.raises(BenchError, match=error):
-            selftest._require_pass(parts)
+            command._require_pass(parts)
 
 
 def report_of(folder) -> dict:
@@ -132,7 +132,7 @@ def check(done, report: dict, name: str) -> None:
     """What holds on an idle machine and on a busy one."""
     assert done.returncode in (0, 1), done
     *known, nested, real = report["comparisons"]
-    assert [comparison["asked_s"] for comparison in known] == list(selftest.KNOWN_S)
+    assert [comparison["asked_s"] for comparison in known] == list(command.KNOWN_S)
     for comparison in known:
         assert min(comparison["harness_s"]) >= comparison["asked_s"]
     assert [(c["name"], c["asked_s"]) for c in (nested, real)] == [

@@ -6,9 +6,9 @@ import numpy
 import pytest
 import scipy.stats
 
-from bench_deepspeed import stats
-from bench_deepspeed.schema import Result, Run, Sample, Scenario
-from bench_deepspeed.stats import summarize
+from bench_deepspeed.measure import statistics
+from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
+from bench_deepspeed.measure.statistics import summarize
 
 SERIES = {
     "two": [1.0, 2.0],
@@ -37,8 +37,8 @@ def test_order_does_not_matter():
 
 def test_nothing_measured_is_none():
     assert summarize([]) is None
-    assert stats.mean_interval([]) is None
-    assert stats.mean_interval([[], []]) is None
+    assert statistics.mean_interval([]) is None
+    assert statistics.mean_interval([[], []]) is None
 
 
 def test_one_value_has_no_deviation():
@@ -51,7 +51,7 @@ def test_one_value_has_no_deviation():
 def test_interval_is_that_of_the_printed_table_of_student(n, quantile):
     """t(0.975) for n - 1 degrees of freedom, as every table has it."""
     groups = [[float(i)] for i in range(n)]
-    interval = stats.mean_interval(groups)
+    interval = statistics.mean_interval(groups)
     s = numpy.std(range(n), ddof=1)
     assert interval.n == n
     assert interval.mean == pytest.approx((n - 1) / 2)
@@ -63,75 +63,79 @@ def test_interval_is_scipys_over_the_means_of_the_groups():
     groups = [[100.0, 104.0, 99.0], [95.0, 96.0, 91.0], [108.0, 101.0, 103.0]]
     means = [numpy.mean(group) for group in groups]
     low, high = scipy.stats.t.interval(0.95, 2, numpy.mean(means), scipy.stats.sem(means))
-    interval = stats.mean_interval(groups)
+    interval = statistics.mean_interval(groups)
     assert (interval.low, interval.high) == (pytest.approx(low), pytest.approx(high))
     assert interval.mean == pytest.approx(numpy.mean(means))
 
 
 @pytest.mark.parametrize("degrees", [*range(1, 41), 100, 1001])
 def test_students_quantile_is_scipys(degrees):
-    assert stats.student_quantile(degrees) == pytest.approx(scipy.stats.t.ppf(0.975, degrees), rel=1e-12)
+    assert statistics.student_quantile(degrees) == pytest.approx(scipy.stats.t.ppf(0.975, degrees), rel=1e-12)
 
 
 def test_repeating_within_a_process_does_not_narrow_the_interval():
     groups = [[100.0], [104.0], [99.0]]
-    assert stats.mean_interval([group * 50 for group in groups]) == stats.mean_interval(groups)
+    assert statistics.mean_interval([group * 50 for group in groups]) == statistics.mean_interval(groups)
 
 
 def test_unequal_groups_weigh_the_same():
-    assert stats.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).mean == 2.0
-    assert stats.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).n == 2
+    assert statistics.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).mean == 2.0
+    assert statistics.mean_interval([[1.0, 1.0, 1.0, 1.0], [3.0], []]).n == 2
 
 
 def test_one_process_has_a_mean_and_no_interval():
-    interval = stats.mean_interval([[1.0, 2.0, 3.0]])
-    assert interval == stats.Interval(2.0, None, None, 1)
+    interval = statistics.mean_interval([[1.0, 2.0, 3.0]])
+    assert interval == statistics.Interval(2.0, None, None, 1)
     assert (interval.half_width, interval.relative) == (None, None)
 
 
 def test_speed_is_of_the_valid_repetitions_by_process():
     good, fast, void = Sample(2.0, 3, 8), Sample(1.0, 3, 8), Sample(1.0, 3, 7)
     result = Result(SCENARIO, runs=[Run(samples=[good, void]), Run(samples=[fast, good]), Run(samples=[void])])
-    assert stats.process_speeds(result) == [[4.0], [8.0, 4.0], []]
-    assert stats.speed_interval(result) == stats.mean_interval([[4.0], [8.0, 4.0]])
-    assert stats.speed_interval(result).mean == 5.0
+    assert statistics.process_speeds(result) == [[4.0], [8.0, 4.0], []]
+    assert statistics.speed_interval(result) == statistics.mean_interval([[4.0], [8.0, 4.0]])
+    assert statistics.speed_interval(result).mean == 5.0
 
 
 def test_trend_is_spearmans():
     """1 - 6 Σd² / (n(n² - 1)): the ranks 1 3 2 5 4 differ from their order by 0 1 1 1 1."""
-    found = stats.trend([1.0, 30.0, 20.0, 500.0, 40.0])
+    found = statistics.trend([1.0, 30.0, 20.0, 500.0, 40.0])
     assert found.rho == pytest.approx(1 - 6 * 4 / (5 * 24))
     assert found.p == pytest.approx(0.104088, abs=1e-6)  # t = 0.8 √(3 / 0.36), three degrees of freedom
-    assert stats.trend([5.0, 4.0, 3.0, 2.0, 1.0]).rho == pytest.approx(-1.0)
+    assert statistics.trend([5.0, 4.0, 3.0, 2.0, 1.0]).rho == pytest.approx(-1.0)
 
 
 def test_outliers_are_those_of_the_modified_z_score():
     values = [2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3]  # median 2.45, MAD 0.2: scores of 19 and 20
-    assert stats.outliers(values) == [8, 9]
+    assert statistics.outliers(values) == [8, 9]
     median, mad = 10.0, 1.0
     limit = 3.5 * mad / 0.6745
     base = [8.0, 9.0, 9.0, median, 11.0, 11.0]
-    assert stats.outliers([*base, median + limit * 1.001]) == [6]
-    assert stats.outliers([*base, median + limit * 0.999]) == []
+    assert statistics.outliers([*base, median + limit * 1.001]) == [6]
+    assert statistics.outliers([*base, median + limit * 0.999]) == []
 
 
 def test_two_modes_are_told_from_one():
     draw = numpy.random.default_rng(0)
     one, low, high = draw.normal(100, 3, 40), draw.normal(90, 1, 20), draw.normal(110, 1, 20)
-    assert stats.bimodality(list(one)) > 0.05
-    assert stats.bimodality([*low, *high]) < 0.01
+    assert statistics.bimodality(list(one)) > 0.05
+    assert statistics.bimodality([*low, *high]) < 0.01
 
 
-@pytest.mark.parametrize("function", [stats.trend, stats.bimodality])
+@pytest.mark.parametrize("function", [statistics.trend, statistics.bimodality])
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [3.0] * 9], ids=str)
 def test_what_is_not_defined_is_none(function, values):
     assert function(values) is None
-    assert stats.outliers(values) == []
+    assert statistics.outliers(values) == []
 
 
 def test_percentiles_are_numpys():
     values = [4.0, 1.0, 3.0, 2.0]
-    assert (stats.percentile(values, 50), stats.percentile(values, 25), stats.percentile(values, 100)) == (2.5, 1.75, 4)
+    assert (
+        statistics.percentile(values, 50),
+        statistics.percentile(values, 25),
+        statistics.percentile(values, 100),
+    ) == (2.5, 1.75, 4)
 
 
 def autoregressive(rho: float, n: int, seed: int) -> list[float]:
@@ -146,26 +150,29 @@ def autoregressive(rho: float, n: int, seed: int) -> list[float]:
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_effective_size_of_a_long_series_is_that_of_theory(rho):
     """n (1 - ρ) / (1 + ρ), the known answer for AR(1)."""
-    sizes = [stats.effective_size(autoregressive(rho, 2000, seed)) / 2000 for seed in range(20)]
+    sizes = [statistics.effective_size(autoregressive(rho, 2000, seed)) / 2000 for seed in range(20)]
     assert numpy.mean(sizes) == pytest.approx((1 - rho) / (1 + rho), rel=0.1)
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0], 9 * [2.0], 5 * [1.0, -1.0]])
 def test_effective_size_is_never_more_than_there_are(values):
-    assert stats.effective_size(values) == len(values)
+    assert statistics.effective_size(values) == len(values)
 
 
 def test_the_interval_of_a_series_that_follows_itself():
     """Independent values: Student's. Autocorrelated ones: it holds the mean far more often than Student's does."""
     values = [1.0, 3.0, 2.0, 4.0, 1.5, 3.5]
-    assert stats.effective_size(values) == 6
-    assert stats.series_interval(values).half_width == pytest.approx(
-        stats.mean_interval([[v] for v in values]).half_width
+    assert statistics.effective_size(values) == 6
+    assert statistics.series_interval(values).half_width == pytest.approx(
+        statistics.mean_interval([[v] for v in values]).half_width
     )
     held = {"series": 0, "student": 0}
     for seed in range(300):
         following = autoregressive(0.7, 40, seed)
-        found = {"series": stats.series_interval(following), "student": stats.mean_interval([[v] for v in following])}
+        found = {
+            "series": statistics.series_interval(following),
+            "student": statistics.mean_interval([[v] for v in following]),
+        }
         for name, interval in found.items():
             held[name] += interval.low <= 0.0 <= interval.high
     assert held["student"] < 210
@@ -173,5 +180,5 @@ def test_the_interval_of_a_series_that_follows_itself():
 
 
 def test_a_series_too_short_has_no_interval():
-    assert stats.series_interval([]) is None
-    assert stats.series_interval([1.0]).low is None
+    assert statistics.series_interval([]) is None
+    assert statistics.series_interval([1.0]).low is None

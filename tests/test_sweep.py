@@ -12,16 +12,17 @@ import pytest
 from deepspeed.inference.v2.ragged.manager_configs import DSStateManagerConfig
 from support import error_of, no_progress, wait_until
 
-from bench_deepspeed import catalog, metrics
+from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
+from bench_deepspeed.benchmarks.sweep import view as report
+from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.engines import engine_class, mii
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.transformers import TransformersEngine
-from bench_deepspeed.errors import BenchError, ImpossibleError
-from bench_deepspeed.reports import figures, markdown, sweep_figures
-from bench_deepspeed.reports import sweep as report
-from bench_deepspeed.schema import Limits, Sample
-from bench_deepspeed.sweep import batches, derived, plan
-from bench_deepspeed.sweep.schema import SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.model import arithmetic, catalog
+from bench_deepspeed.report import svg
+from bench_deepspeed.results import documents
 
 FAKE = ("sweep", "-d", "cpu", "--engines", "fake", "--output_dir", "out")
 COST = {"step": 0.01, "token": 0.001, "prompt_token": 0.0001}
@@ -276,10 +277,10 @@ def test_a_step_reads_the_weights_once_and_every_context():
     weights = 2 * (6_738_415_616 - 32000 * 4096)
     assert derived.step(spec, one).bytes == pytest.approx(weights + kv)
     assert derived.step(spec, many).bytes == pytest.approx(weights + 8 * kv)
-    assert derived.step(spec, many).flops == 8 * metrics.decode_flops(spec)
+    assert derived.step(spec, many).flops == 8 * arithmetic.decode_flops(spec)
     assert derived.decode_limit(spec, many, LIMITS) == pytest.approx(8 * 3e12 / (weights + 8 * kv))
     slow = Limits(1e18, 1e18, 1e12, "float16")
-    assert derived.decode_limit(spec, many, slow) == pytest.approx(1e12 / metrics.decode_flops(spec))
+    assert derived.decode_limit(spec, many, slow) == pytest.approx(1e12 / arithmetic.decode_flops(spec))
 
 
 def test_the_error_of_the_difference():
@@ -387,7 +388,7 @@ def published(folder: Path, **changes) -> tuple[Path, Path]:
 
 
 def render(page: Path, check: bool = False) -> str:
-    assert markdown.run(Namespace(check=check), [page], page.parent / "results") == 0
+    assert documents.run(Namespace(check=check), [page], page.parent / "results") == 0
     return page.read_text()
 
 
@@ -399,7 +400,7 @@ def test_a_published_sweep_is_a_table_and_its_figure(tmp_path):
     assert "![Decode throughput](figures/one-throughput.svg)" in text
     assert f"{4 * 16 / 0.4:,.1f} ± 0.0" in text
     figure = page.parent / "figures" / "one-throughput.svg"
-    assert figures.source_of(evidence) in figure.read_text()
+    assert svg.source_of(evidence) in figure.read_text()
     assert render(page, check=True) == text
 
 
@@ -431,8 +432,8 @@ def test_lines_of_a_figure_leave_out_what_failed():
     for scenario in sweep.scenarios[:2]:
         measured(scenario, (0.1, 0.1), (0.5, 0.5))
     sweep.scenarios[2].status, sweep.scenarios[2].reason = "failed", "out of memory"
-    (points,) = sweep_figures.lines(sweep, "batch_size", sweep_figures.decode_tokens_per_s).values()
+    (points,) = charts.lines(sweep, "batch_size", charts.decode_tokens_per_s).values()
     assert [scenario.batch_size for scenario, _ in points] == [1, 2]
     assert report.reasons(sweep) == ["failed: mii float16, batch 4: 128 + 17 tokens: out of memory"]
-    picture = sweep_figures.pictures(sweep)["throughput"]
-    assert figures.svg(picture) == figures.svg(picture)
+    picture = charts.pictures(sweep)["throughput"]
+    assert svg.svg(picture) == svg.svg(picture)

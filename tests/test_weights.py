@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from support import no_progress
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
 
-from bench_deepspeed import catalog, weights
-from bench_deepspeed.catalog import ModelSpec
-from bench_deepspeed.errors import MachineError, WeightsError
+from bench_deepspeed import weights
+from bench_deepspeed.core.errors import MachineError, WeightsError
+from bench_deepspeed.model import arithmetic, catalog
+from bench_deepspeed.model.catalog import ModelSpec
 from bench_deepspeed.weights import convert, package, random, shards, store
 
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig}
@@ -102,8 +103,8 @@ def times(folder: Path) -> dict[str, int]:
     [(9, 3, 3), (32, 8, 1), (32, 32, 1), (32, 4, 1), (6, 2, 3), (18, 2, 9), (20, 2, 2), (71, 1, 1), (13, 1, 13)],
 )
 def test_kv_repeats(query_heads, kv_heads, repeats):
-    assert convert.kv_repeats(query_heads, kv_heads) == repeats
-    assert query_heads // (kv_heads * repeats) in convert.KERNEL_RATIOS
+    assert arithmetic.kv_repeats(query_heads, kv_heads) == repeats
+    assert query_heads // (kv_heads * repeats) in arithmetic.KERNEL_RATIOS
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_conversion_keeps_every_logit(tmp_path, kind, ratio, tied, dtype):
     assert torch.equal(logits(folder), expected)
     config = AutoConfig.from_pretrained(folder)
     assert config.model_type == kind
-    assert config.num_attention_heads // config.num_key_value_heads in convert.KERNEL_RATIOS
+    assert config.num_attention_heads // config.num_key_value_heads in arithmetic.KERNEL_RATIOS
     assert config.num_key_value_heads == {3: 6, 4: 2}[ratio]
     assert config.tie_word_embeddings is False
 

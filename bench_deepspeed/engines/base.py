@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import metrics
-from ..catalog import ModelSpec
-from ..errors import UsageError
-from .memory import Memory
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model.catalog import ModelSpec
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(label, done, total) by whatever takes more than two seconds."""
+from .memory import Memory
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Engine(ABC):
         """Bytes of KV cache that so many sequences of so many tokens take at least: keys and values of each layer."""
         if cls.form is None:
             return 0
-        return int(sequences * metrics.kv_bytes(spec, precision, tokens))
+        return int(sequences * arithmetic.kv_bytes(spec, precision, tokens))
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         """Generate as `generate` does, and return the clock's time at which each new token was there as text."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from ..network import free_port
-from .base import Load, Progress
+from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.progress import Progress
+
+from .base import Load
 from .transformers import TransformersEngine
 
 

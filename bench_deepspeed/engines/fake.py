@@ -19,8 +19,10 @@ import random
 import signal
 import time
 
-from ..errors import BenchError, UsageError
-from .base import Engine, Generation, Load, Progress
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.progress import Progress
+
+from .base import Engine, Generation, Load
 from .memory import Memory
 
 

@@ -15,8 +15,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from ..errors import MachineError
-from .base import Progress
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.progress import Progress
 
 MODULES = {  # DeepSpeed's builder → the extension it makes
     "InferenceCoreBuilder": "inference_core_ops",

@@ -6,13 +6,15 @@ import os
 import threading
 from collections.abc import Callable
 
-from .. import metrics
-from ..catalog import ModelSpec
-from ..errors import MachineError
-from ..network import free_port
-from ..weights.convert import kv_repeats
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model.arithmetic import kv_repeats
+from bench_deepspeed.model.catalog import ModelSpec
+
 from . import kernels
-from .base import Engine, Generation, Load, Progress, longest_prompt
+from .base import Engine, Generation, Load, longest_prompt
 from .memory import Memory, measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
@@ -94,7 +96,7 @@ class MiiEngine(Engine):
         repeats = kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
         heads, size = repeats * s["num_key_value_heads"], s["head_dim"]
         values = 2 * s["num_hidden_layers"] * heads * size * block_tokens(size)
-        return metrics.VALUE_BYTES[precision] * values * kv_blocks(tokens, size, sequences)
+        return arithmetic.VALUE_BYTES[precision] * values * kv_blocks(tokens, size, sequences)
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from mii.constants import GenerationFinishReason

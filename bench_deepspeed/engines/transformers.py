@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .base import Engine, Generation, Load, Progress, longest_prompt
+from bench_deepspeed.core.progress import Progress
+
+from .base import Engine, Generation, Load, longest_prompt
 from .memory import Memory, measure, reset_peaks
 
 

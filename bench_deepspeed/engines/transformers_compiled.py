@@ -11,10 +11,12 @@ import math
 import re
 import time
 
-from .. import metrics
-from ..catalog import ModelSpec
-from ..errors import MachineError
-from .base import Load, Progress, longest_prompt
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model.catalog import ModelSpec
+
+from .base import Load, longest_prompt
 from .memory import Memory, measure, reset_peaks
 from .transformers import TransformersEngine, cache_bytes
 
@@ -131,7 +133,7 @@ class TransformersCompiledEngine(TransformersEngine):
     @classmethod
     def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:
         """The whole length, with a sliding window too."""
-        return math.ceil(sequences * tokens * metrics.kv_bytes(spec, precision, 1))
+        return math.ceil(sequences * tokens * arithmetic.kv_bytes(spec, precision, 1))
 
     def logits(self, ids: list[int], answer: list[int]):
         import torch

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import os
 
-from ..errors import UsageError
-from ..reports import console
-from ..reports import results as report
+from bench_deepspeed.core import paths
+from bench_deepspeed.core.errors import UsageError
+
+from . import listing as report
 from .entries import Entry, entry
 from .find import Found, folders
 from .prune import prune
@@ -28,7 +29,7 @@ def run(options) -> int:
     elif entries:
         print(report.listing(entries))
     else:
-        print(f"none of {len(found)} runs in {console.shown(options.output_dir)} is what the flags ask for")
+        print(f"none of {len(found)} runs in {paths.shown(options.output_dir)} is what the flags ask for")
     return 0
 
 
@@ -53,7 +54,7 @@ def _named(found: list[Found], options) -> Found:
         return named[0]
     if named:
         raise UsageError(f"{name!r} names {len(named)} runs: {', '.join(one.id for one in named)}")
-    raise UsageError(f"no run {name!r} in {console.shown(options.output_dir)}: `bench.sh results` lists them")
+    raise UsageError(f"no run {name!r} in {paths.shown(options.output_dir)}: `bench.sh results` lists them")
 
 
 def _plain(one: Entry) -> dict:

@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import catalog, plausibility
-from ..ab import estimate
-from ..ab.schema import AbResult
-from ..errors import BenchError, ImpossibleError, named
-from ..held import unheld
-from ..load.records import LoadResult
-from ..quality.schema import Quality
-from ..reports import NOT_MEASURED
-from ..reports.rows import speed_cell
-from ..schema import Result, validated
-from ..selftest import SelfTest
-from ..stats import Interval, speed_interval
-from ..sweep.schema import SweepResult
+from bench_deepspeed.benchmarks.ab import estimate
+from bench_deepspeed.benchmarks.ab.records import AbResult
+from bench_deepspeed.benchmarks.load.records import LoadResult
+from bench_deepspeed.benchmarks.quality.records import Quality
+from bench_deepspeed.benchmarks.run.rows import speed_cell
+from bench_deepspeed.benchmarks.selftest.command import SelfTest
+from bench_deepspeed.benchmarks.sweep.records import SweepResult
+from bench_deepspeed.core.errors import BenchError, ImpossibleError, named
+from bench_deepspeed.core.folder_lock import unheld
+from bench_deepspeed.core.json_files import validated
+from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.statistics import Interval, speed_interval
+from bench_deepspeed.model import catalog
+
 from .find import Found
 
 IMPOSSIBLE = "impossible"

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MachineError
+from bench_deepspeed.core.errors import MachineError
 
 FILES = {
     "result.json": "run",

@@ -6,8 +6,13 @@ import argparse
 import datetime
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-from ..errors import UsageError
+from bench_deepspeed.benchmarks.common.flags import _add_common_flags
+from bench_deepspeed.core.arguments import Parser, WordsParser, _count
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.paths import LOGS
+
 from .find import FILES
 
 STATUSES = ("complete", "failed", "interrupted", "running", "killed", "unreadable")
@@ -62,3 +67,19 @@ def _age(text: str) -> datetime.timedelta:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 12h, 30d or 8w")
     return datetime.timedelta(hours=int(found[1]) * HOURS[found[2]])
+
+
+def _results_parser() -> Parser:
+    pass
+
+    parser = WordsParser(
+        prog="bench.sh results",
+        usage="%(prog)s [[show] ID | prune] [flags]",
+        description="Lists the runs, the newest last; shows one as it did itself when it ended; or deletes old ones.",
+    )
+    add(parser, _count)
+    parser.add_argument(
+        "--output_dir", type=Path, default=LOGS, metavar="DIR", help="where the runs are (default: logs/ of this suite)"
+    )
+    _add_common_flags(parser)
+    return parser

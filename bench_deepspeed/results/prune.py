@@ -11,8 +11,9 @@ import shutil
 import time
 from pathlib import Path
 
-from ..errors import MachineError
-from ..held import unheld
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.folder_lock import unheld
+
 from .entries import Entry
 
 SILENT_S = 24 * 3600

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ..reports import console
-from ..schema import write_json
+from bench_deepspeed.core.json_files import write_json
+
+from . import view
 
 
 def command(name: str, description: str, path: Path, evidence: Callable[[], dict]) -> int:
@@ -20,7 +21,7 @@ def command(name: str, description: str, path: Path, evidence: Callable[[], dict
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the evidence differs")
     options = parser.parse_args()
     found = json.loads(json.dumps(evidence()))  # as it is read again: tuples are lists there
-    print(console.simulation_table(found, name))
+    print(view.simulation_table(found, name))
     if options.check:
         return int(json.loads(path.read_text(encoding="utf-8")) != found)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,14 +18,15 @@ import math
 import sys
 from statistics import fmean
 
-from ..ab import estimate, rounds
-from ..ab.schema import SIDES, AbResult, Round
-from ..engines.fake import Noise
-from ..measure import Generate, warm_ups
-from ..paths import RESULTS
-from ..schema import Result, Run, Sample
-from ..stats import LEVEL
-from . import command
+from bench_deepspeed.benchmarks.ab import estimate, rounds
+from bench_deepspeed.benchmarks.ab.records import SIDES, AbResult, Round
+from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.engines.fake import Noise
+from bench_deepspeed.measure.records import Result, Run, Sample
+from bench_deepspeed.measure.statistics import LEVEL
+from bench_deepspeed.measure.stopping import Generate, warm_ups
+from bench_deepspeed.simulations import command
+
 from .coverage import COLD, WARM_S, scenario
 
 EVIDENCE = RESULTS / "simulations" / "ab.json"

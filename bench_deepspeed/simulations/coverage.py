@@ -21,13 +21,13 @@ import sys
 from collections.abc import Callable, Iterator
 from statistics import fmean
 
-from .. import cli
-from ..measure import MAX_PROCESSES, enough, repetitions, warm_ups
-from ..paths import RESULTS
-from ..schema import Result, Run, Sample, Scenario
-from ..stats import LEVEL, Interval, speed_interval
-from ..worker import Worker
-from . import command
+from bench_deepspeed.benchmarks.common import scenario as cli
+from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
+from bench_deepspeed.measure.statistics import LEVEL, Interval, speed_interval
+from bench_deepspeed.measure.stopping import MAX_PROCESSES, enough, repetitions, warm_ups
+from bench_deepspeed.simulations import command
+from bench_deepspeed.worker.server import Worker
 
 EVIDENCE = RESULTS / "simulations" / "coverage.json"
 RUNS = 1000

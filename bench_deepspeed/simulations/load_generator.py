@@ -18,14 +18,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .. import environment
-from ..load.metrics import figures
-from ..load.records import Level, Workload
-from ..load.session import Session
-from ..load.targets.base import Setup
-from ..paths import RESULTS
-from ..reports import console
-from ..schema import write_json
+from bench_deepspeed.benchmarks.load.metrics import figures
+from bench_deepspeed.benchmarks.load.records import Level, Workload
+from bench_deepspeed.benchmarks.load.session import Session
+from bench_deepspeed.benchmarks.load.targets.base import Setup
+from bench_deepspeed.core.json_files import write_json
+from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.machine import environment
+
+from . import view
 
 EVIDENCE = RESULTS / "simulations" / "load_generator.json"
 RATES = (10.0, 50.0, 100.0, 200.0, 400.0, 600.0, 800.0, 1000.0)
@@ -86,7 +87,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate's window (default: %(default)s)")
     options = parser.parse_args()
     found = evidence(options.seconds)
-    print(console.simulation_table(found, "load_generator"))
+    print(view.simulation_table(found, "load_generator"))
     EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
     write_json(EVIDENCE, found)
     return 0

@@ -14,13 +14,13 @@ import math
 import sys
 from collections import deque
 
-from ..load.arrivals import poisson
-from ..load.command import LONGER
-from ..load.generator import Window
-from ..load.records import Level, Record
-from ..load.saturation import judge
-from ..paths import RESULTS
-from . import command
+from bench_deepspeed.benchmarks.load.arrivals import poisson
+from bench_deepspeed.benchmarks.load.command import LONGER
+from bench_deepspeed.benchmarks.load.generator import Window
+from bench_deepspeed.benchmarks.load.records import Level, Record
+from bench_deepspeed.benchmarks.load.saturation import judge
+from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.simulations import command
 
 EVIDENCE = RESULTS / "simulations" / "saturation.json"
 RUNS = 300

@@ -15,9 +15,11 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..catalog import ModelSpec
-from ..engines.base import Progress
-from ..metrics import VALUE_BYTES
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model.arithmetic import VALUE_BYTES
+from bench_deepspeed.model.catalog import ModelSpec
+
 from . import convert, hub, package, random, store
 
 
@@ -111,7 +113,7 @@ def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
 
 def _converted_bytes(spec: ModelSpec) -> int:
     s = spec.shape
-    repeats = convert.kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
+    repeats = arithmetic.kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
     kv = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"] * s["hidden_size"]
     head = s["vocab_size"] * s["hidden_size"] if s["tie_word_embeddings"] else 0
     return 2 * (spec.parameters + (repeats - 1) * kv + head)

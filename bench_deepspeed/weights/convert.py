@@ -9,19 +9,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..catalog import EMBEDDING, HEAD
-from ..engines.base import Progress
-from ..errors import WeightsError
+from bench_deepspeed.core.errors import WeightsError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model.arithmetic import kv_repeats
+from bench_deepspeed.model.catalog import EMBEDDING, HEAD
+
 from . import shards
-
-# The ratios that DeepSpeed 0.19.8's blocked attention was instantiated for.
-KERNEL_RATIOS = {1, 2, 4, 5, 6, 7, 8, 16, 29, 35, 36, 71}
-
-
-def kv_repeats(query_heads: int, kv_heads: int) -> int:
-    """How often each KV head must be repeated so that the kernels know the ratio; 1: not at all."""
-    ratio = query_heads // kv_heads
-    return next(n for n in range(1, ratio + 1) if ratio % n == 0 and ratio // n in KERNEL_RATIOS)
 
 
 def is_needed(shape: dict, stored_precision: str, precision: str) -> bool:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..catalog import ModelSpec
-from ..engines.base import Progress
-from ..errors import WeightsError
+from bench_deepspeed.core.errors import WeightsError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model.catalog import ModelSpec
+
 from .store import require_disk, sha256_of
 
 WANTED = (

@@ -6,10 +6,11 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ..catalog import ModelSpec
-from ..engines.base import Progress
-from ..errors import MachineError, WeightsError
-from ..paths import MODEL_DATA
+from bench_deepspeed.core.errors import MachineError, WeightsError
+from bench_deepspeed.core.paths import MODEL_DATA
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model.catalog import ModelSpec
+
 from .store import sha256_of
 
 

@@ -6,8 +6,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from ..catalog import ModelSpec
-from ..engines.base import Progress
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.model.catalog import ModelSpec
+
 from . import package, shards
 
 # The tokenizer of Mistral-7B-v0.1 (Apache-2.0): as many tokens as Llama-2's, so it stands in for it.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..engines.base import Progress
+from bench_deepspeed.core.progress import Progress
 
 SHARD_BYTES = 2 << 30  # small enough for a machine with little memory, large enough for few files
 

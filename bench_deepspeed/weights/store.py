@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..engines.base import Progress
-from ..errors import MachineError, WeightsError
-from ..schema import write_atomically
+from bench_deepspeed.core.errors import MachineError, WeightsError
+from bench_deepspeed.core.json_files import write_atomically
+from bench_deepspeed.core.progress import Progress
 
 STAMP = "complete.json"
 

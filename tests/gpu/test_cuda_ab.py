@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench_deepspeed.ab.schema import AbResult
+from bench_deepspeed.benchmarks.ab.records import AbResult
 
 pytestmark = pytest.mark.gpu
 SHORT = ("ab", "-d", "cuda", "-n", "smollm2", "-m", "16", "--rounds", "3", "--processes", "2", "--warmups", "2")

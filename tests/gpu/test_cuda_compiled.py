@@ -6,12 +6,13 @@ import pytest
 import torch
 from support import ROOT, no_progress
 
-from bench_deepspeed import catalog, weights
+from bench_deepspeed import weights
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Engine, Load
-from bench_deepspeed.latency import RESERVE_TOKENS
-from bench_deepspeed.schema import Result
-from bench_deepspeed.worker import Worker
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.model import catalog
+from bench_deepspeed.worker.latency import RESERVE_TOKENS
+from bench_deepspeed.worker.server import Worker
 
 pytestmark = pytest.mark.gpu
 PROMPT = "Write an essay about the transformer model architecture"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from support import ROOT, no_progress
 
-from bench_deepspeed import catalog, weights
-from bench_deepspeed.client import WorkerProcess
+from bench_deepspeed import weights
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.schema import Latency
+from bench_deepspeed.measure.records import Latency
+from bench_deepspeed.model import catalog
+from bench_deepspeed.worker.client import WorkerProcess
 
 pytestmark = pytest.mark.gpu
 PROMPT = "Write an essay about the transformer model architecture"

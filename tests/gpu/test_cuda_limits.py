@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support import no_progress
 
-from bench_deepspeed import limits
+from bench_deepspeed.machine import limits
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from support import ROOT, wait_until
 
-from bench_deepspeed.load.records import LoadResult
+from bench_deepspeed.benchmarks.load.records import LoadResult
 
 pytestmark = pytest.mark.gpu
 DEPLOYED_S = 600  # a fresh machine builds MII's kernels before it serves, and reads torch from a cold disk

@@ -15,9 +15,10 @@ from support import wait_until
 
 from bench_deepspeed.engines.base import Generation
 from bench_deepspeed.engines.fake import FakeEngine
-from bench_deepspeed.environment import torch_facts
-from bench_deepspeed.probes import Probe, energy
-from bench_deepspeed.probes.gpu import Gpu
+from bench_deepspeed.machine.environment import torch_facts
+from bench_deepspeed.machine.gpu import Gpu
+from bench_deepspeed.machine.probe import Probe
+from bench_deepspeed.worker import energy
 
 pytestmark = pytest.mark.gpu
 OCCUPY = "import torch, time; x = torch.zeros(1, device='cuda'); print(flush=True); time.sleep(600)"

@@ -6,11 +6,12 @@ import pytest
 from support import ROOT, no_progress
 
 from bench_deepspeed import weights
-from bench_deepspeed.client import WorkerProcess
+from bench_deepspeed.benchmarks.run import profile_charts_svg as report
+from bench_deepspeed.benchmarks.run import profile_view as run_profile_view
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.latency import RESERVE_TOKENS
-from bench_deepspeed.reports import profile as report
-from bench_deepspeed.schema import Profile
+from bench_deepspeed.measure.records import Profile
+from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.latency import RESERVE_TOKENS
 
 pytestmark = pytest.mark.gpu
 PROMPT = "Write an essay about the transformer model architecture"
@@ -40,10 +41,10 @@ def test_the_kernels_of_a_step_are_seen(engine, tmp_path):
     assert 0 < decode.busy_s < decode.step_s
     for found in (decode, prefill):
         assert found.busy_s > 0
-        parts = report.families(found)
+        parts = run_profile_view.families(found)
         assert {"matrix products", "attention"} <= set(parts)
         assert parts.get("other", 0.0) < 0.2 * found.busy_s
-        attention = sum(k.calls for k in found.kernels if report.family(k.name) == "attention")
+        attention = sum(k.calls for k in found.kernels if run_profile_view.family(k.name) == "attention")
         assert attention >= LAYERS
         assert found.host_functions
         assert not any(share.name.startswith("/") for share in found.host_functions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench_deepspeed.sweep.schema import SweepResult
+from bench_deepspeed.benchmarks.sweep.records import SweepResult
 
 pytestmark = pytest.mark.gpu
 

@@ -1,0 +1,146 @@
+"""The flags of `bench.sh ab`, and the two configurations. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.core.arguments import Parser, _count, _percentage, _positive
+from bench_deepspeed.engines import ENGINES
+from bench_deepspeed.model import catalog
+
+PAIRS, EXPENSIVE_PAIRS = 5, 3
+EXPENSIVE_LOAD_S = 20
+"""Of loading, building kernels and compiling. Where the last pair took longer (the first may have filled caches), there
+are `EXPENSIVE_PAIRS`, unless the user says how many."""
+ROUNDS = {"cuda": 10, "cpu": 6}
+"""Even: of every two rounds one is AB and one BA."""
+MAX_TOKENS = {"cuda": 128, "cpu": 32}
+TIME_BUDGET_S = 1200
+ONE_DEVICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+"""Variables that say which GPU is used: both sides share one, whose memory is checked and whose limits are measured."""
+VARIABLE = re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*")
+CHOICES = {
+    "engine": tuple(ENGINES),
+    "precision": ("float16", "bfloat16", "float32"),
+    "weights": ("pretrained", "random"),
+    "model": tuple(catalog.names()),
+}
+KEYS = f"{', '.join(CHOICES)}, python (the path of another one) and env.NAME (a variable of its environment)"
+
+
+def configuration(text: str) -> dict[str, str]:
+    """ "engine=mii precision=float16" as a dictionary. Raises ArgumentTypeError for a key or value that is none."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from None
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise argparse.ArgumentTypeError(f"{word!r} is not key=value")
+        if key in found:
+            raise argparse.ArgumentTypeError(f"{key} is given twice")
+        found[key] = _checked(key, value)
+    return found
+
+
+def _checked(key: str, value: str) -> str:
+    if (name := key.removeprefix("env.")) in ONE_DEVICE:
+        raise argparse.ArgumentTypeError(f"{key}: A and B run on one device; set {name} for the whole command")
+    if VARIABLE.fullmatch(key):
+        return value
+    if key == "python":
+        return _python(value)
+    if key not in CHOICES:
+        raise argparse.ArgumentTypeError(f"there is no key {key!r}; there are {KEYS}")
+    if value not in CHOICES[key]:
+        raise argparse.ArgumentTypeError(f"{key} cannot be {value!r}: it is one of {', '.join(CHOICES[key])}")
+    return value
+
+
+def _python(value: str) -> str:
+    found = shutil.which(value)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"no Python at {value!r}")
+    return str(Path(found).absolute())  # not resolved: a link in a virtual environment says which one it is
+
+
+def add(parser, *, positive: Callable, count: Callable, percentage: Callable) -> None:
+    """Add the flags to a parser; the three parse numbers."""
+    for side in ("a", "b"):
+        parser.add_argument(
+            f"--{side}",
+            type=configuration,
+            required=True,
+            metavar="'KEY=VALUE …'",
+            help=f"the configuration {side.upper()}: {KEYS}; what is left out is the default",
+        )
+    _add_scenario(parser, positive)
+    parser.add_argument(
+        "--warmups",
+        type=count,
+        metavar="N",
+        help="generations of each process before the rounds (default: until the times are steady)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=positive,
+        metavar="N",
+        help=f"fresh pairs of processes; the verdict is over their ratios (default: {PAIRS}, "
+        f"or {EXPENSIVE_PAIRS} where loading, with compiling, takes more than {EXPENSIVE_LOAD_S} s)",
+    )
+    parser.add_argument(
+        "--target_ci",
+        type=percentage,
+        metavar="P%",
+        help="more pairs until the 95%% interval of the ratio is ± P%% at most, such as 1%%",
+    )
+    parser.add_argument(
+        "--time_budget",
+        type=positive,
+        metavar="SECONDS",
+        help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
+    )
+    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and whether both fit; stop")
+
+
+def _add_scenario(parser, positive: Callable) -> None:
+    parser.add_argument(
+        "--rounds",
+        dest="repetitions",
+        type=positive,
+        metavar="N",
+        help="rounds of each pair; in each A and B make one timed generation, in an order that is drawn "
+        f"(default: {ROUNDS['cuda']}, on cpu {ROUNDS['cpu']})",
+    )
+    parser.add_argument(
+        "-m",
+        "--max_tokens",
+        type=positive,
+        metavar="N",
+        help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
+    )
+
+
+def _ab_parser() -> Parser:
+    pass
+
+    parser = Parser(
+        prog="bench.sh ab",
+        description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
+        "answers with the ratio of their tokens/s and its 95% interval.",
+    )
+    add(parser, positive=_positive, count=_count, percentage=_percentage)
+    parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    _add_model_flags(parser)
+    _add_place_flags(parser)
+    _add_common_flags(parser)
+    return parser

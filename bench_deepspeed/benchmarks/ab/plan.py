@@ -1,0 +1,136 @@
+"""What is compared: two scenarios that differ in nothing but what was asked for, and whether both fit at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common.scenario import scenario_of
+from bench_deepspeed.benchmarks.sweep.plan import WORKSPACE_BYTES
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.machine.environment import default_device
+from bench_deepspeed.measure.records import Result, Scenario
+from bench_deepspeed.model import catalog
+
+from .flags import MAX_TOKENS, PAIRS, ROUNDS, TIME_BUDGET_S
+from .records import SIDES, AbResult
+
+FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
+"""Key of a configuration → the option of a run that it stands for."""
+SECRET = re.compile("TOKEN(?!IZ)|KEY|SECRET|PASSWORD", re.IGNORECASE)
+"""In the name of a variable whose value is not to be shown; tokenizers have no secrets."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One configuration: what is measured, and what it runs in."""
+
+    name: str
+    scenario: Scenario
+    python: str | None
+    variables: dict[str, str]
+
+    @property
+    def shown_variables(self) -> list[str]:
+        """ "NAME=value" of each, values of secrets left out."""
+        return [f"{name}={_value(name, value)}" for name, value in self.variables.items()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Both sides, and whether nobody said how many pairs there are to be."""
+
+    sides: dict[str, Side]
+    pairs_left_open: bool
+
+    @property
+    def device(self) -> str:
+        return self.sides["A"].scenario.device
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """Fill in the defaults of the device. Raises UsageError or MachineError as a run does."""
+    device = "cpu" if (options.device or default_device()) != "cuda" else "cuda"
+    common = {
+        "max_tokens": options.max_tokens or MAX_TOKENS[device],
+        "repetitions": options.repetitions or ROUNDS[device],
+        "processes": options.processes or PAIRS,
+        "engine": None,
+        "precision": None,
+    }
+    if options.target_ci is not None:
+        common["time_budget"] = options.time_budget or TIME_BUDGET_S
+    sides = {name: _side(name, {**vars(options), **common}, getattr(options, name.lower())) for name in SIDES}
+    return Plan(sides, options.processes is None)
+
+
+def _side(name: str, common: dict, asked: dict[str, str]) -> Side:
+    own = {option: asked[key] for key, option in FLAGS.items() if key in asked}
+    variables = {key.removeprefix("env."): value for key, value in asked.items() if key.startswith("env.")}
+    return Side(name, scenario_of(argparse.Namespace(**{**common, **own})), asked.get("python"), variables)
+
+
+def new(plan: Plan, options: argparse.Namespace, started_at: str) -> AbResult:
+    """A comparison that has not begun. Paths are left out of it."""
+    asked = {name: _published(getattr(options, name.lower())) for name in SIDES}
+    a, b = (Result(side.scenario, started_at=started_at) for side in plan.sides.values())
+    return AbResult(a, b, asked, started_at=started_at)
+
+
+def _published(asked: dict[str, str]) -> dict[str, str]:
+    """What may be published of what was asked for: a path may hold a user's name, a variable a secret."""
+    return {
+        k: "another" if k == "python" else _value(k.removeprefix("env."), v).replace(str(Path.home()), "~")
+        for k, v in asked.items()
+    }
+
+
+def _value(name: str, value: str) -> str:
+    return "(not shown)" if SECRET.search(name) else value
+
+
+def refusal(plan: Plan, free_bytes: int | None) -> str | None:
+    """Why both cannot be loaded at once, with the arithmetic; None where they can, or nobody knows."""
+    arithmetic, total = _together(plan)
+    if free_bytes is None or total <= free_bytes:
+        return None
+    return f"A and B do not fit at once ({arithmetic}): {_gb(total)}, and {_gb(free_bytes)} are free on {plan.device}"
+
+
+def _parts(scenario: Scenario) -> dict[str, int]:
+    """Bytes that a side takes, by what for; nothing for an engine without weights."""
+    engine, spec = engine_class(scenario.engine), catalog.load(scenario.model)
+    if engine.form is None:
+        return {}
+    # A tokenizer makes no more tokens than the prompt has bytes, and puts one before them.
+    tokens = len(scenario.prompt.encode()) + 1 + scenario.max_tokens
+    return {
+        "weights": weights.loaded_bytes(spec, engine.form, scenario.precision),
+        "KV cache": engine.kv_bytes(spec, scenario.precision, 1, min(tokens, spec.shape["max_position_embeddings"])),
+        "all else": WORKSPACE_BYTES,
+    }
+
+
+def _words(parts: dict[str, int]) -> str:
+    return " + ".join(f"{_gb(size)} {what}" for what, size in parts.items()) or "nothing"
+
+
+def fits(plan: Plan, free_bytes: int | None) -> str:
+    """What both take together, in words."""
+    arithmetic, total = _together(plan)
+    free = "not known" if free_bytes is None else _gb(free_bytes)
+    return f"{arithmetic}; together {_gb(total)}, free {free}"
+
+
+def _together(plan: Plan) -> tuple[str, int]:
+    """What each takes, in words, and the bytes of both."""
+    needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
+    arithmetic = "; ".join(f"{name}: {_words(parts)}" for name, parts in needs.items())
+    return arithmetic, sum(sum(parts.values()) for parts in needs.values())
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

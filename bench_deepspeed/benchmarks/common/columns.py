@@ -1,0 +1,66 @@
+"""The columns of CSV and JSON lines, in their order: name → meaning. docs/methodology.md is rendered from here.
+
+A column of one name means the same in every kind of file. Units are in the names: `_s` seconds, `_bytes`,
+`_j` joules, `_w` watts; `_per_s` a second. Empty in CSV, and null in JSON, is what was not measured.
+"""
+
+from __future__ import annotations
+
+from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.report.flat_files import Row
+
+COMPILE_S = "time that the first process took to compile the model (the others may find it in the compiler's cache)"
+IDENTITY = {
+    "file": "the evidence: its path from here or in the checkout, else its name",
+    "kind": "of which kind the file is",
+    "status": "of the measurement: `complete`, or what else became of it",
+    "started_at": "when it began, UTC",
+    "model": "name of the model",
+    "weights": "`pretrained`, or `random`: a speed of this shape, and nothing else",
+    "engine": "what generated",
+    "device": "`cuda` or `cpu`",
+    "device_name": "the GPU's or the processor's name",
+    "precision": "of weights and arithmetic",
+    "suite_commit": "commit of the suite that measured",
+}
+MACHINE = {
+    "torch": "version of torch",
+    "deepspeed": "version of DeepSpeed",
+    "deepspeed_mii": "version of DeepSpeed-MII",
+    "transformers": "version of Transformers",
+}
+SAMPLES = {
+    **IDENTITY,
+    "side": "of a comparison, `A` or `B`",
+    "phase": "`warmup` or `timed`; in a sweep `prefill` or `total`; in a load test `request`",
+    "group": "the process (of a comparison the pair of them), scenario or level, from 1",
+    "index": "the sample within it, from 1; of a comparison's timed ones the round",
+    "batch_size": "sequences at once",
+    "prompt_tokens": "tokens of each prompt",
+    "new_tokens": "tokens made of each sequence",
+    "seconds": "time of it; of a request from when it was due to its last token",
+    "tokens_per_s": "new tokens of all sequences ∕ seconds",
+    "valid": "whether it may enter statistics",
+    "sm_clock_mhz": "the GPU's clock right after it",
+    "temperature_c": "the GPU's temperature right after it",
+    "other_cpus_busy": "CPUs that other processes kept busy meanwhile",
+}
+
+
+def _sample(sample: Sample, place: tuple[str, int, int], valid: bool, batch_size: int = 1) -> Row:
+    phase, group, index = place
+    reading = sample.reading
+    return {
+        "phase": phase,
+        "group": group,
+        "index": index,
+        "batch_size": batch_size,
+        "prompt_tokens": sample.prompt_tokens,
+        "new_tokens": sample.new_tokens,
+        "seconds": sample.seconds,
+        "tokens_per_s": batch_size * sample.tokens_per_s,
+        "valid": valid,
+        "sm_clock_mhz": reading and reading.sm_clock_mhz,
+        "temperature_c": reading and reading.temperature_c,
+        "other_cpus_busy": reading and reading.other_cpus_busy,
+    }

@@ -1,0 +1,38 @@
+"""The weights made ready before a measurement, in a process of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_deepspeed.core.progress_bars import Bars
+from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.model import catalog
+from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker.client import WorkerProcess
+
+LABEL = "checking the weights"
+
+
+def prepare(
+    model: dict,
+    scenario: Scenario,
+    models_dir: Path,
+    worker: Callable[[], WorkerProcess],
+    bars: Bars,
+    *,
+    label: str = LABEL,
+) -> str:
+    """Have a scenario's weights made ready. Returns their folder, "" for an engine without any.
+
+    `model` is what a result says of it, and is filled as it becomes known. Raises WeightsError and MachineError as
+    `weights.prepare` does.
+    """
+    spec, want = catalog.load(scenario.model), want_of(scenario)
+    model |= {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
+    if want is None:
+        return ""
+    with worker() as process, bars.spinner(label):
+        ready = process.prepare(models_dir, spec.name, want)
+    model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
+    return ready["folder"]

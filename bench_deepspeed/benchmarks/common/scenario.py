@@ -1,0 +1,65 @@
+"""The scenario that flags describe, with its defaults."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.machine.environment import default_device, gpus
+from bench_deepspeed.measure.records import Scenario
+
+PROMPT = "Write an essay about the transformer model architecture"
+PROCESSES = 3  # the fewest that tell apart what differs between processes from what does not, at bearable cost
+REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
+TIME_BUDGET_S = 600
+MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
+MODEL = {"cuda": "llama", "cpu": "smollm2"}
+METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
+
+
+def scenario_of(options: argparse.Namespace) -> Scenario:
+    """Fill in the defaults that depend on the machine, and refuse what cannot be.
+
+    Raises UsageError for combinations that no machine can do, MachineError where this one lacks a GPU.
+    """
+    if options.device == "metal":
+        raise UsageError(METAL)
+    if not options.prompt.strip():
+        raise UsageError("the prompt is empty: give one with -p")
+    if any("\ud800" <= character <= "\udfff" for character in options.prompt):
+        raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
+    if options.time_budget and options.target_ci is None:
+        raise UsageError("--time_budget limits the search for --target_ci: give that as well")
+    device = options.device or default_device()
+    engine = options.engine or DEFAULTS[device]
+    precision = _precision(engine, device, options.precision)
+    wanted = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
+    for flag, where in wanted.items():
+        if where == "cuda" and not gpus() and not getattr(options, "dry_run", False):  # a plan needs no GPU
+            raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
+    return Scenario(
+        model=options.model_name or MODEL[device],
+        engine=engine,
+        device=device,
+        precision=precision,
+        weights=options.weights,
+        prompt=options.prompt,
+        max_tokens=options.max_tokens or MAX_TOKENS[device],
+        processes=options.processes or PROCESSES,
+        repetitions=options.repetitions or REPETITIONS[device],
+        warmups=options.warmups,
+        seed=options.seed,
+        target_ci=options.target_ci,
+        time_budget_s=None if options.target_ci is None else options.time_budget or TIME_BUDGET_S,
+    )
+
+
+def _precision(engine: str, device: str, wanted: str | None) -> str:
+    can = engine_class(engine).precisions
+    if device not in can:
+        reason = engine_class(engine).refusals.get(device, f"it runs on {', '.join(can)}")
+        raise UsageError(f"--engine {engine} does not run on {device}: {reason}")
+    if wanted and wanted not in can[device]:
+        raise UsageError(f"--engine {engine} does not run in {wanted} on {device}: it takes {', '.join(can[device])}")
+    return wanted or can[device][0]

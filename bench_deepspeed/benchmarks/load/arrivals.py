@@ -1,0 +1,99 @@
+"""When requests come and how long they are: seeded, so that two runs ask for the same."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench_deepspeed.core.errors import UsageError
+
+from .records import Asked, Workload
+
+TEXTS = 512
+"""So many different requests are made before the first level, then they come round again: FastGen's number."""
+TRACE_FIELDS = {"arrival_s": (int, float), "prompt_tokens": (int,), "output_tokens": (int,)}
+
+
+def poisson(rate: float, seed: int) -> Iterator[float]:
+    """Arrival times in seconds of a Poisson process: the gaps are independent and exponential, of mean 1 ∕ rate."""
+    import numpy
+
+    rng, now = numpy.random.default_rng([seed, 1]), 0.0
+    while True:
+        now += float(rng.exponential(1.0 / rate))
+        yield now
+
+
+def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[int, int]]:
+    """(prompt tokens, output tokens) of each request.
+
+    Both are normal with the standard deviation spread × mean, as in FastGen's published set-up (30%), rounded, at
+    least 1; the output at most the context − 1, the prompt at most what the output leaves of it. Raises UsageError
+    where the means themselves do not fit.
+    """
+    import numpy
+
+    prompt, output = workload.prompt_tokens, workload.max_tokens
+    if prompt + output > context_tokens:
+        raise UsageError(
+            f"{prompt} prompt tokens and {output} new ones do not fit the model's context of {context_tokens}: "
+            "lower --prompt_tokens or --max_tokens"
+        )
+    rng = numpy.random.default_rng([workload.seed, 2])
+    prompts = rng.normal(prompt, workload.spread * prompt, count)
+    outputs = rng.normal(output, workload.spread * output, count)
+    pairs = []
+    for wanted, new in zip(prompts.round().astype(int), outputs.round().astype(int), strict=True):
+        fitting = min(max(int(new), 1), context_tokens - 1)
+        pairs.append((min(max(int(wanted), 1), context_tokens - fitting), fitting))
+    return pairs
+
+
+def closed(requests: list[Asked]) -> Iterator[Asked]:
+    """The requests round and round, for clients that send when their last one ended."""
+    return itertools.cycle(requests)
+
+
+def timed(requests: list[Asked], times: Iterator[float]) -> Iterator[Asked]:
+    """The requests round and round, each due at the next time."""
+    for asked, due_s in zip(itertools.cycle(requests), times, strict=False):
+        yield Asked(asked.prompt, asked.prompt_tokens, asked.max_tokens, due_s)
+
+
+def read_trace(path: Path) -> list[tuple[float, int, int]]:
+    """A trace: one JSON object a line, in the order of arrival. Raises UsageError with the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--trace {path} cannot be read: {error}") from error
+    rows: list[tuple[float, int, int]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        problem, row = _trace_row(line)
+        if row is not None and rows and row[0] < rows[-1][0]:
+            problem = f"arrival_s {row[0]:g} is before the line above"
+        if problem:
+            raise UsageError(f"--trace {path}, line {number}: {problem}")
+        rows.append(row)
+    if len(rows) < 2 or rows[-1][0] <= 0:
+        raise UsageError(f"--trace {path} has {len(rows)} arrivals over no time: it takes two that are apart")
+    return rows
+
+
+def _trace_row(line: str) -> tuple[str | None, tuple[float, int, int] | None]:
+    """What is wrong with a line, else its values."""
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        return f"not JSON: {error}", None
+    if not isinstance(data, dict) or set(data) != set(TRACE_FIELDS):
+        return f"an object with {', '.join(TRACE_FIELDS)} is expected", None
+    for name, kinds in TRACE_FIELDS.items():
+        value, least = data[name], 0 if name == "arrival_s" else 1
+        if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value < float("inf"):
+            whole = "a number" if float in kinds else "a whole number"
+            return f"{name} must be {whole}, {least} or more", None
+    return None, tuple(data[name] for name in TRACE_FIELDS)

@@ -1,0 +1,184 @@
+"""The flags of `bench.sh load`, and what cannot be among them. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.flags import _add_choice_flags, _add_common_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.benchmarks.load.targets import DEFAULTS, TARGETS, target_class
+from bench_deepspeed.core.arguments import Parser
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.machine.environment import default_device
+
+PROMPT_TOKENS = {"cuda": 512, "cpu": 32}
+MAX_TOKENS = {"cuda": 256, "cpu": 8}
+SECONDS = {"cuda": 60.0, "cpu": 20.0}
+CLIENTS = {"cuda": [1, 2, 4, 8, 16, 32], "cpu": [1, 2]}
+TIMEOUT_S = 300.0
+
+
+def add(parser) -> None:
+    """Add the flags of a load test to a parser."""
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        help=f"{'; '.join(f'{name}: {target_class(name).summary}' for name in TARGETS)} "
+        f"(default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']})",
+    )
+    parser.add_argument(
+        "--clients",
+        type=_list_of(int),
+        metavar="N,N…",
+        help="levels of a closed loop: so many clients, each of which sends when its last request ended "
+        f"(default, without --rates and --trace: {_shown(CLIENTS['cuda'])}, on cpu {_shown(CLIENTS['cpu'])})",
+    )
+    parser.add_argument(
+        "--rates",
+        type=_list_of(float),
+        metavar="R,R…",
+        help="levels of an open loop: so many requests a second, as a Poisson process; ends where they cannot be borne",
+    )
+    parser.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help='one request a line: {"arrival_s": 0.5, "prompt_tokens": 100, "output_tokens": 20}',
+    )
+    _add_lengths(parser)
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help=f"of each level's steady window (default: {SECONDS['cuda']:g}, on cpu {SECONDS['cpu']:g})",
+    )
+    parser.add_argument("--sla_ttft", type=_seconds, metavar="S", help="service level: the first token after at most")
+    parser.add_argument("--sla_tpot", type=_seconds, metavar="S", help="service level: each further one after at most")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=TIMEOUT_S,
+        metavar="S",
+        help="a request without its answer after this has failed (default: %(default)g)",
+    )
+    parser.add_argument("--port", type=_port, metavar="N", help="where serve and stub listen (default: any free one)")
+    parser.add_argument(
+        "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
+    )
+
+
+def _add_lengths(parser) -> None:
+    parser.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="real prompts: text with one a line, or JSON as for --questions"
+    )
+    parser.add_argument(
+        "--prompt_tokens",
+        type=_positive,
+        metavar="N",
+        help=f"tokens of a prompt (default: {PROMPT_TOKENS['cuda']}, on cpu {PROMPT_TOKENS['cpu']})",
+    )
+    parser.add_argument(
+        "-m",
+        "--max_tokens",
+        type=_positive,
+        metavar="N",
+        help=f"tokens of an answer, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
+    )
+    parser.add_argument(
+        "--spread",
+        type=_spread,
+        metavar="P%",
+        default=0.0,
+        help="standard deviation of the lengths, which are normal, over their mean, such as 30%% (default: all alike)",
+    )
+
+
+def check(options: argparse.Namespace) -> None:
+    """Fill in the defaults that depend on the machine. Raises UsageError for what cannot be together."""
+    if options.target is None:
+        options.target = DEFAULTS["cpu" if (options.device or default_device()) != "cuda" else "cuda"]
+    target = target_class(options.target)
+    if target.engine and options.engine not in (None, target.engine):
+        raise UsageError(f"--target {target.name} is made of {target.engine}: leave out --engine {options.engine}")
+    options.engine = target.engine or options.engine
+    if target.name == "stub":
+        options.device = options.device or "cpu"
+    if not target.engine and options.engine and not engine_class(options.engine).streams:
+        raise UsageError(f"--engine {options.engine} does not stream: there would be no first token to time")
+    if options.trace:
+        given = {"--clients": options.clients, "--rates": options.rates, "--prompts": options.prompts}
+        given |= {"--prompt_tokens": options.prompt_tokens, "--max_tokens": options.max_tokens}
+        given |= {"--spread": options.spread, "--seconds": options.seconds}
+        for flag, value in given.items():
+            if value:
+                raise UsageError(f"--trace says when and how long requests are: leave out {flag}")
+    if options.prompts and options.prompt_tokens:
+        raise UsageError("--prompts says what the prompts are: leave out --prompt_tokens")
+    if options.rates and options.rates != sorted(set(options.rates)):
+        raise UsageError("--rates must rise, since the first that cannot be borne ends them")
+
+
+def _list_of(kind: type):
+    def parse(text: str) -> list:
+        try:
+            values = [kind(part) for part in text.split(",")]
+        except ValueError:
+            values = []
+        if not values or not all(0 < value < float("inf") for value in values):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 1,2,4")
+        return values
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    value = _positive(text)
+    if not 1024 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port between 1024 and 65535")
+    return value
+
+
+def _spread(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if not found or float(found[1]) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage up to 100%, such as 30%")
+    return float(found[1]) / 100
+
+
+def _shown(values: list) -> str:
+    return ",".join(map(str, values))
+
+
+def _load_parser() -> Parser:
+    pass
+
+    parser = Parser(
+        prog="bench.sh load",
+        description="Sends requests from clients that wait for their answers, or at rates whatever comes back, and "
+        "writes throughput, latency and what a service level leaves of them to load.json, load.svg and load.png.",
+    )
+    add(parser)
+    _add_choice_flags(parser)
+    _add_place_flags(parser)
+    _add_common_flags(parser)
+    parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
+    return parser

@@ -1,0 +1,122 @@
+"""The data of a load test. Times are seconds from the start of their level; `None` means not measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.measure.records import SCHEMA_VERSION
+
+PERCENTILES = (50, 90, 95, 99)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it is to be sent. `due_s` is None where a client sends it when its last one ended."""
+
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int
+    due_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is sent at every level. Token counts are None where a file says them.
+
+    `spread` is the standard deviation of the lengths over their mean; `trace` and `prompts` are what the
+    files held: [arrival, prompt tokens, output tokens], and texts.
+    """
+
+    prompt_tokens: int | None
+    max_tokens: int | None
+    spread: float
+    seconds: float
+    timeout_s: float
+    seed: int
+    trace: list[tuple[float, int, int]] | None = None
+    prompts: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request as it went. `error` says why it failed; a failed one is in no statistic of latency.
+
+    `slowest_ema_s` is the largest exponential moving average of its token gaps, see `metrics.slowest_ema`.
+    """
+
+    due_s: float
+    sent_s: float | None
+    first_s: float | None
+    last_s: float | None
+    prompt_tokens: int
+    max_tokens: int
+    new_tokens: int
+    slowest_ema_s: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
+
+    `server_cpu_share` has CPU seconds a second of each process of the target that computes, by what it is.
+    `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target tells
+    nobody.
+    """
+
+    clients: int | None
+    rate: float | None
+    window_s: tuple[float, float]
+    tokens_in_window: int
+    itl_s: dict[str, float]
+    generator_cpu_share: float
+    most_in_flight: int
+    records: list[Record]
+    waited_for_kv: int | None = None
+    server_cpu_share: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return level_name(self.clients, self.rate)
+
+
+def level_name(clients: int | None, rate: float | None) -> str:
+    """What a level is called: by its clients, its rate, or neither, for a trace."""
+    if clients is not None:
+        return "1 client" if clients == 1 else f"{clients} clients"
+    return "trace" if rate is None else f"{rate:g} requests/s"
+
+
+@dataclass
+class LoadResult:
+    """One load test: what was asked of which target, where, and its levels in the order they ran."""
+
+    scenario: dict
+    target: dict
+    workload: dict
+    sla: dict[str, float | None]
+    started_at: str
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
+    stopped: str | None = None
+    model: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    levels: list[Level] = field(default_factory=list)
+    kind: str = "load"
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write load.json in one step, so that a kill leaves the old file or the new one, whole."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> LoadResult:
+        """Read a saved load test. Raises BenchError when the file is not one."""
+        result = read_json(cls, path, SCHEMA_VERSION, "a load test")
+        if result.kind != "load":
+            raise BenchError(f"{path} is not a load test of this suite: kind {result.kind!r}")
+        return result

@@ -1,0 +1,113 @@
+"""The generator's process: a target that is open, and one level after the other against it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from bench_deepspeed.benchmarks.load.targets import target_class
+from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
+from bench_deepspeed.benchmarks.load.targets.kv_admission import NoRoomError
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.progress import Progress
+
+from . import metrics
+from .arrivals import closed, poisson, timed
+from .generator import Generator, Window
+from .prompts import Tokens, Words, requests
+from .records import Asked, Level, Workload
+
+WARM_UPS = 3
+
+
+class Session:
+    """One target, opened and warmed up, and the requests that every level sends."""
+
+    def __init__(self, target: str, setup: Setup, workload: Workload, progress: Progress):
+        self._workload = workload
+        self._requests = requests(workload, _source(setup.folder))
+        self._target = target_class(target)()
+        longest = max(asked.prompt_tokens + asked.max_tokens for asked in self._requests)
+        self._target.open(dataclasses.replace(setup, tokens=longest), progress)
+
+    def warm_up(self) -> None:
+        """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""
+        for asked in self._requests[:WARM_UPS]:
+            try:
+                times = self._send(asked)
+            except RequestError as error:
+                raise BenchError(f"the first requests failed: {error}") from error
+            if len(times) != asked.max_tokens:
+                raise BenchError(f"the first requests: {len(times)} tokens came, {asked.max_tokens} were asked for")
+
+    def _send(self, asked: Asked) -> list[float]:
+        room, timeout_s = self._target.kv_room, self._workload.timeout_s
+        try:
+            with room.of(asked.prompt_tokens + asked.max_tokens, timeout_s) if room else contextlib.nullcontext():
+                return self._target.send(asked)
+        except NoRoomError as error:
+            raise RequestError("no room in the KV cache") from error
+
+    def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
+        """Hold one load for that window: so many clients, so many requests a second, or the trace."""
+        window, source = self._plan(clients, rate, seconds)
+        settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
+        generator = Generator(self._send, source, window, **settings)
+        server_cpu_s = self._target.cpu_s()
+        room = self._target.kv_room
+        waited = room and room.waited
+        cpu_s, started = self._cpu_s(), time.perf_counter()
+        flights = generator.run()
+        seconds = time.perf_counter() - started
+        cpu_share, window = (self._cpu_s() - cpu_s) / seconds, generator.window
+        server_cpu = {name: round((s - server_cpu_s[name]) / seconds, 4) for name, s in self._target.cpu_s().items()}
+        return Level(
+            clients=clients,
+            rate=rate,
+            window_s=(round(window.start_s, 6), round(window.end_s, 6)),
+            tokens_in_window=metrics.tokens_in(flights, window),
+            itl_s=metrics.itl(flights, window),
+            generator_cpu_share=round(cpu_share, 4),
+            most_in_flight=generator.most_in_flight,
+            waited_for_kv=room and room.waited - waited,
+            server_cpu_share=server_cpu,
+            records=[metrics.record(flight) for flight in flights],
+        )
+
+    def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | float, Iterator[Asked]]:
+        workload = self._workload
+        if clients is not None:
+            return seconds, closed(self._requests)
+        if rate is not None:
+            return seconds, timed(self._requests, poisson(rate, workload.seed))
+        arrivals = [arrival for arrival, _, _ in workload.trace]
+        return Window.of_trace(arrivals[-1]), self._traced(arrivals)
+
+    def _traced(self, arrivals: list[float]) -> Iterator[Asked]:
+        for asked, due_s in zip(self._requests, arrivals, strict=True):
+            yield dataclasses.replace(asked, due_s=due_s)
+
+    def _cpu_s(self) -> float:
+        """CPU seconds of this process, without those of the engine's own threads."""
+        engine = self._target.engine_threads
+        threads = psutil.Process().threads() if engine else []
+        return time.process_time() - sum(t.user_time + t.system_time for t in threads if t.id in engine)
+
+    def describe(self) -> dict:
+        return self._target.describe()
+
+    def close(self) -> None:
+        self._target.close()
+
+
+def _source(folder: str) -> Tokens | Words:
+    """Where texts of a given length come from: the model's tokenizer, or none."""
+    if not folder:
+        return Words()
+    from transformers import AutoConfig, AutoTokenizer
+
+    return Tokens(AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder).max_position_embeddings)

@@ -1,0 +1,48 @@
+"""One request at a time, in the order of arrival: what an engine without batching does under load."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.worker.client import WorkerProcess
+
+from .base import Setup, Target
+
+
+class SequentialTarget(Target):
+    name = "sequential"
+    summary = "an engine in a process of its own that serves one request at a time"
+    service = "sequential service: one request at a time, in the order of arrival; no batching"
+    engine = None
+
+    def open(self, setup: Setup, progress: Progress) -> None:
+        self._worker = WorkerProcess(setup.log_folder / "engine.log", progress)
+        self._worker.__enter__()
+        self._loaded = self._worker.load(
+            setup.engine,
+            setup.folder,
+            device=setup.device,
+            precision=setup.precision,
+            prompts=[],
+            max_tokens=setup.max_tokens,
+            batches=[(1, setup.tokens)],
+            streaming=engine_class(setup.engine).streams_in_own_process,
+        )
+        self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order in which it was asked
+
+    def send(self, asked: Asked) -> list[float]:
+        return self._queue.submit(self._stream, asked).result()
+
+    def _stream(self, asked: Asked) -> list[float]:
+        # perf_counter is the system's monotonic clock: the same in both processes.
+        return self._worker.call("stream", prompt=asked.prompt, max_tokens=asked.max_tokens)
+
+    def describe(self) -> dict:
+        return self._loaded["describe"]
+
+    def close(self) -> None:
+        self._worker.__exit__(BenchError, None, None)  # killed: it may be busy with a request that was abandoned

@@ -1,0 +1,161 @@
+"""A persistent deployment: `mii.serve`, asked through MII's own gRPC client, token by token.
+
+MII's servers listen on all interfaces and take no other address (`mii.grpc_related`, `_do_serve`); the
+client connects over loopback. `MIIClient.generate` blocks an event loop for each request, so the
+coroutine inside it is run here, many at a time on one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.ports import free_port, require_free
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.machine.environment import gpus
+
+from .base import RequestError, Setup, Target
+from .kv_admission import KvRoom
+
+STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
+WORKSPACE_BYTES = 3_000_000_000
+"""Left free beside weights and KV cache, for MII's workspace and the CUDA contexts of its processes."""
+
+
+class ServeTarget(Target):
+    name = "serve"
+    summary = "mii.serve, a persistent deployment, over its own gRPC client"
+    service = "continuous batching, over gRPC through MII's load balancer"
+    engine = "mii"
+
+    def open(self, setup: Setup, progress: Progress) -> None:
+        from bench_deepspeed.engines import kernels
+
+        gateway, gpu = setup.port or free_port(), gpu_number(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        require_free(gateway)
+        capability = gpus()[0].capability.split(".")
+        kernels.build((int(capability[0]), int(capability[1])), setup.log_folder, progress)
+        # mii.serve starts `deepspeed` by its name, and keeps a file in its cache folder.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        self._cache = tempfile.TemporaryDirectory()
+        os.environ["MII_CACHE_PATH"] = self._cache.name
+        import mii
+
+        blocks, block_tokens = _pool(Path(setup.folder))
+        self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
+        self.connect(lambda: mii.serve(setup.folder, **deployment(gateway, gpu, blocks)), setup.timeout_s)
+        self._processes = psutil.Process().children(recursive=True)
+        self._servers = servers({process: process.cmdline() for process in self._processes})
+
+    def connect(self, make_client, timeout_s: float) -> None:
+        """Start the event loop of the client that `make_client` returns, and have it made there."""
+        self._timeout_s = timeout_s
+        self._processes: list[psutil.Process] = []
+        self._servers: dict[str, psutil.Process] = {}
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._client = self._run(_made(make_client)).result()
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def send(self, asked: Asked) -> list[float]:
+        import grpc
+
+        try:
+            return self._run(asyncio.wait_for(self._stream(asked), self._timeout_s)).result()
+        except grpc.aio.AioRpcError as error:
+            raise RequestError(f"gRPC {error.code().name}: {error.details()}") from error
+        except asyncio.TimeoutError as error:
+            raise RequestError("timeout") from error
+
+    async def _stream(self, asked: Asked) -> list[float]:
+        settings = {"stream": True, "max_new_tokens": asked.max_tokens, "do_sample": False, "ignore_eos": True}
+        times: list[float] = []
+        async for (response,) in self._client._request_async_response_stream([asked.prompt], **settings):
+            if response.finish_reason == "none":  # the message with a reason comes after the last token, and is empty
+                times.append(time.perf_counter())
+        return times
+
+    def describe(self) -> dict:
+        return self._described
+
+    def cpu_s(self) -> dict[str, float]:
+        return {name: sum(process.cpu_times()[:2]) for name, process in self._servers.items()}
+
+    def check(self) -> None:
+        for process in self._processes:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                raise BenchError(f"a process of the deployment ended while requests were under way ({process.pid})")
+
+    def close(self) -> None:
+        self._run(self._client.terminate_async()).result(STOP_S)
+        psutil.wait_procs(self._processes, STOP_S)
+        self._cache.cleanup()
+
+
+def servers(commands: dict[psutil.Process, list[str]]) -> dict[str, psutil.Process]:
+    """MII's two servers among the processes of a deployment; the others are the launcher's."""
+    python = {p: command for p, command in commands.items() if "mii.launch.multi_gpu_server" in command}
+    return {"load balancer" if "--load-balancer" in command else "model server": p for p, command in python.items()}
+
+
+async def _made(make_client):
+    return make_client()
+
+
+def _pool(folder: Path) -> tuple[int, int]:
+    """How many KV blocks the GPU has room for beside these weights, and tokens in each.
+
+    Left to itself MII takes all but 1 GB, and tells nobody how many blocks that is.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    from bench_deepspeed.engines import mii
+
+    config = AutoConfig.from_pretrained(folder)
+    free, _ = torch.cuda.mem_get_info()
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    tokens = mii.block_tokens(config.head_dim)
+    values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
+    blocks = (free - weights - WORKSPACE_BYTES) // (values * config.dtype.itemsize)
+    if blocks < 1:
+        raise MachineError(
+            f"{free / 1e9:.1f} GB of GPU memory are free: too little for {weights / 1e9:.1f} GB of weights"
+        )
+    return blocks, tokens
+
+
+def gpu_number(visible: str) -> int:
+    """The GPU to serve on: MII's launcher counts all of them, whatever CUDA_VISIBLE_DEVICES says."""
+    first = visible.split(",", maxsplit=1)[0].strip()
+    if first and not first.isdigit():
+        raise MachineError(f"mii.serve takes a GPU by its number: CUDA_VISIBLE_DEVICES is {visible!r}, set it to one")
+    return int(first or 0)
+
+
+def deployment(gateway: int, gpu: int, blocks: int) -> dict:
+    """What `mii.serve` is given beside the model: every port, of which its own are fixed ones, the GPU and its pool."""
+    replica = {
+        "hostname": "localhost",
+        "tensor_parallel_ports": [free_port()],
+        "torch_dist_port": free_port(),
+        "gpu_indices": [gpu],
+        "zmq_port": free_port(),
+    }
+    return {
+        "deployment_name": f"bench-{os.getpid()}",
+        "port_number": gateway,
+        "replica_configs": [replica],
+        "inference_engine_config": {"state_manager": {"memory_config": {"mode": "allocate", "size": blocks}}},
+    }

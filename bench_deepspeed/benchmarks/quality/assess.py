@@ -1,0 +1,57 @@
+"""One engine's answers against the reference's; runs in the engine's worker process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.weights import store
+
+from . import agreement, reference
+
+
+@dataclass(frozen=True)
+class Task:
+    """The reference's folder and the longest answer.
+
+    `keep`: a folder where the engine's logits go. `beside`: the folder where Transformers in the same
+    precision kept its own, to tell what the engine adds on top; None: the reference's.
+    """
+
+    folder: Path
+    max_tokens: int
+    keep: Path | None
+    beside: Path | None
+
+
+def assess(engine: Engine, task: Task, progress: Progress) -> list[dict]:
+    """Ask the engine every question of a reference folder. Returns a dictionary a question."""
+    answers = reference.read_answers(task.folder)
+    label = f"{engine.name} against float32"
+    results = []
+    for number, expected in enumerate(answers):
+        progress(label, number, len(answers))
+        results.append(_assess_one(engine, task, number, expected))
+    progress(label, len(answers), len(answers))
+    return results
+
+
+def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict:
+    tokens = expected["answer_ids"]
+    answer = engine.answer(expected["prompt_ids"], task.max_tokens)
+    logits = {place: engine.logits(ids, tokens) for place, ids in reference.contexts(expected).items()}
+    if task.keep:
+        with store.disk_errors(task.keep):
+            reference.save_logits(logits, task.keep, number)
+    truth = reference.read_logits(task.folder, number)
+    # The floor, which keeps its logits, is its own neighbour: nothing is on top of it.
+    neighbour = logits if task.keep else reference.read_logits(task.beside or task.folder, number)
+    result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
+    result |= agreement.free_running(tokens, answer)
+    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)
+    for place in reference.PLACES:
+        result[place] = agreement.teacher_forced(truth[place], logits[place], tokens)
+        result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[place], logits[place], tokens)["kl"]
+    return result

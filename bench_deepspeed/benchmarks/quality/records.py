@@ -1,0 +1,42 @@
+"""quality.json: what a check asked, and all that was answered. docs/methodology.md documents each field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_deepspeed.core.json_files import read_json
+from bench_deepspeed.measure.records import SCHEMA_VERSION
+
+
+@dataclass
+class Quality:
+    """One check: what was asked, what float32 answered, and what each engine and precision answered.
+
+    `candidates` holds, for each precision, the engine's and the floor's answers, question by question, and
+    the verdict that follows from them.
+    """
+
+    model: dict
+    engine: str
+    device: str
+    reference_device: str
+    environment: dict
+    system_prompt: str
+    max_tokens: int
+    questions: list[dict]
+    started_at: str
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
+    candidates: list[dict] = field(default_factory=list)
+    kind: str = "quality"
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def outside(self) -> list[str]:
+        return [c["precision"] for c in self.candidates if not c["verdict"]["ok"]]
+
+    @classmethod
+    def load(cls, path: Path) -> Quality:
+        """Read a saved check. Raises BenchError when the file is not one of this schema."""
+        return read_json(cls, path, SCHEMA_VERSION, "a quality check")

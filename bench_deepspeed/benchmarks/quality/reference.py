@@ -1,0 +1,136 @@
+"""The ground truth: Transformers in float32, computed once and cached beside the weights.
+
+The cache's name is a digest of all that the answer depends on, so a change of any of it is a new
+reference; a cache that was cut or altered is computed anew. A question's logits lie in a file of their
+own, so that memory does not grow with the number of questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.weights import store
+
+from . import chat
+from .questions import QuestionSet
+
+PREFIX_TOKENS = 1024  # far enough for faults of position, short enough for a CPU
+ANSWERS = "answers.json"
+PLACES = ("early", "late")
+
+
+def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> Path:
+    """Where the reference for a model's folder, its weights' digest and the prompts' ids lies on this machine.
+
+    `device` names what computes it: "cpu" or the GPU's name.
+    """
+    from torch import __version__ as torch_version
+    from transformers import __version__ as transformers_version
+
+    asked = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
+    key = json.dumps([digest, *asked, device, torch_version, transformers_version])
+    return model.parent / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def encode(tokenizer, questions: QuestionSet, context_tokens: int) -> list[list[int]]:
+    """The questions' token ids. Raises UsageError for one that the context cannot hold with its answer."""
+    prompts = [chat.encode(tokenizer, questions.system_prompt, prompt) for prompt in questions.prompts]
+    for number, ids in enumerate(prompts, start=1):
+        if len(ids) + questions.max_tokens > context_tokens:
+            raise UsageError(
+                f"question {number} of --questions has {len(ids)} tokens and {questions.max_tokens} are to follow, "
+                f"but the model's context is {context_tokens}: shorten it, or lower the file's max_tokens"
+            )
+    return prompts
+
+
+def ensure(
+    folder: Path, prompts: list[list[int]], max_tokens: int, load: Callable[[], Engine], progress: Progress
+) -> None:
+    """Compute the reference where it is not there, whole, already.
+
+    `load` returns the float32 engine. Raises MachineError for a full disk.
+    """
+    if not store.damage_of(folder):
+        return
+    with store.locked(folder.parent, progress):
+        if store.damage_of(folder):  # another run may have computed it while this one waited
+            engine = load()
+            store.require_disk(folder, _size_bytes(len(prompts), max_tokens, len(engine.tokenizer)))
+            compute(engine, prompts, max_tokens, folder, progress)
+
+
+def _size_bytes(questions: int, max_tokens: int, vocabulary: int) -> int:
+    """The most that a reference takes on the disk: float32 logits, each question twice."""
+    return 4 * len(PLACES) * questions * max_tokens * vocabulary
+
+
+def compute(engine: Engine, prompts: list[list[int]], max_tokens: int, folder: Path, progress: Progress) -> None:
+    """Answer the prompts with the float32 engine; keep the tokens and the logits behind them."""
+    partial = store.partial_of(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    steps = 2 * len(prompts)
+    with store.disk_errors(folder):
+        partial.mkdir(parents=True)
+        answers = []
+        for number, ids in enumerate(prompts):
+            progress("float32 reference", number, steps)
+            answer = engine.answer(ids, max_tokens)
+            answers.append({"prompt_ids": ids, "answer_ids": answer, "text": text_of(engine.tokenizer, answer)})
+        for number, entry in enumerate(answers):
+            progress("float32 reference", len(prompts) + number, steps)
+            room = engine.context_tokens - len(entry["prompt_ids"]) - max_tokens
+            entry["prefix_ids"] = _prefix(answers, number, min(room, PREFIX_TOKENS))
+            forced = {place: engine.logits(ids, entry["answer_ids"]) for place, ids in contexts(entry).items()}
+            save_logits(forced, partial, number)
+        (partial / ANSWERS).write_text(json.dumps(answers))
+        progress("float32 reference", steps, steps)
+        store.publish(folder, {"questions": len(prompts)}, progress)
+
+
+def contexts(answer: dict) -> dict[str, list[int]]:
+    """The two places where a question is asked: at the start of the context, and after its prefix."""
+    early = answer["prompt_ids"]
+    return dict(zip(PLACES, (early, answer["prefix_ids"] + early), strict=True))
+
+
+def _prefix(answers: list[dict], number: int, room: int) -> list[int]:
+    """The other questions and their answers, as what came before in the context; the last `room` tokens.
+
+    Faults of position, as in the rotary embedding, grow with it: a few dozen tokens do not show them. A
+    single question comes after itself.
+    """
+    others = [a for i, a in enumerate(answers) if i != number] or answers
+    ids = [token for a in others for token in a["prompt_ids"] + a["answer_ids"]]
+    return ids[max(0, len(ids) - room) :]
+
+
+def save_logits(logits: dict, folder: Path, number: int) -> None:
+    """Keep one question's logits: place → (answer tokens, vocabulary) float32."""
+    from safetensors.torch import save_file
+
+    save_file(logits, folder / f"logits-{number}.safetensors")
+
+
+def read_logits(folder: Path, number: int) -> dict:
+    """What `save_logits` kept."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / f"logits-{number}.safetensors")
+
+
+def read_answers(folder: Path) -> list[dict]:
+    """The answers: a dictionary a question, with `prompt_ids`, `prefix_ids`, `answer_ids` and `text`."""
+    return json.loads((folder / ANSWERS).read_text())
+
+
+def text_of(tokenizer, ids: list[int]) -> str:
+    """An answer as a reader sees it: without special tokens."""
+    return tokenizer.decode(ids, skip_special_tokens=True).strip()

@@ -1,0 +1,1 @@
+"""One scenario: tokens/s over fresh processes, and what holds it back."""

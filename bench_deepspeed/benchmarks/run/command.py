@@ -1,0 +1,148 @@
+"""One benchmark from beginning to end: weights ready, then processes that load, warm up and repeat; then the passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.run_folder import Recorder
+from bench_deepspeed.benchmarks.quality import questions as question_files
+from bench_deepspeed.benchmarks.quality.command import check
+from bench_deepspeed.core import paths, progress_bars
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.measure import plausibility, warnings
+from bench_deepspeed.measure.records import Limits, Run, Sample, Scenario
+from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
+from bench_deepspeed.weights.needed import can_check
+from bench_deepspeed.worker import latency
+from bench_deepspeed.worker.client import WorkerProcess
+
+from . import passes, view
+
+
+def run(scenario: Scenario, options) -> int:
+    """Measure a scenario and print its table. Returns the exit code.
+
+    What was measured is in result.json whatever happens: the file is rewritten after each repetition.
+    """
+    with_quality = can_check(scenario) and not options.no_quality
+    if options.fail_on_quality and not with_quality:
+        raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
+    if with_quality:
+        question_files.load(options.questions)  # a malformed file is told before anything starts
+    recorder = Recorder(scenario, options.output_dir, options.log_file)
+    result, log = recorder.result, recorder.log
+    with recorder, progress_bars.Bars() as bars:
+        result.environment = environment.host_facts()
+        log.opening(result)
+        measure(recorder, options, bars)
+        recorder.save()
+        plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
+        result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
+        log.closing(result)
+    print(view.report(result))
+    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(log.path)}")
+    if result.void_count:
+        raise BenchError(
+            f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
+            f"the engine did not make {scenario.max_tokens} tokens"
+        )
+    if with_quality:
+        _check_quality(scenario, options, recorder.folder)
+    return 0
+
+
+def _check_quality(scenario: Scenario, options, folder: Path) -> None:
+    """Check the answers. Where that cannot be done, the measurement stands all the same."""
+    try:
+        check(scenario, options, folder, (scenario.precision,))
+    except BenchError as error:
+        if options.fail_on_quality:
+            raise
+        print(f"quality not checked: {error}", file=sys.stderr)
+
+
+def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
+    """Fill the recorder's result: weights in one worker process, then the engine in one after the other.
+
+    What is measured once, apart from the speed, is measured in the last of them.
+    """
+    result, ended = recorder.result, None
+    worker_of = partial(_worker, recorder, bars)
+    model_folder = prepare(result.model, result.scenario, options.models_dir, worker_of, bars)
+    started = time.monotonic()
+    while ended is None:
+        with worker_of() as worker:
+            _timed(recorder, worker, model_folder, bars)
+            ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
+            if ended:
+                _tell(recorder, bars, ended)
+                passes.in_process(recorder, worker, bars)
+    if engine_class(result.scenario.engine).reads_weights():
+        result.limits = _measure_limits(recorder, bars)
+    passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
+
+
+def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: progress_bars.Bars) -> None:
+    """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
+    result, log = recorder.result, recorder.log
+    scenario, run = result.scenario, Run()
+    result.runs.append(run)
+    name = f"process {len(result.runs)}"
+    with bars.spinner(f"{name}: loading the engine"):
+        loaded = _load(worker, scenario, model_folder)
+    run.load_s, run.kernel_build_s, run.compile_s = (loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile"))
+    result.engine = {"name": scenario.engine, **loaded["describe"]}
+    result.environment |= worker.call("environment", device=scenario.device)
+    log.loaded(name, run)
+    recorder.save()
+
+    def generate() -> Sample:
+        return Sample.of(worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
+
+    with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
+        for sample in warm_ups(generate, run, scenario.warmups):
+            log.sample("warm-up", len(run.warmups), scenario.warmups, sample)
+            advance(f"{sample.tokens_per_s:.1f} tokens/s")
+    if scenario.warmups is None:
+        _tell(recorder, bars, f"{name}: {warmed(run)}")
+    with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
+        for sample in repetitions(generate, run, scenario.repetitions):
+            recorder.save()
+            log.sample("repetition", len(run.samples), scenario.repetitions, sample)
+            advance(f"{sample.tokens_per_s:.1f} tokens/s")
+
+
+def _tell(recorder: Recorder, bars: progress_bars.Bars, text: str) -> None:
+    recorder.log.line(text)
+    bars.note(text)
+
+
+def _measure_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
+    """What the device can do at most, measured in a process of its own while no engine is loaded."""
+    scenario = recorder.result.scenario
+    with _worker(recorder, bars) as worker, bars.spinner(limits.LABEL):
+        return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
+
+
+def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:
+    return WorkerProcess(recorder.folder / "worker.log", bars.progress)
+
+
+def _load(worker: WorkerProcess, scenario: Scenario, model_folder: str, streaming: bool = False) -> dict:
+    return worker.load(
+        scenario.engine,
+        model_folder,
+        device=scenario.device,
+        precision=scenario.precision,
+        prompts=[scenario.prompt],
+        max_tokens=scenario.max_tokens,
+        reserve_tokens=latency.RESERVE_TOKENS,
+        streaming=streaming,
+    )

@@ -1,0 +1,98 @@
+"""The flags of `bench.sh run`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.flags import _add_choice_flags, _add_common_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, REPETITIONS, TIME_BUDGET_S
+from bench_deepspeed.benchmarks.quality.flags import _add_quality_flags
+from bench_deepspeed.core.arguments import Parser, _count, _percentage, _positive
+from bench_deepspeed.core.errors import EXIT_CODES
+from bench_deepspeed.measure.stopping import CHEAP_LOAD_S
+
+
+def _run_parser() -> Parser:
+    codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    parser = Parser(
+        prog="bench.sh [run]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n"
+            "Then checks the answers against float32 (pretrained weights).\n\n"
+            "other commands (each has its own --help):\n"
+            "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
+            "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
+            "  bench.sh report   render the tables of the documents, or write results as CSV, JSON lines or HTML\n"
+            "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
+            "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
+            "  bench.sh compare  saved results: what differs, and whether one is faster\n"
+            "  bench.sh results  list the runs in logs/, show one, delete old ones\n"
+            "  bench.sh ab       is B faster than A? two configurations, timed in turn\n"
+            "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
+        ),
+        epilog=f"exit codes:\n{codes}",
+    )
+    scenario = parser.add_argument_group("what is measured")
+    _add_choice_flags(scenario)
+    _add_timing_flags(scenario)
+    quality = parser.add_argument_group("the check of the answers")
+    quality.add_argument("--no_quality", action="store_true", help="leave it out")
+    _add_quality_flags(quality)
+    places = parser.add_argument_group("where things go")
+    places.add_argument(
+        "-lf",
+        "--log_file",
+        type=Path,
+        metavar="FILE",
+        help="the readable log, appended to (default: performance.log beside the JSON)",
+    )
+    _add_place_flags(places)
+    other = parser.add_argument_group("other")
+    other.add_argument("--dry_run", action="store_true", help="say what would be done, fetched and written, and stop")
+    _add_common_flags(other)
+    return parser
+
+
+def _add_timing_flags(group) -> None:
+    group.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    group.add_argument(
+        "-r",
+        "--repetitions",
+        type=_positive,
+        metavar="N",
+        help=f"timed generations in each process (default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
+    )
+    group.add_argument(
+        "-m",
+        "--max_tokens",
+        type=_positive,
+        metavar="N",
+        help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
+    )
+    group.add_argument(
+        "--warmups",
+        type=_count,
+        metavar="N",
+        help="generations before the timed ones in each process (default: until the times are steady)",
+    )
+    group.add_argument(
+        "--processes",
+        type=_positive,
+        metavar="N",
+        help=f"fresh processes, each of which loads, warms up and measures (default: {PROCESSES}; "
+        f"1 where loading takes more than {CHEAP_LOAD_S} s)",
+    )
+    group.add_argument(
+        "--target_ci",
+        type=_percentage,
+        metavar="P%",
+        help="more processes until the 95%% interval of tokens/s is the mean ± P%% at most, such as 1%%",
+    )
+    group.add_argument(
+        "--time_budget",
+        type=_positive,
+        metavar="SECONDS",
+        help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
+    )

@@ -1,0 +1,250 @@
+"""Does the suite measure what it says, and how much does it add? Its clock against bare loops.
+
+First the fake engine, whose latency is known, through the whole harness; then a real engine, twice. Nested: the
+suite's clock, and within the same generation one around the library's call alone, so that the engine's own noise is
+the same in both. In turn: in one worker process generations are timed by the suite (A) and by a bare loop around the
+library's call (B), in the order ABBA, so that a steady drift cancels out of each such block.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.run_folder import make_folder, utc_now
+from bench_deepspeed.core import paths, progress_bars
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.machine import environment
+from bench_deepspeed.measure.records import SCHEMA_VERSION, Scenario
+from bench_deepspeed.report.tables import table
+from bench_deepspeed.worker.client import WorkerProcess
+
+LIMIT = 0.005  # the suite's share of a time, at most
+ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
+FIRST_LOOK = 8  # blocks; an interval at half of ERROR exists from 7 on
+WARMUPS = 2  # blocks
+KNOWN_S = (0.02, 0.05, 0.1)
+KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
+
+    `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
+    interval, None where the blocks were too few for one.
+    """
+
+    name: str
+    asked_s: float | None
+    harness_s: list[float]
+    bare_s: list[float]
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: str  # "pass", "fail" or "not shown"
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A saved self-test, as far as it is shown."""
+
+    started_at: str
+    scenario: dict
+    environment: dict
+    comparisons: list[Comparison]
+    schema_version: int
+
+    @classmethod
+    def load(cls, path: Path) -> SelfTest:
+        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
+        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
+
+
+def run(scenario: Scenario, options) -> int:
+    """`bench.sh selftest`. Writes selftest.json and returns 0; raises BenchError when a part does not pass.
+
+    In turn a real engine may be noisier than any budget tells apart; then it is enough that it passes nested.
+    """
+    folder = make_folder(options.output_dir / "selftest")
+    report = {
+        "kind": "selftest",
+        "schema_version": SCHEMA_VERSION,
+        "started_at": utc_now(),
+        "scenario": {key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights")},
+        "prompt": scenario.prompt,
+        "max_tokens": scenario.max_tokens,
+        "limit": LIMIT,
+        "confidence": 1 - ERROR,
+        "environment": environment.host_facts(),
+    }
+    with progress_bars.Bars() as bars:
+        known_s = min(KNOWN_BUDGET_S, options.budget)
+        comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
+        comparisons += _real(scenario, options, folder, bars, report["environment"])
+    report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
+    write_json(folder / "selftest.json", report)
+    print(comparison_table(comparisons))
+    print(f"\nselftest {paths.shown(folder / 'selftest.json')}")
+    _require_pass(comparisons)
+    return 0
+
+
+def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars: progress_bars.Bars) -> Comparison:
+    """The fake engine, asked to take a time."""
+    behaviour = json.dumps({"seconds": [seconds]})
+    name = f"known latency {seconds * 1000:.0f} ms"
+    with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
+        worker.load("fake", "", device="cpu", precision="float32", **_asked(scenario))
+        return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
+
+
+def _real(scenario: Scenario, options, folder: Path, bars: progress_bars.Bars, facts: dict) -> list[Comparison]:
+    """The scenario's engine and model, nested and in turn. `facts` gains what only a process with torch can tell."""
+    worker_of = partial(WorkerProcess, folder / "worker.log", bars.progress)
+    model_folder = prepare({}, scenario, options.models_dir, worker_of, bars)
+    name = f"{scenario.engine}, {scenario.model}"
+    with worker_of() as worker:
+        with bars.spinner("loading the engine"):
+            where = {"device": scenario.device, "precision": scenario.precision}
+            worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
+        if model_folder:
+            facts |= worker.call("environment", device=scenario.device)
+        return [
+            compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
+            for call, how in (("nested", "nested"), ("interleaved", "in turn"))
+        ]
+
+
+def _asked(scenario: Scenario) -> dict:
+    return {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
+
+
+def _blocks(worker: WorkerProcess, scenario: Scenario, call: str = "interleaved") -> Iterator[dict]:
+    """Blocks for as long as they are asked for, warm from the first."""
+    for number in range(10**9):
+        block = worker.call(call, prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+        if number >= WARMUPS:
+            yield block
+
+
+def compare(
+    blocks: Iterator[dict], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
+) -> Comparison:
+    """Take blocks until the interval decides or the budget is spent.
+
+    Looking again and again would find a pass by chance, so the looks come when the blocks have doubled, and
+    the k-th has the probability ERROR / 2^k to be wrong: ERROR in all (Boole's inequality).
+    """
+    started = shown = time.monotonic()
+    harness, bare, ratios = [], [], []
+    look, due = 1, FIRST_LOOK
+    for block in blocks:
+        harness += block["harness_s"]
+        bare += block["bare_s"]
+        ratios.append(block_ratio(block["harness_s"], block["bare_s"]))
+        now = time.monotonic()
+        spent = now - started >= budget_s
+        if now - shown >= 1:
+            progress(name, min(int(now - started), int(budget_s)), int(budget_s))
+            shown = now
+        if len(ratios) < due and not spent:
+            continue
+        interval = median_interval(ratios, ERROR / 2**look)
+        verdict = _verdict(interval, harness, asked_s)
+        if verdict != "not shown" or spent:
+            break
+        look, due = look + 1, 2 * due
+    if shown > started:
+        progress(name, int(budget_s), int(budget_s))
+    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), *(interval or (None, None)), verdict)
+
+
+def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
+    """Tokens/s of the harness over those of the bare loop: geometric means of the block's times, inverted.
+
+    In the order ABBA a steady drift of the logarithm is the same in both.
+    """
+    return (math.prod(bare_s) / math.prod(harness_s)) ** (1 / len(bare_s))
+
+
+def median_interval(values: list[float], error: float) -> tuple[float, float] | None:
+    """An interval that leaves out the true median with a probability of `error` at most; None for too few.
+
+    From the k-th smallest to the k-th largest value, whatever the distribution: it is left out when fewer
+    than k of n values lie on one side of it, 2 P(B(n, 1/2) < k) (W. R. Thompson, 1936, the sign test's interval).
+    """
+    ordered = sorted(values)
+    n, k = len(ordered), 0
+    ways = below = 1  # of n fair coins: to show k heads, and to show k or fewer
+    while 2 * below / 2**n <= error:
+        ways = ways * (n - k) // (k + 1)
+        k += 1
+        below += ways
+    return (ordered[k - 1], ordered[-k]) if k else None
+
+
+def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked_s: float | None) -> str:
+    if asked_s is not None and min(harness_s) < asked_s:
+        return "fail"  # no engine takes less than it takes
+    if interval is None:
+        return "not shown"
+    low, high = interval
+    if low >= 1 - LIMIT and high <= 1 + LIMIT:
+        return "pass"
+    return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
+
+
+def comparison_table(comparisons: list[Comparison]) -> str:
+    """One row a kind of generation."""
+    rows = [
+        {
+            "timed": comparison.name,
+            "median": f"{statistics.median(comparison.harness_s) * 1000:.2f} ms",
+            "above the known": _excess(comparison),
+            "tokens/s, suite ∕ bare loop": f"{comparison.ratio:.4f}",
+            "interval": _interval(comparison),
+            "n": len(comparison.harness_s),
+            "verdict": comparison.verdict,
+        }
+        for comparison in comparisons
+    ]
+    return table(rows)
+
+
+def _interval(comparison: Comparison) -> str:
+    return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
+
+
+def _excess(comparison: Comparison) -> str:
+    if comparison.asked_s is None:
+        return ""
+    excess = statistics.median(comparison.harness_s) - comparison.asked_s
+    return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
+
+
+def _require_pass(comparisons: list[Comparison]) -> None:
+    failed = [comparison.name for comparison in comparisons if comparison.verdict == "fail"]
+    if failed:
+        raise BenchError(f"the suite's times differ from a bare loop's by more than {LIMIT:.1%}: {', '.join(failed)}")
+    *decisive, in_turn = comparisons
+    if in_turn.verdict != "pass":
+        print(
+            f"{in_turn.name}: within --budget the engine's own times differ too much to tell {LIMIT:.1%}; "
+            "nested, both clocks time the same generation"
+        )
+    open_ones = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
+    if open_ones:
+        raise BenchError(
+            f"not shown for {', '.join(open_ones)}: this machine was too noisy to tell {LIMIT:.1%}; "
+            "end other work on it, or give more time with --budget"
+        )

@@ -1,0 +1,56 @@
+"""`bench.sh sweep --dry_run`: the scenarios, what each takes, and which cannot be. Touches nothing."""
+
+from __future__ import annotations
+
+from bench_deepspeed.machine import environment
+from bench_deepspeed.model import catalog
+from bench_deepspeed.model.catalog import ModelSpec
+
+from . import derived, plan
+from .records import SweepResult, SweepScenario
+
+COLUMNS = ("engine", "precision", "batch", "prompt", "new tokens", "KV cache", "read a step", "time", "state")
+NOT_KNOWN = "not known"
+
+
+def show(options) -> int:
+    """Print the plan; of a sweep to be resumed, with what was measured."""
+    if options.resume is not None:
+        _, sweep = plan.resumed(options.resume)
+        plan.settings_of(options, sweep.settings)
+    else:
+        sweep = plan.new(plan.settings_of(options))
+    spec, settings = catalog.load(sweep.settings.model), sweep.settings
+    free_bytes = environment.free_memory_bytes(settings.device)
+    print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")
+    print(f"memory  {NOT_KNOWN if free_bytes is None else _size(free_bytes)} free")
+    rows = [_row(spec, sweep, scenario, free_bytes) for scenario in sweep.scenarios]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    for cells in (COLUMNS, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print("time: what was measured, or at least this by the limits that were, without loading; nothing was: not known")
+    return 0
+
+
+def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, free_bytes: int | None) -> tuple[str, ...]:
+    state = scenario.status
+    if state == "pending" and (reason := plan.refusal(spec, sweep.settings, scenario, free_bytes)):
+        state = f"refused: {reason}"
+    size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
+    needs = (plan.kv_bytes(spec, scenario), derived.step(spec, scenario).bytes)
+    known = "" if state.startswith("refused") else _time(spec, sweep, scenario)
+    return (scenario.engine, scenario.precision, *map(str, size), *map(_size, needs), known, state)
+
+
+def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
+    if scenario.status == "complete":
+        return f"{sum(sample.seconds for sample in [*scenario.prefill, *scenario.total]):.1f} s"
+    limits = derived.limits_of(sweep, scenario)
+    if limits is None:
+        return NOT_KNOWN
+    rounds = sweep.settings.warmups + sweep.settings.repetitions
+    return f"≥ {derived.least_s(spec, scenario, limits, rounds):.1f} s"
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

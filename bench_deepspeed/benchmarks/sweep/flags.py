@@ -1,0 +1,68 @@
+"""The flags that take lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
+from bench_deepspeed.core import number_lists
+from bench_deepspeed.core.arguments import Parser, _positive
+from bench_deepspeed.engines import DEFAULTS, ENGINES
+
+from .plan import LISTS, PRECISION
+
+MEANINGS = {
+    "batch_sizes": "sequences at once",
+    "prompt_tokens": "of each prompt, random ones",
+    "max_tokens": "new tokens of each sequence, exactly",
+}
+
+
+def add_lists(group) -> None:
+    """The five lists whose product is measured."""
+    for name, defaults in LISTS.items():
+        shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
+        note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
+        group.add_argument(f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
+    precisions = number_lists.names(("float16", "bfloat16", "float32"))
+    note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
+    group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
+    note = f"default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']}"
+    group.add_argument("--engines", type=number_lists.names(tuple(ENGINES)), metavar="LIST", help=note)
+
+
+def _sweep_parser() -> Parser:
+    pass
+    from .plan import REPETITIONS as PAIRS
+    from .plan import WARMUPS
+
+    parser = Parser(
+        prog="bench.sh sweep",
+        description="Measures every combination of the lists: prefill and decoding of batches. A list is values and "
+        "ranges with commas between: 1,2,4, or 128-2048*2 for 128, 256, ..., 2048, or 1-4+1 for 1, 2, 3, 4.",
+    )
+    add_lists(parser.add_argument_group("what is combined"))
+    fixed = parser.add_argument_group("what is the same in all")
+    _add_model_flags(fixed)
+    fixed.add_argument(
+        "-r",
+        "--repetitions",
+        type=_positive,
+        metavar="N",
+        help=f"timed pairs of generations, of one token and of all (default: {PAIRS['cuda']}, on cpu {PAIRS['cpu']})",
+    )
+    fixed.add_argument(
+        "--warmups",
+        type=_positive,
+        metavar="N",
+        help=f"pairs before them, in each scenario (default: {WARMUPS}; the first of a process: 3 or more)",
+    )
+    other = parser.add_argument_group("other")
+    other.add_argument(
+        "--resume", type=Path, metavar="PATH", help="go on with this sweep, its folder or sweep.json, in its settings"
+    )
+    other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
+    _add_place_flags(other)
+    _add_common_flags(other)
+    parser.set_defaults(weights=None, seed=None)
+    return parser

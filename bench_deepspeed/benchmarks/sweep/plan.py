@@ -1,0 +1,160 @@
+"""What a sweep consists of: its settings, the product of its lists, and what of it cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL
+from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.machine.environment import default_device, gpus
+from bench_deepspeed.model.catalog import ModelSpec
+
+from .records import FILE, SweepResult, SweepScenario, SweepSettings
+
+PRECISION = {"cuda": "float16", "cpu": "float32"}
+LISTS = {  # on a CPU a first try ends within a couple of minutes
+    "batch_sizes": {"cuda": [1, 2, 4, 8, 16, 32, 64], "cpu": [1, 2, 4]},
+    "prompt_tokens": {"cuda": [128, 512, 2048], "cpu": [32, 128]},
+    "max_tokens": {"cuda": [128], "cpu": [16]},
+}
+REPETITIONS = {"cuda": 3, "cpu": 2}
+WARMUPS = 1
+WORKSPACE_BYTES = 1_000_000_000
+"""Left free beside weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
+COMPARED = ("cpu", "gpus", "packages")
+"""Facts of the environment that must be the same where a sweep is resumed."""
+
+
+def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
+    """Fill in what the user left out: from the sweep that is resumed, else the defaults of the device.
+
+    Raises UsageError for what no machine can do, and for a flag that differs from the resumed sweep's;
+    MachineError where this machine lacks a GPU.
+    """
+    if options.device == "metal":
+        raise UsageError(METAL)
+    names = [field.name for field in dataclasses.fields(SweepSettings)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+    if options.model_name is not None:
+        given["model"] = options.model_name
+    if saved is not None:
+        _require_equal(given, dataclasses.asdict(saved))
+    device = given.get("device") or (saved.device if saved else default_device())
+    base = dataclasses.asdict(saved) if saved else _defaults(device)
+    settings = SweepSettings(**{**base, **given})
+    if settings.device == "cuda" and not gpus():
+        raise MachineError("-d cuda, but nvidia-smi shows no GPU: use -d cpu, or see `bench.sh doctor`")
+    for engine in settings.engines:
+        _require_device(engine, settings.device)
+    return settings
+
+
+def _defaults(device: str) -> dict:
+    return {
+        "model": MODEL[device],
+        "device": device,
+        "weights": "pretrained",
+        "seed": 0,
+        "engines": [DEFAULTS[device]],
+        "precisions": [PRECISION[device]],
+        **{name: lists[device] for name, lists in LISTS.items()},
+        "repetitions": REPETITIONS[device],
+        "warmups": WARMUPS,
+    }
+
+
+def _require_equal(given: dict, saved: dict) -> None:
+    for name, value in given.items():
+        if value != saved[name]:
+            raise UsageError(
+                f"--resume: this sweep was started with {name} {_words(saved[name])}, not {_words(value)}; "
+                "leave the flag out, or start another sweep"
+            )
+
+
+def _words(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _require_device(engine: str, device: str) -> None:
+    can = engine_class(engine).precisions
+    if device not in can:
+        reason = engine_class(engine).refusals.get(device, f"it runs on {', '.join(can)}")
+        raise UsageError(f"--engines {engine} does not run on {device}: {reason}")
+
+
+def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
+    """The product, in the order in which it is measured: what one loaded engine can do stands together."""
+    lists = (settings.engines, settings.precisions, settings.prompt_tokens, settings.max_tokens, settings.batch_sizes)
+    return [
+        SweepScenario(engine, precision, batch, prompt, new)
+        for engine, precision, prompt, new, batch in itertools.product(*lists)
+    ]
+
+
+def new(settings: SweepSettings) -> SweepResult:
+    """A sweep that has not begun."""
+    return SweepResult(settings, scenarios_of(settings))
+
+
+def resumed(path: Path) -> tuple[Path, SweepResult]:
+    """A saved sweep, from its folder or file, with all that is not complete pending again. Raises BenchError."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"--resume {path}: there is no {FILE}")
+    sweep = SweepResult.load(file)
+    for index, scenario in enumerate(sweep.scenarios):
+        if scenario.status != "complete":
+            key = (scenario.engine, scenario.precision, scenario.batch_size)
+            sweep.scenarios[index] = SweepScenario(*key, scenario.prompt_tokens, scenario.max_tokens)
+    return file, sweep
+
+
+def require_same(saved: dict, now: dict, what: str) -> None:
+    """Refuse to continue a sweep where the named facts differ. Raises UsageError; facts not saved are not held."""
+    for name, value in now.items():
+        if name in saved and saved[name] != value:
+            raise UsageError(
+                f"--resume: {what} {name} was {_short(saved[name])} and is {_short(value)} now; start another sweep"
+            )
+
+
+def _short(value) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {text}" for name, text in value.items())
+    return str(value)
+
+
+def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, free_bytes: int | None) -> str | None:
+    """Why a scenario cannot be, with the arithmetic; None where it can. `free_bytes`: before the engine loads."""
+    can = engine_class(scenario.engine).precisions[settings.device]
+    if scenario.precision not in can:
+        return f"{scenario.engine} does not run in {scenario.precision} on {settings.device}: it takes {', '.join(can)}"
+    context = spec.shape["max_position_embeddings"]
+    if scenario.tokens > context:
+        return f"these are {scenario.tokens} in all, and the model's context is {context}"
+    kv, loaded = kv_bytes(spec, scenario), weight_bytes(spec, scenario)
+    if free_bytes is None or loaded == 0 or loaded + kv + WORKSPACE_BYTES <= free_bytes:
+        return None
+    return (
+        f"weights {_gb(loaded)} + KV cache {_gb(kv)} ({scenario.batch_size} × {scenario.tokens} tokens) + "
+        f"{_gb(WORKSPACE_BYTES)} for all else = {_gb(loaded + kv + WORKSPACE_BYTES)}, and {_gb(free_bytes)} are free"
+    )
+
+
+def kv_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
+    """Bytes of KV cache that the scenario takes with its engine."""
+    return engine_class(scenario.engine).kv_bytes(spec, scenario.precision, scenario.batch_size, scenario.tokens)
+
+
+def weight_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
+    """Bytes of the weights that its engine holds."""
+    return weights.loaded_bytes(spec, engine_class(scenario.engine).form, scenario.precision)
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

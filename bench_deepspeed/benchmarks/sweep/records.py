@@ -1,0 +1,110 @@
+"""The data of a sweep, and the sweep.json that it is kept in. Samples are stored, figures derived from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
+from bench_deepspeed.measure.records import Limits, Sample
+
+SCHEMA_VERSION = 1
+FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What was asked for: the scenarios are the product of the five lists."""
+
+    model: str
+    device: str
+    weights: str
+    seed: int
+    engines: list[str]
+    precisions: list[str]
+    batch_sizes: list[int]
+    prompt_tokens: list[int]
+    max_tokens: list[int]
+    repetitions: int
+    warmups: int
+
+
+@dataclass
+class SweepScenario:
+    """One scenario and what came of it: `batch_size` sequences, each of `prompt_tokens` + `max_tokens`.
+
+    `status` is "pending", "complete", "refused" (it cannot be, so nothing was started), "failed", or
+    "impossible" (beyond the device's limits: its times are kept, and never shown as a speed).
+    """
+
+    engine: str
+    precision: str
+    batch_size: int
+    prompt_tokens: int
+    max_tokens: int
+    status: str = "pending"
+    reason: str | None = None
+    warmups: int | None = None
+    prefill: list[Sample] = field(default_factory=list)
+    """Generations of one token; tokens are those of each sequence."""
+    total: list[Sample] = field(default_factory=list)
+    """Generations of `max_tokens`, in turn with those."""
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer of one sequence."""
+        return self.prompt_tokens + self.max_tokens
+
+    def title(self) -> str:
+        return (
+            f"{self.engine} {self.precision}, batch {self.batch_size}: {self.prompt_tokens} + {self.max_tokens} tokens"
+        )
+
+
+@dataclass(frozen=True)
+class SweepLoad:
+    """One loading of an engine, in a process of its own."""
+
+    engine: str
+    precision: str
+    load_s: float
+    kernel_build_s: float | None
+    describe: dict
+    compile_s: float | None = None
+
+
+@dataclass
+class SweepResult:
+    """A sweep: what was asked for, where and with what it ran, and its scenarios in their order."""
+
+    settings: SweepSettings
+    scenarios: list[SweepScenario]
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
+    started_at: list[str] = field(default_factory=list)
+    """Once for the start, and once for each time it was resumed."""
+    model: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    limits: dict[str, Limits] = field(default_factory=dict)
+    """By precision."""
+    loads: list[SweepLoad] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write the JSON in one step."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> SweepResult:
+        """Read a saved sweep. Raises BenchError when the file is not one of this schema."""
+        sweep = read_json(cls, path, SCHEMA_VERSION, "a sweep")
+        require_divisors(sweep._divisors(), path, "a sweep")
+        return sweep
+
+    def _divisors(self) -> Iterator[float]:
+        """Every time and limit that a figure is a quotient of."""
+        yield from (sample.seconds for one in self.scenarios for sample in [*one.prefill, *one.total])
+        for limits in self.limits.values():
+            yield from limits.divisors

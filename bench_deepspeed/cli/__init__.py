@@ -1,0 +1,1 @@
+"""The command line: parsing, and the command that it names."""

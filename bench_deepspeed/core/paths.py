@@ -1,0 +1,24 @@
+"""Where things lie, relative to the checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "models"
+LOGS = ROOT / "logs"
+QUESTIONS = ROOT / "bench_deepspeed" / "benchmarks" / "quality" / "questions.json"
+DOCS = ROOT / "docs"
+RESULTS = DOCS / "results"
+VENV = ROOT / ".venv"
+MODEL_DATA = VENV / "model-data"
+"""Packages of models/requirements.txt, off Python's path: without what they depend on, importing them fails."""
+
+SETUP = ROOT / "setup.sh"
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be pasted from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,91 @@
+"""Progress bars on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+
+class Bars:
+    """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them.
+
+    `leave`: what is done stays on the terminal.
+    """
+
+    def __init__(self, leave: bool = True):
+        self._leave = leave
+
+    def __enter__(self) -> Bars:
+        tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
+        self._bar: tqdm | None = None
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Show what a worker reports: so much of so much, under a label."""
+        if self._bar is None or self._bar.desc != label or self._bar.total != total:
+            self._close()
+            layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
+            self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
+        self._bar.n = done
+        self._bar.refresh()
+        if total and done >= total:
+            self._close()
+
+    @contextlib.contextmanager
+    def spinner(self, label: str) -> Iterator[None]:
+        """Show a label and the seconds, until the block ends or a worker reports something better."""
+        if not sys.stderr.isatty():
+            yield
+            return
+        self.progress(label, 0, 0)
+        done = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(done,), daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ticker.join()
+            self._close()
+
+    def _tick(self, done: threading.Event) -> None:
+        while not done.wait(0.5):
+            bar = self._bar  # the other thread may put it down at any moment
+            if bar is not None:
+                bar.refresh()
+
+    def note(self, text: str) -> None:
+        """A line that stays, between two bars."""
+        self._close()
+        tqdm.write(text, file=sys.stderr)
+
+    def row(self, text: str) -> None:
+        """A line of a table on stdout, between two bars."""
+        self._close()
+        print(text, flush=True)
+
+    @contextlib.contextmanager
+    def counter(self, label: str, total: int | None) -> Iterator[Callable[[str], None]]:
+        """A bar over `total` generations (None: nobody knows); call the yielded function after each with a remark."""
+        self._close()
+        with tqdm(desc=label, total=total, unit="run", file=sys.stderr, disable=total == 0) as bar:
+
+            def advance(remark: str) -> None:
+                bar.set_postfix_str(remark, refresh=False)
+                bar.update()
+                bar.refresh()
+
+            bar.refresh()
+            yield advance

@@ -1,0 +1,5 @@
+"""Words and forms that every output shares."""
+
+from __future__ import annotations
+
+NOT_MEASURED = "not measured"

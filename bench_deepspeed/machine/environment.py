@@ -1,0 +1,159 @@
+"""What a result was measured on and with. No host name, no user, no path: results are published."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench_deepspeed import __version__
+from bench_deepspeed.core.paths import ROOT
+
+PACKAGES = ("deepspeed", "deepspeed-mii", "deepspeed-kernels", "torch", "transformers", "tokenizers", "numpy")
+GPU_FIELDS = ("name", "compute_cap", "memory.total", "driver_version")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    capability: str
+    memory_mib: int
+    driver: str
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that nvidia-smi lists; empty where there is none. Needs no package."""
+    output = _output("nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader,nounits")
+    rows = [[cell.strip() for cell in line.split(",")] for line in (output or "").splitlines()]
+    return [Gpu(r[0], r[1], int(r[2]), r[3]) for r in rows if len(r) == len(GPU_FIELDS) and r[2].isdigit()]
+
+
+def default_device() -> str:
+    """cuda where a usable GPU is, else cpu; usable: one that MII's kernels are made for (8.0 or more)."""
+    majors = [gpu.capability.split(".")[0] for gpu in gpus()]  # "[N/A]" where the driver does not tell
+    return "cuda" if any(major.isdigit() and int(major) >= 8 for major in majors) else "cpu"
+
+
+def host_facts() -> dict:
+    """The machine and the software, as told without importing anything heavy."""
+    return {
+        "suite": __version__,
+        "commit": _commit(),
+        **software(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_name(),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "load_average_1min": round(os.getloadavg()[0], 2),
+        "gpus": [asdict(gpu) for gpu in gpus()],
+        "nvcc": nvcc_version(),
+    }
+
+
+def software() -> dict:
+    """This process's Python and its packages."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: installed_version(name) for name in PACKAGES},
+    }
+
+
+def torch_facts(device: str) -> dict:
+    """What torch says of itself; called in the worker, after the engine has loaded."""
+    import torch
+
+    from .gpu import Gpu
+
+    facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads()}
+    if device == "cuda":
+        facts["gpu_used"] = torch.cuda.get_device_name()
+        facts["driver_cuda"] = _driver_cuda()
+        gpu = Gpu.of_torch()
+        facts["gpu_slowdown_c"] = gpu and gpu.slowdown_c()
+    return facts
+
+
+def free_memory_bytes(device: str) -> int | None:
+    """Memory that nobody uses, told without torch: of one GPU, or the host's (Linux).
+
+    The GPU is the first of CUDA_VISIBLE_DEVICES, by nvidia-smi's numbers, where that is set.
+    """
+    if device == "cuda":
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+        query = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
+        first = (_output("nvidia-smi", f"--id={gpu}", *query) or "").split()[:1]
+        return int(first[0]) * 2**20 if first and first[0].isdigit() else None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def installed_version(package: str) -> str | None:
+    """A package's version, None where it is not installed."""
+    from importlib import metadata  # 12 ms that --help does not need
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def nvcc_version() -> str | None:
+    """nvcc's CUDA version, such as "13.0"; None where there is no nvcc."""
+    home = os.environ.get("CUDA_HOME")
+    nvcc = str(Path(home) / "bin" / "nvcc") if home else "nvcc"
+    words = (_output(nvcc, "--version") or "").replace(",", " ").split()
+    return words[words.index("release") + 1] if "release" in words else None
+
+
+def _driver_cuda() -> str | None:
+    """The newest CUDA that the driver runs, from NVML; None where it does not tell."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetCudaDriverVersion()
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _commit() -> str | None:
+    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT instead, where that is set."""
+    if named := os.environ.get("BENCH_COMMIT"):
+        return named
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return commit.strip() + ("+changes" if changes and changes.strip() else "")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _output(*command: str) -> str | None:
+    """A command's standard output; None when it is not there or fails."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

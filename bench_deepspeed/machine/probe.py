@@ -1,0 +1,57 @@
+"""What the machine was doing around a timed generation, and what generations draw.
+
+Nothing here runs while the clock does: a probe looks before the start and after the stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench_deepspeed.measure.records import Reading
+
+from .gpu import Gpu
+from .host import Cpus
+
+
+class NoProbe:
+    """For an engine that is not one: its times are made up, and the machine has no part in them."""
+
+    gpu = None
+
+    def before(self) -> None:
+        return
+
+    def after(self) -> None:
+        return
+
+
+class Probe:
+    """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use.
+
+    `compilations` is the engine's count of them so far, or None.
+    """
+
+    def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None):
+        self.gpu = Gpu.of_torch() if device == "cuda" else None
+        self._cpus = Cpus()
+        self._compilations = compilations
+
+    def before(self) -> None:
+        """Call before everything that belongs to the generation."""
+        self._compiled_before = self._compilations()
+        self._cpus.start()
+
+    def after(self) -> Reading:
+        """Call right after the clock has stopped: the GPU's clocks then still are those of the generation."""
+        of_gpu = {}
+        if self.gpu is not None:
+            of_gpu = {
+                "sm_clock_mhz": self.gpu.sm_clock_mhz(),
+                "memory_clock_mhz": self.gpu.memory_clock_mhz(),
+                "throttle_reasons": self.gpu.throttle_reasons(),
+                "temperature_c": self.gpu.temperature_c(),
+                "other_gpu_processes": self.gpu.other_processes(),
+            }
+        busy, compiled = self._cpus.others_busy(), self._compilations()
+        anew = None if compiled is None else compiled - self._compiled_before
+        return Reading(**of_gpu, other_cpus_busy=busy, compilations=anew)

@@ -1,0 +1,49 @@
+"""Gets from whatever Python started the suite to the one with the pinned packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import util
+
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.paths import SETUP, VENV
+
+NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
+NEEDED += ("diptest", "matplotlib", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm", "yaml")
+
+
+def require_packages(python: str) -> None:
+    """Refuse another Python that cannot run a worker. Raises MachineError with what it lacks."""
+    code = (
+        "import sys; from importlib import util; sys.version_info >= (3, 10) or sys.exit('is older than Python 3.10'); "
+        f"lacks = [name for name in {NEEDED!r} if util.find_spec(name) is None]; "
+        "lacks and sys.exit('lacks ' + ', '.join(lacks))"
+    )
+    done = subprocess.run([python, "-c", code], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["is no Python"])[-1]
+        raise MachineError(f"{python} {reason}: a comparison needs requirements.txt there, in whatever versions")
+
+
+def ensure_environment(argv: list[str], keep_python: bool) -> None:
+    """Set up .venv where it is missing or stale, and go on in its Python.
+
+    With `keep_python` (--no_setup, or BENCH_PYTHON), only check that this Python has what is needed.
+    Raises MachineError. May not return: the process is replaced by one of .venv's Python.
+    """
+    if keep_python:
+        missing = [name for name in NEEDED if util.find_spec(name) is None]
+        if missing:
+            raise MachineError(
+                f"{sys.executable} lacks {', '.join(missing)}: install requirements.txt there, "
+                "or leave out --no_setup and BENCH_PYTHON to have .venv set up"
+            )
+        return
+    code = subprocess.run([str(SETUP)], check=False).returncode
+    if code != 0:
+        raise MachineError("the environment could not be set up (see above)")
+    if sys.prefix != str(VENV):
+        python = str(VENV / "bin" / "python")
+        os.execv(python, [python, "-m", "bench_deepspeed", *argv])

@@ -1,0 +1,134 @@
+"""Figures derived from a result's raw measurements and from the model's shape: utilization, latency, energy.
+
+Bytes and FLOPs are those that the model's arithmetic demands, the same for every engine: one that reads or
+computes more than it must comes out lower. `None` means that what a figure needs was not measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from bench_deepspeed.model.arithmetic import decode_bytes, mean_context, prefill_flops
+from bench_deepspeed.model.catalog import ModelSpec
+
+from .records import Energy, Latency, Result
+
+DECODE_SHARE = 0.5
+"""Where decoding is less than this share of a generation, what is left of its time without TTFT is the
+difference of two nearly equal times, and mostly noise."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Decode steps a second, and where they come from: "TPOT, streamed", "TPOT, difference" or "end to end"."""
+
+    steps_per_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """`value` = `achieved` ∕ `limit`, both in bytes/s (MBU) or FLOP/s (MFU); `source` names the time it is from."""
+
+    value: float
+    achieved: float
+    limit: float
+    source: str
+
+
+def tpot_s(latency: Latency, new_tokens: int) -> list[float]:
+    """Time per output token of each generation: (end to end − TTFT) ∕ (new tokens − 1). Empty for one token.
+
+    By "difference" the two come from different generations, so the mean TTFT is taken off each.
+    """
+    if new_tokens < 2 or not latency.ttft_s:
+        return []
+    first = latency.ttft_s if latency.method == "streamed" else [ttft_s(latency)] * len(latency.e2e_s)
+    return [(e2e - ttft) / (new_tokens - 1) for e2e, ttft in zip(latency.e2e_s, first, strict=True)]
+
+
+def mean_tpot_s(latency: Latency, new_tokens: int) -> float | None:
+    """Mean of `tpot_s`; None where it is not above zero: the difference is then the clock's noise."""
+    times = tpot_s(latency, new_tokens)
+    mean = statistics.fmean(times) if times else 0.0
+    return mean if mean > 0 else None
+
+
+def ttft_s(latency: Latency) -> float | None:
+    """Mean time to the first token."""
+    return statistics.fmean(latency.ttft_s) if latency.ttft_s else None
+
+
+def itl_s(latency: Latency) -> dict[int, float] | None:
+    """Inter-token latency: its 50th, 90th and 99th percentiles over all gaps of all generations.
+
+    With linear interpolation, as NumPy does by default. None where tokens were not watched one by one.
+    """
+    gaps = [gap for generation in latency.itl_s for gap in generation]
+    if not gaps:
+        return None
+    cuts = statistics.quantiles(gaps if len(gaps) > 1 else gaps * 2, n=100, method="inclusive")
+    return {percent: cuts[percent - 1] for percent in (50, 90, 99)}
+
+
+def decode_rate(result: Result) -> Rate | None:
+    """Decode steps a second: 1 ∕ mean TPOT, or new tokens ∕ seconds of the repetitions where that is more.
+
+    The latter is a lower bound, since the time holds the prefill and the tokenizer too; but streaming may cost
+    more than these. TPOT is left out where decoding was less than half of the generation (`DECODE_SHARE`).
+    """
+    new_tokens, latency, samples = result.scenario.max_tokens, result.latency, result.valid_samples
+    rates = []
+    times = tpot_s(latency, new_tokens) if latency else []
+    if times and sum(times) * (new_tokens - 1) >= DECODE_SHARE * sum(latency.e2e_s):
+        rates.append(Rate(1 / statistics.fmean(times), f"TPOT, {latency.method}"))
+    if samples:
+        seconds = statistics.fmean(sample.seconds / sample.new_tokens for sample in samples)
+        rates.append(Rate(1 / seconds, "end to end"))
+    return max(rates, key=lambda rate: rate.steps_per_s, default=None)
+
+
+def step_bytes(result: Result, spec: ModelSpec) -> float:
+    """`decode_bytes` at the mean context of the result's valid repetitions. There must be one."""
+    sample = result.valid_samples[0]
+    context = mean_context(spec, sample.prompt_tokens, sample.new_tokens)
+    return decode_bytes(spec, result.scenario.precision, context)
+
+
+def mbu(result: Result, spec: ModelSpec) -> Utilization | None:
+    """Model bandwidth utilization: bytes that decoding must read a second ∕ the device's bandwidth.
+
+    Databricks (2023), with the bandwidth that was measured (`Limits.bytes_per_s`) instead of the data
+    sheet's. From `decode_rate`; by its source "end to end" it is a lower bound. A model that the caches
+    hold can go beyond 1.
+    """
+    rate = decode_rate(result)
+    if rate is None or result.limits is None or not result.valid_samples:
+        return None
+    achieved, limit = rate.steps_per_s * step_bytes(result, spec), result.limits.bytes_per_s
+    return Utilization(achieved / limit, achieved, limit, rate.source)
+
+
+def mfu(result: Result, spec: ModelSpec) -> Utilization | None:
+    """Model FLOPs utilization of prefill: FLOP/s that it must compute ∕ those of the measured matrix product.
+
+    Chowdhery et al. (2022), with the measured product instead of the data sheet's. From the mean time, as
+    every speed here: the fastest would compare the luckiest of few with the typical of others. The time
+    holds the tokenizer too, so it is a lower bound.
+    """
+    if result.prefill is None or result.limits is None or not result.prefill.seconds:
+        return None
+    seconds = statistics.fmean(result.prefill.seconds)
+    achieved, limit = prefill_flops(spec, result.prefill.prompt_tokens) / seconds, result.limits.matmul_flops_per_s
+    return Utilization(achieved / limit, achieved, limit, "mean prefill")
+
+
+def joules_per_token(energy: Energy) -> float | None:
+    """Energy of the whole generation, prefill included, over its new tokens."""
+    return energy.joules / energy.new_tokens if energy.new_tokens else None
+
+
+def mean_power_w(energy: Energy) -> float | None:
+    """Joules over seconds."""
+    return energy.joules / energy.seconds if energy.seconds else None

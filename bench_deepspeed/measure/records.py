@@ -1,0 +1,250 @@
+"""The data of a benchmark, and the JSON it is kept in.
+
+Raw samples are stored; every statistic is derived from them. `None` means "not measured". Units are in
+the names: `_s` seconds, `_bytes` bytes, `_j` joules, `_mhz`, `_c` degrees Celsius. `docs/methodology.md`
+documents each field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is measured, complete before anything starts."""
+
+    model: str
+    engine: str
+    device: str
+    precision: str
+    weights: str
+    prompt: str
+    max_tokens: int
+    processes: int
+    repetitions: int
+    """In each process."""
+    warmups: int | None
+    """None: until the times are steady."""
+    seed: int
+    target_ci: float | None = None
+    """Half width over mean that the interval of the speed is to have; more processes until it has."""
+    time_budget_s: float | None = None
+    """After this no further process is started for the sake of `target_ci`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The machine right after a timed generation, and who else used its processors meanwhile."""
+
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    throttle_reasons: list[str] | None = None
+    other_gpu_processes: int | None = None
+    other_cpus_busy: float | None = None
+    """CPUs kept busy by other processes, on average over the generation."""
+    compilations: int | None = None
+    """Times that the engine compiled its model, or recorded a graph of it, during the generation."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One timed generation: wall time from text in to text out, and the tokens the engine counted."""
+
+    seconds: float
+    prompt_tokens: int
+    new_tokens: int
+    reading: Reading | None = None
+
+    @classmethod
+    def of(cls, data: dict) -> Sample:
+        """A sample as a worker sends it, in plain JSON."""
+        reading = data["reading"]
+        return cls(**{**data, "reading": reading and Reading(**reading)})
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.new_tokens / self.seconds
+
+    def is_void(self, scenario: Scenario) -> bool:
+        """A run that made another number of tokens measured something else: it is never averaged in."""
+        return self.new_tokens != scenario.max_tokens
+
+
+@dataclass
+class Run:
+    """One process: its load time, its warm-ups and its repetitions, in the order they happened."""
+
+    load_s: float | None = None
+    kernel_build_s: float | None = None
+    steady: bool | None = None
+    """Whether the warm-ups ended because the times were steady; None where their number was fixed."""
+    warmups: list[Sample] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    compile_s: float | None = None
+    """None: nothing was compiled."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this device can do at most, measured: memory traffic, and matrix products in the run's precision."""
+
+    copy_bytes_per_s: float
+    read_bytes_per_s: float
+    matmul_flops_per_s: float
+    precision: str
+    cache_bytes: int | None = None
+    """The most that caches can keep from one step to the next; None where the system does not tell."""
+    cpu_share: float | None = None
+    """The share of the CPUs that other processes left to this measurement; None on CUDA."""
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The memory bandwidth: the larger of the two measured."""
+        return max(self.copy_bytes_per_s, self.read_bytes_per_s)
+
+    @property
+    def divisors(self) -> tuple[float, float]:
+        """What figures are divided by."""
+        return self.bytes_per_s, self.matmul_flops_per_s
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Generations whose tokens were watched one by one, or told apart by length.
+
+    `method`: "streamed", then `itl_s` holds the gaps between tokens of each generation; or "difference",
+    then `ttft_s` are generations of one token and `e2e_s` others of `max_tokens`, and `itl_s` is empty.
+    """
+
+    method: str
+    ttft_s: list[float]
+    e2e_s: list[float]
+    itl_s: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Generations of one token after a long prompt."""
+
+    prompt_tokens: int
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What one or more generations drew, by the device's own counter named in `source`."""
+
+    source: str
+    joules: float
+    seconds: float
+    new_tokens: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """One kernel, operator or function of a profile, in seconds a step."""
+
+    name: str
+    seconds: float
+    calls: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where one step's time goes. `step_s` was measured without the profiler, all else with it.
+
+    `busy_s`: time a step in which the GPU ran a kernel (on the CPU: in which an operator ran); None where
+    the profiler could not see the GPU.
+    """
+
+    phase: str  # "decode" or "prefill"
+    device: str
+    prompt_tokens: int
+    steps: int
+    step_s: float
+    busy_s: float | None
+    kernels: list[Share]
+    host_functions: list[Share]
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Profile:
+        """What a worker sent, as a Profile again."""
+        lists = {name: [Share(**share) for share in data[name]] for name in ("kernels", "host_functions")}
+        return cls(**{**data, **lists})
+
+
+@dataclass
+class Result:
+    """One benchmark: a scenario, where and with what it ran, and what was measured."""
+
+    scenario: Scenario
+    status: str = "running"  # then "complete", "failed" or "interrupted"
+    error: str | None = None
+    started_at: str = ""
+    model: dict = field(default_factory=dict)
+    engine: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    limits: Limits | None = None
+    latency: Latency | None = None
+    prefill: Prefill | None = None
+    memory: dict[str, int | None] = field(default_factory=dict)
+    energy: Energy | None = None
+    profiles: list[Profile] = field(default_factory=list)
+    warnings: list[dict] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def valid_samples(self) -> list[Sample]:
+        return [s for run in self.runs for s in run.samples if not s.is_void(self.scenario)]
+
+    @property
+    def void_count(self) -> int:
+        return sum(s.is_void(self.scenario) for run in self.runs for s in run.samples)
+
+    def save(self, path: Path) -> None:
+        """Write the JSON in one step, so that a kill leaves the old file or the new one, whole."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read a saved result. Raises BenchError when the file is not one of this schema."""
+        result = read_json(cls, path, SCHEMA_VERSION, "a result")
+        result.require_times(path, "a result")
+        return result
+
+    def require_times(self, path: Path, what: str) -> None:
+        """Raises BenchError, about the file that is to be `what`, where figures cannot be made of its times."""
+        require_divisors(self._divisors(), path, what)
+        latency = self.latency
+        if latency and latency.method == "streamed" and len(latency.ttft_s) != len(latency.e2e_s):
+            raise BenchError(f"{path} is not {what} of this suite: a generation lacks one of its two latencies")
+
+    def _divisors(self) -> Iterator[float]:
+        """Every time, limit and number of tokens that a figure is a quotient of."""
+        yield self.scenario.max_tokens
+        if self.limits:
+            yield from self.limits.divisors
+        yield from (sample.seconds for run in self.runs for sample in [*run.warmups, *run.samples])
+        if self.latency:
+            yield from [*self.latency.ttft_s, *self.latency.e2e_s]
+        if self.prefill:
+            yield from self.prefill.seconds
+
+
+def best_of(first: Limits, second: Limits) -> Limits:
+    """Of two measurements of one device in one precision, the better figure of each kind, the smaller share of CPUs."""
+    names = ("copy_bytes_per_s", "read_bytes_per_s", "matmul_flops_per_s")
+    best = {name: max(getattr(first, name), getattr(second, name)) for name in names}
+    shares = [limits.cpu_share for limits in (first, second) if limits.cpu_share is not None]
+    return dataclasses.replace(first, **best, cpu_share=min(shares, default=None))

@@ -1,0 +1,222 @@
+"""Statistics of repeated measurements. Pure functions; SciPy is imported where it is used, it takes its time."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from .records import Result
+
+LEVEL = 0.95
+OUTLIER_Z = 3.5
+"""Iglewicz and Hoaglin's limit for a modified z-score."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of n values: mean, sample standard deviation (divisor n - 1; None for one value), median, range."""
+
+    n: int
+    mean: float
+    std: float | None
+    median: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over n groups with its 95% confidence interval; `low` and `high` are None for one group."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None else (self.high - self.low) / 2
+
+    @property
+    def relative(self) -> float | None:
+        """The half width as a share of the mean."""
+        return None if self.low is None else self.half_width / self.mean
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Spearman's rank correlation of a series with its index, and the two-sided p-value of no trend."""
+
+    rho: float
+    p: float
+
+
+def summarize(values: list[float]) -> Summary | None:
+    """Summarize the values; None when there are none, so that "not measured" stays visible."""
+    if not values:
+        return None
+    return Summary(
+        n=len(values),
+        mean=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        median=statistics.median(values),
+        minimum=min(values),
+        maximum=max(values),
+    )
+
+
+def process_speeds(result: Result) -> list[list[float]]:
+    """The valid repetitions of each process, in tokens/s and in the order they happened."""
+    scenario = result.scenario
+    return [[s.tokens_per_s for s in run.samples if not s.is_void(scenario)] for run in result.runs]
+
+
+def process_means(result: Result) -> list[float]:
+    """The mean tokens/s of each process that has a valid repetition, in their order."""
+    return [statistics.fmean(speeds) for speeds in process_speeds(result) if speeds]
+
+
+def speed_interval(result: Result) -> Interval | None:
+    """The mean tokens/s and its interval; None when nothing valid was measured."""
+    return mean_interval(process_speeds(result))
+
+
+def mean_interval(groups: list[list[float]]) -> Interval | None:
+    """The mean of the groups' means m_1 … m_P, and its 95% confidence interval.
+
+    mean ± t(0.975; P - 1) · s / √P, with s the sample standard deviation of the m_i. The group, which is a
+    process, is the unit of replication: values within one share what that process drew (memory layout,
+    clocks) and follow each other, so they are not independent, while two processes are (T. Kalibera and
+    R. Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013). Empty groups are left out.
+    """
+    means = [statistics.fmean(group) for group in groups if group]
+    if not means:
+        return None
+    mean = statistics.fmean(means)
+    if len(means) == 1:
+        return Interval(mean, None, None, 1)
+    quantile = student_quantile(len(means) - 1)
+    half_width = quantile * statistics.stdev(means) / len(means) ** 0.5
+    return Interval(mean, mean - half_width, mean + half_width, len(means))
+
+
+def effective_size(values: list[float]) -> float:
+    """How many independent values would tell the mean as well as these, which follow each other.
+
+    n ∕ τ with τ = 1 + 2 Σ ρ_k, at least 1 and at most n. ρ_k are the sample's autocorrelations, summed as
+    Geyer's initial positive sequence: Γ_m = ρ_2m + ρ_2m+1 for as long as it is above zero, τ = 2 Σ Γ_m − 1
+    (C. Geyer, "Practical Markov Chain Monte Carlo", Statistical Science 7, 1992). Of a short series the
+    autocorrelations come out too low, and this too high.
+    """
+    n = len(values)
+    if n < 4 or _constant(values):
+        return float(n)
+    mean = statistics.fmean(values)
+    deviations = [value - mean for value in values]
+    squares = sum(d * d for d in deviations)
+
+    def rho(lag: int) -> float:
+        return sum(a * b for a, b in zip(deviations, deviations[lag:], strict=False)) / squares
+
+    tau = -1.0
+    for lag in range(0, n - 1, 2):
+        pair = rho(lag) + rho(lag + 1)
+        if pair <= 0:
+            break
+        tau += 2 * pair
+    return n / min(max(tau, 1.0), n)
+
+
+def series_interval(values: list[float]) -> Interval | None:
+    """The mean of one process's series and its 95% interval, its autocorrelation allowed for.
+
+    mean ± t(0.975; m - 1) · s / √m, with s the sample standard deviation and m the effective size. It holds
+    for this process: what another would differ by is not in it.
+    """
+    from scipy.special import stdtrit
+
+    if not values:
+        return None
+    mean, m = statistics.fmean(values), effective_size(values)
+    if m < 2:
+        return Interval(mean, None, None, len(values))
+    half_width = float(stdtrit(m - 1, (1 + LEVEL) / 2)) * statistics.stdev(values) / m**0.5
+    return Interval(mean, mean - half_width, mean + half_width, len(values))
+
+
+def student_quantile(degrees: int) -> float:
+    """t(0.975; degrees) of Student's distribution, for a whole number of degrees of freedom, 1 or more.
+
+    With t = √degrees · tan θ the probability of -t … t is a finite sum of powers of cos θ (M. Abramowitz and
+    I. Stegun, "Handbook of Mathematical Functions", 1964, 26.7.3 and 26.7.4), which θ is bisected for. SciPy
+    has it as well, and takes longer to import than hundreds of results take to list.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _central_student(middle, degrees) < LEVEL else (low, middle)
+    return math.sqrt(degrees) * math.tan(low)
+
+
+def _central_student(theta: float, degrees: int) -> float:
+    """The probability of -t … t, with t = √degrees · tan θ."""
+    odd = degrees % 2
+    term = math.sin(theta) * (math.cos(theta) if odd else 1.0)
+    total = 0.0
+    for n in range(odd + 1, degrees, 2):
+        total += term
+        term *= n / (n + 1) * math.cos(theta) ** 2
+    return 2 / math.pi * (theta + total) if odd else total
+
+
+def trend(values: list[float]) -> Trend | None:
+    """Whether the values rise or fall with their index (C. Spearman, 1904); None where it is not defined.
+
+    p is from Student's t with n - 2 degrees of freedom, which is rough for fewer than ten values.
+    """
+    if len(values) < 3 or _constant(values):
+        return None
+    from scipy.stats import spearmanr
+
+    found = spearmanr(range(len(values)), values)
+    return Trend(float(found.statistic), float(found.pvalue))
+
+
+def outliers(values: list[float], limit: float = OUTLIER_Z) -> list[int]:
+    """The indices of values whose modified z-score 0.6745 (x_i - median) / MAD exceeds the limit in size.
+
+    MAD is the median of |x_i - median| (B. Iglewicz and D. Hoaglin, "How to Detect and Handle Outliers",
+    1993). Where more than half of the values are equal, MAD is zero and nothing can be said: none.
+    """
+    if not values:
+        return []
+    median = statistics.median(values)
+    mad = statistics.median(abs(value - median) for value in values)
+    if mad == 0:
+        return []
+    return [i for i, value in enumerate(values) if abs(0.6745 * (value - median) / mad) > limit]
+
+
+def bimodality(values: list[float]) -> float | None:
+    """The p-value of one mode only, by the dip test (J. and P. Hartigan, 1985); small means two or more.
+
+    None for fewer than four values, for which the test is not defined, and for equal ones.
+    """
+    if len(values) < 4 or _constant(values):
+        return None
+    import diptest
+    import numpy
+
+    _, p = diptest.diptest(numpy.asarray(values, dtype=float))
+    return float(p)
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """NumPy's default: linear interpolation between the two nearest ranks."""
+    import numpy
+
+    return float(numpy.percentile(values, percent))
+
+
+def _constant(values: list[float]) -> bool:
+    return min(values) == max(values)

@@ -1,0 +1,255 @@
+"""Warnings: what a reader must know before trusting the figures, and what to do about it.
+
+Each check looks at a result, asks nothing of the machine, and finds something or nothing. A warning that
+comes with every result is soon read by nobody: the statistical checks are set so that each finds
+something in less than one of twenty results without a fault, which a test simulates.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .records import Reading, Result
+from .statistics import bimodality, outliers, process_speeds, speed_interval, trend
+
+DRIFT_P = 0.02
+DRIFT_SIZE = 0.02
+OUTLIER_LIMIT = 5.0
+"""Of the modified z-score. At the usual 3.5 too many results of normal values would have an outlier."""
+BIMODALITY_P = 0.05
+POOL = 10
+"""Outliers and modes are looked for in this many repetitions or more: fewer have no shape."""
+INTERVAL_LIMIT = 0.05
+CLOCK_RANGE = 0.03
+"""Boost clocks move in steps of less than 1% by themselves; beyond 3% they explain a difference in speed."""
+SLOWDOWN_MARGIN_C = 5
+BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
+"""A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
+MIN_PROCESSES, MIN_REPETITIONS = 3, 5
+"""Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
+FIRST_SLOWER = 0.1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One warning: its code, what was found in figures, and what to do about it."""
+
+    code: str
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check by its code: `look` returns what it found in words, or None."""
+
+    code: str
+    look: Callable[[Result], str | None]
+    remedy: str
+
+
+def check(result: Result) -> list[Finding]:
+    """All warnings of a result, in the order of the table."""
+    return [Finding(c.code, text, c.remedy) for c in CHECKS if (text := c.look(result))]
+
+
+def _drift(result: Result) -> str | None:
+    """A trend within processes, and one that matters.
+
+    p-values of Spearman's correlation with the order, one a process, combined by Fisher's method (R. A.
+    Fisher, 1932); below 0.02, and more than 2% in some process from its first third to its last.
+    """
+    from scipy.stats import combine_pvalues
+
+    series = [speeds for speeds in process_speeds(result) if len(speeds) >= MIN_REPETITIONS]
+    if not series:
+        return None
+    p = float(combine_pvalues([_trend_p(speeds) for speeds in series]).pvalue)
+    ends = [(statistics.fmean(s[: len(s) // 3]), statistics.fmean(s[-(len(s) // 3) :])) for s in series]
+    changes = [last / first - 1 for first, last in ends]
+    (first, last), most = max(zip(ends, changes, strict=True), key=lambda pair: abs(pair[1]))
+    if p >= DRIFT_P or abs(most) <= DRIFT_SIZE:
+        return None
+    return (
+        f"the speed drifts within processes: from the first third of one to its last by "
+        f"{statistics.fmean(changes):+.1%} on average, at most from {first:.1f} to {last:.1f} tokens/s "
+        f"({most:+.1%}); p = {p:.2g}"
+    )
+
+
+def _trend_p(speeds: list[float]) -> float:
+    """The p-value of no trend, not below what so many values in perfect order come to by chance: 2 ∕ n!."""
+    found = trend(speeds)
+    return 1.0 if found is None else max(found.p, 2 / math.factorial(len(speeds)))
+
+
+def _outliers(result: Result) -> str | None:
+    """Modified z-scores above 5 among the relative deviations of all repetitions from their process's mean."""
+    places = [(p, r, x) for p, speeds in enumerate(process_speeds(result), 1) for r, x in enumerate(speeds, 1)]
+    deviations = _deviations(result)
+    if len(deviations) < POOL:
+        return None
+    far = outliers(deviations, OUTLIER_LIMIT)
+    if not far:
+        return None
+    farthest = max(far, key=lambda index: abs(deviations[index]))
+    process, repetition, speed = places[farthest]
+    return (
+        f"{len(far)} of {_repetitions(len(deviations))} lie far from the others; the farthest: {speed:.1f} tokens/s "
+        f"({deviations[farthest]:+.1%}), repetition {repetition} of process {process}"
+    )
+
+
+def _bimodality(result: Result) -> str | None:
+    """Hartigan's dip test, p below 0.05, of the relative deviations from each process's mean."""
+    deviations = _deviations(result)
+    p = bimodality(deviations) if len(deviations) >= POOL else None
+    if p is None or p >= BIMODALITY_P:
+        return None
+    return (
+        f"the speeds within processes gather around more than one value, between {min(deviations):+.1%} and "
+        f"{max(deviations):+.1%} of their mean (dip test: p = {p:.2g})"
+    )
+
+
+def _deviations(result: Result) -> list[float]:
+    """Each repetition's speed ∕ the mean of its process − 1: what processes differ by is in the interval."""
+    return [x / statistics.fmean(speeds) - 1 for speeds in process_speeds(result) for x in speeds]
+
+
+def _wide_interval(result: Result) -> str | None:
+    interval = speed_interval(result)
+    if interval is None or interval.relative is None or interval.relative <= INTERVAL_LIMIT:
+        return None
+    return (
+        f"the 95% interval of the mean is wide: {interval.low:.1f} … {interval.high:.1f} tokens/s "
+        f"(± {interval.relative:.1%})"
+    )
+
+
+def _no_interval(result: Result) -> str | None:
+    if len(_measured(result)) != 1:
+        return None
+    return "one process was measured: how much another would differ is not known"
+
+
+def _few(result: Result) -> str | None:
+    counts = _measured(result)
+    if not counts or (len(counts) >= MIN_PROCESSES and min(counts) >= MIN_REPETITIONS):
+        return None
+    processes = "1 process" if len(counts) == 1 else f"{len(counts)} processes"
+    return (
+        f"{processes} with {min(counts)} valid repetitions at least; wanted are {MIN_PROCESSES} with {MIN_REPETITIONS}"
+    )
+
+
+def _measured(result: Result) -> list[int]:
+    """Valid repetitions of each process that has any."""
+    return [len(speeds) for speeds in process_speeds(result) if speeds]
+
+
+def _first_call(result: Result) -> str | None:
+    """Warm-ups that did not suffice: they say so, or the first repetition is slower than the noise allows.
+
+    Slower by more than 10% than the median of those after it, and an outlier among them.
+    """
+    slow = []
+    for number, speeds in enumerate(process_speeds(result), 1):
+        if len(speeds) < 2 or 0 not in outliers(speeds):
+            continue
+        share = speeds[0] / statistics.median(speeds[1:])
+        if share < 1 - FIRST_SLOWER:
+            slow.append(f"the first repetition of process {number} is {1 - share:.0%} slower than those after it")
+    unsteady = [str(number) for number, run in enumerate(result.runs, 1) if run.steady is False]
+    if unsteady:
+        slow.append(f"the warm-ups of process {', '.join(unsteady)} did not become steady")
+    return "; ".join(slow) or None
+
+
+def _clocks(result: Result) -> str | None:
+    clocks = [r.sm_clock_mhz for r in _readings(result) if r.sm_clock_mhz is not None]
+    if not clocks or (spread := (max(clocks) - min(clocks)) / statistics.median(clocks)) <= CLOCK_RANGE:
+        return None
+    return (
+        f"the GPU's clock changed: {min(clocks)} to {max(clocks)} MHz after {_repetitions(len(clocks))} "
+        f"({spread:.1%} of the median)"
+    )
+
+
+def _throttling(result: Result) -> str | None:
+    told = [r.throttle_reasons for r in _readings(result) if r.throttle_reasons is not None]
+    counts = Counter(reason for reasons in told for reason in reasons)
+    if not counts:
+        return None
+    held = ", ".join(f"{reason} after {n}" for reason, n in counts.most_common())
+    return f"the GPU's clocks were held down: {held} of {_repetitions(len(told))}"
+
+
+def _temperature(result: Result) -> str | None:
+    limit = result.environment.get("gpu_slowdown_c")
+    temperatures = [r.temperature_c for r in _readings(result) if r.temperature_c is not None]
+    if limit is None or not temperatures or max(temperatures) < limit - SLOWDOWN_MARGIN_C:
+        return None
+    return f"the GPU reached {max(temperatures)} °C and slows itself down at {limit} °C"
+
+
+def _shared_gpu(result: Result) -> str | None:
+    others = [r.other_gpu_processes for r in _readings(result) if r.other_gpu_processes is not None]
+    shared = [n for n in others if n]
+    if not shared:
+        return None
+    return f"other processes were on the GPU, up to {max(shared)}, after {len(shared)} of {_repetitions(len(others))}"
+
+
+def _busy_host(result: Result) -> str | None:
+    """Others used more than half a CPU, or more than 10% of all that there are, during a repetition."""
+    cpus = result.environment.get("cpu_count")
+    limit = min(BUSY_CPUS, BUSY_SHARE * cpus) if cpus else BUSY_CPUS
+    busy = [r.other_cpus_busy for r in _readings(result) if r.other_cpus_busy is not None]
+    loaded = [share for share in busy if share > limit]
+    if not loaded:
+        return None
+    of = f" of {cpus}" if cpus else ""
+    return (
+        f"other processes kept up to {max(loaded):.1f}{of} CPUs busy, "
+        f"more than {limit:.1f} during {len(loaded)} of {_repetitions(len(busy))}"
+    )
+
+
+def _recompiled(result: Result) -> str | None:
+    """Whatever the engine compiles or records once more is in the time of the repetition."""
+    told = [r.compilations for r in _readings(result) if r.compilations is not None]
+    anew = [count for count in told if count]
+    if not anew:
+        return None
+    of_all = f"{len(anew)} of {_repetitions(len(told))}"
+    return f"the engine compiled its model, or recorded a graph of it, {sum(anew)} times during {of_all}"
+
+
+def _readings(result: Result) -> list[Reading]:
+    return [sample.reading for sample in result.valid_samples if sample.reading is not None]
+
+
+def _repetitions(n: int) -> str:
+    return f"{n} repetition{'s' if n > 1 else ''}"
+
+
+CHECKS = (
+    Check("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
+    Check("outliers", _outliers, "look for what ran beside it; trust the median more than the mean"),
+    Check("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
+    Check("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
+    Check("no_interval", _no_interval, "`--processes 3` or more"),
+    Check("few_samples", _few, "`--processes 3 -r 5` or more"),
+    Check("first_call", _first_call, "more `--warmups`"),
+    Check("clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs alike in it"),
+    Check("throttling", _throttling, "a power cap is common under load: compare only under the same one; else cool it"),
+    Check("temperature", _temperature, "more cooling, or pauses between runs"),
+    Check("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
+    Check("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
+    Check("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
+)

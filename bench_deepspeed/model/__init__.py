@@ -1,0 +1,1 @@
+"""Models: what there is, and the arithmetic that follows from their shape."""

@@ -1,0 +1,1 @@
+"""Tables and charts in every output format; knows no kind of result."""

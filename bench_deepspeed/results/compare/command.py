@@ -1,0 +1,55 @@
+"""`bench.sh compare`: read, refuse what is not comparable, show, and judge a regression."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench_deepspeed.core.errors import RegressionError, UsageError, named
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.model import catalog
+
+from . import view as report
+from .comparable import obstacles
+from .comparison import Comparison
+
+FILE = "result.json"
+
+
+def run(options) -> int:
+    """Print the comparison. Returns the exit code.
+
+    Raises UsageError for what is not comparable (without --force), ImpossibleError for a result beyond its
+    device's limits, RegressionError when --fail_on_regression shows one.
+    """
+    comparison = _read(options)
+    if comparison.obstacles and not options.force:
+        raise UsageError(f"not comparable: {'; '.join(comparison.obstacles)} (--force compares all the same)")
+    if None in comparison.regressions().values():
+        raise UsageError("--fail_on_regression needs an interval, and one process has none: measure with --processes 3")
+    if options.json:
+        print(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
+    else:
+        print(report.text(comparison))
+    slower = [letter for letter, found in comparison.regressions().items() if found == "shown"]
+    if slower:
+        raise RegressionError("; ".join(report.regression(comparison, letter) for letter in slower))
+    return 0
+
+
+def _read(options) -> Comparison:
+    paths = [path / FILE if path.is_dir() else path for path in options.files]
+    results = [_result(path) for path in paths]
+    return Comparison(paths, results, obstacles(paths, results), options.fail_on_regression)
+
+
+def _result(path: Path) -> Result:
+    """A saved result. Raises UsageError for a file that is none, ImpossibleError for one beyond the device's limits."""
+    with named(path):
+        result = Result.load(path)
+        plausibility.check(result, catalog.load(result.scenario.model))
+        of_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
+        report.text(of_itself)  # what cannot be shown beside itself is damaged
+        of_itself.as_json()
+    return result

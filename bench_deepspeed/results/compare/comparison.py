@@ -1,0 +1,65 @@
+"""Two or more results beside each other, the first of them the one that the others are compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase
+
+from bench_deepspeed.measure.ratio import Ratio, speed_ratio
+from bench_deepspeed.measure.records import Result
+
+from .comparable import differences
+from .figures import FIGURES
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared. `obstacles` say why it should not be, where it was forced; `bound` is that of a regression."""
+
+    paths: list[Path]
+    results: list[Result]
+    obstacles: list[str]
+    bound: float | None
+
+    @property
+    def letters(self) -> str:
+        """The names of the results: a, b, c, …"""
+        return ascii_lowercase[: len(self.results)]
+
+    def speeds(self) -> dict[str, Ratio | None]:
+        """Letter of each but the first → its tokens/s over the first's."""
+        ratios = (speed_ratio(self.results[0], other) for other in self.results[1:])
+        return dict(zip(self.letters[1:], ratios, strict=True))
+
+    def regressions(self) -> dict[str, str | None]:
+        """Letter of each but the first → "shown", "excluded" or "not told"; empty where none was asked for."""
+        if self.bound is None:
+            return {}
+        return {letter: ratio.regression(self.bound) for letter, ratio in self.speeds().items()}
+
+    def as_json(self) -> dict:
+        """All of it as numbers; docs/methodology.md documents each field."""
+        first, *others = self.results
+        return {
+            "files": dict(zip(self.letters, map(str, self.paths), strict=True)),
+            "not_comparable": self.obstacles,
+            "differences": differences(self.results),
+            "figures": {
+                figure.title: {
+                    "values": [figure.numbers(result) for result in self.results],
+                    "ratios": [figure.ratios(first, other) for other in others],
+                }
+                for figure in FIGURES
+            },
+            "speeds": {
+                letter: ratio and {**dataclasses.asdict(ratio), "verdict": ratio.verdict}
+                for letter, ratio in self.speeds().items()
+            },
+            "regressions": self.regressions(),
+            "kind": "comparison",
+            "schema_version": SCHEMA_VERSION,
+        }

@@ -1,0 +1,141 @@
+"""A comparison as text: what differs, the figures with their ratios, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+
+from bench_deepspeed.benchmarks.run.rows import details, figures
+from bench_deepspeed.benchmarks.run.view import remarks
+from bench_deepspeed.measure.ratio import Ratio
+from bench_deepspeed.measure.statistics import process_means
+from bench_deepspeed.report.tables import table as as_table
+
+from .comparable import differences
+from .comparison import Comparison
+from .figures import FIGURES, SPEED, Figure
+
+LONGEST = 60  # characters of a setting in a cell
+ABSENT = "–"
+LEGEND = (
+    "tokens/s: mean [95% interval of it, from the means of the processes]; ∕ a: the ratio to a, of energy that of "
+    f"J/token; {ABSENT}: not measured in both, or not in the same way"
+)
+APART = (
+    "Measured apart: what changed between the runs (clocks, temperature, other work, another day) is in the ratios, "
+    "and in no interval. `bench.sh ab` measures by turns and is the stronger test."
+)
+
+
+def text(comparison: Comparison) -> str:
+    """All of it, for the terminal."""
+    parts = [
+        "\n".join(f"{letter}  {path}" for letter, path in zip(comparison.letters, comparison.paths, strict=True)),
+        "\n".join(f"not comparable: {obstacle}" for obstacle in comparison.obstacles),
+        _differences(comparison),
+        _figures(comparison),
+        "\n".join([*_sentences(comparison), *_remarks(comparison)]),
+        APART,
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _differences(comparison: Comparison) -> str:
+    found = differences(comparison.results)
+    if not found:
+        return "Nothing that is recorded differs in settings and environment."
+    rows = [{"what differs": name, **_by_letter(comparison, map(_shown, values))} for name, values in found.items()]
+    return f"{as_table(rows)}\n\n{ABSENT}: none, or not recorded"
+
+
+def _by_letter(comparison: Comparison, values) -> dict:
+    return dict(zip(comparison.letters, values, strict=True))
+
+
+def _shown(value) -> str:
+    """A setting in one cell of one line."""
+    if value is None:
+        return ABSENT
+    words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    words = " ".join(words.split()).replace("|", "∣")
+    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+
+
+def _figures(comparison: Comparison) -> str:
+    """A row a figure that was measured in one of them at least; the others are named.
+
+    Seconds of compiling have no ratio: they depend on what a cache held before, which nobody knows.
+    """
+    cells = [{**figures(result), **details(result)} for result in comparison.results]
+    rows, unmeasured = [], []
+    for figure in FIGURES:
+        numbers = [number for result in comparison.results for number in figure.numbers(result)]
+        if all(number is None for number in numbers):
+            unmeasured.append(figure.title)
+        else:
+            row = _row(comparison, figure, [of_one[figure.title] for of_one in cells])
+            rows.append({"figure": figure.title, **row})
+    if any(run.compile_s is not None for result in comparison.results for run in result.runs):
+        rows.append({"figure": "compiling", **_by_letter(comparison, [of_one["compiling"] for of_one in cells])})
+    rows.append({"figure": "warnings", **_by_letter(comparison, [of_one["warnings"] for of_one in cells])})
+    missing = f"not measured in any: {', '.join(unmeasured)}" if unmeasured else ""
+    return "\n\n".join(filter(None, [as_table(rows), LEGEND, missing]))
+
+
+def _row(comparison: Comparison, figure: Figure, cells: list[str]) -> dict[str, str]:
+    """Each result's cell, and behind it the ratio to the first."""
+    first, row = comparison.results[0], {"a": cells[0]}
+    for other, cell, (letter, speed) in zip(
+        comparison.results[1:], cells[1:], comparison.speeds().items(), strict=True
+    ):
+        ratios = ", ".join(ABSENT if value is None else f"{value:.3f}" for value in figure.ratios(first, other))
+        row |= {letter: cell, f"{letter} ∕ a": speed.shown if figure is SPEED and speed else ratios}
+    return row
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    """One for each but the first, and one about its regression where that was asked for."""
+    lines = []
+    for letter, ratio in comparison.speeds().items():
+        lines.append(_verdict(comparison, letter, ratio))
+        if comparison.bound is not None:
+            lines.append(regression(comparison, letter))
+    return lines
+
+
+def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
+    if ratio is None:
+        return f"{letter} and a: no verdict, since one of them has no valid repetition"
+    words = f"{letter} makes {ratio.shown} times the tokens/s of a"
+    if ratio.verdict is None:
+        processes = {name: len(process_means(one)) for name, one in _by_letter(comparison, comparison.results).items()}
+        single = " and ".join(name for name in ("a", letter) if processes[name] == 1)
+        return (
+            f"no verdict: {words}; of {single} one process was measured, and how much another would differ is not "
+            "known: measure with `--processes 3` or more"
+        )
+    if ratio.degrees_of_freedom is not None:
+        words += f" (95% interval, {ratio.degrees_of_freedom:.1f} degrees of freedom)"
+    if ratio.verdict == "no difference shown":
+        return f"no difference shown between {letter} and a: {words}"
+    return f"{letter} is {ratio.verdict} than a: {words}"
+
+
+def regression(comparison: Comparison, letter: str) -> str:
+    """Whether one is slower than the first by more than the bound, in one line. There must be an interval."""
+    ratio, bound = comparison.speeds()[letter], comparison.bound
+    words, share = f"tokens/s × {ratio.shown}", f"{100 * bound:.3g}%"
+    return {
+        "shown": f"{letter} is slower than a by more than {share}: {words}, wholly below {1 - bound:.3g}",
+        "excluded": f"{letter} is not slower than a by more than {share}: {words}, wholly above {1 - bound:.3g}",
+        "not told": f"cannot tell whether {letter} is slower than a by more than {share}: {words} reaches across "
+        f"{1 - bound:.3g}; more `--processes` narrow it",
+    }[ratio.regression(bound)]
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """What must stand beside the numbers, each once, with the letters that it is about."""
+    about: dict[str, list[str]] = {}
+    for letter, result in _by_letter(comparison, comparison.results).items():
+        for remark in remarks(result):
+            about.setdefault(remark, []).append(letter)
+    return [f"{', '.join(letters)}: {remark}" for remark, letters in about.items()]

@@ -1,0 +1,59 @@
+"""The flags of `bench.sh report`, and which of them go together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.flags import _add_common_flags
+from bench_deepspeed.core.arguments import Parser
+from bench_deepspeed.core.errors import UsageError
+
+FORMATS = ("markdown", "csv", "jsonl", "html")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add them to the command's parser."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="result.json, quality.json, sweep.json, load.json or ab.json, by any name (default: all in docs/results/)",
+    )
+    parser.add_argument("--format", choices=FORMATS, help="write them as this, instead of rendering the documents")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="where to (default: standard output)")
+    parser.add_argument("--samples", action="store_true", help="one line a raw sample, not a result: csv and jsonl")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 when a table differs from its evidence"
+    )
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what does not go together. Raises UsageError."""
+    if options.format is None and (options.files or options.output or options.samples):
+        raise UsageError(f"FILE, --output and --samples need a --format: {', '.join(FORMATS)}")
+    if options.format and options.check:
+        raise UsageError("--check is about the documents: leave out --format")
+    if options.output and options.output.resolve() in {path.resolve() for path in options.files}:
+        raise UsageError(f"--output {options.output} is one of the files to read: it would be lost")
+    if options.samples and options.format not in ("csv", "jsonl"):
+        raise UsageError("--samples is for --format csv and jsonl")
+    if options.output is not None and not options.output.name:
+        raise UsageError(f"--output {options.output} is a folder: name a file")
+    if options.format == "html" and options.output is None and sys.stdout.isatty():
+        raise UsageError("a page of megabytes is nothing for a terminal: name a file with --output")
+
+
+def _report_parser() -> Parser:
+    pass
+
+    parser = Parser(
+        prog="bench.sh report",
+        description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json. With "
+        "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead.",
+    )
+    add(parser)
+    _add_common_flags(parser)
+    return parser

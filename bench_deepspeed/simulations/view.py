@@ -1,0 +1,75 @@
+"""Simulations as tables."""
+
+from __future__ import annotations
+
+from bench_deepspeed.report.tables import table as as_table
+
+
+def generator_row(row: dict, _found: dict) -> dict[str, str]:
+    """Column title → cell of one rate in the proof of the load generator."""
+    return {
+        "requests/s": f"{row['rate']:g}",
+        "requests": f"{row['requests']:,}" + (f", {row['failed']} failed" if row["failed"] else ""),
+        "E2E p50, p99 beyond the known": f"{row['e2e_p50_error']:+.2%}, {row['e2e_p99_error']:+.2%}",
+        "TTFT p50, p99": f"{row['ttft_p50_error']:+.2%}, {row['ttft_p99_error']:+.2%}",
+        "lag p99": f"{1e3 * row['lag_p99_s']:.2f} ms",
+        "CPU": f"{row['cpu_share']:.0%}",
+        "right": "yes" if row["right"] else "no",
+    }
+
+
+def saturation_row(row: dict, found: dict) -> dict[str, str]:
+    """Column title → cell of one kind of queue in the simulation of the rule for saturation."""
+    shares = zip(found["utilizations"], row["saturated"], strict=True)
+    return {
+        "served": row["served"],
+        "services in the window": str(row["services"]),
+        **{f"utilization {utilization:g}": f"{count / found['runs']:.1%}" for utilization, count in shares},
+    }
+
+
+def simulated(row: dict) -> dict[str, str]:
+    """Column title → cell of one kind of noise in the coverage study."""
+    noise, runs = row["noise"], row["runs"]
+    return {
+        "noise": row["name"],
+        "independent": f"{noise['independent']:.1%}",
+        "autocorrelated": f"{noise['autocorrelated']:.1%}"
+        + (f" (ρ = {noise['autocorrelation']})" if noise["autocorrelation"] else ""),
+        "between processes": f"{noise['between']:.1%}",
+        "processes": f"{row['mean_processes']:.3g}"
+        + (f" (until ± {row['target_ci']:.0%})" if row["target_ci"] else ""),
+        "mean half width": f"± {row['mean_relative_half_width']:.1%}",
+        "interval holds the truth": f"{row['covered'] / runs:.1%} ({row['covered']} of {runs})",
+    }
+
+
+def compared(row: dict, found: dict) -> dict[str, str]:
+    """Column title → cell of one kind of noise in the simulation of A/B verdicts."""
+    trials = row["trials"]
+    low, high = row["nothing_interval"]
+    return {
+        "noise": row["name"],
+        "B ∕ A": f"{row['ratio']:g}",
+        "pairs × rounds": f"{row['pairs']} × {found['rounds']}",
+        "no difference shown": f"{row['nothing'] / trials:.1%} [{low:.1%}, {high:.1%}]",
+        "B faster, slower": f"{row['faster'] / trials:.1%}, {row['slower'] / trials:.1%}",
+        "mean half width": f"± {row['mean_half_width']:.1%}",
+        "interval holds the truth": f"{row['covered'] / trials:.1%}",
+        "the usual way: B faster, slower": f"{row['usual_faster'] / trials:.1%}, {row['usual_slower'] / trials:.1%}",
+    }
+
+
+SIMULATIONS = {
+    "coverage": lambda row, _found: simulated(row),
+    "load_generator": generator_row,
+    "saturation": saturation_row,
+    "ab": compared,
+}
+"""Simulation → (row, all that it found) → column title → cell."""
+
+
+def simulation_table(found: dict, subject: str = "coverage") -> str:
+    """What a simulation found, one row a case."""
+    row_of = SIMULATIONS[subject]
+    return as_table([row_of(row, found) for row in found["rows"]])

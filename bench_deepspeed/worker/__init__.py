@@ -1,0 +1,1 @@
+"""The process that loads an engine, and its parent's side."""

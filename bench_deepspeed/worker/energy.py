@@ -1,0 +1,90 @@
+"""What generations draw, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
+
+Both count joules since some moment in the past, for the whole device: idle power and other processes'
+work are in the figure.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.machine.gpu import Gpu
+from bench_deepspeed.measure.records import Energy
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class GpuCounter:
+    """The whole board's energy. NVML renews the counter about every 100 ms."""
+
+    source = "NVML, whole GPU"
+
+    def __init__(self, gpu: Gpu):
+        self._gpu = gpu
+
+    def joules(self) -> float:
+        return self._gpu.energy_mj() / 1000
+
+
+class RaplCounter:
+    """The CPU packages' energy, without the memory beside them.
+
+    Source: https://docs.kernel.org/power/powercap/powercap.html. The counter of a package wraps around, so it
+    has to be asked more often than that takes: minutes.
+    """
+
+    def __init__(self, packages: list[Path]):
+        self._packages = packages
+        self.source = f"RAPL, {len(packages)} CPU package{'s' if len(packages) > 1 else ''}"
+        self._ranges = [_number(package / "max_energy_range_uj") for package in packages]
+        self._last = self._read()
+        self._total_uj = 0
+
+    def joules(self) -> float:
+        now = self._read()
+        for value, last, wrap in zip(now, self._last, self._ranges, strict=True):
+            self._total_uj += value - last + (wrap if value < last else 0)
+        self._last = now
+        return self._total_uj / 1e6
+
+    def _read(self) -> list[int]:
+        return [_number(package / "energy_uj") for package in self._packages]
+
+
+Counter = GpuCounter | RaplCounter
+
+
+def open_counter(device: str, gpu: Gpu | None, powercap: Path = POWERCAP) -> Counter | None:
+    """The counter of the device that generates; None where there is none, or only root may read it."""
+    if device == "cuda":
+        return GpuCounter(gpu) if gpu is not None and gpu.energy_mj() is not None else None
+    try:
+        # intel-rapl:0, not its parts such as intel-rapl:0:0; a zone may also be the whole machine's ("psys").
+        zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if re.fullmatch(r"intel-rapl:\d+", zone.name)]
+        packages = [zone for zone in zones if (zone / "name").read_text().startswith("package-")]
+        return RaplCounter(packages) if packages else None
+    except OSError:
+        return None
+
+
+def measure(engine: Engine, counter: Counter, prompt: str, max_tokens: int, seconds: float) -> Energy:
+    """Generate until that many seconds have passed, and take what the counter rose by.
+
+    One generation goes before: a counter that lags behind then starts with the draw of a generation too.
+    """
+    engine.generate(prompt, max_tokens)
+    engine.synchronize()
+    new_tokens, joules, passed = 0, 0.0, 0.0
+    started, before = time.perf_counter(), counter.joules()
+    while passed < seconds:
+        new_tokens += engine.generate(prompt, max_tokens).new_tokens
+        engine.synchronize()
+        joules, passed = counter.joules() - before, time.perf_counter() - started
+    return Energy(counter.source, joules, passed, new_tokens)
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text())

@@ -1,0 +1,121 @@
+"""Prefill and decode apart: the passes for latency, in the process of a loaded engine.
+
+TTFT is the time to the first token, E2E that to the last, ITL each gap between two tokens that follow one
+another, TPOT = (E2E - TTFT) / (n - 1) for n new tokens: the definitions of vLLM's benchmark.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from bisect import bisect_right
+from collections.abc import Callable
+
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.measure.records import Latency, Prefill
+
+REPETITIONS = 3
+PREFILL_TOKENS = 512
+RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is made
+LABEL = "measuring latency"
+
+Generate = Callable[[str, int], dict]
+"""The one timed generation of `worker.Worker`, which returns a sample's fields."""
+
+
+def measure(
+    engine: Engine, generate: Generate, *, prompt: str, max_tokens: int, repetitions: int, progress: Progress
+) -> Latency:
+    """Times to the first and the last token, and between, in seconds. Raises BenchError on a wrong count.
+
+    Where the engine hands over tokens as they are made, they are timed as they come; else generations of
+    one token are told apart from generations of `max_tokens`.
+    """
+    if engine.streams:
+        return _streamed(engine, prompt, max_tokens, repetitions, progress)
+    return _differences(generate, prompt, max_tokens, repetitions, progress)
+
+
+def _streamed(engine: Engine, prompt: str, max_tokens: int, repetitions: int, progress: Progress) -> Latency:
+    warmups = 2 if engine.streams_in_own_process else 1  # a process of its own is cold, another only its stream
+    total = warmups + repetitions
+    latency = Latency("streamed", [], [], [])
+    for done in range(total):
+        progress(LABEL, done, total)
+        gc.collect()  # as before every timed generation
+        engine.synchronize()
+        started = engine.clock()
+        times = engine.stream(prompt, max_tokens, engine.clock)
+        _require(len(times), max_tokens)
+        if done >= warmups:
+            latency.ttft_s.append(_rounded(times[0] - started))
+            latency.e2e_s.append(_rounded(times[-1] - started))
+            latency.itl_s.append([_rounded(later - earlier) for earlier, later in itertools.pairwise(times)])
+    progress(LABEL, total, total)
+    return latency
+
+
+def _differences(generate: Generate, prompt: str, max_tokens: int, repetitions: int, progress: Progress) -> Latency:
+    lengths = (1, max_tokens) if max_tokens > 1 else (1,)  # after one token, the first is the last
+    seconds: dict[int, list[float]] = {length: [] for length in lengths}
+    total = 1 + repetitions
+    for done in range(total):
+        progress(LABEL, done, total)
+        for length in lengths:  # one of each in turn, so that drift meets both alike
+            taken = _seconds(generate, prompt, length)
+            if done > 0:
+                seconds[length].append(_rounded(taken))
+    progress(LABEL, total, total)
+    return Latency("difference", seconds[1], seconds[max_tokens], [])
+
+
+def prefill(engine: Engine, generate: Generate, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
+    """Generations of one token after a prompt of at most `tokens` tokens, or of what the context holds.
+
+    The engine must have been loaded with RESERVE_TOKENS. None for an engine without a tokenizer. Raises
+    BenchError on a wrong count.
+    """
+    text = prefill_prompt(engine, prompt, tokens)
+    if text is None:
+        return None
+    samples = [generate(text, 1) for _ in range(1 + repetitions)][1:]  # the first warms up
+    for sample in samples:
+        _require(sample["new_tokens"], 1)
+    return Prefill(samples[0]["prompt_tokens"], [_rounded(sample["seconds"]) for sample in samples])
+
+
+def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
+    """The long prompt as the engine's context allows it; None for an engine without a tokenizer."""
+    if engine.tokenizer is None:
+        return None
+    return long_prompt(engine.tokenizer, prompt, min(tokens, engine.context_tokens - 1))
+
+
+def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
+    """The prompt over and over, cut where it has `tokens` tokens, or the most that stay below."""
+
+    def count(length: int) -> int:
+        return len(tokenizer(text[:length]).input_ids)
+
+    text = prompt + " "
+    copies = 1 + tokens // max(1, count(len(text)) - 1)  # one token less: the first copy may bear a BOS
+    text *= copies
+    return text[: max(1, bisect_right(range(len(text) + 1), tokens, key=count) - 1)]
+
+
+def _seconds(generate: Generate, prompt: str, new_tokens: int) -> float:
+    sample = generate(prompt, new_tokens)
+    _require(sample["new_tokens"], new_tokens)
+    return sample["seconds"]
+
+
+def _require(made: int, wanted: int) -> None:
+    if made != wanted:
+        raise BenchError(f"the engine made {made} tokens, {wanted} were asked for")
+
+
+def _rounded(seconds: float) -> float:
+    """To the microsecond: what is finer is noise, and would fill the file."""
+    return round(seconds, 6)
