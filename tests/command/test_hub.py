@@ -9,12 +9,26 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hub_server import BAD_TOKEN, BROKEN, FORBIDDEN, GATED, GATED_ANONYMOUS, NOT_FOUND, HubServer, Refusal
+from hub_server import (
+    BAD_TOKEN,
+    BROKEN,
+    FORBIDDEN,
+    GATED,
+    GATED_ANONYMOUS,
+    NOT_FOUND,
+    HubServer,
+    Refusal,
+    Writer,
+    endless,
+    endless_interim_answers,
+    slow_headers,
+    trickle,
+)
 
 from bench_deepspeed.core import errors
 from bench_deepspeed.core.paths import ROOT
@@ -104,6 +118,7 @@ class Client:
     endpoint: str
     repository: Path
     env: dict[str, str] = field(default_factory=dict)
+    stall_s: float | None = None
 
     @property
     def models_dir(self) -> Path:
@@ -134,6 +149,7 @@ class Client:
             "models_dir": str(self.models_dir),
             "want": want,
             "free_bytes": free_bytes,
+            "stall_s": self.stall_s,
         }
         return subprocess.Popen(
             [sys.executable, ROOT / "tests" / "hub_child.py", json.dumps(request)],
@@ -213,6 +229,12 @@ def test_only_wanted_files_are_asked_for_and_each_once(client: Client, hub: HubS
 
     assert hub.asked() == wanted(hub.folder)
     assert all(hub.sent(name) == (hub.folder / name).stat().st_size for name in hub.asked())
+
+
+def test_nothing_but_the_listing_and_the_files_is_asked_for(client: Client, hub: HubServer) -> None:
+    client.succeed()
+
+    assert {request.kind for request in hub.requests} == {"listing", "resolve", "cdn"}
 
 
 def test_the_stamp_tells_source_and_digests(client: Client, hub: HubServer) -> None:
@@ -488,6 +510,124 @@ def test_a_fetch_that_goes_on_needs_only_the_rest_of_the_disk(client: Client, hu
 
     assert "free" in client.fail(errors.MachineError, free_bytes=rest - 1)
     client.succeed(free_bytes=rest)
+
+
+# A server that is no hub: HF_ENDPOINT names a mirror, or somebody answers in the place of a plain http address
+
+
+@pytest.fixture
+def impatient(client: Client) -> Client:
+    """A client to which two seconds are a stall."""
+    client.stall_s = 2
+    client.env["HF_HUB_DOWNLOAD_TIMEOUT"] = "1"
+    return client
+
+
+def files_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("target", ["kept", "kept-folder/file"])
+def test_a_listing_reaches_no_file_of_the_user(client: Client, hub: HubServer, target: str) -> None:
+    victim = client.folder / target
+    victim.parent.mkdir(exist_ok=True)
+    victim.write_bytes(b"a file of the user")
+
+    def climb(listing: dict) -> dict:
+        small = next(entry for entry in listing["siblings"] if entry["rfilename"] == "config.json")
+        makes_the_folder = {**small, "blobId": "/made"}
+        climbs = {**small, "blobId": f"/../../../../../{target}"}
+        return {**listing, "siblings": [*listing["siblings"], makes_the_folder, climbs]}
+
+    hub.alter_listing = climb
+
+    message = client.fail()
+
+    assert victim.read_bytes() == b"a file of the user"
+    assert "the hub's answer is refused: the listing" in message
+    assert files_below(client.models_dir).keys() <= {client.models_dir / "tiny" / ".lock"}
+
+
+def test_an_index_reaches_no_file_outside(client: Client, hub: HubServer, tmp_path: Path) -> None:
+    hub.folder = tmp_path / "repository"
+    shutil.copytree(client.repository, hub.folder)
+    index = hub.folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"]["lm_head.weight"] = "../../kept.safetensors"
+    index.write_text(json.dumps(content))
+
+    assert "names the file '../../kept.safetensors'" in client.fail()
+
+
+@pytest.mark.parametrize("what", ["listing", SHARD, "config.json", "redirect", "refusal"])
+def test_a_body_without_end_is_read_to_its_limit(client: Client, hub: HubServer, what: str) -> None:
+    hub.bodies[what] = endless
+    if what == "refusal":
+        hub.file_refusal = BROKEN
+
+    if what == "redirect":  # its body is of no use
+        assert client.succeed()
+    elif what == "refusal":
+        assert "the hub answered 500" in client.fail()
+    else:
+        assert "goes on after the" in client.fail()
+    sizes = {path: (hub.folder / path.name.rpartition("-")[0]) for path in client.partial.rglob(".cache/*")}
+    assert all(path.stat().st_size <= original.stat().st_size for path, original in sizes.items())
+
+
+@pytest.mark.parametrize("what", ["listing", SHARD, "config.json"])
+def test_a_compressed_body_is_refused_unread(client: Client, hub: HubServer, what: str) -> None:
+    hub.compressed.add(what)
+
+    message = client.fail()
+
+    assert "comes compressed ('gzip')" in message
+    assert "HF_ENDPOINT" in message
+
+
+@pytest.mark.parametrize("answer", [slow_headers, endless_interim_answers])
+@pytest.mark.parametrize("what", ["listing", "config.json"])
+def test_headers_that_do_not_end_are_a_stall(
+    impatient: Client, hub: HubServer, what: str, answer: Callable[[Writer], None]
+) -> None:
+    hub.answers[what] = answer
+
+    assert "stalls: 2 s brought less than" in impatient.fail()
+
+
+@pytest.mark.parametrize("what", ["listing", SHARD, "config.json"])
+def test_a_body_that_trickles_is_a_stall(impatient: Client, hub: HubServer, what: str) -> None:
+    hub.bodies[what] = trickle
+
+    message = impatient.fail()
+
+    assert "stalls: 2 s brought less than" in message
+    assert "run again" in message
+
+
+def test_a_fetch_goes_on_where_it_stalled(impatient: Client, hub: HubServer) -> None:
+    def stall(write: Writer) -> None:
+        write((hub.folder / SHARD).read_bytes()[:CHUNK])
+        trickle(write)
+
+    hub.bodies[SHARD] = stall
+    impatient.fail()
+    hub.bodies.clear()
+    hub.requests.clear()
+
+    impatient.succeed()
+
+    assert_equal_to(hub.folder, impatient.published)
+    assert hub.ranges(SHARD)[0] == f"bytes={CHUNK}-"
+
+
+def test_a_connection_that_brings_a_byte_each_time_is_given_up(client: Client, hub: HubServer) -> None:
+    hub.bodies["config.json"] = lambda write: write(b"{")
+    hub.ignores_ranges = True
+
+    assert "cannot be reached" in client.fail()
+
+    assert len([request for request in hub.requests if request.file == "config.json"]) == 5
 
 
 # Damage to what was published

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -120,6 +121,32 @@ def test_damage_is_named(published, harm, name, words):
 def test_a_folder_that_is_not_there_was_never_completed(tmp_path):
     assert "was never completed" in store.damage_of(tmp_path / "nothing")
     assert store.stamp_of(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"../model.safetensors": [1, 1, ""]},
+        {"/etc/hostname": [1, 1, ""]},
+        {"a\\b": [1, 1, ""]},
+        {"a\0b": [1, 1, ""]},
+        {"a": [1, 1]},
+        {"a": ["1", 1, ""]},
+        {"a": {"size": 1}},
+        ["a"],
+        None,
+    ],
+)
+def test_a_stamp_that_no_run_writes_is_none(published, files):
+    (published / store.STAMP).write_text(json.dumps({"facts": {}, "files": files}))
+    assert store.stamp_of(published) is None
+    assert "was never completed" in store.damage_of(published)
+
+
+@pytest.mark.parametrize("name", ["../models/llama", "nothing", "", "llama\0"])
+def test_a_model_is_one_of_the_catalogue(name):
+    with pytest.raises(UsageError, match="is not a model of this suite: it has llama"):
+        catalog.load(name)
 
 
 def test_touched_but_equal_is_no_damage(published):
