@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from support import no_progress
 
 from bench_deepspeed import weights
-from bench_deepspeed.core.errors import MachineError, WeightsError
+from bench_deepspeed.core.errors import MachineError, UsageError, WeightsError
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 from bench_deepspeed.weights import package, random, shards, store
