@@ -12,11 +12,11 @@ import numpy
 import pytest
 import scipy.stats
 import yaml
+from bench_deepspeed.benchmarks.run.rows import details, figures
 from support import ROOT, error_of
 from test_cli import LIBRARIES, STATISTICS, imported_by
 from test_docs import FENCE, METHODOLOGY, README, documented
 
-from bench_deepspeed.benchmarks.run.rows import details, figures
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio

@@ -8,10 +8,10 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from bench_deepspeed.benchmarks.run.rows import details
 from results import result
 from support import ROOT
 
-from bench_deepspeed.benchmarks.run.rows import details
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Result, Sample
 from bench_deepspeed.results import documents
