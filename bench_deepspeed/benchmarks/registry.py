@@ -10,7 +10,7 @@ from .common.kind import Kind
 KINDS = {
     "run": "bench_deepspeed.benchmarks.run.kind",
     # "ab": "bench_deepspeed.benchmarks.ab.kind",
-    # "sweep": "bench_deepspeed.benchmarks.sweep.kind",
+    "sweep": "bench_deepspeed.benchmarks.sweep.kind",
     # "load": "bench_deepspeed.benchmarks.load.kind",
     # "quality": "bench_deepspeed.benchmarks.quality.kind",
     # "selftest": "bench_deepspeed.benchmarks.selftest.kind",

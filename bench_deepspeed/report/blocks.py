@@ -37,10 +37,11 @@ Cell = str | Link
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. `strong`: the one sentence that answers the question."""
+    """A paragraph. `strong`: the one sentence that answers the question; `link` stands behind it."""
 
     text: str
     strong: bool = False
+    link: Link | None = None
 
 
 @dataclass(frozen=True)

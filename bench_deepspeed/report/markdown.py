@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .blocks import Block, Cell, Facts, Figure, Link, Table, Text, Warnings
+from .blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
 from .tables import grid
 
 FigureFile = Callable[[Figure], Path | None]
@@ -29,7 +29,8 @@ def _one(block: Block, page: Path, figure_file: FigureFile) -> str:
 
 def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
     if isinstance(block, Text):
-        return f"**{sentence(block.text)}**" if block.strong else sentence(block.text)
+        text = f"**{sentence(block.text)}**" if block.strong else sentence(block.text)
+        return f"{text} {_cell(block.link, page)}" if block.link else text
     if isinstance(block, Facts):
         return grid([{block.title: name, " ": value} for name, value in block.facts.items()])
     if isinstance(block, Warnings):
