@@ -9,11 +9,11 @@ from .common.kind import Kind
 
 KINDS = {
     "run": "bench_deepspeed.benchmarks.run.kind",
-    # "ab": "bench_deepspeed.benchmarks.ab.kind",
+    "ab": "bench_deepspeed.benchmarks.ab.kind",
     "sweep": "bench_deepspeed.benchmarks.sweep.kind",
     # "load": "bench_deepspeed.benchmarks.load.kind",
-    # "quality": "bench_deepspeed.benchmarks.quality.kind",
-    # "selftest": "bench_deepspeed.benchmarks.selftest.kind",
+    "quality": "bench_deepspeed.benchmarks.quality.kind",
+    "selftest": "bench_deepspeed.benchmarks.selftest.kind",
 }
 """Name → the module that defines `KIND`. In this order documents and the page show them."""
 

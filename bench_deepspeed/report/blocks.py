@@ -32,7 +32,14 @@ class Link:
     """Text behind the link."""
 
 
-Cell = str | Link
+@dataclass(frozen=True)
+class Quoted:
+    """A cell of text that somebody else wrote, such as a model's answer: shown as it is, whatever it holds."""
+
+    text: str
+
+
+Cell = str | Link | Quoted
 
 
 @dataclass(frozen=True)

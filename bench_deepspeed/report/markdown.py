@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
+from .blocks import Block, Cell, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from .tables import grid
 
 FigureFile = Callable[[Figure], Path | None]
@@ -39,7 +40,11 @@ def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
 
 
 def _cell(cell: Cell, page: Path) -> str:
-    return f"[{cell.text}]({link(cell.path, page)}){cell.after}" if isinstance(cell, Link) else cell
+    if isinstance(cell, Link):
+        return f"[{cell.text}]({link(cell.path, page)}){cell.after}"
+    if isinstance(cell, Quoted):
+        return re.sub(r"([\\`*_<&])", r"\\\1", " ".join(cell.text.split()))
+    return cell
 
 
 def link(path: Path, page: Path) -> str:

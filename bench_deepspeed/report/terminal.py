@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .blocks import Block, Cell, Facts, Figure, Link, Table, Text, Warnings
+from .blocks import Block, Cell, Facts, Figure, Link, Quoted, Table, Text, Warnings
 from .tables import grid
 
 
@@ -34,4 +34,6 @@ def _facts(block: Facts) -> str:
 
 
 def _text(cell: Cell) -> str:
-    return cell.text + cell.after if isinstance(cell, Link) else cell
+    if isinstance(cell, Link):
+        return cell.text + cell.after
+    return " ".join(cell.text.split()) if isinstance(cell, Quoted) else cell

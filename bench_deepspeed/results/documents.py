@@ -20,7 +20,7 @@ from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, svg
-from bench_deepspeed.report.blocks import Block, Figure, Section
+from bench_deepspeed.report.blocks import Block, Figure, Section, Text
 from bench_deepspeed.report.tables import grid
 from bench_deepspeed.simulations import view as simulations
 
@@ -98,7 +98,8 @@ class Site:
         if items:
             blocks = registry.kind(name).overview(items, subject == EVERYTHING)
             return markdown.render(blocks, page, self.file_of)
-        return "\n\n".join(filter(None, [NOTHING, published_once(subject) if name == "quality" else ""]))
+        others = published_once(subject) if name == "quality" else []
+        return markdown.render([Text(NOTHING), *others], page, self.file_of)
 
     def _of_model(self, name: str, model: str) -> list[Item]:
         return [item for item in self._items[name] if model in {EVERYTHING, *item.subject.models}]
