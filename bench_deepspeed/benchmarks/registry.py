@@ -11,7 +11,7 @@ KINDS = {
     "run": "bench_deepspeed.benchmarks.run.kind",
     "ab": "bench_deepspeed.benchmarks.ab.kind",
     "sweep": "bench_deepspeed.benchmarks.sweep.kind",
-    # "load": "bench_deepspeed.benchmarks.load.kind",
+    "load": "bench_deepspeed.benchmarks.load.kind",
     "quality": "bench_deepspeed.benchmarks.quality.kind",
     "selftest": "bench_deepspeed.benchmarks.selftest.kind",
 }
