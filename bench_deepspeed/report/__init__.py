@@ -1,0 +1,1 @@
+"""Reports of any kind: neutral descriptions, and the formats that show them. Knows no kind of result."""
