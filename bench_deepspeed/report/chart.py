@@ -7,7 +7,6 @@ Texts are plain: they may hold any character, and are escaped where they are dra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,8 +56,19 @@ class Series:
     colour: str | None = None
 
 
+class Keyed:
+    """What has `members`, each with keys: the series or the rows of a chart."""
+
+    members: tuple[Series | Row, ...]
+
+    @property
+    def keys(self) -> list[int]:
+        """The keys of all members."""
+        return sorted({key for member in self.members for key in member.keys})
+
+
 @dataclass(frozen=True)
-class Lines:
+class Lines(Keyed):
     """Curves on two axes. Raises ValueError when a value is not above 0 on an axis of powers.
 
     `flag`: what an open marker means. `says` stands for the chart where it cannot be seen.
@@ -83,9 +93,8 @@ class Lines:
         return [point for one in self.series for point in one.points]
 
     @property
-    def keys(self) -> list[int]:
-        """The keys of all series."""
-        return _all_keys(self.series)
+    def members(self) -> tuple[Series, ...]:
+        return self.series
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +120,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class StripRow(Row):
-    """Samples as dots, their mean as a stroke, and its interval; `low` and `high` are None without one."""
+    """Samples as dots, their mean as a stroke, and its 95% interval; `low` and `high` are None without one."""
 
     samples: tuple[Sample, ...]
     mean: float
@@ -121,7 +130,7 @@ class StripRow(Row):
 
 
 @dataclass(frozen=True)
-class Strip:
+class Strip(Keyed):
     """A row of dots for each configuration. `reference`: the value that a line marks, such as 1 of ratios."""
 
     title: str
@@ -132,9 +141,8 @@ class Strip:
     reference: float | None = None
 
     @property
-    def keys(self) -> list[int]:
-        """The keys of all rows."""
-        return _all_keys(self.rows)
+    def members(self) -> tuple[Row, ...]:
+        return self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +159,7 @@ class BarRow(Row):
 
 
 @dataclass(frozen=True)
-class Bars:
+class Bars(Keyed):
     """A bar for each configuration, of parts that have the same colour in each.
 
     `idle`: the parts in which nothing works, each drawn as an empty frame.
@@ -169,13 +177,8 @@ class Bars:
         return list(dict.fromkeys(name for row in self.rows for name, _ in row.parts))
 
     @property
-    def keys(self) -> list[int]:
-        """The keys of all rows."""
-        return _all_keys(self.rows)
+    def members(self) -> tuple[Row, ...]:
+        return self.rows
 
 
 Chart = Lines | Strip | Bars
-
-
-def _all_keys(members: Iterable[Series | Row]) -> list[int]:
-    return sorted({key for member in members for key in member.keys})

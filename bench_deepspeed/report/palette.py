@@ -31,6 +31,15 @@ DOCUMENT = {  # name: (on light pages, on dark ones)
 SERIES = [f"var({name})" for name in DOCUMENT if name.startswith("--series-")]
 
 
+def page_style() -> str:
+    """The series' colours as variables of a page: light, dark and, as on light pages, in print."""
+    light, dark = (
+        ":root{" + "".join(f"{name}:{of[n]};" for name, of in DOCUMENT.items() if name.startswith("--series-")) + "}"
+        for n in (0, 1)
+    )
+    return f"{light}@media screen and (prefers-color-scheme: dark){{{dark}}}"
+
+
 def painted(svg: str) -> str:
     """A picture with the colours of light pages for their names."""
     return re.sub(r"var\((--[\w-]+)\)", lambda found: DOCUMENT[found[1]][0], svg)
