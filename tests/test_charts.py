@@ -250,6 +250,7 @@ def test_limits_of_one_name_have_one_entry_in_no_colour_of_one():
     entries = legend.legend(limited(2))
     assert [entry.name for entry in entries] == ["series 0", "series 1", "limit"]
     assert (entries[-1].colour, entries[-1].keys) == (legend.INK, [0, 1])
+    assert [entry.sign for entry in entries] == ["●", "- ■ -", "- - -"]
 
 
 def test_a_reference_is_drawn_and_in_view():

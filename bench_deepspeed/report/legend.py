@@ -21,8 +21,8 @@ SHAPES = {  # a marker: its sign in the page's legend, and its path in a documen
 }
 STROKES = {  # a line: the same
     "solid": ("━", "M-2.8,0H2.8"),
-    "dashed": ("╌", "M-2.8,0H-1.6M-0.7,0H0.7M1.6,0H2.8"),
-    "dotted": ("┈", "M-2.8,0h0.4M-1.8,0h0.4M-0.8,0h0.4M0.4,0h0.4M1.4,0h0.4M2.4,0h0.4"),
+    "dashed": ("-", "M-2.8,0H-1.6M-0.7,0H0.7M1.6,0H2.8"),
+    "dotted": ("·", "M-2.8,0h0.4M-1.8,0h0.4M-0.8,0h0.4M0.4,0h0.4M1.4,0h0.4M2.4,0h0.4"),
 }
 MARKERS = tuple(SHAPES)
 
@@ -62,8 +62,9 @@ def _entry(name: str, alike: list[tuple[Series, Look]]) -> Entry:
     series, look = alike[0]
     colour = look.colour if len({one.colour for _, one in alike}) == 1 else INK
     (line_sign, line), (sign, marker) = STROKES[series.stroke], SHAPES[look.shape] if series.marker else ("", "")
-    beside = "" if series.marker and series.stroke == "solid" else line_sign
-    return Entry(name, colour, f"{beside}{sign}{beside}", line + marker, _keys(one for one, _ in alike))
+    middle = sign or line_sign
+    shown = middle if series.stroke == "solid" else f"{line_sign} {middle} {line_sign}"
+    return Entry(name, colour, shown, line + marker, _keys(one for one, _ in alike))
 
 
 def part_entry(name: str, colour: str | None, keys: list[int]) -> Entry:
