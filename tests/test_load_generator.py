@@ -208,7 +208,9 @@ def test_what_does_not_fit_into_the_kv_cache_is_not_sent(session):
     check(level)
     assert level.most_in_flight == 4
     assert level.waited_for_kv > 0
-    assert any("waited for room in the KV cache" in remark for remark in level_statistics.figures(level, NO_SLA).remarks)
+    assert any(
+        "waited for room in the KV cache" in remark for remark in level_statistics.figures(level, NO_SLA).remarks
+    )
     assert session({}).level(4, None, 1.0).waited_for_kv is None
 
 

@@ -14,7 +14,11 @@ from .records import FILE, LoadResult
 def _subject(result: LoadResult) -> Subject:
     s = result.scenario
     return Subject(
-        (str(s["model"]),), str(s["weights"]), (str(s["engine"]),), (str(s["precision"]),), s["device"],
+        (str(s["model"]),),
+        str(s["weights"]),
+        (str(s["engine"]),),
+        (str(s["precision"]),),
+        s["device"],
         result.started_at,
     )
 
