@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Keys = tuple[int, ...]
+Keys = tuple[Hashable, ...]
+"""What the page's filter knows a series or a row by."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Keyed:
     members: tuple[Series | Row, ...]
 
     @property
-    def keys(self) -> list[int]:
+    def keys(self) -> list[Hashable]:
         """The keys of all members."""
         return sorted({key for member in self.members for key in member.keys})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from . import palette
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     colour: str
     sign: str
     path: str
-    keys: list[int]
+    keys: list[Hashable]
     open: bool = False
 
 
@@ -67,12 +67,12 @@ def _entry(name: str, alike: list[tuple[Series, Look]]) -> Entry:
     return Entry(name, colour, shown, line + marker, _keys(one for one, _ in alike))
 
 
-def part_entry(name: str, colour: str | None, keys: list[int]) -> Entry:
+def part_entry(name: str, colour: str | None, keys: list[Hashable]) -> Entry:
     sign, path = ("■" if colour else "□"), SHAPES["square"][1]
     return Entry(name, colour or MUTED, sign, path, keys, open=not colour)
 
 
-def _keys(members: Iterable[Series | Row]) -> list[int]:
+def _keys(members: Iterable[Series | Row]) -> list[Hashable]:
     return sorted({key for member in members for key in member.keys})
 
 
