@@ -7,6 +7,7 @@ Texts are plain: they may hold any character, and are escaped where they are dra
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
