@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
@@ -21,11 +22,7 @@ LEGEND = (
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
-NO_LIMITS = (
-    "no_limits",
-    "no limits were measured with it, so no gate has held its speed against them",
-    "measure again",
-)
+NO_LIMITS = ("no_limits", "no limits were measured with it, so no gate has checked its speed", "measure it again")
 
 RunItem = Item[Result]
 
@@ -87,9 +84,15 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
     for model, of_model in groupby(ordered, key=lambda item: metrics.model_title(item.content)):
         chosen = list(of_model)
         chart = charts.speeds(model, chosen)
-        figure = [Figure(chart, f"{chosen[0].content.scenario.model}-speed", chart.title)] if chart else []
+        figure = (
+            [Figure(chart, f"{chosen[0].content.scenario.model}-speed", chart.title, _paths(chosen))] if chart else []
+        )
         blocks += [Section(f"Speed of {model}", [*figure, *_speed_table(chosen, compact=False)])]
     return [*blocks, *_latencies(ordered), *_steps(ordered), *map(_card, ordered)]
+
+
+def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
+    return tuple(item.path for item in items)
 
 
 def _order(item: RunItem) -> tuple:
