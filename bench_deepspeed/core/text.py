@@ -3,3 +3,5 @@
 from __future__ import annotations
 
 NOT_MEASURED = "not measured"
+RANDOM = " (random weights)"
+"""Behind the title of a model whose weights are random."""

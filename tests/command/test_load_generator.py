@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import no_progress
 
-from bench_deepspeed.benchmarks.load import metrics
+from bench_deepspeed.benchmarks.load import level_statistics
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup
@@ -57,7 +57,7 @@ def test_an_open_loop_sends_what_is_due_whatever_comes_back(session):
     assert start_s >= 0.2
     assert end_s - start_s == pytest.approx(1.0)
     assert max(record.due_s for record in level.records) < end_s + start_s
-    assert len(metrics.due_in_window(level)) > 20
+    assert len(level_statistics.due_in_window(level)) > 20
     assert level.tokens_in_window > 0
 
 
@@ -85,16 +85,16 @@ def test_a_trace_is_sent_at_its_times(session, tmp_path, monkeypatch):
     level = traced.level(None, None, 1.0)
     traced.close()
     assert [(r.due_s, r.prompt_tokens, r.new_tokens) for r in level.records] == trace
-    assert len(metrics.due_in_window(level)) == 2
+    assert len(level_statistics.due_in_window(level)) == 2
 
 
 def test_a_server_that_stalls_shows_in_the_latency_of_all_that_were_due(session):
     """Coordinated omission: a generator that waited for the stalled request would send, and see, only one slow one."""
     stall_s = 0.6
     level = session({"at_once": 1, "stall_at": 40, "stall_s": stall_s}).level(None, 50.0, 2.0)
-    slow = [record for record in level.records if metrics.e2e(record) > stall_s / 2]
+    slow = [record for record in level.records if level_statistics.e2e(record) > stall_s / 2]
     assert len(slow) >= 8  # half of the stall at 50 requests a second is 15 arrivals
-    assert max(metrics.e2e(record) for record in slow) >= stall_s
+    assert max(level_statistics.e2e(record) for record in slow) >= stall_s
 
 
 def test_a_request_that_hangs_fails_and_the_others_do_not(session):
@@ -162,7 +162,9 @@ def test_what_does_not_fit_into_the_kv_cache_is_not_sent(session):
     check(level)
     assert level.most_in_flight == 4
     assert level.waited_for_kv > 0
-    assert any("waited for room in the KV cache" in remark for remark in metrics.figures(level, NO_SLA).remarks)
+    assert any(
+        "waited for room in the KV cache" in remark for remark in level_statistics.figures(level, NO_SLA).remarks
+    )
     assert session({}).level(4, None, 1.0).waited_for_kv is None
 
 

@@ -11,12 +11,14 @@ import pytest
 from builders import workload
 from scipy import stats
 
-from bench_deepspeed.benchmarks.load import arrivals, metrics, prompts, saturation
+from bench_deepspeed.benchmarks.load import arrivals, level_statistics, prompts, saturation
 from bench_deepspeed.benchmarks.load import charts as load_charts
 from bench_deepspeed.benchmarks.load import view as reports
 from bench_deepspeed.benchmarks.load.generator import Flight, Window
+from bench_deepspeed.benchmarks.load.kind import KIND
 from bench_deepspeed.benchmarks.load.records import Asked, Level, LoadResult, Record
 from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.simulations import saturation as simulated
 
 NO_SLA = {"ttft_s": None, "tpot_s": None}
@@ -116,8 +118,8 @@ def test_real_prompts_are_sent_in_turn_and_must_fit():
 
 def test_percentiles_are_numpys():
     values = list(numpy.random.default_rng(3).gamma(2.0, size=137))
-    assert metrics.percentiles(values) == {f"p{p}": numpy.percentile(values, p) for p in (50, 90, 95, 99)}
-    assert metrics.percentiles([]) is None
+    assert level_statistics.percentiles(values) == {f"p{p}": numpy.percentile(values, p) for p in (50, 90, 95, 99)}
+    assert level_statistics.percentiles([]) is None
 
 
 def test_the_moving_average_is_fastgens():
@@ -126,33 +128,33 @@ def test_the_moving_average_is_fastgens():
     alpha = 2 / 17
     weights = [[(1 - alpha) ** (i - j) for j in range(i + 1)] for i in range(len(gaps))]
     averages = [numpy.average(gaps[: len(w)], weights=w) for w in weights]
-    assert metrics.slowest_ema(gaps) == pytest.approx(max(averages))
-    assert metrics.slowest_ema([0.3]) == pytest.approx(0.3)
-    assert metrics.slowest_ema([]) is None
+    assert level_statistics.slowest_ema(gaps) == pytest.approx(max(averages))
+    assert level_statistics.slowest_ema([0.3]) == pytest.approx(0.3)
+    assert level_statistics.slowest_ema([]) is None
 
 
 def test_the_plain_service_level():
     made = record(first_s=0.5, gap_s=0.1)
-    assert metrics.meets(made, {"ttft_s": 0.5, "tpot_s": 0.10001})
-    assert not metrics.meets(made, {"ttft_s": 0.4999, "tpot_s": None})
-    assert not metrics.meets(made, {"ttft_s": None, "tpot_s": 0.0999})
-    assert metrics.meets(record(tokens=1), {"ttft_s": 1.0, "tpot_s": 0.001})
-    assert not metrics.meets(record(error="no answer"), {"ttft_s": 9.0, "tpot_s": 9.0})
+    assert level_statistics.meets(made, {"ttft_s": 0.5, "tpot_s": 0.10001})
+    assert not level_statistics.meets(made, {"ttft_s": 0.4999, "tpot_s": None})
+    assert not level_statistics.meets(made, {"ttft_s": None, "tpot_s": 0.0999})
+    assert level_statistics.meets(record(tokens=1), {"ttft_s": 1.0, "tpot_s": 0.001})
+    assert not level_statistics.meets(record(error="no answer"), {"ttft_s": 9.0, "tpot_s": 9.0})
 
 
 def test_fastgens_service_level():
-    assert metrics.meets_fastgen(record(first_s=1.0, gap_s=0.24), 4)  # 512 prompt tokens may take one second
-    assert not metrics.meets_fastgen(record(first_s=1.001, gap_s=0.24), 4)
-    assert not metrics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 4)
-    assert metrics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 2)
-    assert metrics.meets_fastgen(record(first_s=1.0, tokens=1), 6)
-    assert not metrics.meets_fastgen(record(error="no answer"), 2)
+    assert level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.24), 4)  # 512 prompt tokens may take one second
+    assert not level_statistics.meets_fastgen(record(first_s=1.001, gap_s=0.24), 4)
+    assert not level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 4)
+    assert level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 2)
+    assert level_statistics.meets_fastgen(record(first_s=1.0, tokens=1), 6)
+    assert not level_statistics.meets_fastgen(record(error="no answer"), 2)
 
 
 def test_what_is_due_in_the_window_counts_however_long_it_takes():
     before, inside, after = record(1.9), record(2.0), record(12.0)
     late = record(11.9, first_s=100.0)  # it is not left out for ending after the window: it would hide the slow
-    found = metrics.figures(level([before, inside, late, after]), NO_SLA)
+    found = level_statistics.figures(level([before, inside, late, after]), NO_SLA)
     assert (found.due, found.offered_per_s) == (2, 0.2)
     assert found.e2e_s["p50"] == pytest.approx(numpy.median([0.9, 100.4]))
     assert found.requests_per_s == 0.2  # `before` and `inside` ended in the window
@@ -161,7 +163,7 @@ def test_what_is_due_in_the_window_counts_however_long_it_takes():
 
 def test_failed_requests_are_counted_apart():
     failed = [record(3.0, error="x", last_s=None, first_s=99.0), record(4.0, error="x", first_s=99.0, sent_s=None)]
-    found = metrics.figures(level([record(5.0), *failed]), {"ttft_s": 1.0, "tpot_s": None})
+    found = level_statistics.figures(level([record(5.0), *failed]), {"ttft_s": 1.0, "tpot_s": None})
     assert (found.due, found.failed) == (3, 2)
     assert found.e2e_s["p99"] == pytest.approx(0.9)
     assert (found.requests_per_s, found.good_per_s) == (0.1, 0.1)
@@ -174,9 +176,9 @@ def test_tokens_and_gaps_are_those_of_the_window():
     one = Flight(Asked("", 1, 3, 1.0), times=[1.5, 2.5, 3.5])
     two = Flight(Asked("", 1, 2, 11.0), times=[11.5, 12.5])
     failed = Flight(Asked("", 1, 2, 5.0), times=[5.0], error="x")
-    assert metrics.tokens_in([one, two, failed], window) == 3
-    assert metrics.itl([one, two, failed], window)["p50"] == 1.0
-    made = metrics.record(two)
+    assert level_statistics.tokens_in([one, two, failed], window) == 3
+    assert level_statistics.itl([one, two, failed], window)["p50"] == 1.0
+    made = level_statistics.record(two)
     assert (made.due_s, made.first_s, made.last_s, made.new_tokens, made.slowest_ema_s) == (11.0, 11.5, 12.5, 2, 1.0)
 
 
@@ -186,8 +188,8 @@ def test_tokens_and_gaps_are_those_of_the_window():
 )
 def test_a_generator_that_lags_is_told_of(lag_s, first_s, remarks):
     records = [record(3.0 + n / 10, first_s, tokens=1, sent_s=3.0 + n / 10 + lag_s) for n in range(50)]
-    assert len(metrics.figures(level(records), NO_SLA).remarks) == remarks
-    busy = metrics.figures(level([record(3.0)], generator_cpu_share=0.9), NO_SLA)
+    assert len(level_statistics.figures(level(records), NO_SLA).remarks) == remarks
+    busy = level_statistics.figures(level([record(3.0)], generator_cpu_share=0.9), NO_SLA)
     assert busy.remarks == ["the load generator took 90% of a CPU"]
 
 
@@ -279,25 +281,22 @@ def test_a_result_is_saved_and_read_back(tmp_path):
 
 
 def test_the_table_says_how_it_was_served():
-    shown = reports.table(result())
+    shown = terminal.render(reports.view(result()))
     assert "sequential service" in shown
     assert "highest sustained rate: not measured" in shown
     assert "| 1 client " in shown
     assert "± 30%" in shown
 
 
-def test_the_plot_has_a_curve_for_each_loop_of_each_test(tmp_path):
-    load_charts.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
-    svg = (tmp_path / "load.svg").read_text()
+def test_the_plot_has_a_curve_for_each_loop_of_each_test():
+    chart = load_charts.latency([result(), result(levels=[level([record(3.0)])])])
+    svg = vega.svg(chart)
     assert svg.count("labelled with its clients") == 2
     assert svg.count("labelled with its rate") == 1
-    assert (tmp_path / "load.png").stat().st_size > 10_000
-    before = svg
-    load_charts.draw(tmp_path, [result(), result(levels=[level([record(3.0)])])])
-    assert (tmp_path / "load.svg").read_text() == before
+    assert vega.svg(chart) == svg
 
 
 def test_what_measures_the_generator_only_is_not_published():
-    assert reports.refusal(result(status="complete")) is None
-    assert reports.refusal(result(status="complete", model={"title": "no model"}))
-    assert "interrupted" in reports.refusal(result(status="interrupted"))
+    assert KIND.refusal(result(status="complete")) is None
+    assert KIND.refusal(result(status="complete", model={"title": "no model"}))
+    assert "interrupted" in KIND.refusal(result(status="interrupted"))

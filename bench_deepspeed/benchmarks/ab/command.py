@@ -27,10 +27,10 @@ from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Limits, Run, Sample
 from bench_deepspeed.measure.stopping import target_met, warmed
+from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import estimate, plan, rounds, warnings
-from . import view as report
+from . import estimate, plan, rounds, view, warnings
 from .flags import EXPENSIVE_LOAD_S, EXPENSIVE_PAIRS
 from .plan import Plan, Side
 from .records import FILE, SIDES, AbResult, Round
@@ -53,11 +53,11 @@ def run(asked: Plan, options) -> int:
         comparison.measure()
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
-        for text in report.lines(result):
+        for text in view.log_lines(result):
             keeper.log.line(text)
-    text = report.text(result)
-    print(text)  # first: a full disk must not keep what was measured from being seen
-    _write(folder / "ab.md", text)
+    blocks = view.view(result)
+    print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
+    _write(folder / "ab.md", markdown.render(blocks, folder / "ab.md", lambda _figure: None))
     for what, path in (("ab", keeper.path), ("table", folder / "ab.md"), ("log", keeper.log.path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count

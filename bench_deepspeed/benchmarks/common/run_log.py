@@ -7,8 +7,6 @@ import datetime
 import json
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.run.rows import details, interval, mean_std
-from bench_deepspeed.benchmarks.run.view import remarks, warnings
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.measure.records import Result, Run, Sample
 
@@ -50,14 +48,3 @@ class Log:
             f"{which}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
             f"in {sample.seconds:.6f} s = {sample.tokens_per_s:.3f} tokens/s"
         )
-
-    def closing(self, result: Result) -> None:
-        for title, figure in details(result).items():
-            self.line(f"{title}: {figure}")
-        scenario, n = result.scenario, len(result.valid_samples)
-        self.line(
-            f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
-            f"{mean_std(result)} tokens/s (mean ± sample std, n = {n}), 95% interval {interval(result)}"
-        )
-        for text in [*remarks(result), *warnings(result)]:
-            self.line(text)

@@ -17,13 +17,13 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.report import svg, terminal
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import charts as report
-from . import view as load_view
+from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
-from .metrics import due_in_window
+from .level_statistics import due_in_window
 from .records import Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
 
@@ -42,8 +42,9 @@ def run(scenario: Scenario, options) -> int:
     test = LoadTest(scenario, options, workload, folder)
     with progress_bars.Bars() as bars, test.saved():
         test.run(bars)
-    print(load_view.table(test.result))
-    report.draw(folder, [test.result, *beside])
+    print(terminal.render(view.view(test.result)))
+    if chart := charts.latency([test.result, *beside]):
+        svg.write(folder, {"load": chart})
     print(f"\nload    {paths.shown(folder / 'load.json')}\nplot    {paths.shown(folder / 'load.svg')}")
     failed = sum(record.error is not None for level in test.result.levels for record in level.records)
     if failed:
@@ -154,7 +155,7 @@ class LoadTest:
         with bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
             held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
         level = TypeAdapter(Level).validate_python(held)
-        bars.note(load_view.line(level, self.result.sla))
+        bars.note(view.line(self.result, level))
         return level
 
     def _worker(self, bars: progress_bars.Bars) -> WorkerProcess:

@@ -11,6 +11,7 @@ from bench_deepspeed.core.json_files import read_json, write_json
 from bench_deepspeed.measure.records import SCHEMA_VERSION
 
 PERCENTILES = (50, 90, 95, 99)
+FILE = "load.json"
 
 
 @dataclass(frozen=True)

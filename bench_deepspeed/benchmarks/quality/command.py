@@ -17,14 +17,13 @@ from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report.tables import table
+from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import can_check, want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import questions as question_files
-from . import verdict
+from . import verdict, view
 from .records import Quality
-from .view import markdown, quality_rows
 
 REFERENCE = "float32"
 
@@ -143,7 +142,8 @@ class Checker:
 
     def _write(self, quality: Quality) -> None:
         write_json(self.folder / "quality.json", dataclasses.asdict(quality))
-        write_atomically(self.folder / "quality.md", markdown(dataclasses.asdict(quality)))
+        page = self.folder / "quality.md"
+        write_atomically(page, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
 
 
 def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]
     """
     with progress_bars.Bars() as bars:
         quality = Checker(scenario, options, folder, bars).run(precisions)
-    print(table(quality_rows(dataclasses.asdict(quality))))
+    print(terminal.render([view.numbers(quality)]))
     print(f"\nquality {paths.shown(folder / 'quality.md')}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")

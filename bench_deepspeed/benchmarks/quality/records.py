@@ -8,6 +8,8 @@ from pathlib import Path
 from bench_deepspeed.core.json_files import read_json
 from bench_deepspeed.measure.records import SCHEMA_VERSION
 
+FILE = "quality.json"
+
 
 @dataclass
 class Quality:

@@ -19,11 +19,12 @@ from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.measure import plausibility, warnings
 from bench_deepspeed.measure.records import Limits, Run, Sample, Scenario
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
+from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import can_check
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import passes, view
+from . import passes, profile, view
 
 
 def run(scenario: Scenario, options) -> int:
@@ -45,8 +46,11 @@ def run(scenario: Scenario, options) -> int:
         recorder.save()
         plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
-        log.closing(result)
-    print(view.report(result))
+        for line in view.log_lines(result):
+            log.line(line)
+    print(terminal.render(view.view(result)))
+    if result.profiles:
+        profile.write(recorder.folder, result.profiles, view.title(result))
     print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(log.path)}")
     if result.void_count:
         raise BenchError(

@@ -15,8 +15,6 @@ from bench_deepspeed.measure.records import Energy, Latency, Prefill, Profile
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import profile_charts_svg, view
-
 ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%
 
 Take = Callable[[Recorder, WorkerProcess, dict], None]
@@ -45,8 +43,6 @@ def _latency(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
 def _profile(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
     result = recorder.result
     result.profiles = [Profile.from_dict(found) for found in worker.call("profile", **asked)]
-    if result.profiles:
-        profile_charts_svg.write(recorder.folder, result.profiles, view.title(result))
 
 
 # In this order: the profiler, which leaves its mark on a process, comes last.

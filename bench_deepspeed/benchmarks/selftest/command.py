@@ -14,7 +14,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +21,14 @@ from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import make_folder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import SCHEMA_VERSION, Scenario
-from bench_deepspeed.report.tables import table
+from bench_deepspeed.report import terminal
 from bench_deepspeed.worker.client import WorkerProcess
+
+from . import view
+from .records import Comparison
 
 LIMIT = 0.005  # the suite's share of a time, at most
 ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
@@ -34,40 +36,6 @@ FIRST_LOOK = 8  # blocks; an interval at half of ERROR exists from 7 on
 WARMUPS = 2  # blocks
 KNOWN_S = (0.02, 0.05, 0.1)
 KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
-
-    `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
-    interval, None where the blocks were too few for one.
-    """
-
-    name: str
-    asked_s: float | None
-    harness_s: list[float]
-    bare_s: list[float]
-    ratio: float
-    low: float | None
-    high: float | None
-    verdict: str  # "pass", "fail" or "not shown"
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """A saved self-test, as far as it is shown."""
-
-    started_at: str
-    scenario: dict
-    environment: dict
-    comparisons: list[Comparison]
-    schema_version: int
-
-    @classmethod
-    def load(cls, path: Path) -> SelfTest:
-        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
-        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
 
 
 def run(scenario: Scenario, options) -> int:
@@ -93,7 +61,7 @@ def run(scenario: Scenario, options) -> int:
         comparisons += _real(scenario, options, folder, bars, report["environment"])
     report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
     write_json(folder / "selftest.json", report)
-    print(comparison_table(comparisons))
+    print(terminal.render([view.table(comparisons)]))
     print(f"\nselftest {paths.shown(folder / 'selftest.json')}")
     _require_pass(comparisons)
     return 0
@@ -202,34 +170,6 @@ def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked
     if low >= 1 - LIMIT and high <= 1 + LIMIT:
         return "pass"
     return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
-
-
-def comparison_table(comparisons: list[Comparison]) -> str:
-    """One row a kind of generation."""
-    rows = [
-        {
-            "timed": comparison.name,
-            "median": f"{statistics.median(comparison.harness_s) * 1000:.2f} ms",
-            "above the known": _excess(comparison),
-            "tokens/s, suite ∕ bare loop": f"{comparison.ratio:.4f}",
-            "interval": _interval(comparison),
-            "n": len(comparison.harness_s),
-            "verdict": comparison.verdict,
-        }
-        for comparison in comparisons
-    ]
-    return table(rows)
-
-
-def _interval(comparison: Comparison) -> str:
-    return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
-
-
-def _excess(comparison: Comparison) -> str:
-    if comparison.asked_s is None:
-        return ""
-    excess = statistics.median(comparison.harness_s) - comparison.asked_s
-    return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
 
 
 def _require_pass(comparisons: list[Comparison]) -> None:

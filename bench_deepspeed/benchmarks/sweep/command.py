@@ -270,7 +270,7 @@ def _close(session: _Session) -> None:
     """Draw the figures and say what there is; raise for what failed."""
     result = session.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
-    drawn = svg.write(session.folder, charts.pictures(result))
+    drawn = svg.write(session.folder, charts.drawn(result))
     for what, path in [("\nresult", session.path), *(("figure", path) for path in drawn), ("log", session.log.path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
