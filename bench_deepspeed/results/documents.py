@@ -28,7 +28,8 @@ from bench_deepspeed.benchmarks.registry import unfinished
 from bench_deepspeed.benchmarks.run import rows as result_rows
 from bench_deepspeed.benchmarks.run.rows import LEGEND, details
 from bench_deepspeed.benchmarks.run.view import remarks, warnings
-from bench_deepspeed.benchmarks.selftest.command import SelfTest, comparison_table
+from bench_deepspeed.benchmarks.selftest.command import comparison_table
+from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep import view as sweep_report
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.core.errors import BenchError, MachineError

@@ -12,7 +12,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult
 from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.benchmarks.run.rows import speed_cell
-from bench_deepspeed.benchmarks.selftest.command import SelfTest
+from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, named
 from bench_deepspeed.core.folder_lock import unheld
@@ -156,11 +156,9 @@ def _quality(path: Path) -> dict:
 def _selftest(path: Path) -> dict:
     test = SelfTest.load(path)
     return {
+        **_common(test, test.scenario["device"]),
         **_of_dict(test.scenario),
         "started_at": [test.started_at],
-        "status": "complete",  # its file is written at the end
-        "device": _device(test.scenario["device"], test.environment),
-        "commit": test.environment.get("commit"),
         "warnings": [f"{one.name}: {one.verdict}" for one in test.comparisons if one.verdict != "pass"],
     }
 
@@ -186,7 +184,7 @@ def _unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _common(saved: Result | SweepResult | LoadResult | Quality | AbResult, device: str) -> dict:
+def _common(saved: Result | SweepResult | LoadResult | Quality | SelfTest | AbResult, device: str) -> dict:
     return {
         "status": saved.status,
         "error": saved.error,

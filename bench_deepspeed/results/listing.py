@@ -13,7 +13,8 @@ from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.benchmarks.quality.view import quality_rows
 from bench_deepspeed.benchmarks.run import view
-from bench_deepspeed.benchmarks.selftest.command import SelfTest, comparison_table
+from bench_deepspeed.benchmarks.selftest.command import comparison_table
+from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep import view as sweep_report
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.core import paths
@@ -99,7 +100,9 @@ def _quality(path: Path) -> Iterator[str]:
 
 
 def _selftest(path: Path) -> Iterator[str]:
-    yield comparison_table(SelfTest.load(path).comparisons)
+    test = SelfTest.load(path)
+    yield comparison_table(test.comparisons)
+    yield _ended(test)
 
 
 def _ab(path: Path) -> Iterator[str]:
@@ -114,7 +117,7 @@ def _ab(path: Path) -> Iterator[str]:
     yield _ended(result)
 
 
-def _ended(saved: Result | SweepResult | LoadResult | Quality | AbResult) -> str:
+def _ended(saved: Result | SweepResult | LoadResult | Quality | SelfTest | AbResult) -> str:
     """How it ended, where it did not reach its end."""
     if saved.status == "complete":
         return ""

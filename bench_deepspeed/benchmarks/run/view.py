@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tabulate import tabulate
 
 from bench_deepspeed.measure import warnings as checks
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.report.tables import table as as_table
 
-from .rows import LEGEND, details, figures, is_random
+from .rows import LEGEND, details, figures, interval, is_random, mean_std
 
 
 def table(results: list[Result]) -> str:
@@ -21,6 +23,18 @@ def report(result: Result) -> str:
     """A finished run: its table, what the speed is made of, and what must be known beside it."""
     below = tabulate(details(result).items(), tablefmt="plain", disable_numparse=True)
     return "\n\n".join(filter(None, [table([result]), below, "\n".join([*remarks(result), *warnings(result)])]))
+
+
+def log_lines(result: Result) -> Iterator[str]:
+    """A finished run as its log ends: its figures, its speed, and what must be known beside it."""
+    for title, figure in details(result).items():
+        yield f"{title}: {figure}"
+    scenario, n = result.scenario, len(result.valid_samples)
+    yield (
+        f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
+        f"{mean_std(result)} tokens/s (mean ± sample std, n = {n}), 95% interval {interval(result)}"
+    )
+    yield from [*remarks(result), *warnings(result)]
 
 
 def title(result: Result) -> str:

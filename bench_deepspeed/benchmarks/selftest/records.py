@@ -1,0 +1,60 @@
+"""The data of a self-test, and the selftest.json that it is kept in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.measure.records import SCHEMA_VERSION
+
+FILE = "selftest.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
+
+    `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
+    interval, None where the blocks were too few for one.
+    """
+
+    name: str
+    asked_s: float | None
+    harness_s: list[float]
+    bare_s: list[float]
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: str  # "pass", "fail" or "not shown"
+
+
+@dataclass
+class SelfTest:
+    """One self-test: what was generated where, and its comparisons in the order they were made.
+
+    `limit` is the suite's share of a time, at most; `confidence` that of all intervals together.
+    """
+
+    started_at: str
+    scenario: dict
+    prompt: str
+    max_tokens: int
+    limit: float
+    confidence: float
+    environment: dict = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    status: str = "complete"  # of files without one, which were written at the end; else as in `measure.records.Result`
+    error: str | None = None
+    kind: str = "selftest"
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write selftest.json in one step."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> SelfTest:
+        """Read a saved self-test. Raises BenchError when the file is not one of this schema."""
+        return read_json(cls, path, SCHEMA_VERSION, "a self-test")
