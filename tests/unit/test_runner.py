@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from bench_deepspeed.benchmarks.common.run_folder import Recorder
+from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.measure.records import Reading, Result, Run, Sample, Scenario
 
@@ -36,7 +36,7 @@ class FrozenTime(datetime.datetime):
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(datetime, "datetime", FrozenTime)
-    names = [Recorder(SCENARIO, tmp_path, tmp_path / "log").folder.name for _ in range(3)]
+    names = [make_folder(tmp_path).name for _ in range(3)]
     assert names == ["2026-01-02T03-04-05", "2026-01-02T03-04-05.1", "2026-01-02T03-04-05.2"]
 
 

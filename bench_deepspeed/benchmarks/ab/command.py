@@ -15,19 +15,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
-from bench_deepspeed.benchmarks.common.run_folder import Keeper, make_folder, utc_now
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
-from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.machine import environment
 from bench_deepspeed.machine.host import SHORTEST_S
 from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Limits, Run, Sample
 from bench_deepspeed.measure.stopping import target_met, warmed
 from bench_deepspeed.report import markdown, terminal
+from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import estimate, plan, rounds, view, warnings
@@ -46,31 +48,24 @@ def run(asked: Plan, options) -> int:
     for side in asked.sides.values():
         if side.python:
             require_packages(side.python)
-    folder = make_folder(options.output_dir / asked.sides["A"].scenario.model / "ab")
     result = plan.new(asked, options, utc_now())
-    with Keeper(result, folder / FILE, folder / "ab.log") as keeper, progress_bars.Bars() as bars:
-        comparison = Comparison(keeper, asked, options.models_dir, bars)
+    place = options.output_dir / asked.sides["A"].scenario.model / "ab"
+    with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
+        comparison = Comparison(recorder, asked, options.models_dir, bars)
         comparison.measure()
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
-        for text in view.log_lines(result):
-            keeper.log.line(text)
+        recorder.write_log(*view.log_lines(result))
     blocks = view.view(result)
     print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
-    _write(folder / "ab.md", markdown.render(blocks, folder / "ab.md", lambda _figure: None))
-    for what, path in (("ab", keeper.path), ("table", folder / "ab.md"), ("log", keeper.log.path)):
+    page = recorder.folder / "ab.md"
+    table = recorder.write("ab.md", markdown.render(blocks, page, lambda _figure: None) + "\n")
+    for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log.path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count
     if void:
         raise BenchError(f"{void} generations are void: the engine did not make {result.a.scenario.max_tokens} tokens")
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text + "\n")
-    except OSError as error:
-        raise MachineError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -83,11 +78,11 @@ def _named(side: str) -> Iterator[None]:
 
 
 class Comparison:
-    """The measuring itself; the keeper's result is filled."""
+    """The measuring itself; the recorder's result is filled."""
 
-    def __init__(self, keeper: Keeper, asked: Plan, models_dir: Path, bars: progress_bars.Bars):
-        self.keeper, self.plan, self.models_dir, self.bars = keeper, asked, models_dir, bars
-        self.result: AbResult = keeper.result
+    def __init__(self, recorder: RunFolder[AbResult], asked: Plan, models_dir: Path, bars: progress_bars.Bars):
+        self.recorder, self.plan, self.models_dir, self.bars = recorder, asked, models_dir, bars
+        self.result = recorder.result
         self.scenario = self.result.a.scenario
 
     def measure(self) -> None:
@@ -95,8 +90,9 @@ class Comparison:
         facts = environment.host_facts()
         for side, result in self.result.sides.items():
             result.environment = dict(facts)
-            self.keeper.log.line(f"configuration {side}: {self.result.asked[side]}")
-            self.keeper.log.opening(result)
+            settings = run_log.facts("setting", vars(result.scenario))
+            self.recorder.write_log(f"configuration {side}: {self.result.asked[side]}", *settings)
+            self.recorder.write_log(*run_log.facts("environment", facts))
         folders = {name: self._prepare(side) for name, side in self.plan.sides.items()}
         self._require_room()
         started, ended = time.monotonic(), None
@@ -108,17 +104,18 @@ class Comparison:
 
     def _worker(self, side: str, **variables: str) -> WorkerProcess:
         asked = self.plan.sides[side]
-        log = self.keeper.folder / f"worker-{side.lower()}.log"
+        log = self.recorder.folder / f"worker-{side.lower()}.log"
         return WorkerProcess(log, self.bars.progress, asked.python, **{**variables, **asked.variables})
 
     def _tell(self, text: str) -> None:
-        self.keeper.log.line(text)
+        self.recorder.write_log(text)
         self.bars.note(text)
 
     def _prepare(self, side: Side) -> str:
         """Have a side's weights made ready. Returns their folder, "" for an engine without any."""
         model, worker = self.result.sides[side.name].model, partial(self._worker, side.name)
-        return prepare(model, side.scenario, self.models_dir, worker, self.bars, label=f"{side.name}: {LABEL}")
+        name, want, label = side.scenario.model, want_of(side.scenario), f"{side.name}: {LABEL}"
+        return prepare(model, name, want, models_dir=self.models_dir, worker=worker, bars=self.bars, label=label)
 
     def _require_room(self) -> None:
         """Refuse what does not fit, before anything is loaded."""
@@ -169,14 +166,15 @@ class Comparison:
                 result.environment |= worker.call("software")
                 if folders[side]:  # torch is loaded then
                     result.environment |= worker.call("environment", device=result.scenario.device)
-            self.keeper.log.loaded(f"{name}, {side}", run)
+            self.recorder.write_log(run_log.loaded(f"{name}, {side}", run))
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
         generate = {side: lambda side=side: self._generate(workers, side) for side in SIDES}
         count = self.scenario.warmups
         with self.bars.counter(f"{name}: warming up", count and 2 * count) as advance:
             for side, sample in rounds.warm_up(generate, runs, count):
-                self.keeper.log.sample(f"{name}, {side}: warm-up", len(runs[side].warmups), count, sample)
+                number = len(runs[side].warmups)
+                self.recorder.write_log(run_log.generated(f"{name}, {side}: warm-up", number, count, sample))
                 advance(f"{side} {sample.tokens_per_s:.1f} tokens/s")
         if count is None:
             self._tell(f"{name}: " + ", ".join(f"{side} {warmed(runs[side])}" for side in SIDES))
@@ -199,9 +197,10 @@ class Comparison:
                 samples = rounds.timed(order, generate)
                 rounds.keep(samples, runs)
                 self.result.rounds[-1].append(Round(order, {side: idle[side] for side in SIDES}))
-                self.keeper.save()
+                self.recorder.save()
                 for side in order:
-                    self.keeper.log.sample(f"{name}, {side}: round", number, len(orders), samples[side])
+                    which = f"{name}, {side}: round"
+                    self.recorder.write_log(run_log.generated(which, number, len(orders), samples[side]))
                 advance(" ".join(f"{side} {samples[side].tokens_per_s:.1f}" for side in SIDES) + " tokens/s")
 
     def _generate(self, workers: Workers, side: str) -> Sample:
@@ -233,13 +232,12 @@ class Comparison:
                 continue
             with _named(side):
                 result.limits = self._limits(side)
-                self.keeper.save()
+                self.recorder.save()
                 plausibility.require_possible(result, partial(self._limits, side))
 
     def _limits(self, side: str) -> Limits:
         scenario = self.result.sides[side].scenario
-        with self._worker(side) as worker, self.bars.spinner(limits.LABEL):
-            return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
+        return measure_limits(scenario.device, scenario.precision, partial(self._worker, side), self.bars)
 
 
 def _ready_s(run: Run) -> float:

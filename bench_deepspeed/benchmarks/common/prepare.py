@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.core.progress_bars import Bars
-from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
-from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.weights import Want
 from bench_deepspeed.worker.client import WorkerProcess
 
 LABEL = "checking the weights"
@@ -16,19 +15,20 @@ LABEL = "checking the weights"
 
 def prepare(
     model: dict,
-    scenario: Scenario,
+    name: str,
+    want: Want | None,
+    *,
     models_dir: Path,
     worker: Callable[[], WorkerProcess],
     bars: Bars,
-    *,
     label: str = LABEL,
 ) -> str:
-    """Have a scenario's weights made ready. Returns their folder, "" for an engine without any.
+    """Have a model's weights made ready. Returns their folder, "" where none are wanted.
 
     `model` is what a result says of it, and is filled as it becomes known. Raises WeightsError and MachineError as
     `weights.prepare` does.
     """
-    spec, want = catalog.load(scenario.model), want_of(scenario)
+    spec = catalog.load(name)
     model |= {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
     if want is None:
         return ""

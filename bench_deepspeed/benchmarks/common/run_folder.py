@@ -1,65 +1,110 @@
-"""The files of one run: opened before anything is measured, rewritten as it goes, whole at any moment."""
+"""The folder of one run: its file is written before anything is measured, rewritten as it goes, whole at any moment."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import BenchError, MachineError, Terminated
 from bench_deepspeed.core.folder_lock import hold
-from bench_deepspeed.measure.records import Result, Scenario
+from bench_deepspeed.core.json_files import write_atomically
 
 from .run_log import Log
 
+SCRATCH = ".scratch-"
 
-class Keeper:
+
+class Saveable(Protocol):
+    """The result of a command. Its status is "running", then "complete", "failed" or "interrupted"."""
+
+    status: str
+    error: str | None
+
+    def save(self, path: Path) -> None:
+        """Write it in one step. Raises OSError."""
+
+
+SavedResult = TypeVar("SavedResult", bound=Saveable)
+
+
+class RunFolder(Generic[SavedResult]):
     """A context manager around a measurement: `result` is saved and given its status however the block ends.
 
-    Raises MachineError when the log cannot be written.
+    `place` is where a new folder is made and held; with `new=False`, it is the folder itself, which this process
+    holds already. In it are `file`, the result, and `log`, where a log is wanted; an absolute path names a log
+    elsewhere. `where` is what is said of the folder after Ctrl-C or a signal.
+
+    Entering it raises MachineError when the folder, the file or the log cannot be written; then no folder is left.
     """
 
-    def __init__(self, result, path: Path, log_path: Path):
-        self.result, self.path, self.folder = result, path, path.parent
-        try:
-            self.log = _open_log(log_path)
-        except MachineError:
-            self.folder.rmdir()
-            raise
-
-    def save(self) -> None:
-        """Rewrite the JSON. Raises MachineError, on a full disk for one."""
-        try:
-            self.result.save(self.path)
-        except OSError as error:
-            raise MachineError(f"cannot write {self.path}: {error.strerror}") from error
+    def __init__(
+        self,
+        place: Path,
+        file: str,
+        result: SavedResult,
+        *,
+        log: str | Path | None = None,
+        new: bool = True,
+        where: str = "what was measured is in {}",
+    ):
+        self.result = result
+        self.log: Log | None = None
+        self._place, self._file, self._log_file, self._new, self._where = place, file, log, new, where
 
     def __enter__(self):
-        self.save()
+        self.folder = make_folder(self._place) if self._new else self._place
+        self.path = self.folder / self._file
+        self.result.status, self.result.error = "running", None
+        with contextlib.ExitStack() as undo:
+            if self._new:
+                undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            if self._log_file is not None:
+                self.log = undo.enter_context(contextlib.closing(_open_log(self.folder / self._log_file, self.folder)))
+            self.save()
+            undo.pop_all()
         return self
 
     def __exit__(self, error_type, error, _) -> None:
         text = finish(self.result, error, self.folder)
-        self.save()
-        with contextlib.closing(self.log):
-            self.log.line(f"status {text}")
-        tell_where(self.result, self.folder)
+        for left in self.folder.glob(f"{SCRATCH}*"):  # a second signal came while the first was being obeyed
+            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.closing(self.log) if self.log else contextlib.nullcontext():
+            self.save()
+            self.write_log(f"status {text}")
+        if self.result.status == "interrupted":
+            print(self._where.format(paths.shown(self.folder)), file=sys.stderr)
 
+    def save(self) -> None:
+        """Rewrite the file of the result. Raises MachineError, on a full disk for one."""
+        with _writing(self.path):
+            self.result.save(self.path)
 
-class Recorder(Keeper):
-    """The files of one benchmark.
+    def write(self, name: str, text: str) -> Path:
+        """Write a further file in one step. Returns its path; raises MachineError."""
+        path = self.folder / name
+        with _writing(path):
+            write_atomically(path, text)
+        return path
 
-    Raises MachineError when the folder or the log cannot be written.
-    """
+    def write_log(self, *lines: str) -> None:
+        """Write lines into the log, if there is one. Raises MachineError."""
+        for line in lines if self.log else ():
+            self.log.line(line)
 
-    result: Result
-
-    def __init__(self, scenario: Scenario, output_dir: Path, log_file: Path | None):
-        folder = make_folder(output_dir / scenario.model)
-        result = Result(scenario, started_at=utc_now())
-        super().__init__(result, folder / "result.json", log_file or folder / "performance.log")
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder on the same disk, which is gone after the block. Raises MachineError."""
+        with _writing(self.folder):
+            scratch = tempfile.TemporaryDirectory(dir=self.folder, prefix=SCRATCH)
+        with scratch as name:
+            yield Path(name)
 
 
 def utc_now() -> str:
@@ -72,17 +117,11 @@ def without_paths(text: str, folder: Path) -> str:
     return text.replace(f"{folder}/", "").replace(f"{Path.home()}/", "~/")
 
 
-def finish(result, error: BaseException | None, folder: Path) -> str:
+def finish(result: Saveable, error: BaseException | None, folder: Path) -> str:
     """Give a result its status, and its error without paths. Returns both in words, with the paths, for the log."""
     result.status, text = status_of(error)
     result.error = text and without_paths(text, folder)
     return result.status + (f": {text}" if text else "")
-
-
-def tell_where(result, folder: Path) -> None:
-    """After Ctrl-C or a signal: say where what was measured is."""
-    if result.status == "interrupted":
-        print(f"what was measured is in {paths.shown(folder)}", file=sys.stderr)
 
 
 def status_of(error: BaseException | None) -> tuple[str, str | None]:
@@ -113,8 +152,17 @@ def make_folder(parent: Path) -> Path:
     raise MachineError(f"{parent} holds a hundred runs of this second")
 
 
-def _open_log(path: Path) -> Log:
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _open_log(path: Path, folder: Path) -> Log:
     try:
         return Log(path)
     except OSError as error:
-        raise MachineError(f"cannot write the log {path} ({error.strerror}): name another with -lf") from error
+        hint = "" if path.parent == folder else ": name another with -lf"
+        raise MachineError(f"cannot write the log {path} ({error.strerror}){hint}") from error

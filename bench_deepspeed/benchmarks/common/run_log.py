@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from bench_deepspeed.core.errors import MachineError
-from bench_deepspeed.measure.records import Result, Run, Sample
+from bench_deepspeed.measure.records import Sample
 
 
 class Log:
@@ -20,10 +22,11 @@ class Log:
         self._file = path.open("a", encoding="utf-8")
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what could not be written was told by line()
+        with contextlib.suppress(OSError):  # `line` has raised for what could not be written
             self._file.close()
 
     def line(self, text: str) -> None:
+        """Write a line with the time, UTC, in front. Raises MachineError when it cannot be written."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
             self._file.write(f"{now} {text}\n")
@@ -31,20 +34,32 @@ class Log:
         except OSError as error:
             raise MachineError(f"cannot write the log {self.path}: {error.strerror}") from error
 
-    def opening(self, result: Result) -> None:
-        for title, facts in (("setting", vars(result.scenario)), ("environment", result.environment)):
-            for name, value in facts.items():
-                self.line(f"{title} {name}: {json.dumps(value, ensure_ascii=False)}")
 
-    def loaded(self, process: str, run: Run) -> None:
-        built = f", kernels built in {run.kernel_build_s:.1f} s" if run.kernel_build_s else ""
-        compiled = f", compiled in {run.compile_s:.1f} s" if run.compile_s is not None else ""
-        self.line(f"{process}: engine loaded in {run.load_s:.1f} s{built}{compiled}")
+def facts(title: str, values: Mapping[str, object]) -> Iterator[str]:
+    """One line a setting, or a fact of the environment, its value as JSON."""
+    for name, value in values.items():
+        yield f"{title} {name}: {json.dumps(value, ensure_ascii=False)}"
 
-    def sample(self, kind: str, number: int, of: int | None, sample: Sample) -> None:
-        """One line a generation; `of` is None where nobody knows yet how many there will be."""
-        which = f"{kind} {number}" + (f"/{of}" if of else "")
-        self.line(
-            f"{which}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
-            f"in {sample.seconds:.6f} s = {sample.tokens_per_s:.3f} tokens/s"
-        )
+
+class LoadTimes(Protocol):
+    """What loading an engine took, in seconds; None where nothing was built or compiled."""
+
+    load_s: float
+    kernel_build_s: float | None
+    compile_s: float | None
+
+
+def loaded(which: str, times: LoadTimes) -> str:
+    """How long an engine took to load."""
+    built = f", kernels built in {times.kernel_build_s:.1f} s" if times.kernel_build_s else ""
+    compiled = f", compiled in {times.compile_s:.1f} s" if times.compile_s is not None else ""
+    return f"{which}: engine loaded in {times.load_s:.1f} s{built}{compiled}"
+
+
+def generated(which: str, number: int, of: int | None, sample: Sample) -> str:
+    """One timed generation; `of` is None where nobody knows yet how many there will be."""
+    numbered = f"{which} {number}" + (f"/{of}" if of else "")
+    return (
+        f"{numbered}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
+        f"in {sample.seconds:.6f} s = {sample.tokens_per_s:.3f} tokens/s"
+    )

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.prepare import prepare
-from bench_deepspeed.benchmarks.common.run_folder import finish, make_folder, tell_where, utc_now
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.quality import questions
-from bench_deepspeed.core import paths, progress_bars
-from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core import paths
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
+from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
 from .level_statistics import due_in_window
-from .records import Level, LoadResult, Workload, level_name
+from .records import FILE, Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
 
 LONGER = 3
@@ -38,15 +35,15 @@ def run(scenario: Scenario, options) -> int:
     """
     workload = workload_of(scenario, options)
     beside = [LoadResult.load(path) for path in options.beside]
-    folder = make_folder(options.output_dir / scenario.model / "load")
-    test = LoadTest(scenario, options, workload, folder)
-    with progress_bars.Bars() as bars, test.saved():
-        test.run(bars)
-    print(terminal.render(view.view(test.result)))
-    if chart := charts.latency([test.result, *beside]):
-        svg.write(folder, {"load": chart})
-    print(f"\nload    {paths.shown(folder / 'load.json')}\nplot    {paths.shown(folder / 'load.svg')}")
-    failed = sum(record.error is not None for level in test.result.levels for record in level.records)
+    result = _opened(scenario, options, workload)
+    with RunFolder(options.output_dir / scenario.model / "load", FILE, result) as recorder, Bars() as bars:
+        result.environment = environment.host_facts()
+        LoadTest(recorder, scenario, options, workload, bars).run()
+    print(terminal.render(view.view(result)))
+    if chart := charts.latency([result, *beside]):
+        svg.write(recorder.folder, {"load": chart})
+    print(f"\nload    {paths.shown(recorder.path)}\nplot    {paths.shown(recorder.folder / 'load.svg')}")
+    failed = sum(record.error is not None for level in result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; they are in no statistic of latency")
     return 0
@@ -70,66 +67,53 @@ def workload_of(scenario: Scenario, options) -> Workload:
     )
 
 
-class LoadTest:
-    """One run of the command: the result, its file, and the levels that there are to be."""
+def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:
+    """A load test that has not begun."""
+    target = target_class(options.target)
+    return LoadResult(
+        scenario={key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights", "seed")},
+        target={"name": target.name, "summary": target.summary, "service": target.service},
+        workload=_kept(workload),
+        sla={"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot},
+        started_at=utc_now(),
+    )
 
-    def __init__(self, scenario: Scenario, options, workload: Workload, folder: Path):
-        self._scenario, self._workload, self._folder = scenario, workload, folder
+
+class LoadTest:
+    """The levels that there are to be; the recorder's result is filled."""
+
+    def __init__(self, recorder: RunFolder[LoadResult], scenario: Scenario, options, workload: Workload, bars: Bars):
+        self._recorder, self._scenario, self._workload, self._bars = recorder, scenario, workload, bars
+        self.result = recorder.result
         self._models_dir, self._port = options.models_dir, options.port
         self._target = target_class(options.target)
         clients = options.clients or ([] if options.rates or options.trace else CLIENTS[scenario.device])
         self._levels: list[tuple[int | None, float | None]] = [(number, None) for number in clients]
         self._levels += [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
-        self.result = LoadResult(
-            scenario={
-                key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights", "seed")
-            },
-            target={"name": self._target.name, "summary": self._target.summary, "service": self._target.service},
-            workload=_kept(workload),
-            sla={"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot},
-            started_at=utc_now(),
-            environment=environment.host_facts(),
-        )
 
-    @contextlib.contextmanager
-    def saved(self) -> Iterator[None]:
-        """Give the result its status however the block ends."""
-        self._save()
-        try:
-            yield
-        finally:
-            finish(self.result, sys.exc_info()[1], self._folder)
-            self._save()
-            tell_where(self.result, self._folder)
-
-    def _save(self) -> None:
-        try:
-            self.result.save(self._folder / "load.json")
-        except OSError as error:
-            raise MachineError(f"cannot write to {self._folder}: {error.strerror}") from error
-
-    def run(self, bars: progress_bars.Bars) -> None:
+    def run(self) -> None:
         """Every level, until a rate cannot be borne. After a failed request the target is started anew."""
-        worker_of, waiting = partial(self._worker, bars), list(self._levels)
-        model_folder = prepare(self.result.model, self._scenario, self._models_dir, worker_of, bars)
+        waiting, want = list(self._levels), want_of(self._scenario)
+        places = {"models_dir": self._models_dir, "worker": self._worker, "bars": self._bars}
+        model_folder = prepare(self.result.model, self._scenario.model, want, **places)
         if not model_folder:
             self.result.model = {"title": "no model"}
         while waiting:
-            with worker_of() as worker:
-                with bars.spinner(f"starting {self._target.name}"):
+            with self._worker() as worker:
+                with self._bars.spinner(f"starting {self._target.name}"):
                     self._open(worker, model_folder)
                 healthy = True
                 while waiting and healthy:
-                    level = self._hold(worker, *waiting.pop(0), self._workload.seconds, bars)
+                    level = self._hold(worker, *waiting.pop(0), self._workload.seconds)
                     self.result.levels.append(level)
-                    self._save()
+                    self._recorder.save()
                     healthy = _is_healthy(level)
-                    reason = self._too_high(worker, level, bars) if level.rate is not None else None
+                    reason = self._too_high(worker, level) if level.rate is not None else None
                     if reason is not None:
                         self.result.stopped = f"{level.name}: {reason}"
                         waiting = []
 
-    def _too_high(self, worker: WorkerProcess, level: Level, bars: progress_bars.Bars) -> str | None:
+    def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate cannot be borne; None where it can.
 
         One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
@@ -141,25 +125,23 @@ class LoadTest:
             return f"{failed} of {len(due)} requests failed"
         verdict = judge(level)
         if verdict.saturated and _is_healthy(level):
-            again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds, bars)
+            again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
             if _is_healthy(again):
                 self.result.levels[-1], verdict = again, judge(again)
-                self._save()
+                self._recorder.save()
         return verdict.words if verdict.saturated else None
 
-    def _hold(
-        self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float, bars: progress_bars.Bars
-    ) -> Level:
+    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
         from pydantic import TypeAdapter
 
-        with bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
+        with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
             held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
         level = TypeAdapter(Level).validate_python(held)
-        bars.note(view.line(self.result, level))
+        self._bars.note(view.line(self.result, level))
         return level
 
-    def _worker(self, bars: progress_bars.Bars) -> WorkerProcess:
-        return WorkerProcess(self._folder / "worker.log", bars.progress)
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self._recorder.folder / "worker.log", self._bars.progress)
 
     def _open(self, worker: WorkerProcess, model_folder: str) -> None:
         workload, scenario = self._workload, self._scenario
@@ -169,7 +151,7 @@ class LoadTest:
             "folder": model_folder,
             "device": scenario.device,
             "precision": scenario.precision,
-            "log_folder": str(self._folder.absolute()),
+            "log_folder": str(self._recorder.folder.absolute()),
             "max_tokens": longest,
             "timeout_s": workload.timeout_s,
             "port": self._port,

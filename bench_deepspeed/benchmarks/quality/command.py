@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.run_folder import finish, make_folder, utc_now
-from bench_deepspeed.core import paths, progress_bars
-from bench_deepspeed.core.errors import MachineError, QualityError, UsageError
-from bench_deepspeed.core.json_files import write_atomically, write_json
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
+from bench_deepspeed.core import paths
+from bench_deepspeed.core.errors import QualityError, UsageError
+from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
@@ -23,65 +20,56 @@ from bench_deepspeed.worker.client import WorkerProcess
 
 from . import questions as question_files
 from . import verdict, view
-from .records import Quality
+from .questions import QuestionSet
+from .records import FILE, Quality
 
 REFERENCE = "float32"
+TABLES = "quality.md"
 
 
 class Checker:
-    """What a check needs at every step: places, settings, progress."""
+    """What a check needs at every step: places, settings, progress. The recorder's result is filled."""
 
-    def __init__(self, scenario: Scenario, options, folder: Path, bars: progress_bars.Bars):
-        self.scenario, self.folder, self.bars = scenario, folder, bars
+    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, asked: QuestionSet, bars: Bars):
+        self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, asked, bars
+        self.quality = recorder.result
         self.models_dir = options.models_dir
-        self.reference_device = options.reference_device or scenario.device
-        self.questions = question_files.load(options.questions)
-        self.spec = catalog.load(scenario.model)
-        self.facts: dict = {}
-        """What the process of the engine last told of the machine."""
 
-    def run(self, precisions: tuple[str, ...]) -> Quality:
+    def run(self, precisions: tuple[str, ...]) -> None:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
-        ready = self._prepare("transformers", REFERENCE)
-        reference = self._reference(ready)
-        quality = self._open(ready, reference)
-        with self._saved(quality):
-            for precision in precisions:
-                quality.candidates.append(self._candidate(precision, reference))
-                quality.environment |= self.facts
-                self._save(quality)
-        return quality
+        self.quality.environment = environment.host_facts()
+        reference = self._reference(self._prepare("transformers", REFERENCE))
+        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
+        self.quality.questions = [
+            {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
+            for prompt, text, published in asked
+        ]
+        self.recorder.save()
+        for precision in precisions:
+            self.quality.candidates.append(self._candidate(precision, reference))
+            self.recorder.save()
 
-    @contextlib.contextmanager
-    def _saved(self, quality: Quality) -> Iterator[None]:
-        """Give the check its status however the block ends."""
-        try:
-            yield
-        finally:
-            finish(quality, sys.exc_info()[1], self.folder)
-            self._save(quality)
-
-    def _prepare(self, engine: str, precision: str) -> dict:
+    def _prepare(self, engine: str, precision: str) -> str:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
-        with self._worker() as worker, self.bars.spinner("checking the weights"):
-            return worker.prepare(self.models_dir, self.spec.name, want)
+        places = {"models_dir": self.models_dir, "worker": self._worker, "bars": self.bars}
+        return prepare(self.quality.model, self.scenario.model, want, **places)
 
-    def _reference(self, ready: dict) -> dict:
+    def _reference(self, folder: str) -> dict:
         settings = {"precision": REFERENCE, "max_tokens": self.questions.max_tokens}
         with self._worker() as worker, self.bars.spinner("float32 reference"):
             return worker.call(
                 "reference",
-                load=worker.load_fields(ready["folder"], device=self.reference_device, **settings),
-                digest=ready["digest"],
+                load=worker.load_fields(folder, device=self.quality.reference_device, **settings),
+                digest=self.quality.model["digest"],
                 questions=dataclasses.asdict(self.questions),
             )
 
     def _candidate(self, precision: str, reference: dict) -> dict:
         """One precision: the engine against float32, beside Transformers in the same precision."""
         name = self.scenario.engine
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".floor-") as kept:
-            logits: str | None = kept
-            if (precision, self.reference_device) == (REFERENCE, self.scenario.device):
+        with self.recorder.scratch() as kept:
+            logits: str | None = str(kept)
+            if (precision, self.quality.reference_device) == (REFERENCE, self.scenario.device):
                 floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
             else:
                 floor = self._assess("transformers", precision, reference, keep=logits)
@@ -95,7 +83,7 @@ class Checker:
     def _assess(
         self, engine: str, precision: str, reference: dict, keep: str | None = None, beside: str | None = None
     ) -> list[dict]:
-        folder = self._prepare(engine, precision)["folder"]
+        folder = self._prepare(engine, precision)
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
             worker.load(
                 engine,
@@ -105,7 +93,7 @@ class Checker:
                 prompts=reference["longest_ids"],
                 max_tokens=self.questions.max_tokens,
             )
-            self.facts = worker.call("environment", device=self.scenario.device)
+            self.quality.environment |= worker.call("environment", device=self.scenario.device)
             return worker.call(
                 "assess",
                 reference=reference["folder"],
@@ -115,46 +103,41 @@ class Checker:
             )
 
     def _worker(self) -> WorkerProcess:
-        return WorkerProcess(self.folder / "worker.log", self.bars.progress)
-
-    def _open(self, ready: dict, reference: dict) -> Quality:
-        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
-        return Quality(
-            model={"name": self.spec.name, "title": self.spec.title, "digest": ready["digest"], **ready["facts"]},
-            engine=self.scenario.engine,
-            device=self.scenario.device,
-            reference_device=self.reference_device,
-            environment=environment.host_facts(),
-            system_prompt=self.questions.system_prompt,
-            max_tokens=self.questions.max_tokens,
-            questions=[
-                {"prompt": prompt, "reference": text, "published": published.get(self.spec.name, {})}
-                for prompt, text, published in asked
-            ],
-            started_at=utc_now(),
-        )
-
-    def _save(self, quality: Quality) -> None:
-        try:
-            self._write(quality)
-        except OSError as error:
-            raise MachineError(f"cannot write to {self.folder}: {error.strerror}") from error
-
-    def _write(self, quality: Quality) -> None:
-        write_json(self.folder / "quality.json", dataclasses.asdict(quality))
-        page = self.folder / "quality.md"
-        write_atomically(page, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
+        return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
 
 
-def check(scenario: Scenario, options, folder: Path, precisions: tuple[str, ...]) -> None:
-    """Check, print the verdicts, and write quality.json and quality.md into the folder.
+def _opened(scenario: Scenario, options, asked: QuestionSet) -> Quality:
+    """A check that has not begun."""
+    return Quality(
+        model={"name": scenario.model, "title": catalog.load(scenario.model).title, "weights": scenario.weights},
+        engine=scenario.engine,
+        device=scenario.device,
+        reference_device=options.reference_device or scenario.device,
+        environment={},
+        system_prompt=asked.system_prompt,
+        max_tokens=asked.max_tokens,
+        questions=[],
+        started_at=utc_now(),
+    )
+
+
+def check(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:
+    """Check, print the verdicts, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s.
 
     Raises QualityError where --fail_on_quality was given and a verdict is against the engine.
     """
-    with progress_bars.Bars() as bars:
-        quality = Checker(scenario, options, folder, bars).run(precisions)
+    asked = question_files.load(options.questions)  # a malformed file is named before a folder is made
+    quality = _opened(scenario, options, asked)
+    recorder = RunFolder(place, FILE, quality, new=new)
+    try:
+        with recorder, Bars() as bars:
+            Checker(recorder, scenario, options, asked, bars).run(precisions)
+    finally:
+        if quality.questions:  # of a check that was cut off, what there is
+            page = recorder.folder / TABLES
+            recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
     print(terminal.render([view.numbers(quality)]))
-    print(f"\nquality {paths.shown(folder / 'quality.md')}")
+    print(f"\nquality {paths.shown(recorder.folder / TABLES)}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")
 
@@ -166,8 +149,7 @@ def run(scenario: Scenario, options) -> int:
             "there is nothing to compare: random weights and the fake engine answer nothing; "
             "use --weights pretrained and a real engine"
         )
-    question_files.load(options.questions)  # a malformed file is told before a folder is made
-    folder = make_folder(options.output_dir / scenario.model)
     every = engine_class(scenario.engine).precisions[scenario.device]
-    check(scenario, options, folder, (options.precision,) if options.precision else every)
+    precisions = (options.precision,) if options.precision else every
+    check(scenario, options, options.output_dir / scenario.model, precisions, new=True)
     return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_deepspeed.core.json_files import read_json
+from bench_deepspeed.core.json_files import read_json, write_json
 from bench_deepspeed.measure.records import SCHEMA_VERSION
 
 FILE = "quality.json"
@@ -16,7 +17,7 @@ class Quality:
     """One check: what was asked, what float32 answered, and what each engine and precision answered.
 
     `candidates` holds, for each precision, the engine's and the floor's answers, question by question, and
-    the verdict that follows from them.
+    the verdict that follows from them. `questions` is empty until the reference is there.
     """
 
     model: dict
@@ -37,6 +38,10 @@ class Quality:
     @property
     def outside(self) -> list[str]:
         return [c["precision"] for c in self.candidates if not c["verdict"]["ok"]]
+
+    def save(self, path: Path) -> None:
+        """Write quality.json in one step."""
+        write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> Quality:

@@ -8,23 +8,26 @@ import time
 from functools import partial
 from pathlib import Path
 
+from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.prepare import prepare
-from bench_deepspeed.benchmarks.common.run_folder import Recorder
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.quality import questions as question_files
 from bench_deepspeed.benchmarks.quality.command import check
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
-from bench_deepspeed.measure.records import Limits, Run, Sample, Scenario
+from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
 from bench_deepspeed.report import terminal
-from bench_deepspeed.weights.needed import can_check
+from bench_deepspeed.weights.needed import can_check, want_of
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import passes, profile, view
+from .passes import Recorder
 
 
 def run(scenario: Scenario, options) -> int:
@@ -37,21 +40,21 @@ def run(scenario: Scenario, options) -> int:
         raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
     if with_quality:
         question_files.load(options.questions)  # a malformed file is told before anything starts
-    recorder = Recorder(scenario, options.output_dir, options.log_file)
-    result, log = recorder.result, recorder.log
+    result = Result(scenario, started_at=utc_now())
+    log_file = options.log_file.absolute() if options.log_file else "performance.log"
+    recorder = RunFolder(options.output_dir / scenario.model, "result.json", result, log=log_file)
     with recorder, progress_bars.Bars() as bars:
         result.environment = environment.host_facts()
-        log.opening(result)
+        recorder.write_log(*run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment))
         measure(recorder, options, bars)
         recorder.save()
         plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
-        for line in view.log_lines(result):
-            log.line(line)
+        recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
-    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(log.path)}")
+    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log.path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
@@ -65,7 +68,7 @@ def run(scenario: Scenario, options) -> int:
 def _check_quality(scenario: Scenario, options, folder: Path) -> None:
     """Check the answers. Where that cannot be done, the measurement stands all the same."""
     try:
-        check(scenario, options, folder, (scenario.precision,))
+        check(scenario, options, folder, (scenario.precision,), new=False)
     except BenchError as error:
         if options.fail_on_quality:
             raise
@@ -79,7 +82,8 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     """
     result, ended = recorder.result, None
     worker_of = partial(_worker, recorder, bars)
-    model_folder = prepare(result.model, result.scenario, options.models_dir, worker_of, bars)
+    name, want = result.scenario.model, want_of(result.scenario)
+    model_folder = prepare(result.model, name, want, models_dir=options.models_dir, worker=worker_of, bars=bars)
     started = time.monotonic()
     while ended is None:
         with worker_of() as worker:
@@ -95,7 +99,7 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: progress_bars.Bars) -> None:
     """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
-    result, log = recorder.result, recorder.log
+    result = recorder.result
     scenario, run = result.scenario, Run()
     result.runs.append(run)
     name = f"process {len(result.runs)}"
@@ -104,7 +108,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: p
     run.load_s, run.kernel_build_s, run.compile_s = (loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile"))
     result.engine = {"name": scenario.engine, **loaded["describe"]}
     result.environment |= worker.call("environment", device=scenario.device)
-    log.loaded(name, run)
+    recorder.write_log(run_log.loaded(name, run))
     recorder.save()
 
     def generate() -> Sample:
@@ -112,27 +116,25 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: p
 
     with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
         for sample in warm_ups(generate, run, scenario.warmups):
-            log.sample("warm-up", len(run.warmups), scenario.warmups, sample)
+            recorder.write_log(run_log.generated("warm-up", len(run.warmups), scenario.warmups, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
     if scenario.warmups is None:
         _tell(recorder, bars, f"{name}: {warmed(run)}")
     with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
         for sample in repetitions(generate, run, scenario.repetitions):
             recorder.save()
-            log.sample("repetition", len(run.samples), scenario.repetitions, sample)
+            recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
 
 
 def _tell(recorder: Recorder, bars: progress_bars.Bars, text: str) -> None:
-    recorder.log.line(text)
+    recorder.write_log(text)
     bars.note(text)
 
 
 def _measure_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
-    """What the device can do at most, measured in a process of its own while no engine is loaded."""
     scenario = recorder.result.scenario
-    with _worker(recorder, bars) as worker, bars.spinner(limits.LABEL):
-        return Limits(**worker.call("limits", device=scenario.device, precision=scenario.precision))
+    return measure_limits(scenario.device, scenario.precision, partial(_worker, recorder, bars), bars)
 
 
 def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench_deepspeed.benchmarks.common.run_folder import Recorder
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.measure.records import Energy, Latency, Prefill, Profile
+from bench_deepspeed.measure.records import Energy, Latency, Prefill, Profile, Result
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
+Recorder = RunFolder[Result]
 ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%
 
 Take = Callable[[Recorder, WorkerProcess, dict], None]
@@ -81,7 +82,7 @@ def _take(passes: dict[str, Take], recorder: Recorder, worker: WorkerProcess, ba
         except BenchError as error:
             # Not the others either: an engine that failed once may answer the next call with the rest of this one.
             text = f"{', '.join(names[done:])} not measured: {error}"
-            recorder.log.line(text)
+            recorder.write_log(text)
             bars.note(text)
             return
         recorder.save()

@@ -8,7 +8,6 @@ library's call (B), in the order ABBA, so that a steady drift cancels out of eac
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import statistics
@@ -18,17 +17,17 @@ from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.prepare import prepare
-from bench_deepspeed.benchmarks.common.run_folder import make_folder, utc_now
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.machine import environment
-from bench_deepspeed.measure.records import SCHEMA_VERSION, Scenario
+from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import terminal
+from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import view
-from .records import Comparison
+from .records import FILE, Comparison, SelfTest
 
 LIMIT = 0.005  # the suite's share of a time, at most
 ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
@@ -39,32 +38,32 @@ KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
 
 
 def run(scenario: Scenario, options) -> int:
-    """`bench.sh selftest`. Writes selftest.json and returns 0; raises BenchError when a part does not pass.
+    """`bench.sh selftest`. Returns 0; raises BenchError when a part does not pass.
 
     In turn a real engine may be noisier than any budget tells apart; then it is enough that it passes nested.
     """
-    folder = make_folder(options.output_dir / "selftest")
-    report = {
-        "kind": "selftest",
-        "schema_version": SCHEMA_VERSION,
-        "started_at": utc_now(),
-        "scenario": {key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights")},
-        "prompt": scenario.prompt,
-        "max_tokens": scenario.max_tokens,
-        "limit": LIMIT,
-        "confidence": 1 - ERROR,
-        "environment": environment.host_facts(),
-    }
-    with progress_bars.Bars() as bars:
-        known_s = min(KNOWN_BUDGET_S, options.budget)
-        comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
-        comparisons += _real(scenario, options, folder, bars, report["environment"])
-    report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
-    write_json(folder / "selftest.json", report)
-    print(terminal.render([view.table(comparisons)]))
-    print(f"\nselftest {paths.shown(folder / 'selftest.json')}")
-    _require_pass(comparisons)
+    test = SelfTest(
+        started_at=utc_now(),
+        scenario={key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights")},
+        prompt=scenario.prompt,
+        max_tokens=scenario.max_tokens,
+        limit=LIMIT,
+        confidence=1 - ERROR,
+    )
+    with RunFolder(options.output_dir / "selftest", FILE, test) as recorder, progress_bars.Bars() as bars:
+        test.environment = environment.host_facts()
+        for seconds in KNOWN_S:
+            _keep(recorder, _known(seconds, min(KNOWN_BUDGET_S, options.budget), scenario, recorder.folder, bars))
+        _real(scenario, options, recorder, bars)
+    print(terminal.render([view.table(test.comparisons)]))
+    print(f"\nselftest {paths.shown(recorder.path)}")
+    _require_pass(test.comparisons)
     return 0
+
+
+def _keep(recorder: RunFolder[SelfTest], comparison: Comparison) -> None:
+    recorder.result.comparisons.append(comparison)
+    recorder.save()
 
 
 def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars: progress_bars.Bars) -> Comparison:
@@ -76,21 +75,21 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
         return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
 
 
-def _real(scenario: Scenario, options, folder: Path, bars: progress_bars.Bars, facts: dict) -> list[Comparison]:
-    """The scenario's engine and model, nested and in turn. `facts` gains what only a process with torch can tell."""
-    worker_of = partial(WorkerProcess, folder / "worker.log", bars.progress)
-    model_folder = prepare({}, scenario, options.models_dir, worker_of, bars)
+def _real(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars: progress_bars.Bars) -> None:
+    """The scenario's engine and model, nested and in turn."""
+    worker_of = partial(WorkerProcess, recorder.folder / "worker.log", bars.progress)
+    places = {"models_dir": options.models_dir, "worker": worker_of, "bars": bars}
+    model_folder = prepare({}, scenario.model, want_of(scenario), **places)
     name = f"{scenario.engine}, {scenario.model}"
     with worker_of() as worker:
         with bars.spinner("loading the engine"):
             where = {"device": scenario.device, "precision": scenario.precision}
             worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
         if model_folder:
-            facts |= worker.call("environment", device=scenario.device)
-        return [
-            compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
-            for call, how in (("nested", "nested"), ("interleaved", "in turn"))
-        ]
+            recorder.result.environment |= worker.call("environment", device=scenario.device)
+        for call, how in (("nested", "nested"), ("interleaved", "in turn")):
+            blocks = _blocks(worker, scenario, call)
+            _keep(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
 
 
 def _asked(scenario: Scenario) -> dict:

@@ -32,23 +32,26 @@ class Comparison:
 
 @dataclass
 class SelfTest:
-    """A saved self-test."""
+    """One self-test: what was generated where, and its comparisons in the order they were made.
+
+    `limit` is the suite's share of a time, at most; `confidence` that of all intervals together.
+    """
 
     started_at: str
     scenario: dict
-    environment: dict
+    prompt: str
+    max_tokens: int
+    limit: float
+    confidence: float
+    environment: dict = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
-    prompt: str = ""
-    max_tokens: int | None = None
-    limit: float | None = None
-    confidence: float | None = None
-    status: str = "complete"
+    status: str = "complete"  # of files without one, which were written at the end; else as in `measure.records.Result`
     error: str | None = None
     kind: str = "selftest"
     schema_version: int = SCHEMA_VERSION
 
     def save(self, path: Path) -> None:
-        """Write the JSON in one step."""
+        """Write selftest.json in one step."""
         write_json(path, dataclasses.asdict(self))
 
     @classmethod

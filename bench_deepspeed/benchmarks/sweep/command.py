@@ -6,23 +6,22 @@ engine that raised once cannot be trusted, and the sweep goes on in a fresh one.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import itertools
-import sys
 from collections import Counter
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common.run_folder import finish, make_folder, utc_now, without_paths
-from bench_deepspeed.benchmarks.common.run_log import Log
+from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.limits import measure_limits
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now, without_paths
 from bench_deepspeed.core import paths, progress_bars
-from bench_deepspeed.core.errors import BenchError, ImpossibleError, MachineError
+from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import records
-from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.measure.records import Sample
 from bench_deepspeed.measure.stopping import MIN_WARMUPS
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import svg
@@ -32,6 +31,8 @@ from . import charts, derived, plan
 from . import view as report
 from .records import FILE, SweepLoad, SweepResult, SweepScenario
 
+GO_ON = "to go on: bench.sh sweep --resume {}"
+
 
 def run(options) -> int:
     """Measure, or with --resume go on measuring, a sweep. Returns the exit code.
@@ -39,54 +40,25 @@ def run(options) -> int:
     Raises BenchError at the end when scenarios failed, ImpossibleError when one was beyond the device's limits.
     """
     if options.resume is not None:
-        path, result = plan.resumed(options.resume)
+        saved = plan.file_of(options.resume)
+        place, file = saved.parent, saved.name
+        hold(place)  # before it is read: another process may still be writing it
+        result = plan.resumed(saved)
         plan.settings_of(options, result.settings)
-        hold(path.parent)
         facts = environment.host_facts()
         plan.require_same(result.environment, {name: facts[name] for name in plan.COMPARED}, "the environment's")
     else:
         result = plan.new(plan.settings_of(options))
-        path = make_folder(options.output_dir / result.settings.model) / FILE
+        place, file = options.output_dir / result.settings.model, FILE
         facts = environment.host_facts()
-    with _Session(path, result) as session, progress_bars.Bars(leave=False) as bars:
+    result.started_at.append(utc_now())
+    recorder = RunFolder(place, file, result, log="performance.log", new=options.resume is None, where=GO_ON)
+    with recorder, progress_bars.Bars(leave=False) as bars:
+        recorder.write_log(*run_log.facts("setting", vars(result.settings)))
         result.environment |= facts
-        _Sweep(session, options.models_dir, bars).measure()
-    _close(session)
+        _Sweep(recorder, options.models_dir, bars).measure()
+    _close(recorder)
     return 0
-
-
-class _Session:
-    """A sweep and its files. A context manager: however the block ends, the sweep has its status and is saved."""
-
-    def __init__(self, path: Path, result: SweepResult):
-        self.path, self.result, self.folder = path, result, path.parent
-        result.started_at.append(utc_now())
-        result.status, result.error = "running", None
-        try:
-            self.log = Log(self.folder / "performance.log")
-        except OSError as error:
-            raise MachineError(f"cannot write to {self.folder}: {error.strerror}") from error
-
-    def save(self) -> None:
-        """Rewrite sweep.json. Raises MachineError, on a full disk for one."""
-        try:
-            self.result.save(self.path)
-        except OSError as error:
-            raise MachineError(f"cannot write {self.path}: {error.strerror}") from error
-
-    def __enter__(self) -> _Session:
-        for name, value in dataclasses.asdict(self.result.settings).items():
-            self.log.line(f"setting {name}: {value}")
-        self.save()
-        return self
-
-    def __exit__(self, error_type, error, _) -> None:
-        text = finish(self.result, error, self.folder)
-        self.save()
-        with contextlib.closing(self.log):
-            self.log.line(f"status {text}")
-        if self.result.status == "interrupted":
-            print(f"to go on: bench.sh sweep --resume {paths.shown(self.folder)}", file=sys.stderr)
 
 
 class _FailedError(Exception):
@@ -100,23 +72,23 @@ class _FailedError(Exception):
 class _Sweep:
     """The measuring itself."""
 
-    def __init__(self, session: _Session, models_dir: Path, bars: progress_bars.Bars):
-        self.session, self.models_dir, self.bars = session, models_dir, bars
-        self.result = session.result
-        self.settings = session.result.settings
+    def __init__(self, recorder: RunFolder[SweepResult], models_dir: Path, bars: progress_bars.Bars):
+        self.recorder, self.models_dir, self.bars = recorder, models_dir, bars
+        self.result = recorder.result
+        self.settings = recorder.result.settings
         self.spec = catalog.load(self.settings.model)
 
     def measure(self) -> None:
         """Refuse what cannot be, then measure all that is pending, one loaded engine after the other."""
         free_bytes = self._look_at_device()
-        self.session.save()
+        self.recorder.save()
         for text in report.head(self.result):
             self.bars.row(text)
         for scenario in self.result.scenarios:
             if scenario.status == "pending":
                 scenario.reason = plan.refusal(self.spec, self.settings, scenario, free_bytes)
                 scenario.status = "refused" if scenario.reason else "pending"
-        self.session.save()
+        self.recorder.save()
         of_one_load = itertools.groupby(self.result.scenarios, key=lambda s: (s.engine, s.precision))
         for (engine, precision), scenarios in of_one_load:
             pending = []
@@ -126,26 +98,22 @@ class _Sweep:
             self._measure_load(engine, precision, pending)
 
     def _look_at_device(self) -> int:
-        """Note what the device is and can do at most, in a process without an engine. Returns its free bytes."""
+        """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes."""
         device, saved = self.settings.device, dict(self.result.environment)
         engines = [engine_class(name) for name in self.settings.engines]
-        with WorkerProcess(self._worker_log, self.bars.progress) as worker, self.bars.spinner(limits.LABEL):
+        with self._worker() as worker, self.bars.spinner("looking at the device"):
             free_bytes = worker.call("free_bytes", device=device)
             facts = worker.call("environment", device=device)
             plan.require_same(saved, {name: facts[name] for name in facts.keys() & {"gpu_used"}}, "the")
             self.result.environment |= facts
-            for precision in self.settings.precisions:
-                if any(e.reads_weights() and precision in e.precisions[device] for e in engines):
-                    found = self.result.limits.get(precision) or self._limits(worker, precision)
-                    self.result.limits[precision] = found
+        for precision in self.settings.precisions:
+            reading = any(e.reads_weights() and precision in e.precisions[device] for e in engines)
+            if reading and precision not in self.result.limits:
+                self.result.limits[precision] = measure_limits(device, precision, self._worker, self.bars)
         return free_bytes
 
-    def _limits(self, worker: WorkerProcess, precision: str) -> Limits:
-        return Limits(**worker.call("limits", device=self.settings.device, precision=precision))
-
-    @property
-    def _worker_log(self) -> Path:
-        return self.session.folder / "worker.log"
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
 
     def _measure_load(self, engine: str, precision: str, pending: list[SweepScenario]) -> None:
         """All pending scenarios of one engine in one precision: one worker, and another after each that fails."""
@@ -155,7 +123,7 @@ class _Sweep:
         while pending:
             suspect = None
             try:
-                with WorkerProcess(self._worker_log, self.bars.progress) as worker:
+                with self._worker() as worker:
                     self._load(worker, engine, precision, folder, pending)
                     suspect = self._measure_pending(worker, pending)
             except _FailedError as failure:
@@ -167,17 +135,13 @@ class _Sweep:
 
     def _prepare(self, engine: str, precision: str) -> str:
         """Have the weights made ready. Returns their folder, "" for an engine without any."""
-        spec, form = self.spec, engine_class(engine).form
-        facts = {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
-        folder = ""
-        if form is not None:
-            want = weights.Want(self.settings.weights, form, precision, self.settings.seed)
-            with WorkerProcess(self._worker_log, self.bars.progress) as worker, self.bars.spinner("checking weights"):
-                ready = worker.prepare(self.models_dir, spec.name, want)
-            plan.require_same(self.result.model, {"digest": ready["digest"]}, "the model's")
-            facts |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-            folder = ready["folder"]
-        self.result.model |= facts
+        form = engine_class(engine).form
+        want = form and weights.Want(self.settings.weights, form, precision, self.settings.seed)
+        model: dict = {}
+        folder = prepare(model, self.spec.name, want, models_dir=self.models_dir, worker=self._worker, bars=self.bars)
+        if want:
+            plan.require_same(self.result.model, {"digest": model["digest"]}, "the model's")
+        self.result.model |= model
         return folder
 
     def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: str, pending: list) -> None:
@@ -194,9 +158,9 @@ class _Sweep:
                 )
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
-        self.result.loads.append(SweepLoad(engine, precision, **loaded))
-        compiled = f", compiled in {loaded['compile_s']:.1f} s" if loaded["compile_s"] is not None else ""
-        self.session.log.line(f"{engine} {precision}: engine loaded in {loaded['load_s']:.1f} s{compiled}")
+        load = SweepLoad(engine, precision, **loaded)
+        self.result.loads.append(load)
+        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", load))
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
@@ -242,8 +206,7 @@ class _Sweep:
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""
         precision = scenario.precision
-        with WorkerProcess(self._worker_log, self.bars.progress) as worker, self.bars.spinner(limits.LABEL):
-            again = self._limits(worker, precision)
+        again = measure_limits(self.settings.device, precision, self._worker, self.bars)
         self.result.limits[precision] = records.best_of(self.result.limits[precision], again)
         excess = self._excess(scenario)
         self._end(scenario, "impossible" if excess else "complete", excess)
@@ -251,8 +214,8 @@ class _Sweep:
     def _end(self, scenario: SweepScenario, status: str, reason: str | None = None) -> None:
         """A scenario is done: save it, and show its row."""
         scenario.status = status
-        scenario.reason = reason and without_paths(reason, self.session.folder)
-        self.session.save()
+        scenario.reason = reason and without_paths(reason, self.recorder.folder)
+        self.recorder.save()
         self._show(scenario)
 
     def _show(self, scenario: SweepScenario) -> None:
@@ -261,17 +224,17 @@ class _Sweep:
             return
         row = report.line(self.result, scenario)
         self.bars.row(row)
-        self.session.log.line(row)
+        self.recorder.write_log(row)
         if scenario.reason:
-            self.session.log.line(f"{scenario.status}: {scenario.title()}: {scenario.reason}")
+            self.recorder.write_log(f"{scenario.status}: {scenario.title()}: {scenario.reason}")
 
 
-def _close(session: _Session) -> None:
+def _close(recorder: RunFolder[SweepResult]) -> None:
     """Draw the figures and say what there is; raise for what failed."""
-    result = session.result
+    result = recorder.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
-    drawn = svg.write(session.folder, charts.drawn(result))
-    for what, path in [("\nresult", session.path), *(("figure", path) for path in drawn), ("log", session.log.path)]:
+    drawn = svg.write(recorder.folder, charts.drawn(result))
+    for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log.path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
     of_all = f"of {len(result.scenarios)} scenarios"

@@ -16,7 +16,7 @@ NOT_KNOWN = "not known"
 def show(options) -> int:
     """Print the plan; of a sweep to be resumed, with what was measured."""
     if options.resume is not None:
-        _, sweep = plan.resumed(options.resume)
+        sweep = plan.resumed(plan.file_of(options.resume))
         plan.settings_of(options, sweep.settings)
     else:
         sweep = plan.new(plan.settings_of(options))

@@ -101,17 +101,22 @@ def new(settings: SweepSettings) -> SweepResult:
     return SweepResult(settings, scenarios_of(settings))
 
 
-def resumed(path: Path) -> tuple[Path, SweepResult]:
-    """A saved sweep, from its folder or file, with all that is not complete pending again. Raises BenchError."""
+def file_of(path: Path) -> Path:
+    """The file of a saved sweep, from its folder or itself. Raises UsageError where there is none."""
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"--resume {path}: there is no {FILE}")
+    return file
+
+
+def resumed(file: Path) -> SweepResult:
+    """A saved sweep with all that is not complete pending again. Raises BenchError."""
     sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
         if scenario.status != "complete":
             key = (scenario.engine, scenario.precision, scenario.batch_size)
             sweep.scenarios[index] = SweepScenario(*key, scenario.prompt_tokens, scenario.max_tokens)
-    return file, sweep
+    return sweep
 
 
 def require_same(saved: dict, now: dict, what: str) -> None:
