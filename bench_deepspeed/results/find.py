@@ -20,7 +20,10 @@ BELOW_MODEL = ("load", "ab")
 
 @dataclass(frozen=True)
 class Found:
-    """A run's folder, its `files` by kind (a run's answers are checked in its folder), and the time in its name, which is when it was first started."""
+    """A run's folder, its `files` by kind, and the time in its name, which is when it was first started.
+
+    A folder with several files is of the first kind: a run's answers are checked in its folder.
+    """
 
     id: str
     folder: Path

@@ -11,5 +11,6 @@ def test_the_fake_engine_through_the_whole_harness(bench, tmp_path):
     report = report_of(tmp_path)
     check(done, report, "fake, smollm2")
     assert report["environment"]["suite"]
+    assert (report["status"], report["error"]) == ("complete", None)
     assert report["scenario"]["engine"] == "fake"
     assert bench.processes() == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import shutil
 
 import pytest
 
-from bench_deepspeed.benchmarks.common.run_folder import make_folder
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, make_folder
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.measure.records import Reading, Result, Run, Sample, Scenario
 
@@ -42,10 +43,12 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_the_machines_lack(tmp_path):
     """The folder goes away under a run: writing fails as it does when the disk is full."""
-    recorder = Recorder(SCENARIO, tmp_path, tmp_path / "log")
-    recorder.folder.rmdir()
-    with pytest.raises(MachineError, match="cannot write"):
-        recorder.save()
+    with (
+        pytest.raises(MachineError, match="cannot write"),
+        RunFolder(tmp_path, "result.json", Result(SCENARIO)) as folder,
+    ):
+        shutil.rmtree(folder.folder)
+        folder.save()
 
 
 @pytest.mark.parametrize(
