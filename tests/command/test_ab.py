@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,7 +16,9 @@ from builders import fake_side as side
 from builders import saved_ab as saved
 from support import error_of, wait_until
 
-from bench_deepspeed.benchmarks.ab import estimate, rounds, warnings
+from bench_deepspeed.benchmarks.ab import command, estimate, plan, rounds, warnings
+from bench_deepspeed.cli import parser
+from bench_deepspeed.core.errors import MachineError
 
 FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
 SAME = ("--a", "engine=fake", "--b", "engine=fake")
@@ -276,3 +280,16 @@ def test_dry_run_touches_nothing(bench, tmp_path):
     ):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_cannot_be_written_is_printed(tmp_path, monkeypatch, capsys):
+    flags = ("--output_dir", str(tmp_path), *SAME, "--processes", "1", "--rounds", "1", "--warmups", "0")
+    options = parser.parse(["ab", "-d", "cpu", *flags])
+    monkeypatch.setattr(command, "write_atomically", no_space)
+    with pytest.raises(MachineError, match=r"cannot write .*ab\.md: No space left on device"):
+        command.run(plan.plan_of(options), options)
+    assert "no verdict: B was" in capsys.readouterr().out
+
+
+def no_space(path: Path, text: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

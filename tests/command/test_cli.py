@@ -17,6 +17,7 @@ from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.engines import DEFAULTS, ENGINES
+from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 
 FLAGS = {
@@ -295,3 +296,36 @@ def test_output_into_a_closed_pipe_is_no_traceback(tmp_path, arguments, unbuffer
         )
     assert done.stderr == ""
     assert done.returncode in (0, 128 + signal.SIGPIPE)  # argparse hides that its help went nowhere
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param([], "smollm2 deepspeed cpu float32", id="none"),
+        pytest.param(["Big GPU, 9.0, 143771, 570.1"], "llama mii cuda float16", id="new"),
+        pytest.param(["Very New GPU, 12.0, 97887, 580.1"], "llama mii cuda float16", id="two digits"),
+        pytest.param(["Old GPU, 7.5, 15360, 535.1"], "smollm2 deepspeed cpu float32", id="too old for MII"),
+        pytest.param(["Odd GPU, [N/A], 15360, 535.1"], "smollm2 deepspeed cpu float32", id="capability unknown"),
+    ],
+)
+def test_the_default_device_is_one_that_mii_can_use(tmp_path, monkeypatch, rows, expected):
+    for name, value in gpu_path(tmp_path, *rows).items():
+        monkeypatch.setenv(name, value)
+    scenario = cli.scenario_of(parser.parse([]))
+    assert f"{scenario.model} {scenario.engine} {scenario.device} {scenario.precision}" == expected
+
+
+@pytest.mark.parametrize(
+    ("visible", "free"),
+    [(None, 1000), ("1", 2000), ("1,0", 2000), ("GPU-two", 2000), ("", None), ("-1", None)],
+)
+def test_free_memory_is_that_of_the_visible_gpu(tmp_path, monkeypatch, visible, free):
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\ncase $1 in --id=0) echo 1000;; --id=1|--id=GPU-two) echo 2000;; *) exit 6;; esac\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.free_memory_bytes("cuda") == (free and free * 2**20)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 
-from builders import README
+from builders import README, documented
 from support import ROOT
+
+from bench_deepspeed.machine.environment import host_facts, torch_facts
 
 
 def test_flags_are_those_of_the_help(bench):
@@ -29,3 +31,9 @@ def test_no_machine_and_no_registry_is_named():
     assert README in files
     found = [(file, text) for file in files for text in (*folders, *hosts) if text in file.read_text(errors="replace")]
     assert found == []
+
+
+def test_every_fact_of_the_environment_is_documented():
+    only_on_cuda = {"gpu_used", "driver_cuda", "gpu_slowdown_c"}
+    facts = {**host_facts(), **torch_facts("cpu")}
+    assert set(facts) | only_on_cuda <= set(documented("Environment"))

@@ -249,6 +249,16 @@ def test_a_killed_parent_while_the_worker_starts(bench, tmp_path):
     wait_until(lambda: bench.processes() == [])
 
 
+def test_the_fake_engine_needs_no_torch_and_has_nothing_to_profile(bench, tmp_path):
+    """A torch that cannot be imported stands before the real one."""
+    (tmp_path / "path" / "torch").mkdir(parents=True)
+    (tmp_path / "path" / "torch" / "__init__.py").write_text("raise ImportError('torch is not needed here')\n")
+    done = bench.fake("-r", "1", "-m", "2", "--warmups", "0", env={"PYTHONPATH": str(tmp_path / "path")})
+    assert done.returncode == 0, done.stderr
+    assert "not measured: " not in done.stderr  # no pass failed
+    assert result_of(tmp_path).profiles == []
+
+
 def test_the_result_is_whole_at_every_moment(bench, tmp_path):
     process = bench.start_fake("-r", "60", "--warmups", "0", behaviour={"seconds": [0.005]})
     seen = set()
@@ -260,9 +270,6 @@ def test_the_result_is_whole_at_every_moment(bench, tmp_path):
     (folder,) = tmp_path.glob("out/smollm2/*")
     assert sorted(path.name for path in folder.iterdir()) == [
         "performance.log",
-        "profile.png",
-        "profile.svg",
-        "profile.txt",
         "result.json",
         "worker.log",
     ]

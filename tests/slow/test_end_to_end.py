@@ -83,7 +83,8 @@ def test_the_weights_are_named_and_left_alone(outcome, smollm2_models_dir):
 
 
 def test_the_files_are_there(outcome):
-    assert {"performance.log", "result.json", "worker.log"} <= {path.name for path in outcome.folder.iterdir()}
+    names = {"performance.log", "result.json", "worker.log", "profile.png", "profile.svg", "profile.txt"}
+    assert names <= {path.name for path in outcome.folder.iterdir()}
     log = (outcome.folder / "performance.log").read_text(encoding="utf-8")
     assert f"result smollm2 {outcome.result.scenario.engine} cpu float32: " in log
     assert log.endswith(" status complete\n")

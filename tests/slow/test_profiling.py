@@ -16,6 +16,7 @@ from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
 from bench_deepspeed.measure.records import Profile
 from bench_deepspeed.worker import profiling
 from bench_deepspeed.worker.profiling import function_name
+from bench_deepspeed.worker.server import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 TOKENS = 4
@@ -94,3 +95,13 @@ def test_functions_are_named_without_a_path_or_an_address():
     assert function_name(json.loads.__code__) == "json/__init__.py:loads"
     assert function_name(outside) == "module.py:<lambda>"
     assert function_name("<built-in method x of type object at 0x7f00dead>") == "<built-in method x of type object>"
+
+
+def test_one_token_has_a_prefill_and_no_decode_step():
+    worker = Worker(lambda message: None)
+    setting = {"folder": "", "device": "cpu", "precision": "float32", "log_folder": "", "prompts": [], "max_tokens": 1}
+    worker.load("fake", setting)
+    (prefill,) = worker.profile("one two three", 1)
+    assert (prefill["phase"], prefill["prompt_tokens"], prefill["kernels"]) == ("prefill", 3, [])
+    assert prefill["step_s"] >= 0.01  # what the fake engine takes if it is told nothing
+    assert report.state(Profile.from_dict(prefill)) == "not measured"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import re
 from argparse import Namespace
 from pathlib import Path
@@ -21,29 +19,13 @@ from bench_deepspeed.benchmarks.ab.command import _without_partner
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
 
 SAME = ("--a", "engine=fake", "--b", "engine=fake")
 LIMITS = Limits(3e12, 2.9e12, 6e14, "float16", 50_000_000)
-
-
-# What goes wrong.
-
-
-def test_a_table_that_cannot_be_written_is_printed(tmp_path, monkeypatch, capsys):
-    flags = ("--output_dir", str(tmp_path), *SAME, "--processes", "1", "--rounds", "1", "--warmups", "0")
-    found, options = asked(*flags)
-    monkeypatch.setattr(command, "write_atomically", no_space)
-    with pytest.raises(MachineError, match=r"cannot write .*ab\.md: No space left on device"):
-        command.run(found, options)
-    assert "no verdict: B was" in capsys.readouterr().out
-
-
-def no_space(path: Path, text: str) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # The plan.

@@ -9,7 +9,6 @@ import pytest
 from bench_deepspeed.benchmarks.load.generator import Generator, Window
 from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.benchmarks.load.targets.base import RequestError
-from bench_deepspeed.simulations import load_generator
 
 ASKED = Asked("a b", 2, 3)
 
@@ -44,13 +43,3 @@ def test_load_goes_on_after_the_window_only_while_its_requests_are_under_way():
     source = (Asked("a", 1, 0, due_s) for due_s in (0.0, 0.3, 0.35, 500.0))
     flights = Generator(send, source, Window(0.0, 0.1, 1000.0), timeout_s=60.0).run()
     assert [flight.asked.due_s for flight in flights] == [0.0, 0.3, 0.35]
-
-
-def test_the_proof_of_the_generator_says_what_it_found():
-    found = load_generator.evidence(seconds=0.5, rates=(20.0,))
-    (row,) = found["rows"]
-    assert row["requests"] > 0
-    assert row["failed"] == 0
-    assert row["e2e_p50_error"] > 0
-    assert found["service"]["e2e_s"] == pytest.approx(0.1)
-    assert found["highest_right_rate"] == (20.0 if row["right"] else None)

@@ -203,15 +203,6 @@ def test_windows_and_their_edges():
     assert [trace.holds(t) for t in (1.999, 2.0001, 12.0)] == [False, True, True]
 
 
-def test_a_queue_that_settles_is_told_from_one_that_does_not():
-    """In virtual time; how often near the limit is in docs/results/simulations/saturation.json."""
-    for kind in simulated.QUEUES:
-        assert simulated.saturated(0.5, kind, services=1000, runs=20) == 0
-        assert simulated.saturated(0.8, kind, services=1000, runs=20) == 0
-        assert simulated.saturated(1.2, kind, services=1000, runs=20) >= 19
-        assert simulated.saturated(1.5, kind, services=200, runs=20) >= 19
-
-
 def test_the_simulated_queues_serve_as_they_say():
     assert simulated.fifo([0.0, 0.5, 3.0], servers=1) == [1.0, 2.0, 4.0]
     assert simulated.fifo([0.0, 0.5, 0.6], servers=2) == [1.0, 1.5, 2.0]

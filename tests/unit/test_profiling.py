@@ -19,7 +19,6 @@ from bench_deepspeed.measure.records import Profile, Result, Scenario, Share
 from bench_deepspeed.report import terminal
 from bench_deepspeed.worker import profiling
 from bench_deepspeed.worker.profiling import Observed, observed, union_length
-from bench_deepspeed.worker.server import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 
@@ -28,16 +27,6 @@ def profile(**changes) -> Profile:
     """A decode step of 10 ms in which the GPU is busy for 6."""
     kernels = [Share("nvjet_hsh_64x8_64x16_1x1_v_bz_splitK_NNT", 4e-3, 128), Share("void rms_norm<__half>", 2e-3, 65)]
     return dataclasses.replace(Profile("decode", "cuda", 9, 32, 10e-3, 6e-3, kernels, []), **changes)
-
-
-def test_one_token_has_a_prefill_and_no_decode_step():
-    worker = Worker(lambda message: None)
-    setting = {"folder": "", "device": "cpu", "precision": "float32", "log_folder": "", "prompts": [], "max_tokens": 1}
-    worker.load("fake", setting)
-    (prefill,) = worker.profile("one two three", 1)
-    assert (prefill["phase"], prefill["prompt_tokens"], prefill["kernels"]) == ("prefill", 3, [])
-    assert prefill["step_s"] >= 0.01  # what the fake engine takes if it is told nothing
-    assert step.bottleneck(Profile.from_dict(prefill)) == "not measured"
 
 
 def test_what_noise_turned_round_is_not_measured():

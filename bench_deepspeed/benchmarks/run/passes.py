@@ -54,8 +54,9 @@ PROFILED = {"profile": _profile}
 
 def in_process(recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Bars) -> None:
     """The passes on the engine that has made the timed repetitions."""
-    apart = engine_class(recorder.result.scenario.engine).streams_in_own_process
-    _take({**IN_EVERY_PROCESS, **({} if apart else STREAMED), **PROFILED}, recorder, worker, bars)
+    engine = engine_class(recorder.result.scenario.engine)
+    streamed = {} if engine.streams_in_own_process else STREAMED
+    _take({**IN_EVERY_PROCESS, **streamed, **(PROFILED if engine.profiled else {})}, recorder, worker, bars)
 
 
 def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], None], bars: progress_bars.Bars) -> None:
