@@ -19,7 +19,7 @@ from typing import NamedTuple
 from bench_deepspeed.core.text import NOT_MEASURED, sentence
 
 from . import installed, palette, vega
-from .blocks import Block, Cell, Facets, Figure, Link, Quoted, Section, Table
+from .blocks import Block, Cell, Facets, Figure, Link, Quoted, Section, Table, Warnings
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = 36
@@ -61,6 +61,11 @@ class Part:
     @property
     def holds_figure(self) -> bool:
         return any(part.type == "Figure" for part in self.parts)
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings it holds."""
+        return sum(len(part.block.found) for part in self.parts if isinstance(part.block, Warnings))
 
 
 def render(chapters: Iterable[Chapter], files: Sequence[File]) -> str:
@@ -154,7 +159,8 @@ def _boxed(blocks: Sequence[Block]) -> list[Section]:
     """Sections; blocks that are in none stand together in one without a title."""
     sections: list[Section] = []
     for is_section, some in groupby(blocks, lambda block: isinstance(block, Section)):
-        sections += some if is_section else [Section("", list(some))]
+        alike = list(some)
+        sections += alike if is_section else [Section("", alike)]
     return sections
 
 
