@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.ab import estimate
 from bench_deepspeed.benchmarks.ab.records import AbResult
+from bench_deepspeed.benchmarks.load import metrics
 from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.benchmarks.run.rows import speed_cell
@@ -130,13 +131,13 @@ def _sweep(path: Path) -> dict:
 
 def _load(path: Path) -> dict:
     load = LoadResult.load(path)
-    rates = {level.name: level.tokens_in_window / (level.window_s[1] - level.window_s[0]) for level in load.levels}
-    best = max(rates, key=rates.get, default=None)
+    speeds = [(metrics.figures(level, load.sla).tokens_per_s, level.name) for level in load.levels]
+    speed, best = max((found for found in speeds if found[0] is not None), default=(None, None))
     return {
         **_common(load, load.scenario["device"]),
         **_of_dict(load.scenario),
         "started_at": [load.started_at],
-        "speed": f"{rates[best]:.2f} at most, {best}" if best else "no level",
+        "speed": f"{speed:.2f} at most, {best}" if best else NOT_MEASURED if speeds else "no level",
     }
 
 

@@ -13,8 +13,10 @@ from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import finish, make_folder, tell_where, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.quality import questions
+from bench_deepspeed.benchmarks.run import view
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.worker.client import WorkerProcess
@@ -23,7 +25,7 @@ from . import charts as report
 from . import view as load_view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
-from .metrics import due_in_window
+from .metrics import due_in_window, needed_s, unmeasured
 from .records import Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
 
@@ -48,6 +50,9 @@ def run(scenario: Scenario, options) -> int:
     failed = sum(record.error is not None for level in test.result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; they are in no statistic of latency")
+    if all(map(unmeasured, test.result.levels)):
+        slowest = max(test.result.levels, key=needed_s)
+        raise BenchError(f"no level was measured: {slowest.name}: {unmeasured(slowest)}")
     return 0
 
 
@@ -162,6 +167,8 @@ class LoadTest:
 
     def _open(self, worker: WorkerProcess, model_folder: str) -> None:
         workload, scenario = self._workload, self._scenario
+        if listens := self._target.listens or engine_class(scenario.engine).listens:
+            view.note_once(listens)
         longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
         setup = {
             "engine": scenario.engine,

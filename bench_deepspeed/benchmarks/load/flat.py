@@ -21,7 +21,7 @@ def _level(level: Level, sla: dict[str, float | None]) -> Row:
         **{name: getattr(found, name) for name in ("due", "failed", "offered_per_s", "requests_per_s", "tokens_per_s")},
         **{f"{n}_p{p}_s": (cells or {}).get(f"p{p}") for n, cells in latencies.items() for p in (50, 90, 95, 99)},
         "goodput_per_s": found.good_per_s,
-        **{f"effective_{rate}_per_s": value for rate, value in found.effective_per_s.items()},
+        **{f"effective_{r}_per_s": (found.effective_per_s or {}).get(r) for r in load_metrics.GENERATION_TOKENS_PER_S},
         "lag_p99_s": found.lag_p99_s,
         "generator_cpu_share": level.generator_cpu_share,
         "server_cpu_share": sum(level.server_cpu_share.values()) if level.server_cpu_share else None,

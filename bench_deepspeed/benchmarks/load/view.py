@@ -25,32 +25,35 @@ def rows(result: LoadResult) -> list[dict[str, str]]:
 
 def _row(level: Level, sla: dict[str, float | None]) -> dict[str, str]:
     found = metrics.figures(level, sla)
+    measured = found.requests_per_s is not None
     return {
         "load": level.name,
-        "requests/s": f"{found.requests_per_s:.2f} of {found.offered_per_s:.2f}",
-        "tokens/s": f"{found.tokens_per_s:.1f}",
+        "requests/s": f"{found.requests_per_s:.2f} of {found.offered_per_s:.2f}" if measured else NOT_MEASURED,
+        "tokens/s": f"{found.tokens_per_s:.1f}" if measured else NOT_MEASURED,
         "E2E": _cells(found.e2e_s),
         "TTFT": _cells(found.ttft_s),
         "TPOT": _cells(found.tpot_s),
         "ITL": _cells(found.itl_s),
         "goodput": NOT_MEASURED if found.good_per_s is None else f"{found.good_per_s:.2f}",
-        "effective": ", ".join(f"{value:.2f}" for value in found.effective_per_s.values()),
+        "effective": _cells(found.effective_per_s, ".2f"),
         "failed": f"{found.failed} of {found.due}",
         "lag p99": NOT_MEASURED if found.lag_p99_s is None else f"{1e3 * found.lag_p99_s:.2f} ms",
         "generator": f"{level.generator_cpu_share:.0%} CPU",
         "server's CPU": ", ".join(f"{name} {share:.0%}" for name, share in level.server_cpu_share.items()),
-        "verdict": judge(level).words if level.rate is not None else "",
+        "verdict": "" if level.rate is None else judge(level).words if measured else NOT_MEASURED,
         "remarks": "; ".join(found.remarks),
     }
 
 
-def _cells(values: dict[str, float] | None) -> str:
-    return NOT_MEASURED if values is None else ", ".join(f"{value:.3g}" for value in values.values())
+def _cells(values: dict[str | int, float] | None, form: str = ".3g") -> str:
+    return NOT_MEASURED if values is None else ", ".join(f"{value:{form}}" for value in values.values())
 
 
 def line(level: Level, sla: dict[str, float | None]) -> str:
     """One level in a line, as soon as it is over."""
     row = _row(level, sla)
+    if row["requests/s"] == NOT_MEASURED:
+        return f"{level.name}: {row['remarks']}"
     shown = [f"{title} {row[title]}" for title in ("requests/s", "tokens/s", "E2E")]
     return "; ".join([f"{level.name}: {', '.join(shown)}", *filter(None, [row["verdict"], row["remarks"]])])
 
@@ -108,4 +111,6 @@ def refusal(result: LoadResult) -> str | None:
         return "no model was loaded: it measures the load generator"
     if result.status != "complete":
         return f"its status is {result.status!r}"
+    if all(map(metrics.unmeasured, result.levels)):
+        return "no level was measured"
     return None

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+
 from tabulate import tabulate
+from tqdm import tqdm
 
 from bench_deepspeed.measure import warnings as checks
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.report.tables import table as as_table
 
 from .rows import LEGEND, details, figures, is_random
+
+
+@functools.cache
+def note_once(text: str) -> None:
+    """A line on stderr that stays, whatever bar is drawn; a text that was written before is not written again."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def table(results: list[Result]) -> str:
