@@ -296,7 +296,7 @@ def test_the_same_profile_is_the_same_svg_and_names_no_folder(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
-    with pytest.raises(MachineError, match="cannot write the figures"):
+    with pytest.raises(MachineError, match="cannot write the profile"):
         run_profile_charts_svg.write(tmp_path / "none", [profile()], "Title")
 
 

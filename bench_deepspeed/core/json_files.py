@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+from bench_deepspeed.measure.records import _replace
 
 from .errors import BenchError
 
@@ -47,10 +50,18 @@ def write_json(path: Path, data: dict) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a text to what a path leads to. A regular file is replaced in one step, and keeps its owner and mode.
+
+    A symbolic link stays, and its target is written, also where that is a new name. A device or FIFO stays, and is
+    written to. Raises OSError, also for a file that is read-only.
+    """
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        old = path.stat()
+    except FileNotFoundError:  # a new name, or a link to one
+        old = None
+    if old is None or stat.S_ISREG(old.st_mode):
+        _replace(Path(os.path.realpath(path)), text, old)
+        return
+    # Without O_CREAT, which Linux refuses for another user's FIFO in /tmp: proc(5), protected_fifos.
+    with os.fdopen(os.open(path, os.O_WRONLY), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -7,7 +7,10 @@ documents each field.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,6 +243,24 @@ class Result:
             yield from [*self.latency.ttft_s, *self.latency.e2e_s]
         if self.prefill:
             yield from self.prefill.seconds
+
+
+def _replace(path: Path, text: str, old: os.stat_result | None) -> None:
+    """Write a new file beside a path, and rename it to that."""
+    if old is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    mode = 0o666 if old is None else old.st_mode & 0o777
+    partial = path.with_name(f".bench-{os.getpid()}.partial")  # short: the name itself may be as long as names can be
+    try:
+        with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            file.write(text)
+        if old is not None:
+            with contextlib.suppress(PermissionError):  # only root gives files away; FAT has no modes
+                partial.chmod(mode)
+                os.chown(partial, old.st_uid, old.st_gid)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def best_of(first: Limits, second: Limits) -> Limits:

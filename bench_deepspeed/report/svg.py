@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Callable
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
+from bench_deepspeed import signals
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.json_files import write_atomically
+
+STYLE = Path(__file__).parent / "templates" / "matplotlibrc"
 
 
 @dataclass(frozen=True)
@@ -24,25 +33,57 @@ class Drawing:
 
 def svg(picture: Callable[[], object], source: str | None = None) -> str:
     """A figure as SVG; `source` goes into its metadata. The same figure gives the same text."""
-    from matplotlib import rc_context
-
     file = io.StringIO()
-    # Text stays text, and there is neither a date nor a random id.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench_deepspeed"}):
+    with _style():
         picture().savefig(file, format="svg", transparent=True, metadata={"Date": None, "Source": source})
     return file.getvalue()
 
 
-def write(folder: Path, pictures: dict[str, Callable[[], object]]) -> list[Path]:
-    """Write each picture as PNG and SVG, by its name. Returns where; raises MachineError when one cannot be written."""
-    written = []
+def _png(picture: Callable[[], object]) -> bytes:
+    file = io.BytesIO()
+    with _style():
+        picture().savefig(file, format="png", transparent=True, dpi=200)
+    return file.getvalue()
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """matplotlib in the settings of `STYLE` alone, whatever the user's folders hold."""
+    with _in_folder(STYLE.parent):  # on import the current folder's file is read, and no other
+        import matplotlib
+    with matplotlib.rc_context(fname=STYLE):
+        yield
+
+
+@contextlib.contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """Work in another folder. The current one may be deleted, and is the current one again afterwards."""
+    here = os.open(".", os.O_RDONLY)
     try:
-        for name, picture in pictures.items():
-            written += [folder / f"{name}.png", folder / f"{name}.svg"]
-            picture().savefig(written[-2], transparent=True, dpi=200)
-            written[-1].write_text(svg(picture), encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"cannot write the figures to {folder}: {error.strerror}") from error
+        os.chdir(folder)
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def write(folder: Path, pictures: dict[str, Callable[[], object]]) -> list[Path]:
+    """Write each picture as PNG and SVG, by its name. Returns where.
+
+    Where that fails, a line on stderr says why, and nothing else: what is drawn was measured all the same.
+    """
+    written = []
+    for name, picture in pictures.items():
+        png_path, svg_path = folder / f"{name}.png", folder / f"{name}.svg"
+        try:
+            png_path.write_bytes(_png(picture))
+            svg_path.write_text(svg(picture), encoding="utf-8")
+        except Exception as error:  # whatever a drawing library raises
+            signals.check()
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
+            tqdm.write(f"figure {name} was not drawn: {reason}", file=sys.stderr)
+        else:
+            written += [png_path, svg_path]
     return written
 
 

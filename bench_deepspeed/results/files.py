@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def published(results: Path = RESULTS) -> list[Path]:
 
 def read(paths: list[Path]) -> list[Item]:
     """Read the files, each once. Raises UsageError, in one line, for the first that is none of this suite."""
-    found: dict[Path, Item] = {}
+    found: dict[str, Item] = {}
     for path in paths:
-        if path.resolve() not in found:
-            found[path.resolve()] = _read(path)
+        real = os.path.realpath(path)
+        if real not in found:
+            found[real] = _read(path)
     return list(found.values())
 
 

@@ -7,8 +7,9 @@ import datetime
 import sys
 from pathlib import Path
 
+from bench_deepspeed import signals
 from bench_deepspeed.core import paths
-from bench_deepspeed.core.errors import BenchError, MachineError, Terminated
+from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.measure.records import Result, Scenario
 
@@ -86,11 +87,11 @@ def tell_where(result, folder: Path) -> None:
 
 
 def status_of(error: BaseException | None) -> tuple[str, str | None]:
-    """A result's status and error, from the exception that ended it."""
+    """A result's status and error, from the signal that came or the exception that ended it."""
+    if signals.received() is not None:
+        return "interrupted", None
     if error is None:
         return "complete", None
-    if isinstance(error, KeyboardInterrupt | Terminated):
-        return "interrupted", None
     return "failed", str(error) if isinstance(error, BenchError) else f"a defect of this suite: {error!r}"
 
 

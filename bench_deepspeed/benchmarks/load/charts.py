@@ -59,6 +59,6 @@ def _curve(axis, found: list[tuple[Level, Figures]], name: str, look: dict) -> N
         axis.annotate(f"{level.clients or level.rate:g}", (x, y), (5, 6 if kind == "clients" else -15), **shown)
 
 
-def draw(folder: Path, results: list[LoadResult]) -> None:
-    """Write load.svg and load.png. Raises MachineError when they cannot be written."""
-    svg.write(folder, {"load": partial(figure, results)})
+def draw(folder: Path, results: list[LoadResult]) -> list[Path]:
+    """Write load.png and load.svg. Returns where, as `figures.write` does."""
+    return svg.write(folder, {"load": partial(figure, results)})

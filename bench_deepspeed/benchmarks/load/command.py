@@ -43,8 +43,9 @@ def run(scenario: Scenario, options) -> int:
     with progress_bars.Bars() as bars, test.saved():
         test.run(bars)
     print(load_view.table(test.result))
-    report.draw(folder, [test.result, *beside])
-    print(f"\nload    {paths.shown(folder / 'load.json')}\nplot    {paths.shown(folder / 'load.svg')}")
+    drawn = report.draw(folder, [test.result, *beside])
+    for what, path in [("\nload", folder / "load.json"), *(("plot", path) for path in drawn)]:
+        print(f"{what}    {paths.shown(path)}")
     failed = sum(record.error is not None for level in test.result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; they are in no statistic of latency")

@@ -47,9 +47,9 @@ def _draw(axis, profile: Profile) -> None:
 
 
 def write(folder: Path, profiles: list[Profile], title: str) -> None:
-    """Write profile.txt, profile.svg and profile.png. Raises MachineError when they cannot be written."""
-    svg.write(folder, {"profile": partial(figure, profiles, title)})
+    """Write profile.txt, profile.svg and profile.png. Raises MachineError when the text cannot be written."""
     try:
         (folder / "profile.txt").write_text(f"{title}\n\n{text(profiles)}", encoding="utf-8")
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error
+    svg.write(folder, {"profile": partial(figure, profiles, title)})

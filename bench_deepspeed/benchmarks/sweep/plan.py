@@ -106,6 +106,7 @@ def resumed(path: Path) -> tuple[Path, SweepResult]:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"--resume {path}: there is no {FILE}")
+    file = file.resolve()  # beside it, not beside a link to it, lies the rest of the sweep
     sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
         if scenario.status != "complete":

@@ -1,8 +1,9 @@
 """The contract between the load generator and what it loads.
 
-A target is one class in one file of this folder. It lives in the generator's process and stands for
-something that takes requests: a server elsewhere, or a pipeline in this very process. `send` is called
-from many threads at a time, one request a thread.
+A target is one class in one file of this folder. Its class attributes are read before anything is installed, so its
+module imports the standard library only; all other imports stand inside its methods. It lives in the generator's
+process and stands for something that takes requests: a server elsewhere, or a pipeline in this very process. `send`
+is called from many threads at a time, one request a thread.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.errors import BenchError, MachineError
@@ -25,6 +24,9 @@ from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
 from .kv_admission import KvRoom
+
+if TYPE_CHECKING:
+    import psutil
 
 STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
 WORKSPACE_BYTES = 3_000_000_000
@@ -49,6 +51,7 @@ class ServeTarget(Target):
         self._cache = tempfile.TemporaryDirectory()
         os.environ["MII_CACHE_PATH"] = self._cache.name
         import mii
+        import psutil
 
         blocks, block_tokens = _pool(Path(setup.folder))
         self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
@@ -93,11 +96,15 @@ class ServeTarget(Target):
         return {name: sum(process.cpu_times()[:2]) for name, process in self._servers.items()}
 
     def check(self) -> None:
+        import psutil
+
         for process in self._processes:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 raise BenchError(f"a process of the deployment ended while requests were under way ({process.pid})")
 
     def close(self) -> None:
+        import psutil
+
         self._run(self._client.terminate_async()).result(STOP_S)
         psutil.wait_procs(self._processes, STOP_S)
         self._cache.cleanup()
