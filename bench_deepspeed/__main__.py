@@ -1,20 +1,42 @@
-"""Signals and exit codes."""
+"""Signals and exit codes, and what of the user's environment must not matter."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import sys
 
-from bench_deepspeed.core.errors import BenchError, Terminated
+from bench_deepspeed.core import signals
+from bench_deepspeed.core.errors import BenchError
+
+BARS = re.compile("TQDM_.*")
+"""Variables by which tqdm draws in another way, or fails: they must not change what is measured."""
 
 
 def main(argv: list[str]) -> int:
     """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, and means it
-            signal.signal(number, _terminate)
+    signals.install()
+    for name in filter(BARS.fullmatch, [*os.environ]):
+        del os.environ[name]  # for the workers as well
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
+    if sys.stderr is not None:
+        sys.stderr = _Remarks(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
+    code = 0
+    try:
+        code = _run(argv)
+    except BaseException:
+        if signals.received() is None:
+            raise
+    number = signals.received()
+    if number is None:
+        return code
+    print(f"bench.sh: {'interrupted' if number == signal.SIGINT else 'terminated'}", file=sys.stderr)
+    return 128 + number
+
+
+def _run(argv: list[str]) -> int:
     try:
         from bench_deepspeed.cli import (
             dispatch,
@@ -25,13 +47,8 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()  # here, where a reader that went away is caught
         return code
     except BenchError as error:
+        signals.check()
         print(f"bench.sh: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("bench.sh: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except Terminated as error:
-        print("bench.sh: terminated", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output went away, as `head` does. Python would complain once more at exit.
@@ -39,8 +56,17 @@ def main(argv: list[str]) -> int:
         return 128 + signal.SIGPIPE
 
 
-def _terminate(number: int, _frame) -> None:
-    raise Terminated(number)
+class _Remarks(io.FileIO):
+    """Standard error: that nobody reads it, or its disk is full, is no reason to lose a measurement."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+    def text(self, encoding: str) -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BufferedWriter(self), encoding, errors="backslashreplace", line_buffering=True)
 
 
 if __name__ == "__main__":

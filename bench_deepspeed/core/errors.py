@@ -57,14 +57,6 @@ class RegressionError(BenchError):
     exit_code = 7
 
 
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP, turned into an exception so that clean-up runs. Exit code 128 + the signal."""
-
-    def __init__(self, signal_number: int):
-        super().__init__(signal_number)
-        self.exit_code = 128 + signal_number
-
-
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
     """Whatever is wrong with a file's content, in one line that names it: a UsageError, or an ImpossibleError."""
@@ -88,6 +80,6 @@ EXIT_CODES = {
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
     6: "a speed that this device cannot reach by its own measured limits: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
-    130: "interrupted by Ctrl-C (143: terminated); what was measured is saved",
+    130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
     141: "whoever read the output went away, as `head` does",
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,10 +50,36 @@ def write_json(path: Path, data: dict) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a text to what a path leads to. A regular file is replaced in one step, and keeps its owner and mode.
+
+    A symbolic link stays, and its target is written, also where that is a new name. A device or FIFO stays, and is
+    written to. Raises OSError, also for a file that is read-only.
+    """
     try:
-        partial.write_text(text, encoding="utf-8")
+        old = path.stat()
+    except FileNotFoundError:  # a new name, or a link to one
+        old = None
+    if old is None or stat.S_ISREG(old.st_mode):
+        _replace(Path(os.path.realpath(path)), text, old)
+        return
+    # Without O_CREAT, which Linux refuses for another user's FIFO in /tmp: proc(5), protected_fifos.
+    with os.fdopen(os.open(path, os.O_WRONLY), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _replace(path: Path, text: str, old: os.stat_result | None) -> None:
+    """Write a new file beside a path, and rename it to that."""
+    if old is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    mode = 0o666 if old is None else old.st_mode & 0o777
+    partial = path.with_name(f".bench-{os.getpid()}.partial")  # short: the name itself may be as long as names can be
+    try:
+        with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            file.write(text)
+        if old is not None:
+            with contextlib.suppress(PermissionError):  # only root gives files away; FAT has no modes
+                partial.chmod(mode)
+                os.chown(partial, old.st_uid, old.st_gid)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.json_files import write_atomically
 
@@ -30,18 +33,25 @@ class Drawing:
 
 
 def write(folder: Path, charts: Mapping[str, Chart]) -> list[Path]:
-    """Write each chart as PNG and SVG, by its name. Returns where; raises MachineError when one cannot."""
-    installed.require("a figure", *installed.DRAWING)
-    from . import vega
+    """Write each chart as PNG and SVG, by its name. Returns where.
 
+    Where that fails, a line on stderr says why, and nothing else: what is drawn was measured all the same.
+    """
     written = []
-    try:
-        for name, chart in charts.items():
-            written += [folder / f"{name}.png", folder / f"{name}.svg"]
-            written[-2].write_bytes(vega.png(chart))
-            written[-1].write_text(vega.svg(chart), encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"cannot write the figures to {folder}: {error.strerror}") from error
+    for name, chart in charts.items():
+        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+        try:
+            installed.require("a figure", *installed.DRAWING)
+            from . import vega
+
+            png.write_bytes(vega.png(chart))
+            svg.write_text(vega.svg(chart), encoding="utf-8")
+        except Exception as error:  # whatever a drawing library raises
+            signals.check()
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
+            print(f"figure {name} was not drawn: {reason}", file=sys.stderr)
+        else:
+            written += [png, svg]
     return written
 
 

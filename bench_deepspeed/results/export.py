@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,20 +21,23 @@ from . import files, flat
 def run(options) -> int:
     """Write the files, or all that is published, in a format. Returns the exit code.
 
-    Raises UsageError for a file that is no result of this suite, ImpossibleError for a speed beyond the device's
-    limits, and MachineError when the output cannot be written; it is written in one step or not at all.
+    Raises UsageError for a file that is no result of this suite, and for an output that is a folder, ImpossibleError
+    for a speed beyond the device's limits, and MachineError when the output cannot be written; a regular file is
+    replaced in one step or not at all.
     """
     items = files.read(options.files or files.published())
     if not items:
         raise UsageError("nothing is published here: name FILEs")
     _of_each(items, require_possible)
     text = FORMATS[options.format](items, options).encode("utf-8", "replace").decode()  # half a sign cannot be written
-    if options.output is None:
+    if options.output is None or _is_stdout(options.output):
         sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
         sys.stdout.write(text)
         return 0
     try:
         write_atomically(options.output, text)
+    except IsADirectoryError as error:
+        raise UsageError(f"--output {options.output} is a folder: name a file") from error
     except OSError as error:
         raise MachineError(f"cannot write {options.output}: {error.strerror}") from error
     print(f"wrote {options.output}")
@@ -44,6 +48,14 @@ def require_possible(item: Item) -> None:
     """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
     for result in item.kind.results(item.content):
         plausibility.check(result, catalog.load(result.scenario.model))
+
+
+def _is_stdout(path: Path) -> bool:
+    """Whether a path is another name of standard output, such as /dev/stdout: nothing else must be printed there."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except OSError:
+        return False  # a new file, or a path that writing will complain about
 
 
 def _of_each(items: Iterable[Item], of: Callable[[Item], object]) -> list:

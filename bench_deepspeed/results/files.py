@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,10 +26,11 @@ def published_of(kind: Kind, results: Path = RESULTS) -> list[Path]:
 
 def read(paths: Sequence[Path]) -> list[Item]:
     """Read the files, each once. Raises UsageError, in one line, for the first that is none of this suite."""
-    items: dict[Path, Item] = {}
+    items: dict[str, Item] = {}
     for path in paths:
-        if path.resolve() not in items:
-            items[path.resolve()] = _read(path)
+        real = os.path.realpath(path)
+        if real not in items:
+            items[real] = _read(path)
     return list(items.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -36,12 +37,10 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"FILE, --output and --samples need a --format: {', '.join(FORMATS)}")
     if options.format and options.check:
         raise UsageError("--check is about the documents: leave out --format")
-    if options.output and options.output.resolve() in {path.resolve() for path in options.files}:
+    if options.output and os.path.realpath(options.output) in map(os.path.realpath, options.files):
         raise UsageError(f"--output {options.output} is one of the files to read: it would be lost")
     if options.samples and options.format not in ("csv", "jsonl"):
         raise UsageError("--samples is for --format csv and jsonl")
-    if options.output is not None and not options.output.name:
-        raise UsageError(f"--output {options.output} is a folder: name a file")
     if options.format == "html" and options.output is None and sys.stdout.isatty():
         raise UsageError("a page of megabytes is nothing for a terminal: name a file with --output")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import BY_NAME, BenchError
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.core.progress import Progress
@@ -29,7 +30,8 @@ class WorkerProcess:
     """A worker and all that it starts; a context manager that leaves none of them behind.
 
     Its output, and that of every library in it, goes to `log`. `python` runs it, this process's own where none is
-    named; `variables` are added to its environment.
+    named; `variables` are added to its environment. Once a signal came, to start it or to ask it for anything raises
+    KeyboardInterrupt.
     """
 
     def __init__(self, log: Path, progress: Progress, python: str | None = None, **variables: str):
@@ -39,6 +41,7 @@ class WorkerProcess:
         self._progress = progress
 
     def __enter__(self) -> WorkerProcess:
+        signals.check()
         ours, theirs = socket.socketpair()
         with theirs, self._log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -65,6 +68,7 @@ class WorkerProcess:
 
     def send(self, name: str, **arguments) -> None:
         """Have the worker do something while this process goes on; `receive` waits for it."""
+        signals.check()
         with contextlib.suppress(ConnectionError):  # it died between two calls: `receive` tells
             self._stream.write(json.dumps({"call": name, **arguments}) + "\n")
             self._stream.flush()
@@ -129,13 +133,21 @@ class WorkerProcess:
 
     def __exit__(self, error_type, *_) -> None:
         descendants = _descendants(self._process.pid)
-        if error_type is None:
-            try:
-                self._socket.settimeout(CLOSE_S)  # closing an engine may hang as well as fail
-                self.call("close")
-                self._process.wait(CLOSE_S)
-            except (BenchError, OSError, subprocess.TimeoutExpired):
-                pass  # everything is measured and saved; the kill below does what closing did not
+        try:
+            if error_type is None:
+                self._close()
+        finally:
+            self._kill(descendants)
+
+    def _close(self) -> None:
+        """Have the worker end by itself. Where it does not, everything is measured and saved: it is killed."""
+        with contextlib.suppress(BenchError, OSError, subprocess.TimeoutExpired):
+            self._socket.settimeout(CLOSE_S)  # closing an engine may hang as well as fail
+            self.call("close")
+            self._process.wait(CLOSE_S)
+
+    def _kill(self, descendants: list[psutil.Process]) -> None:
+        """End the worker and all that it started: those below it now, and those that were before it closed."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # Its whole session: a child whose own parent died is nobody's descendant any more.
             os.killpg(self._process.pid, signal.SIGKILL)

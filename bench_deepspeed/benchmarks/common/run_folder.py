@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from bench_deepspeed.core import paths
-from bench_deepspeed.core.errors import BenchError, MachineError, Terminated
+from bench_deepspeed.core import paths, signals
+from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_atomically
 
@@ -125,11 +125,11 @@ def finish(result: Saveable, error: BaseException | None, folder: Path) -> str:
 
 
 def status_of(error: BaseException | None) -> tuple[str, str | None]:
-    """A result's status and error, from the exception that ended it."""
+    """A result's status and error, from the signal that came or the exception that ended it."""
+    if signals.received() is not None:
+        return "interrupted", None
     if error is None:
         return "complete", None
-    if isinstance(error, KeyboardInterrupt | Terminated):
-        return "interrupted", None
     return "failed", str(error) if isinstance(error, BenchError) else f"a defect of this suite: {error!r}"
 
 

@@ -41,9 +41,10 @@ def run(scenario: Scenario, options) -> int:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars).run()
     print(terminal.render(view.view(result)))
-    if chart := charts.latency([result, *beside]):
-        svg.write(recorder.folder, {"load": chart})
-    print(f"\nload    {paths.shown(recorder.path)}\nplot    {paths.shown(recorder.folder / 'load.svg')}")
+    chart = charts.latency([result, *beside])
+    drawn = svg.write(recorder.folder, {"load": chart}) if chart else []
+    for what, path in [("\nload", recorder.path), *(("plot", path) for path in drawn)]:
+        print(f"{what}    {paths.shown(path)}")
     failed = sum(record.error is not None for level in result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; they are in no statistic of latency")

@@ -106,7 +106,7 @@ def file_of(path: Path) -> Path:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"--resume {path}: there is no {FILE}")
-    return file
+    return file.resolve()  # beside it, not beside a link to it, lies the rest of the sweep
 
 
 def resumed(file: Path) -> SweepResult:

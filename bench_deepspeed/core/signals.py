@@ -1,0 +1,41 @@
+"""SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, so that clean-up runs, and is recorded.
+
+Status and exit code come from the record, never from the exception that surfaces: whatever is interrupted may turn
+KeyboardInterrupt into another one or swallow it, as extension modules do while they are imported.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REPEAT_S = 1.0
+"""A closed terminal sends SIGHUP more than once: what follows sooner than this must not interrupt the clean-up."""
+_RECEIVED: list[tuple[int, float]] = []
+
+
+def install() -> None:
+    """Handle the three, but none that is ignored, as nohup does with SIGHUP."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def received() -> int | None:
+    """The number of the first signal that came; None where none did."""
+    return _RECEIVED[0][0] if _RECEIVED else None
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt once more where a signal came: what it interrupted may have swallowed the first."""
+    if _RECEIVED:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, _frame) -> None:
+    now = time.monotonic()
+    repeated = bool(_RECEIVED) and now - _RECEIVED[-1][1] < REPEAT_S
+    _RECEIVED.append((number, now))
+    if not repeated:
+        raise KeyboardInterrupt

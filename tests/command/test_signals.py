@@ -1,0 +1,105 @@
+"""Signals: status and exit code are those of the signal, whatever becomes of the exception that it raises."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from support import wait_until
+from test_drawing import ARGUMENTS, result_in
+
+from bench_deepspeed.benchmarks.common.run_folder import status_of
+from bench_deepspeed.core import signals
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.worker.client import WorkerProcess
+
+SLOW_MODULE = """
+import pathlib, time
+pathlib.Path({reached!r}).touch()
+try:
+    time.sleep(600)
+except BaseException as error:
+    {then}
+"""
+THEN = {
+    "turns into another": "raise ImportError('initialization failed') from error",
+    "swallows": "pass",
+}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture
+def received(monkeypatch) -> list:
+    """The record, empty, and as it was afterwards."""
+    monkeypatch.setattr(signals, "_RECEIVED", [])
+    return signals._RECEIVED
+
+
+def interrupted(bench, command: str, module: str, then: str, number: int = signal.SIGHUP):
+    """Run a command, and send a signal while it imports a module that then does something with the exception."""
+    stubs, reached = bench.cwd / "stubs", bench.cwd / "reached"
+    stubs.mkdir()
+    (stubs / f"{module}.py").write_text(SLOW_MODULE.format(reached=str(reached), then=THEN[then]))
+    process = bench.start(*ARGUMENTS[command], "--output_dir", "out", env={"PYTHONPATH": str(stubs)})
+    wait_until(reached.exists)
+    process.send_signal(number)
+    done = bench.finish(process)
+    assert done.returncode == CODES[number], done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "bench.sh: " + ("interrupted" if number == signal.SIGINT else "terminated")
+    assert bench.processes() == []
+
+
+@pytest.mark.parametrize("module", ["scipy", "matplotlib"])
+@pytest.mark.parametrize("then", THEN)
+def test_a_signal_during_an_import_keeps_the_samples(bench, tmp_path, module, then):
+    interrupted(bench, "run", module, then)
+    result = result_in(tmp_path)
+    assert (result["status"], result["error"]) == ("interrupted", None)
+    assert len(result["runs"][0]["samples"]) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_each_signal_has_its_code_whatever_exception_surfaces(bench, tmp_path, number):
+    interrupted(bench, "run", "matplotlib", "turns into another", number)
+    assert result_in(tmp_path)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("command", ["sweep", "load"])
+def test_a_signal_while_the_figures_are_drawn_takes_nothing_from_the_result(bench, tmp_path, command):
+    interrupted(bench, command, "matplotlib", "turns into another")
+    assert result_in(tmp_path)["status"] == "complete"
+
+
+@pytest.mark.parametrize("then", THEN)
+def test_a_signal_during_the_first_imports_lets_nothing_start(bench, tmp_path, then):
+    interrupted(bench, "run", "psutil", then)
+    assert {json.loads(path.read_text())["status"] for path in tmp_path.rglob("result.json")} <= {"interrupted"}
+    assert list(tmp_path.rglob("worker.log")) == []
+
+
+def test_the_status_is_that_of_the_signal(received):
+    assert status_of(None) == ("complete", None)
+    assert status_of(BenchError("words")) == ("failed", "words")
+    received.append((signal.SIGHUP, 0.0))
+    for error in (None, KeyboardInterrupt(), ImportError("initialization failed"), BenchError("words")):
+        assert status_of(error) == ("interrupted", None)
+
+
+def test_after_a_signal_that_was_swallowed_no_worker_is_asked_for_more(received, tmp_path):
+    received.append((signal.SIGTERM, 0.0))
+    with pytest.raises(KeyboardInterrupt):
+        WorkerProcess(tmp_path / "log", lambda *progress: None).send("generate")
+
+
+def test_a_signal_that_is_repeated_at_once_does_not_interrupt_the_clean_up(received, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        signals._interrupt(signal.SIGHUP, None)
+    signals._interrupt(signal.SIGTERM, None)
+    assert signals.received() == signal.SIGHUP
+    monkeypatch.setattr(signals, "REPEAT_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signals._interrupt(signal.SIGTERM, None)
+    assert signals.received() == signal.SIGHUP
