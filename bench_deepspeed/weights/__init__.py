@@ -20,7 +20,7 @@ from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.arithmetic import VALUE_BYTES
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import convert, hub, package, random, store
+from . import checkpoint, convert, hub, package, random, store
 
 
 @dataclass(frozen=True)
@@ -163,4 +163,5 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
             facts = hub.fetch(spec, partial, progress)
         else:
             facts = package.write(spec, partial, progress)
+        checkpoint.verify(partial)
         store.publish(step.folder, facts, progress)
