@@ -107,3 +107,15 @@ def error_of(stderr: str) -> str:
     errors = [line for line in stderr.splitlines() if line.startswith("bench.sh: error: ")]
     assert errors == stderr.splitlines()[-1:], stderr
     return errors[0].removeprefix("bench.sh: error: ")
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Write a tokenizer of five words, two of which are "deep" and "speed"."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", "deep", "speed"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    fast.save_pretrained(folder)

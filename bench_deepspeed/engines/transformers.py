@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.weights import checkpoint
 
 from .base import Engine, Generation, Load, longest_prompt
 from .memory import Memory, measure, reset_peaks
@@ -19,7 +20,7 @@ class TransformersEngine(Engine):
 
     def load(self, load: Load, progress: Progress) -> None:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         self._device = torch.device(load.device)
         self.tokenizer = AutoTokenizer.from_pretrained(load.folder)
@@ -27,9 +28,7 @@ class TransformersEngine(Engine):
         self.context_tokens = config.max_position_embeddings
         longest_prompt(self.tokenizer, load, self.context_tokens)
         self.dtype = getattr(torch, load.precision)
-        self.model = AutoModelForCausalLM.from_pretrained(
-            load.folder, dtype=self.dtype, device_map=load.device, use_safetensors=True
-        ).eval()
+        self.model = checkpoint.load_model(load.folder, dtype=self.dtype, device_map=load.device).eval()
         # Exactly max_tokens tokens: generation must not end at the end-of-sequence token, and generate()
         # fills what a call leaves out from here.
         self.model.generation_config.eos_token_id = None

@@ -20,7 +20,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import convert, hub, own_code, package, random, store
+from . import checkpoint, convert, hub, own_code, package, random, store
 
 
 @dataclass(frozen=True)
@@ -166,4 +166,5 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
             facts = hub.fetch(spec, partial, progress)
         else:
             facts = package.write(spec, partial, progress)
+        checkpoint.verify(partial)
         store.publish(step.folder, facts, progress)

@@ -7,6 +7,7 @@ and a ratio of query to KV heads that its kernels were built for.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.core.errors import WeightsError
@@ -14,7 +15,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import EMBEDDING, HEAD
 
-from . import shards
+from . import checkpoint, shards
 
 
 def is_needed(shape: dict, stored_precision: str, precision: str) -> bool:
@@ -26,7 +27,8 @@ def is_needed(shape: dict, stored_precision: str, precision: str) -> bool:
 def write(source: Path, precision: str, folder: Path, progress: Progress) -> dict:
     """Write `source` in the form that MII takes. Returns the facts for the stamp.
 
-    Raises WeightsError when a value does not fit the precision (float16 ends at 65,504).
+    Raises WeightsError when the tensors of `source` are not the model's, and when a value does not fit the precision
+    (float16 ends at 65,504).
     """
     import torch
     from transformers import AutoConfig
@@ -34,12 +36,17 @@ def write(source: Path, precision: str, folder: Path, progress: Progress) -> dic
     config = AutoConfig.from_pretrained(source)
     repeats = kv_repeats(config.num_attention_heads, config.num_key_value_heads)
     dtype = getattr(torch, precision)
-    checkpoint = _Checkpoint(source)
+    # The model's own tensors, a tied output head among them. Old checkpoints also carry the rotary embedding's
+    # constants, which MII refuses.
+    tensors = checkpoint.load_model(source, device_map="meta").state_dict()
+    read = _reader(source)
+
+    def repeats_of(name: str) -> int:
+        return repeats if name.endswith(("k_proj.weight", "v_proj.weight")) else 1
 
     def make(name: str) -> torch.Tensor:
-        # An output head that was tied becomes a copy: safetensors refuses two names for one memory.
-        tensor = checkpoint.read(name) if name in checkpoint.files else checkpoint.read(EMBEDDING).clone()
-        if repeats > 1 and name.endswith(("k_proj.weight", "v_proj.weight")):
+        tensor = read(name)
+        if repeats_of(name) > 1:
             heads = tensor.view(config.num_key_value_heads, -1, tensor.shape[-1])
             tensor = heads.repeat_interleave(repeats, dim=0).flatten(0, 1)
         tensor = tensor.to(dtype).contiguous()
@@ -47,11 +54,7 @@ def write(source: Path, precision: str, folder: Path, progress: Progress) -> dic
             raise WeightsError(f"{name} has values that {precision} cannot hold: use another --precision")
         return tensor
 
-    # Old checkpoints carry the rotary embedding's constants, which are no weights and which MII refuses.
-    names = [name for name in checkpoint.files if not name.endswith("rotary_emb.inv_freq")]
-    if HEAD not in names:
-        names.append(HEAD)
-    sizes = {name: dtype.itemsize * checkpoint.count(name, repeats) for name in names}
+    sizes = {name: dtype.itemsize * repeats_of(name) * tensor.numel() for name, tensor in tensors.items()}
     shards.write(folder, sizes, make, f"converting to {precision} for MII", progress)
     for path in source.iterdir():
         if path.suffix in {".json", ".model", ".jinja"} and not path.name.startswith(("model.", "complete.")):
@@ -62,24 +65,21 @@ def write(source: Path, precision: str, folder: Path, progress: Progress) -> dic
     return {"weights": "converted", "precision": precision, "kv_repeats": repeats}
 
 
-class _Checkpoint:
-    """The tensors of a folder of safetensors files, read one at a time."""
+def _reader(folder: Path) -> Callable:
+    """A function that reads one tensor of a folder of safetensors files by its name."""
+    from safetensors import safe_open
 
-    def __init__(self, folder: Path):
-        from safetensors import safe_open
+    files = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        handle = safe_open(path, framework="pt")
+        files |= dict.fromkeys(handle.keys(), handle)
 
-        self.files = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            handle = safe_open(path, framework="pt")
-            self.files |= dict.fromkeys(handle.keys(), handle)
+    def read(name: str):
+        if name in files:
+            return files[name].get_tensor(name)
+        if name == HEAD and EMBEDDING in files:
+            # A tied output head becomes a copy: safetensors refuses two names for one memory.
+            return files[EMBEDDING].get_tensor(EMBEDDING).clone()
+        raise WeightsError(f"{folder} has no tensor with the name {name}, by which MII knows it")
 
-    def read(self, name: str):
-        return self.files[name].get_tensor(name)
-
-    def count(self, name: str, repeats: int) -> int:
-        """Number of elements that the converted tensor will have."""
-        source = name if name in self.files else EMBEDDING
-        elements = 1
-        for size in self.files[source].get_slice(source).get_shape():
-            elements *= size
-        return elements * (repeats if name.endswith(("k_proj.weight", "v_proj.weight")) else 1)
+    return read

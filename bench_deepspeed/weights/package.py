@@ -11,6 +11,7 @@ from bench_deepspeed.core.paths import MODEL_DATA
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.catalog import ModelSpec
 
+from . import checkpoint
 from .store import sha256_of
 
 
@@ -44,12 +45,11 @@ def locate(source: dict) -> Path:
 def write(spec: ModelSpec, folder: Path, progress: Progress) -> dict:
     """Expand the package's GGUF file to a float32 model folder. Returns the facts for the stamp."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     steps = 3
     progress("expanding the GGUF file to float32", 0, steps)
     gguf = locate(spec.source)
-    quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    quantized = checkpoint.load_model(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     progress("expanding the GGUF file to float32", 1, steps)
     # A model read from GGUF refuses to be saved or cast as one that is not quantized: copy it.
     config = quantized.config

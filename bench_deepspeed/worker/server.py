@@ -4,8 +4,8 @@
 
 The parent sends one JSON object a line over the socket, {"call": name, ...arguments}, and gets any number
 of {"progress": ...} lines and one {"result": ...} or {"error": ...} back. Between two calls, and while
-one is timed, nothing passes over the socket. When the parent is gone, so is this process with all that
-it started.
+one is timed, nothing passes over the socket. Whatever ends the exchange ends this process and its process
+group: the end of the parent, the call "close", or a message that cannot be read or sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import BenchError, MachineError
@@ -255,14 +255,41 @@ def _require_device(device: str) -> None:
         )
 
 
-def _end_with_parent(stream, calls: queue.Queue) -> None:
-    """Pass the parent's lines on; when it is gone, end this process group."""
-    for line in stream:
-        calls.put(json.loads(line))
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+def _end_group() -> None:
+    """Log the exception that is being handled, if any, and end this process group."""
+    try:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+    finally:
+        # Not sys.exit: libraries with threads of their own have hung in it.
+        os.killpg(0, signal.SIGKILL)
 
 
-def _describe_failure(error: Exception) -> dict:
+def _read_calls(stream: TextIO, calls: queue.Queue) -> None:
+    """Pass the parent's calls on, as name and arguments; end this process group when no more can be read."""
+    try:
+        for line in stream:
+            arguments = json.loads(line)
+            calls.put((arguments.pop("call"), arguments))
+    finally:
+        _end_group()
+
+
+def _answer_calls(calls: queue.Queue, send: Callable[[dict], None]) -> None:
+    """Answer the parent's calls until "close"; end this process group then, or when it cannot go on."""
+    worker, name = Worker(send), None
+    try:
+        while name != "close":
+            name, arguments = calls.get()
+            try:
+                send({"result": getattr(worker, name)(**arguments)})
+            except (Exception, SystemExit) as error:
+                send({"error": _describe_failure(error)})
+    finally:
+        _end_group()
+
+
+def _describe_failure(error: BaseException) -> dict:
     """An exception as the parent shall raise it again; a foreign one keeps its traceback in the log."""
     if isinstance(error, BenchError):
         return {"type": type(error).__name__, "message": str(error)}
@@ -274,27 +301,21 @@ def _describe_failure(error: Exception) -> dict:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     channel = socket.socket(fileno=int(sys.argv[1]))
-    stream = channel.makefile("w")
+    output = channel.makefile("w", encoding="utf-8")
 
     def send(message: dict) -> None:
-        stream.write(json.dumps(message) + "\n")
-        stream.flush()
+        sys.stdout.flush()
+        line = json.dumps(message) + "\n"
+        try:
+            output.write(line)
+            output.flush()
+        except OSError:  # the parent is gone; the call that reports progress may retry, so it must not see this
+            _end_group()
 
     calls: queue.Queue = queue.Queue()
-    threading.Thread(target=_end_with_parent, args=(channel.makefile("r"), calls), daemon=True).start()
-    worker = Worker(send)
-    while True:
-        message = calls.get()
-        name = message.pop("call")
-        try:
-            reply = {"result": getattr(worker, name)(**message)}
-        except Exception as error:
-            reply = {"error": _describe_failure(error)}
-        sys.stdout.flush()
-        send(reply)
-        if name == "close":
-            # Not sys.exit: libraries with threads of their own have hung in it.
-            os._exit(0)
+    stream = channel.makefile("r", encoding="utf-8")
+    threading.Thread(target=_read_calls, args=(stream, calls), daemon=True).start()
+    _answer_calls(calls, send)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from hub_server import (
     slow_headers,
     trickle,
 )
+from support import save_tokenizer
 
 from bench_deepspeed.core import errors
 from bench_deepspeed.core.paths import ROOT
@@ -70,7 +71,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).half().save_pretrained(folder, max_shard_size="10MB")
     _add_inv_freq(folder)
-    _save_tokenizer(folder)
+    save_tokenizer(folder)
     # Two files of one content, which are one object to the hub.
     shutil.copyfile(folder / "tokenizer_config.json", folder / "special_tokens_map.json")
     for name in NOT_WANTED:
@@ -91,17 +92,6 @@ def _add_inv_freq(folder: Path) -> None:
     content = json.loads(index.read_text())
     content["weight_map"][INV_FREQ] = SHARD
     index.write_text(json.dumps(content))
-
-
-def _save_tokenizer(folder: Path) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", "deep", "speed"])}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    fast.save_pretrained(folder)
 
 
 @pytest.fixture
@@ -492,6 +482,25 @@ def test_a_repository_without_safetensors_is_refused(client: Client, hub: HubSer
 
     assert "holds no safetensors" in client.fail()
     assert hub.asked() == set()
+
+
+def test_a_repository_whose_tensors_are_not_the_models_is_not_published(
+    client: Client, hub: HubServer, tmp_path: Path
+) -> None:
+    """Refused when it has been fetched, before any engine is started; nothing is fetched twice."""
+    from safetensors.torch import load_file, save_file
+
+    hub.folder = tmp_path / "renamed"
+    shutil.copytree(client.repository, hub.folder)
+    tensors = load_file(hub.folder / SHARD)
+    names = [name for name in tensors if name != INV_FREQ]
+    renamed = {f"other.{name}": tensors[name] for name in names}
+    save_file(renamed, hub.folder / SHARD, metadata={"format": "pt"})
+    for _ in range(2):
+        message = client.fail()
+        assert f"{len(names)} missing: {min(names)}" in message
+        assert f"{len(names)} unexpected: other.{min(names)}" in message
+    assert hub.sent(SHARD) == (hub.folder / SHARD).stat().st_size
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(client: Client, hub: HubServer) -> None:
