@@ -357,9 +357,16 @@ def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_p
 def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_dir, tmp_path):
     asked = tmp_path / "one.txt"
     asked.write_text("Hello")
-    process = bench.start("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
-    path = wait_until(lambda: next(tmp_path.glob("o/smollm2/*/quality.json"), None))
+    flags = ("-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
+    process = bench.start("quality", *flags)
+    # Of float32 there is no floor: logits are kept in this folder once bfloat16 is checked.
+    logits = wait_until(lambda: next(tmp_path.glob("o/smollm2/*/.*/*"), None))
     process.send_signal(signal.SIGTERM)
     assert bench.finish(process).returncode == 143
-    assert json.loads(path.read_text())["status"] == "interrupted"
     assert bench.processes() == []
+    folder = logits.parent.parent
+    assert {path.name for path in folder.iterdir()} == {"quality.json", "quality.md", "worker.log"}
+    quality = json.loads((folder / "quality.json").read_text())
+    assert quality["status"] == "interrupted"
+    assert [candidate["precision"] for candidate in quality["candidates"]] == ["float32"]
+    assert "**Interrupted: not all is here.**" in (folder / "quality.md").read_text()
