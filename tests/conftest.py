@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from results import folder_of_every_kind
 from support import ROOT, Bench, no_progress
 
 from bench_deepspeed import weights
@@ -48,3 +49,17 @@ def smollm2_models_dir() -> Path:
     want = weights.Want("pretrained", "transformers", "float32", 0)
     weights.prepare(models, catalog.load("smollm2"), want, no_progress)
     return models
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """A file of each kind of result, in the test's folder."""
+    return folder_of_every_kind(tmp_path)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """An empty folder of runs."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    return folder

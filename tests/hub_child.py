@@ -1,7 +1,8 @@
 """Prepares weights in a process of its own, because huggingface_hub reads HF_ENDPOINT when it is imported.
 
-The argument is a JSON object: the model's `name`, `source` and `shape`, `models_dir`, `want`, and
-`free_bytes` where the disk shall seem to have that much free. Each line on stdout is a JSON object too:
+The argument is a JSON object: the model's `name`, `source` and `shape`, `models_dir`, `want`, `free_bytes`
+where the disk shall seem to have that much free, and `stall_s` where a transfer shall count as stalled after
+other seconds than usual. Each line on stdout is a JSON object too:
 `progress`, and last `result` or `error`. Anything but a BenchError ends in a traceback.
 """
 
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.model import catalog
+from bench_deepspeed.weights import transfer
 
 
 def say(**message) -> None:
@@ -28,6 +30,8 @@ def main(request: dict) -> None:
     )
     if request["free_bytes"] is not None:
         shutil.disk_usage = lambda _: SimpleNamespace(free=request["free_bytes"])
+    if request["stall_s"] is not None:
+        transfer.STALL_S = request["stall_s"]
     try:
         prepared = weights.prepare(
             Path(request["models_dir"]),

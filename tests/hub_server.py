@@ -6,10 +6,13 @@ and digests, and `resolve`, which redirects to another host for large files as t
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +36,34 @@ FORBIDDEN = Refusal(403, "", "Please enable access to public gated repositories 
 NOT_FOUND = Refusal(401, "RepoNotFound", "Invalid username or password.")
 BAD_TOKEN = Refusal(401, "", "Invalid credentials in Authorization header")
 BROKEN = Refusal(500)
+
+Writer = Callable[[bytes], object]
+"""What takes bytes that go out. It raises ConnectionError when the client has hung up."""
+
+
+def endless(write: Writer) -> None:
+    """Bytes as fast as the client takes them, without end."""
+    while True:
+        write(b"[" * (1 << 16))
+
+
+def trickle(write: Writer) -> None:
+    """A byte now and then, without end: each comes before the client's read timeout."""
+    while True:
+        write(b"[")
+        time.sleep(0.2)
+
+
+def slow_headers(write: Writer) -> None:
+    """Headers that never end, a byte now and then."""
+    write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    trickle(write)
+
+
+def endless_interim_answers(write: Writer) -> None:
+    """Interim answers (status 100) without a final one."""
+    while True:
+        write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 @dataclass
@@ -69,6 +100,11 @@ class HubServer(ThreadingHTTPServer):
         self.ignores_ranges = False
         self.portal = False  # a page of HTML in the place of every answer
         self.silent = False  # no answer at all
+        self.alter_listing: Callable[[dict], object] = lambda listing: listing
+        # The following are for "listing", "redirect", "refusal" or a file.
+        self.bodies: dict[str, Callable[[Writer], None]] = {}  # what writes the body, whose length is not announced
+        self.compressed: set[str] = set()  # sent with gzip, whatever the client accepts
+        self.answers: dict[str, Callable[[Writer], None]] = {}  # what writes the answer, from its status on
 
     def __enter__(self) -> HubServer:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -149,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "unknown":
             self._refuse(Refusal(404, "RepoNotFound", "Repository not found"))
         elif kind == "listing":
-            self._send(200, json.dumps(hub.listing()).encode(), {"Content-Type": "application/json"})
+            listing = json.dumps(hub.alter_listing(hub.listing())).encode()
+            self._send(200, listing, {"Content-Type": "application/json"}, what="listing")
         elif not (hub.folder / file).is_file():
             self._refuse(Refusal(404, "EntryNotFound", "Entry not found"))
         elif kind == "resolve" and Path(file).suffix in LARGE:
@@ -167,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, refusal: Refusal) -> None:
         headers = {"X-Error-Code": refusal.code, "X-Error-Message": refusal.message}
-        self._send(refusal.status, b"", {name: value for name, value in headers.items() if value})
+        self._send(refusal.status, b"", {name: value for name, value in headers.items() if value}, what="refusal")
 
     def _redirect(self, file: str) -> None:
         content = (self.server.folder / file).read_bytes()
@@ -177,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Linked-Etag": f'"{sha256(content)}"',
             "X-Linked-Size": str(len(content)),
         }
-        self._send(302, b"", headers)
+        self._send(302, b"", headers, what="redirect")
 
     def _send_file(self, file: str) -> None:
         hub = self.server
@@ -192,17 +229,28 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         limits = (hub.cut.get(file), hub.cut_once.pop(file, None), hub.hold.get(file))
         end = min(limit for limit in (*limits, len(content)) if limit is not None)
-        self._send(206 if asked else 200, content[start:], headers, max(0, end - start))
+        self._send(206 if asked else 200, content[start:], headers, max(0, end - start), file)
         if file in hub.hold:
             self._wait_for_hangup()
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str], limit: int | None = None) -> None:
-        """Send the headers of the whole body, and `limit` bytes of it."""
+    def _send(
+        self, status: int, body: bytes, headers: dict[str, str], limit: int | None = None, what: str = ""
+    ) -> None:
+        """Send the headers of the whole body, and `limit` bytes of it; or what the server shall do for `what`."""
+        hub = self.server
+        if what in hub.answers:
+            hub.answers[what](self.wfile.write)
+        if what in hub.compressed:
+            headers, body = {**headers, "Content-Encoding": "gzip"}, gzip.compress(body)
+        length = {"Connection": "close"} if what in hub.bodies else {"Content-Length": str(len(body))}
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        for name, value in {**headers, **length}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if what in hub.bodies:
+            hub.bodies[what](self.wfile.write)
             return
         self.record.sent = len(body[:limit])
         self.wfile.write(body[:limit])

@@ -1,20 +1,49 @@
 #!/usr/bin/env bash
-# Every check: lint, format, ShellCheck and the tests; sets up .venv first. Arguments go to pytest.
-# Usage: tests/run.sh [gpu] [pytest's arguments]     gpu: the tests that need CUDA, and only those,
-#                                                    in BENCH_PYTHON as it is, where that is set
+# Every check that needs no GPU: lint, format, ShellCheck and the tests; sets up .venv first.
+# Usage: tests/run.sh [unit|contract|command|slow|gpu] [pytest's arguments]
+#   unit      no process is started and no model computed: seconds
+#   contract  every kind of result in every format, whole and damaged
+#   command   bench.sh as a process, with the fake engine: output, files, signals, locks
+#   slow      the real SmolLM2, a browser, the simulations, the documents' commands
+#   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
+# With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
+# Tests run on up to four CPUs at once, those of a file on one; those marked `serial`, whose outcome depends on time, follow one by one.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bin=.venv/bin
+python=.venv/bin/python
 
-if [[ ${1:-} == gpu ]]; then
-  shift
-  [[ -n ${BENCH_PYTHON:-} ]] || ./setup.sh --tests
-  exec "${BENCH_PYTHON:-$bin/python}" -m pytest tests/gpu -m gpu "$@"
-fi
+lint() {
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
+}
 
-./setup.sh --tests
-"$bin/ruff" check .
-"$bin/ruff" format --check .
-find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 "$bin/shellcheck" .ci/run
-exec "$bin/python" -m pytest -m "not gpu" tests "$@"
+run_tests() { # <pytest's arguments>...
+  local code=0 failed=0
+  "$python" -m pytest -m "not gpu and not serial" -n logical --maxprocesses 4 --dist loadfile "$@" || code=$?
+  ((code == 0 || code == 5)) || failed=$code # 5: none of those chosen is of this part
+  code=0
+  "$python" -m pytest -m "not gpu and serial" "$@" || code=$?
+  ((code == 0 || code == 5)) || failed=$code
+  return "$failed"
+}
+
+case ${1:-} in
+  gpu)
+    shift
+    [[ -n ${BENCH_PYTHON:-} ]] || ./setup.sh --tests
+    exec "${BENCH_PYTHON:-$python}" -m pytest tests/gpu -m gpu "$@"
+    ;;
+  unit | contract | command | slow)
+    folder=tests/$1
+    shift
+    ./setup.sh --tests
+    run_tests "$folder" "$@"
+    ;;
+  *)
+    ./setup.sh --tests
+    lint
+    run_tests "$@"
+    ;;
+esac

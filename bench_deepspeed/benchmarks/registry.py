@@ -1,59 +1,38 @@
-"""The kinds of result."""
+"""The kinds of result: one line each. Importing this imports none of them."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from pathlib import Path
+from functools import cache
+from importlib import import_module
 
-from bench_deepspeed.benchmarks.ab.records import AbResult, shared
-from bench_deepspeed.benchmarks.load.records import LoadResult
-from bench_deepspeed.benchmarks.quality.records import Quality
-from bench_deepspeed.benchmarks.sweep.records import SweepResult
-from bench_deepspeed.measure.records import Result
+from .common.kind import Kind
 
-LOADERS: dict[str, Callable[[Path], object]] = {
-    "result": Result.load,
-    "quality": Quality.load,
-    "sweep": SweepResult.load,
-    "load": LoadResult.load,
-    "ab": AbResult.load,
+KINDS = {
+    "run": "bench_deepspeed.benchmarks.run.kind",
+    "ab": "bench_deepspeed.benchmarks.ab.kind",
+    "sweep": "bench_deepspeed.benchmarks.sweep.kind",
+    "load": "bench_deepspeed.benchmarks.load.kind",
+    "quality": "bench_deepspeed.benchmarks.quality.kind",
+    "selftest": "bench_deepspeed.benchmarks.selftest.kind",
 }
-"""Kind → what reads a file of it. A new kind stands here, in `tables.ROWS` and in `html.SECTIONS`."""
-Content = Result | Quality | SweepResult | LoadResult | AbResult
+"""Name → the module that defines `KIND`. In this order documents and the page show them."""
 
 
-def asked(content: Content) -> dict:
-    """What was asked for, whatever the kind: `device` is always there. Of a comparison what both sides share."""
-    if isinstance(content, AbResult):
-        return shared(*(dataclasses.asdict(side.scenario) for side in content.sides.values()))
-    if isinstance(content, LoadResult):
-        return content.scenario
-    if isinstance(content, Quality):
-        model = content.model
-        return {"model": model["name"], "weights": model["weights"], "engine": content.engine, "device": content.device}
-    return dataclasses.asdict(content.settings if isinstance(content, SweepResult) else content.scenario)
+@cache
+def kind(name: str) -> Kind:
+    """The kind of that name. Raises KeyError where there is none."""
+    return import_module(KINDS[name]).KIND
 
 
-def results_in(content: Content) -> list[Result]:
-    """A result itself, the two sides of a comparison; of other kinds none."""
-    if isinstance(content, AbResult):
-        return list(content.sides.values())
-    return [content] if isinstance(content, Result) else []
+def kinds() -> list[Kind]:
+    """All kinds, in their order."""
+    return [kind(name) for name in KINDS]
 
 
-def unfinished(content: Content) -> list[str]:
-    """What must be said of a measurement that did not end by itself."""
-    if content.status == "complete":
-        return []
-    return [f"{content.status}{f' ({content.error})' if content.error else ''}: not all that was asked for is here"]
-
-
-def _kind(data: object) -> str | None:
-    """What its `kind` says; results, sweeps and comparisons have none, and are told by their fields."""
+def kind_of(data: object) -> Kind | None:
+    """The kind of a file's JSON: what its `kind` says, else by its top-level fields; None for what is no result."""
     if not isinstance(data, dict):
         return None
     if "kind" in data:
-        return data["kind"] if data["kind"] in LOADERS else None
-    fields = {"result": {"scenario", "runs"}, "sweep": {"settings", "scenarios"}, "ab": {"a", "b", "rounds"}}
-    return next((kind for kind, needed in fields.items() if needed <= set(data)), None)
+        return next((one for one in kinds() if one.name == data["kind"]), None)
+    return next((one for one in kinds() if one.fields and one.fields <= set(data)), None)

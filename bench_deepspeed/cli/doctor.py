@@ -27,6 +27,7 @@ from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.paths import LOGS, ROOT, VENV
 from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, engine_class
 from bench_deepspeed.machine.environment import Gpu, gpus, installed_version, nvcc_version
 from bench_deepspeed.model import catalog
@@ -41,7 +42,6 @@ PORTS = (29500, 25555)  # where torch's process group and MII's ZMQ socket are b
 HUB_TIMEOUT_S = 3
 SHOWN = 5  # packages named in one line
 WHERE = {"cuda": "the GPU", "cpu": "the cpu"}
-BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 CUDA_NEEDS = {"driver", "torch", "nvcc", "C++ compiler"}  # the names of the checks beside the GPU's own
 
 
@@ -308,7 +308,7 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
         return Check(worst, name, detail, "make room, or name another folder with --models_dir")
-    needed = BYTES[engine_class(DEFAULTS[device]).precisions[device][0]] * spec.parameters
+    needed = PRECISIONS[engine_class(DEFAULTS[device]).precisions[device][0]].value_bytes * spec.parameters
     if needed > memory:
         detail = f"its weights take {_size(needed)} of memory and {WHERE[device]} has {_size(memory)}"
         return Check(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")

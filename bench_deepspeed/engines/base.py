@@ -74,6 +74,8 @@ class Engine(ABC):
     context_tokens: int | None = None
     """The longest that prompt and answer can be together, once loaded."""
 
+    profiled = True
+    """Whether there is work to profile in its generations: False for one that only waits."""
     streams = False
     """Whether it can hand over each token as it is made: it has `stream`."""
     streams_in_own_process = False

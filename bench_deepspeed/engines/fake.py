@@ -63,6 +63,7 @@ class FakeEngine(Engine):
     name = "fake"
     precisions = {"cpu": ("float32",)}
     form = None
+    profiled = False
 
     @classmethod
     def reads_weights(cls) -> bool:

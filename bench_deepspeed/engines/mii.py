@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -96,7 +96,7 @@ class MiiEngine(Engine):
         repeats = kv_repeats(s["num_attention_heads"], s["num_key_value_heads"])
         heads, size = repeats * s["num_key_value_heads"], s["head_dim"]
         values = 2 * s["num_hidden_layers"] * heads * size * block_tokens(size)
-        return arithmetic.VALUE_BYTES[precision] * values * kv_blocks(tokens, size, sequences)
+        return PRECISIONS[precision].value_bytes * values * kv_blocks(tokens, size, sequences)
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from mii.constants import GenerationFinishReason

@@ -5,6 +5,7 @@ Nothing here runs while the clock does: a probe looks before the start and after
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 from bench_deepspeed.measure.records import Reading
@@ -38,6 +39,7 @@ class Probe:
 
     def before(self) -> None:
         """Call before everything that belongs to the generation."""
+        gc.collect()  # rubbish of the previous repetition is not this one's
         self._compiled_before = self._compilations()
         self._cpus.start()
 

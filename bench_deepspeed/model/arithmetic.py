@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 
-from .catalog import EMBEDDING, HEAD, ModelSpec
+from bench_deepspeed.core.precision import PRECISIONS
 
-VALUE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+from .catalog import EMBEDDING, HEAD, ModelSpec
 
 
 def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> float:
@@ -21,14 +21,14 @@ def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> floa
     the embedding out in the same way.
     """
     embedding = 0 if spec.shape["tie_word_embeddings"] else math.prod(spec.tensor_shapes[EMBEDDING])
-    return VALUE_BYTES[precision] * (spec.parameters - embedding) + kv_bytes(spec, precision, context_tokens)
+    return PRECISIONS[precision].value_bytes * (spec.parameters - embedding) + kv_bytes(spec, precision, context_tokens)
 
 
 def kv_bytes(spec: ModelSpec, precision: str, tokens: float) -> float:
     """Bytes of the keys and values of one sequence of so many tokens, as far back as a sliding window lets it look."""
     s = spec.shape
     values = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"]
-    return VALUE_BYTES[precision] * values * min(tokens, window(spec))
+    return PRECISIONS[precision].value_bytes * values * min(tokens, window(spec))
 
 
 def mean_context(spec: ModelSpec, prompt_tokens: int, new_tokens: int) -> float:

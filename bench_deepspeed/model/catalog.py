@@ -73,7 +73,12 @@ def names() -> list[str]:
 
 
 def load(name: str) -> ModelSpec:
-    """Read the manifest of one model. Raises UsageError when it is not one."""
+    """Read the manifest of one model. Raises UsageError when it is not one.
+
+    The name may come from a result file, so it is looked up among those that there are.
+    """
+    if name not in names():
+        raise UsageError(f"{name!a:.80} is not a model of this suite: it has {', '.join(names())}")
     path = MODELS / f"{name}.json"
     try:
         return ModelSpec(name=name, **json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""CSV and JSON lines: raw numbers in flat columns, one line a result, or one a sample. `columns` says what each is."""
+"""CSV and JSON lines: raw numbers in flat columns."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-Row = dict[str, object]
+Row = Mapping[str, object]
 
 
-def as_csv(found: list[Row], names: Iterable[str]) -> str:
+def as_csv(rows: Sequence[Row], names: Iterable[str]) -> str:
     """A header and the lines, RFC 4180 with plain line ends; a cell without a value is empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, list(names), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows(rows)
     return file.getvalue()
 
 
-def as_jsonl(found: list[Row]) -> str:
+def as_jsonl(rows: Sequence[Row]) -> str:
     """One JSON object a line; what is not measured, or no number at all (a NaN), is null."""
-    return "".join(json.dumps({n: _finite(v) for n, v in row.items()}, ensure_ascii=False) + "\n" for row in found)
+    return "".join(json.dumps({n: _finite(v) for n, v in row.items()}, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _finite(value: object) -> object:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.ab import estimate
-from bench_deepspeed.benchmarks.ab.records import AbResult
-from bench_deepspeed.benchmarks.load.records import LoadResult
-from bench_deepspeed.benchmarks.quality.records import Quality
-from bench_deepspeed.benchmarks.run.rows import speed_cell
-from bench_deepspeed.benchmarks.selftest.records import SelfTest
-from bench_deepspeed.benchmarks.sweep.records import SweepResult
+from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.benchmarks.common.kind import Content, Kind, machine_of
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, named
 from bench_deepspeed.core.folder_lock import unheld
 from bench_deepspeed.core.json_files import validated
-from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import plausibility
-from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.statistics import Interval, speed_interval
 from bench_deepspeed.model import catalog
 
@@ -55,17 +47,42 @@ def entry(found: Found) -> Entry:
     path = found.files[found.kind]
     try:
         with named(path):
-            return _read(found, {**facts, **READERS[found.kind](path)})
+            kind = registry.kind(found.kind)
+            return _read(found, facts, kind, kind.load(path))
     except BenchError as error:
         return Entry(**facts, status="unreadable", error=" ".join(str(error).split()))
 
 
-def _read(found: Found, facts: dict) -> Entry:
-    """The entry of what a reader made of a file. Raises BenchError where a field is not of its type."""
-    facts["started"] = _last(facts.pop("started_at"), found.named)
-    if facts["status"] == "running" and not is_held(found.folder):
-        facts["status"] = "killed"
+def _read(found: Found, facts: dict, kind: Kind, content: Content) -> Entry:
+    """The entry of a file's content. Raises BenchError where a field is not of its type."""
+    subject, results = kind.subject(content), kind.results(content)
+    possible = _possible(results)
+    status = content.status
+    facts |= {
+        "started": _time(subject.started_at, found.named),
+        "status": "killed" if status == "running" and not is_held(found.folder) else status,
+        "models": list(subject.models),
+        "weights": subject.weights,
+        "engines": list(subject.engines),
+        "precisions": list(subject.precisions),
+        "device": machine_of(content.environment, subject.device),
+        "speed": kind.headline(content) if possible else IMPOSSIBLE,
+        "interval": speed_interval(results[0]) if possible and len(results) == 1 else None,
+        "warnings": list(kind.warnings(content)),
+        "commit": content.environment.get("commit"),
+        "error": content.error,
+    }
     return validated(Entry, facts)
+
+
+def _possible(results) -> bool:
+    """Whether no generation is beyond the device's limits, which is never shown as a speed."""
+    try:
+        for result in results:
+            plausibility.check(result, catalog.load(result.scenario.model))
+    except ImpossibleError:
+        return False
+    return True
 
 
 def is_held(folder: Path) -> bool:
@@ -77,141 +94,10 @@ def is_held(folder: Path) -> bool:
         return True  # not ours to open: leave it alone
 
 
-def _last(times: list[str], named: datetime.datetime) -> datetime.datetime:
-    """When it was last started: a sweep can be resumed, long after its folder was named."""
+def _time(started_at: str, named: datetime.datetime) -> datetime.datetime:
+    """When it was last started, which may be long after its folder was named; without that, the folder's time."""
     try:
-        time = datetime.datetime.fromisoformat(times[-1])
-    except (ValueError, IndexError):
+        time = datetime.datetime.fromisoformat(started_at)
+    except ValueError:
         return named
     return time if time.tzinfo else named
-
-
-def _run(path: Path) -> dict:
-    result = Result.load(path)
-    scenario = result.scenario
-    impossible = _impossible(result)
-    speed, interval = (IMPOSSIBLE, None) if impossible else (speed_cell(result), speed_interval(result))
-    return {
-        **_common(result, scenario.device),
-        "started_at": [result.started_at],
-        "models": [scenario.model],
-        "weights": scenario.weights,
-        "engines": [scenario.engine],
-        "precisions": [scenario.precision],
-        "speed": speed,
-        "interval": interval,
-        "warnings": [warning["code"] for warning in result.warnings],
-    }
-
-
-def _impossible(result: Result) -> bool:
-    """Whether it holds a generation beyond the device's limits, which is never shown as a speed."""
-    try:
-        plausibility.check(result, catalog.load(result.scenario.model))
-    except ImpossibleError:
-        return True
-    return False
-
-
-def _sweep(path: Path) -> dict:
-    sweep = SweepResult.load(path)
-    settings = sweep.settings
-    complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
-    return {
-        **_common(sweep, settings.device),
-        "started_at": sweep.started_at,
-        "models": [settings.model],
-        "weights": settings.weights,
-        "engines": settings.engines,
-        "precisions": settings.precisions,
-        "speed": f"{complete} of {len(sweep.scenarios)} scenarios",
-    }
-
-
-def _load(path: Path) -> dict:
-    load = LoadResult.load(path)
-    rates = {level.name: level.tokens_in_window / (level.window_s[1] - level.window_s[0]) for level in load.levels}
-    best = max(rates, key=rates.get, default=None)
-    return {
-        **_common(load, load.scenario["device"]),
-        **_of_dict(load.scenario),
-        "started_at": [load.started_at],
-        "speed": f"{rates[best]:.2f} at most, {best}" if best else "no level",
-    }
-
-
-def _quality(path: Path) -> dict:
-    quality = Quality.load(path)
-    return {
-        **_common(quality, quality.device),
-        "started_at": [quality.started_at],
-        "models": [str(quality.model["name"])],
-        "weights": str(quality.model["weights"]),
-        "engines": [quality.engine],
-        "precisions": [candidate["precision"] for candidate in quality.candidates],
-        "warnings": [f"outside the noise floor in {precision}" for precision in quality.outside],
-    }
-
-
-def _selftest(path: Path) -> dict:
-    test = SelfTest.load(path)
-    return {
-        **_common(test, test.scenario["device"]),
-        **_of_dict(test.scenario),
-        "started_at": [test.started_at],
-        "warnings": [f"{one.name}: {one.verdict}" for one in test.comparisons if one.verdict != "pass"],
-    }
-
-
-def _ab(path: Path) -> dict:
-    result = AbResult.load(path)
-    scenarios = [side.scenario for side in result.sides.values()]
-    found = estimate.ratio(estimate.log_ratios(result))
-    speed = f"B ∕ A {found.shown}" if found else NOT_MEASURED
-    return {
-        **_common(result, scenarios[0].device),
-        "started_at": [result.started_at],
-        "models": _unique(one.model for one in scenarios),
-        "weights": ", ".join(_unique(one.weights for one in scenarios)),
-        "engines": _unique(one.engine for one in scenarios),
-        "precisions": _unique(one.precision for one in scenarios),
-        "speed": IMPOSSIBLE if any(map(_impossible, result.sides.values())) else speed,
-        "warnings": [warning["code"] for warning in result.warnings],
-    }
-
-
-def _unique(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
-
-
-def _common(saved: Result | SweepResult | LoadResult | Quality | SelfTest | AbResult, device: str) -> dict:
-    return {
-        "status": saved.status,
-        "error": saved.error,
-        "device": _device(device, saved.environment),
-        "commit": saved.environment.get("commit"),
-    }
-
-
-def _of_dict(scenario: dict) -> dict:
-    """What a scenario says that is kept as a dictionary."""
-    return {
-        "models": [str(scenario["model"])],
-        "weights": str(scenario["weights"]),
-        "engines": [str(scenario["engine"])],
-        "precisions": [str(scenario["precision"])],
-    }
-
-
-def _device(device: str, environment: dict) -> str:
-    return str(environment.get("gpu_used" if device == "cuda" else "cpu") or device)
-
-
-READERS: dict[str, Callable[[Path], dict]] = {
-    "run": _run,
-    "sweep": _sweep,
-    "load": _load,
-    "quality": _quality,
-    "selftest": _selftest,
-    "ab": _ab,
-}

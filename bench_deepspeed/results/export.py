@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench_deepspeed.benchmarks import registry
-from bench_deepspeed.benchmarks.sweep import charts
+from bench_deepspeed.benchmarks.common.kind import Item
 from bench_deepspeed.core.errors import DAMAGE, MachineError, UsageError, named
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report import flat_files
+from bench_deepspeed.report import flat_files, markdown
+from bench_deepspeed.report.blocks import Block, Figure
 
-from . import documents, files, flat
-from .files import Item
+from . import files, flat
 
 
 def run(options) -> int:
@@ -28,7 +26,7 @@ def run(options) -> int:
     items = files.read(options.files or files.published())
     if not items:
         raise UsageError("nothing is published here: name FILEs")
-    _of_each(items, _require_possible)
+    _of_each(items, require_possible)
     text = FORMATS[options.format](items, options).encode("utf-8", "replace").decode()  # half a sign cannot be written
     if options.output is None:
         sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
@@ -42,17 +40,23 @@ def run(options) -> int:
     return 0
 
 
-def _of_each(items: list[Item], of: Callable[[Item], object]) -> list:
+def require_possible(item: Item) -> None:
+    """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
+    for result in item.kind.results(item.content):
+        plausibility.check(result, catalog.load(result.scenario.model))
+
+
+def _of_each(items: Iterable[Item], of: Callable[[Item], object]) -> list:
     """What `of` makes of each. Raises UsageError for one whose content is not what every file of its kind has."""
-    found = []
+    made = []
     for item in items:
         with named(item.path):
-            found.append(of(item))
-    return found
+            made.append(of(item))
+    return made
 
 
 def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
-    """What `of` makes of all on one page. Where that fails, each is tried alone: the message names the damaged one."""
+    """What `of` makes of all. Where that fails, each is tried alone: the message names the damaged one."""
     try:
         return of(items)
     except DAMAGE:
@@ -60,58 +64,30 @@ def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
         raise
 
 
-def _require_possible(item: Item) -> None:
-    """Raises ImpossibleError for what the gate refuses, which is shown nowhere as a speed."""
-    for result in registry.results_in(item.content):
-        plausibility.check(result, catalog.load(result.scenario.model))
+def overview(items: list[Item]) -> list[Block]:
+    """The overviews of all kinds that there are among the items, in the registry's order."""
+    return [block for kind, some in files.by_kind(items) for block in kind.overview(some, False)]
 
 
 def as_markdown(items: list[Item], options) -> str:
-    """The tables as the documents have them: the speeds of each model, then every other file."""
+    """The tables as the documents have them."""
     page = (options.output or Path("report.md")).absolute()
-    main = [item for item in items if item.kind == "result"]
-    parts = [_together(main, lambda chosen: _speeds(chosen, page))] if main else []
-    parts += _of_each([item for item in items if item.kind != "result"], lambda item: _part(item, page))
-    return "\n\n".join(parts) + "\n"
+
+    def beside(figure: Figure) -> Path | None:
+        """The figure that the command left beside its JSON."""
+        paths = [source.with_name(f"{figure.name.rpartition('-')[2]}.svg") for source in figure.sources]
+        return next((path for path in paths if len(figure.sources) == 1 and path.is_file()), None)
+
+    return _together(items, lambda chosen: markdown.render(overview(chosen), page, beside) + "\n")
 
 
-def _speeds(items: list[Item], page: Path) -> str:
-    """Tables of main results, of each model by itself."""
-    found = sorted(
-        (documents.Evidence(item.path.absolute(), item.content) for item in items), key=documents.Evidence.order
-    )
-    by_model = groupby(found, key=lambda one: one.result.scenario.model)
-    return "\n\n".join(documents.speed_tables(list(chosen), page, compact=False) for _, chosen in by_model)
-
-
-def _part(item: Item, page: Path) -> str:
-    said = "\n\n".join(f"{text.capitalize()}." for text in registry.unfinished(item.content))
-    part = PARTS[item.kind](item.path.absolute(), item.content, page)
-    return f"{said}\n\n{part}" if said else part
-
-
-PARTS = {
-    "quality": documents.quality_part,
-    "load": documents.load_part,
-    "ab": documents.ab_part,
-    "sweep": lambda path, sweep, page: documents.sweep_part(path, sweep, page, _drawn(path)),
-}
-"""Kind of file → its part of a document: (its path, what is in it, the page that links lead from) → Markdown."""
-
-
-def _drawn(path: Path) -> dict[str, Path]:
-    """The figures that a sweep left beside its JSON."""
-    found = {title: path.with_name(f"{name}.svg") for name, title in charts.TITLES.items()}
-    return {title: figure for title, figure in found.items() if figure.is_file()}
-
-
-def _lines(items: list[Item], options) -> list[flat_files.Row]:
-    of = flat.samples_of if options.samples else flat.of
+def _lines(items: list[Item], options) -> list[flat.Row]:
+    of = flat.samples_of if options.samples else flat.rows_of
     return [row for rows in _of_each(items, of) for row in rows]
 
 
 def as_csv(items: list[Item], options) -> str:
-    """One line a result, or with --samples one a sample, under the columns of the kinds that there are."""
+    """One line a row, or with --samples one a sample, under the columns of the kinds that there are."""
     return flat_files.as_csv(_lines(items, options), flat.header(items, options.samples))
 
 
@@ -122,9 +98,9 @@ def as_jsonl(items: list[Item], options) -> str:
 
 def as_html(items: list[Item], options) -> str:
     """One page that fetches nothing."""
-    from .html import render
+    from .page import render
 
-    _of_each(items, flat.of)  # what is damaged is told by name
+    _of_each(items, flat.rows_of)  # what is damaged is named
     return _together(items, render)
 
 

@@ -4,64 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.registry import LOADERS, Content, _kind, asked
+from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import UsageError, named
-from bench_deepspeed.core.paths import RESULTS, ROOT
-
-PUBLISHED = ("*.json", "quality/*.json", "sweeps/*.json", "loads/*.json", "ab/*.json")
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file: its kind, where it lies and the digest of its bytes, and what was read from it."""
-
-    kind: str
-    path: Path
-    sha256: str
-    content: Content
-
-    @property
-    def name(self) -> str:
-        """Its path from here or in the checkout; of one elsewhere not the folders, which may hold a user's name."""
-        path = self.path.resolve()
-        for folder in (Path.cwd(), ROOT):
-            if path.is_relative_to(folder):
-                return path.relative_to(folder).as_posix()
-        return "/".join(path.parts[-2:]) if path.stem in LOADERS else path.name
-
-    @property
-    def machine(self) -> str:
-        """The GPU's name on CUDA, the processor's on the CPU."""
-        device = asked(self.content)["device"]
-        return self.content.environment.get("gpu_used" if device == "cuda" else "cpu") or device
+from bench_deepspeed.core.paths import RESULTS
 
 
 def published(results: Path = RESULTS) -> list[Path]:
-    """The files below docs/results/ that `report` knows; studies of the suite itself are none."""
-    return [path for pattern in PUBLISHED for path in sorted(results.glob(pattern))]
+    """The files below docs/results/ that are results of some kind; studies of the suite itself are none."""
+    return [path for kind in registry.kinds() for path in published_of(kind, results)]
 
 
-def read(paths: list[Path]) -> list[Item]:
+def published_of(kind: Kind, results: Path = RESULTS) -> list[Path]:
+    """The published files of one kind, by name."""
+    return sorted((results / kind.published).glob("*.json"))
+
+
+def read(paths: Sequence[Path]) -> list[Item]:
     """Read the files, each once. Raises UsageError, in one line, for the first that is none of this suite."""
-    found: dict[Path, Item] = {}
+    items: dict[Path, Item] = {}
     for path in paths:
-        if path.resolve() not in found:
-            found[path.resolve()] = _read(path)
-    return list(found.values())
+        if path.resolve() not in items:
+            items[path.resolve()] = _read(path)
+    return list(items.values())
+
+
+def by_kind(items: Sequence[Item]) -> list[tuple[Kind, list[Item]]]:
+    """The kinds that there are among the items, in the registry's order, each with its items."""
+    of_kind = [(kind, [item for item in items if item.kind is kind]) for kind in registry.kinds()]
+    return [(kind, some) for kind, some in of_kind if some]
 
 
 def _read(path: Path) -> Item:
     try:
         content = path.read_bytes()
-        kind = _kind(json.loads(content))
+        kind = registry.kind_of(json.loads(content))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is damaged, or is not JSON: {error}") from error
     if kind is None:
-        raise UsageError(f"{path} is not a result of this suite: there are {', '.join(LOADERS)} files")
+        raise UsageError(f"{path} is not a result of this suite: there are {', '.join(registry.KINDS)} files")
     with named(path):
-        return Item(kind, path, hashlib.sha256(content).hexdigest(), LOADERS[kind](path))
+        return Item(kind, path, hashlib.sha256(content).hexdigest(), kind.load(path))

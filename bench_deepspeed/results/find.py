@@ -11,24 +11,19 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.core.errors import MachineError
 
-FILES = {
-    "result.json": "run",
-    "sweep.json": "sweep",
-    "load.json": "load",
-    "quality.json": "quality",
-    "selftest.json": "selftest",
-    "ab.json": "ab",
-}
-"""A run's file → its kind. A folder with several is of the first: a run's answers are checked in its folder."""
 BELOW_MODEL = ("load", "ab")
 """Folders of a model that hold the runs of one command."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A run's folder, its `files` by kind, and the time in its name, which is when it was first started."""
+    """A run's folder, its `files` by kind, and the time in its name, which is when it was first started.
+
+    A folder with several files is of the first kind: a run's answers are checked in its folder.
+    """
 
     id: str
     folder: Path
@@ -59,7 +54,8 @@ def folders(root: Path) -> list[Found]:
 
 def _found(root: Path, folder: Path) -> Found | None:
     named = _time_of(folder.name)
-    files = {kind: folder / name for name, kind in FILES.items() if _is(stat.S_ISREG, folder / name)}
+    places = {kind.name: folder / kind.file for kind in registry.kinds()}
+    files = {name: path for name, path in places.items() if _is(stat.S_ISREG, path)}
     return Found(folder.relative_to(root).as_posix(), folder, files, named) if named and files else None
 
 

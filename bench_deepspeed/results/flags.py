@@ -8,12 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.flags import _add_common_flags
 from bench_deepspeed.core.arguments import Parser, WordsParser, _count
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS
-
-from .find import FILES
 
 STATUSES = ("complete", "failed", "interrupted", "running", "killed", "unreadable")
 HOURS = {"h": 1, "d": 24, "w": 7 * 24}
@@ -25,7 +24,7 @@ def add(parser, count: Callable[[str], int]) -> None:
     which = parser.add_argument_group("which runs")
     which.add_argument("--model", metavar="NAME", help="of this model, among others")
     which.add_argument("--engine", metavar="NAME", help="of this engine, among others")
-    which.add_argument("--kind", choices=tuple(FILES.values()), help="of this command")
+    which.add_argument("--kind", choices=tuple(registry.KINDS), help="of this command")
     which.add_argument("--status", choices=STATUSES, help="that ended so; killed: without a chance to say so")
     which.add_argument("--commit", metavar="HASH", help="of this commit of the suite, or its beginning")
     which.add_argument("--since", type=_date, metavar="DATE", help="started on this day (UTC) or later: 2026-01-31")

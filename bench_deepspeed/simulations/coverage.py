@@ -12,13 +12,11 @@ expectation is (tokens / T) · exp(σ² / 2).
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from statistics import fmean
 
 from bench_deepspeed.benchmarks.common import scenario as cli
@@ -106,9 +104,7 @@ def _generations(asked: Scenario, behaviour: dict) -> Callable[[], Sample]:
 def study(name: str, noise: dict, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
     """Simulate so many runs, and count the intervals that hold the truth. `first` numbers the seeds."""
     asked, true = scenario(target_ci), truth(noise)
-    simulate(asked, noise, f"{name}, trial")  # what is imported at first use is there before the next line
-    with _without_old_garbage():
-        found = [simulate(asked, noise, f"{name}, run {number}") for number in range(first, first + runs)]
+    found = [simulate(asked, noise, f"{name}, run {number}") for number in range(first, first + runs)]
     return {
         "name": name,
         "noise": noise,
@@ -121,17 +117,6 @@ def study(name: str, noise: dict, runs: int, target_ci: float | None = None, fir
         "mean_processes": round(fmean(interval.n for interval in found), 6),
         "mean_relative_half_width": round(fmean(interval.relative for interval in found), 6),
     }
-
-
-@contextlib.contextmanager
-def _without_old_garbage() -> Iterator[None]:
-    """Spare the worker's collector, called before each generation, all that was there before."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def evidence(runs: int = RUNS) -> dict:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.load.metrics import figures
+from bench_deepspeed.benchmarks.load.level_statistics import figures
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.report.tables import table as as_table
+import json
+from pathlib import Path
+
+from bench_deepspeed.report.tables import grid
 
 
 def generator_row(row: dict, _found: dict) -> dict[str, str]:
@@ -72,4 +75,13 @@ SIMULATIONS = {
 def simulation_table(found: dict, subject: str = "coverage") -> str:
     """What a simulation found, one row a case."""
     row_of = SIMULATIONS[subject]
-    return as_table([row_of(row, found) for row in found["rows"]])
+    return grid([row_of(row, found) for row in found["rows"]])
+
+
+def table_of_file(path: Path, subject: str) -> str | None:
+    """The table of a saved simulation; None where there is none."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return simulation_table(saved, subject)

@@ -15,9 +15,9 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model import arithmetic
-from bench_deepspeed.model.arithmetic import VALUE_BYTES
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import convert, hub, package, random, store
@@ -123,7 +123,7 @@ def loaded_bytes(spec: ModelSpec, form: str | None, precision: str) -> int:
     """Bytes of the weights as an engine that reads this form holds them in this precision; none without a form."""
     if form is None:
         return 0
-    return _converted_bytes(spec) if form == "mii" else VALUE_BYTES[precision] * spec.parameters
+    return _converted_bytes(spec) if form == "mii" else PRECISIONS[precision].value_bytes * spec.parameters
 
 
 def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -> Prepared:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,9 +70,28 @@ def stamp_of(folder: Path) -> dict | None:
     """The stamp of a folder that was published, None when there is none."""
     try:
         stamp = json.loads((folder / STAMP).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return stamp if isinstance(stamp, dict) and {"facts", "files"} <= stamp.keys() else None
+    return stamp if _is_stamp(stamp) else None
+
+
+def _is_stamp(stamp: object) -> bool:
+    if not isinstance(stamp, dict) or not all(isinstance(stamp.get(key), dict) for key in ("facts", "files")):
+        return False
+    return all(
+        is_safe_name(name) and isinstance(entry, list) and [type(value) for value in entry] == [int, int, str]
+        for name, entry in stamp["files"].items()
+    )
+
+
+def is_safe_name(name: object) -> bool:
+    """Whether a name from outside, joined to a folder, stays below that folder on every system.
+
+    Refuses what climbs or is absolute, backslashes, control characters, and what cannot be encoded.
+    """
+    if not isinstance(name, str) or "\\" in name or {"", ".", ".."} & set(name.split("/")):
+        return False
+    return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
 
 
 def damage_of(folder: Path) -> str | None:

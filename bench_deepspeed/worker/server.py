@@ -11,7 +11,6 @@ it started.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import queue
@@ -92,7 +91,6 @@ class Worker:
         """Time one call. Between the clock's start and stop stands that call and its completion."""
         engine = self._engine
         self._probe.before()
-        gc.collect()  # rubbish of the previous repetition is not this one's
         engine.synchronize()
         started = engine.clock()
         result = call(*arguments)
@@ -226,10 +224,10 @@ class Worker:
         return assess(self._engine, task, self.progress)
 
     def environment(self, device: str) -> dict:
-        """What only a process with torch can tell of the machine."""
+        """What torch tells of the machine; nothing where what this process has loaded does without torch."""
         from bench_deepspeed.machine.environment import torch_facts
 
-        return torch_facts(device)
+        return torch_facts(device) if "torch" in sys.modules else {}
 
     def software(self) -> dict:
         """The Python and the packages that this worker runs on."""

@@ -28,11 +28,11 @@ from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Limits, Run, Sample
 from bench_deepspeed.measure.stopping import target_met, warmed
+from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import estimate, plan, rounds, warnings
-from . import view as report
+from . import estimate, plan, rounds, view, warnings
 from .flags import EXPENSIVE_LOAD_S, EXPENSIVE_PAIRS
 from .plan import Plan, Side
 from .records import FILE, SIDES, AbResult, Round
@@ -55,10 +55,11 @@ def run(asked: Plan, options) -> int:
         comparison.measure()
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
-        recorder.write_log(*report.lines(result))
-    text = report.text(result)
-    print(text)  # first: a full disk must not keep what was measured from being seen
-    table = recorder.write("ab.md", text + "\n")
+        recorder.write_log(*view.log_lines(result))
+    blocks = view.view(result)
+    print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
+    page = recorder.folder / "ab.md"
+    table = recorder.write("ab.md", markdown.render(blocks, page, lambda _figure: None) + "\n")
     for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log.path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core.arguments import Parser, _count, _percentage, _positive
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.model import catalog
 
@@ -28,7 +29,7 @@ ONE_DEVICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 VARIABLE = re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*")
 CHOICES = {
     "engine": tuple(ENGINES),
-    "precision": ("float16", "bfloat16", "float32"),
+    "precision": tuple(PRECISIONS),
     "weights": ("pretrained", "random"),
     "model": tuple(catalog.names()),
 }

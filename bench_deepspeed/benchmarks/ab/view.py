@@ -1,16 +1,19 @@
-"""A comparison as tables and one sentence."""
+"""A comparison as blocks: one sentence, both sides, the pairs, and what must be known beside them."""
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.run.rows import compiling, counts, device_name, is_random, speed_cell, std
-from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure.records import Result
-from bench_deepspeed.measure.statistics import mean_interval, process_speeds
-from bench_deepspeed.measure.warnings import Finding
-from bench_deepspeed.model import catalog
-from bench_deepspeed.report.tables import table as as_table
+from collections.abc import Sequence
 
-from . import estimate, warnings
+from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.benchmarks.run import metrics as run_metrics
+from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.units import number
+from bench_deepspeed.measure.statistics import mean_interval, process_speeds
+from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
+
+from . import charts, estimate, warnings
+from .labels import configuration, constants, facets_of, models, same
 from .records import AbResult
 
 LEGEND = (
@@ -20,10 +23,21 @@ LEGEND = (
 )
 
 
-def text(result: AbResult) -> str:
-    """The whole comparison as Markdown: the sides, the verdict, the pairs, and what must be known beside them."""
-    notes = [LEGEND, *remarks(result), *(_warning(finding) for finding in warnings.check(result))]
-    return "\n\n".join([constants(result), table(result), f"**{verdict(result)}.**", pairs_table(result), *notes])
+def view(result: AbResult) -> list[Block]:
+    """The whole comparison: the verdict first after what both share."""
+    found = _warnings(result)
+    return [
+        Text(constants(result)),
+        _sides(result),
+        Text(verdict(result), strong=True),
+        _pairs(result),
+        *map(Text, [LEGEND, *remarks(result)]),
+        *([found] if found.found else []),
+    ]
+
+
+def _warnings(result: AbResult) -> Warnings:
+    return Warnings([(finding.code, finding.text, finding.remedy) for finding in warnings.check(result)])
 
 
 def verdict(result: AbResult) -> str:
@@ -31,77 +45,41 @@ def verdict(result: AbResult) -> str:
     return estimate.sentence(estimate.ratio(estimate.log_ratios(result)))
 
 
-def lines(result: AbResult) -> list[str]:
+def log_lines(result: AbResult) -> list[str]:
     """What the log ends with."""
-    sides = [f"{side}: {configuration(result, side)}: {speed_cell(of)} tokens/s" for side, of in result.sides.items()]
-    return [*sides, verdict(result), *remarks(result), *(_warning(finding) for finding in warnings.check(result))]
+    sides = [
+        f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(of)} tokens/s"
+        for side, of in result.sides.items()
+    ]
+    found = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).found]
+    return [*sides, verdict(result), *remarks(result), *found]
 
 
-def constants(result: AbResult) -> str:
-    """What both share, in one line."""
-    s = result.a.scenario
-    prompt_tokens = {sample.prompt_tokens for of in result.sides.values() for sample in of.valid_samples}
-    length = f"{' or '.join(map(str, sorted(prompt_tokens))) or 'prompt'} + {s.max_tokens} tokens"
-    return f"{models(result)}; {device_name(result.a)}; {length}"
-
-
-def models(result: AbResult) -> str:
-    """The model of both, or both."""
-    return " and ".join(dict.fromkeys(map(model_title, result.sides.values())))
-
-
-def table(result: AbResult) -> str:
+def _sides(result: AbResult) -> Table:
     """One row a side."""
-    return as_table(side_rows(result))
-
-
-def side_rows(result: AbResult) -> list[dict[str, str]]:
-    """Column title → cell of each side."""
-    rows = []
+    std = next(one for one in run_metrics.METRICS if one.name == "tokens_per_s_std")
+    table = []
     for side, of in result.sides.items():
-        row = {"": side, "configuration": configuration(result, side), "tokens/s": speed_cell(of), "std": std(of)}
-        compiled = {"compiling": compiling(of)} if _compiles(result) else {}
-        rows.append({**row, "pairs × rounds": counts(of), **compiled})
-    return rows
+        row = {"": side, "configuration": configuration(result, side), "tokens/s": run_metrics.speed_cell(of)}
+        compiled = {"compiling": run_metrics.compiling(of)} if _compiles(result) else {}
+        table.append({**row, "std": std.cell(of), "pairs × rounds": run_metrics.counts(of), **compiled})
+    return Table(table, "Both sides", [facets_of(result)] * len(table))
 
 
 def _compiles(result: AbResult) -> bool:
     return any(run.compile_s is not None for of in result.sides.values() for run in of.runs)
 
 
-def configuration(result: AbResult, side: str) -> str:
-    """Engine and precision, and what else differs between the sides."""
-    of, other = result.sides[side], result.sides["B" if side == "A" else "A"]
-    parts = [of.scenario.engine, of.scenario.precision]
-    for mine, theirs in ((model_title(of), model_title(other)), (of.scenario.weights, other.scenario.weights)):
-        parts += [mine] * (mine != theirs)
-    facts, others = of.environment, other.environment
-    packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
-    parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
-    parts += [f"Python {facts.get('python')}"] * (facts.get("python") != others.get("python"))
-    asked = result.asked[side]
-    return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in asked.items() if key.startswith("env."))])
-
-
-def model_title(of: Result) -> str:
-    """A side's model, and whether its weights are random."""
-    return catalog.load(of.scenario.model).title + (" (random weights)" if is_random(of) else "")
-
-
-def pairs_table(result: AbResult) -> str:
-    """One row a pair of processes: both speeds and their ratio."""
-    return as_table(pair_rows(result))
-
-
-def pair_rows(result: AbResult) -> list[dict[str, str]]:
-    """Column title → cell of each pair of processes, and at the end of all together."""
+def _pairs(result: AbResult) -> Table:
+    """One row a pair of processes, with both speeds and their ratio, and at the end all together."""
     logs = estimate.log_ratios(result)
     by_side = [process_speeds(of) for of in result.sides.values()]
-    rows = [
-        {"pair": str(number), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
-        for number, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
+    table = [
+        {"pair": str(index), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
+        for index, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
     ]
-    return [*rows, {"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))}]
+    table.append({"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))})
+    return Table(table, "Pairs of processes", [facets_of(result)] * len(table))
 
 
 def _all(speeds: list[list[float]]) -> list[float]:
@@ -109,8 +87,8 @@ def _all(speeds: list[list[float]]) -> list[float]:
     return [found.mean for process in speeds if (found := mean_interval([process]))]
 
 
-def _means(speeds: list[list[float]]) -> dict[str, str]:
-    cells = [NOT_MEASURED if not s else f"{sum(s) / len(s):.2f}" for s in speeds]
+def _means(speeds: Sequence[Sequence[float]]) -> dict[str, str]:
+    cells = [number(sum(s) / len(s)) if s else NOT_MEASURED for s in speeds]
     return {"A tokens/s": cells[0], "B tokens/s": cells[1]}
 
 
@@ -123,7 +101,7 @@ def remarks(result: AbResult) -> list[str]:
     found = []
     if same(result):
         found.append("A and B are the same configuration: what differs is noise, and a verdict would be an error")
-    if any(is_random(of) for of in result.sides.values()):
+    if any(run_metrics.is_random(of) for of in result.sides.values()):
         found.append("random weights: the speed of this shape, not of a model that answers anything")
     if any(of.scenario.engine == "fake" for of in result.sides.values()):
         found.append("the fake engine: not a measurement of anything")
@@ -136,25 +114,54 @@ def remarks(result: AbResult) -> list[str]:
     return found
 
 
-def same(result: AbResult) -> bool:
-    """Whether A was compared with itself."""
-    return result.a.scenario == result.b.scenario and not any(
-        key == "python" or key.startswith("env.") for asked in result.asked.values() for key in asked
-    )
+def overview(items: Sequence[Item[AbResult]], compact: bool) -> list[Block]:
+    """B ∕ A of all comparisons in one chart, then each."""
+    chart = charts.ratios([item.content for item in items])
+    figure = [Section("B ∕ A", [Figure(chart, "ab-ratios", chart.title)], folded=True)] if chart else []
+    return [*figure, *map(_section, items)]
 
 
-def refusal(result: AbResult) -> str | None:
-    """Why a comparison must not be published; None when it may."""
-    if any("digest" not in of.model for of in result.sides.values()):
-        return "an engine without a model measures nothing"
-    if result.status != "complete":
-        return f"its status is {result.status!r}"
-    if result.a.void_count or result.b.void_count:
-        return "some of its generations are void"
-    if any(of.limits is None for of in result.sides.values()):
-        return "no limits were measured with it"
-    return None
+def _section(item: Item[AbResult]) -> Section:
+    result = item.content
+    # What differs between the two machines' facts stands with the sides.
+    measured = origin(result.a.environment, result.a.scenario.device, result.started_at)
+    blocks: list[Block] = [
+        *map(Text, unfinished(result)),
+        *view(result),
+        Text(measured, link=Link("JSON", item.path)),
+        Section("Settings", [Facts(_settings(result))], folded=True),
+        Section("Raw samples", [Table(_rounds(result), "Raw samples")], folded=True),
+        Section("Environment", [Facts(environment_facts(_facts(result)))], folded=True),
+    ]
+    engines = " against ".join(f"{of.scenario.engine}, {of.scenario.precision}" for of in result.sides.values())
+    return Section(f"{models(result)}: {engines}", blocks, facets=facets_of(result))
 
 
-def _warning(finding: Finding) -> str:
-    return f"warning {finding.code}: {finding.text}; {finding.remedy}"
+def _rounds(result: AbResult) -> list[dict[str, str]]:
+    """Column title → cell of each round, as it was timed."""
+    found = []
+    for pair, (a, b, rounds) in enumerate(zip(result.a.runs, result.b.runs, result.rounds, strict=False), 1):
+        for index, (of_a, of_b, one) in enumerate(zip(a.samples, b.samples, rounds, strict=False), 1):
+            void = of_a.is_void(result.a.scenario) or of_b.is_void(result.b.scenario)
+            row = {"pair": str(pair), "round": str(index), "first": one.order[0]}
+            row |= {f"{side} seconds": f"{sample.seconds:.6f}" for side, sample in (("A", of_a), ("B", of_b))}
+            row |= {f"{side} tokens/s": f"{sample.tokens_per_s:.3f}" for side, sample in (("A", of_a), ("B", of_b))}
+            found.append({**row, "counted": "no: void" if void else "yes"})
+    return found
+
+
+def _settings(result: AbResult) -> dict[str, str]:
+    scenario = result.a.scenario
+    sides = {side: " ".join(f"{key}={value}" for key, value in asked.items()) for side, asked in result.asked.items()}
+    facts = {"prompt": scenario.prompt, "seed": str(scenario.seed), "started": result.started_at}
+    return {**sides, **facts, "status": result.status, "stopped": result.stopped or "not by itself"}
+
+
+def _facts(result: AbResult) -> dict:
+    """The environment: once what both sides have alike, else that of each."""
+    a, b = result.a.environment, result.b.environment
+    found = {}
+    for name in {**a, **b}:
+        alike = name in a and name in b and a[name] == b[name]
+        found |= {name: a[name]} if alike else {f"{name} of A": a.get(name), f"{name} of B": b.get(name)}
+    return found

@@ -7,9 +7,7 @@ A column of one name means the same in every kind of file. Units are in the name
 from __future__ import annotations
 
 from bench_deepspeed.measure.records import Sample
-from bench_deepspeed.report.flat_files import Row
 
-COMPILE_S = "time that the first process took to compile the model (the others may find it in the compiler's cache)"
 IDENTITY = {
     "file": "the evidence: its path from here or in the checkout, else its name",
     "kind": "of which kind the file is",
@@ -47,7 +45,8 @@ SAMPLES = {
 }
 
 
-def _sample(sample: Sample, place: tuple[str, int, int], valid: bool, batch_size: int = 1) -> Row:
+def sample_row(sample: Sample, place: tuple[str, int, int], valid: bool, batch_size: int = 1) -> dict[str, object]:
+    """The columns of one timed generation; `place` is its phase, group and index."""
     phase, group, index = place
     reading = sample.reading
     return {

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench_deepspeed import __version__
 from bench_deepspeed.core.arguments import _count
 from bench_deepspeed.core.paths import LOGS, MODELS
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, ENGINES
 from bench_deepspeed.model import catalog
 
@@ -34,7 +35,7 @@ def _add_choice_flags(group, default_precision: str = "float16 on cuda, float32 
     )
     group.add_argument(
         "--precision",
-        choices=("float16", "bfloat16", "float32"),
+        choices=tuple(PRECISIONS),
         help=f"default: {default_precision}; an engine refuses what it cannot do",
     )
 

@@ -13,14 +13,14 @@ from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.report import svg, terminal
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import charts as report
-from . import view as load_view
+from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
-from .metrics import due_in_window
+from .level_statistics import due_in_window
 from .records import FILE, Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
 
@@ -39,8 +39,9 @@ def run(scenario: Scenario, options) -> int:
     with RunFolder(options.output_dir / scenario.model / "load", FILE, result) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars).run()
-    print(load_view.table(result))
-    report.draw(recorder.folder, [result, *beside])
+    print(terminal.render(view.view(result)))
+    if chart := charts.latency([result, *beside]):
+        svg.write(recorder.folder, {"load": chart})
     print(f"\nload    {paths.shown(recorder.path)}\nplot    {paths.shown(recorder.folder / 'load.svg')}")
     failed = sum(record.error is not None for level in result.levels for record in level.records)
     if failed:
@@ -136,7 +137,7 @@ class LoadTest:
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
             held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
         level = TypeAdapter(Level).validate_python(held)
-        self._bars.note(load_view.line(level, self.result.sla))
+        self._bars.note(view.line(self.result, level))
         return level
 
     def _worker(self) -> WorkerProcess:

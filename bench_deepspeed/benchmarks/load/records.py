@@ -10,8 +10,8 @@ from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, write_json
 from bench_deepspeed.measure.records import SCHEMA_VERSION
 
-FILE = "load.json"
 PERCENTILES = (50, 90, 95, 99)
+FILE = "load.json"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from .metrics import due_in_window, ended_in_window
+from .level_statistics import due_in_window, ended_in_window
 from .records import Level
 
 BLOCKS = 10

@@ -15,7 +15,7 @@ from bench_deepspeed.benchmarks.load.targets.kv_admission import NoRoomError
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 
-from . import metrics
+from . import level_statistics
 from .arrivals import closed, poisson, timed
 from .generator import Generator, Window
 from .prompts import Tokens, Words, requests
@@ -69,13 +69,13 @@ class Session:
             clients=clients,
             rate=rate,
             window_s=(round(window.start_s, 6), round(window.end_s, 6)),
-            tokens_in_window=metrics.tokens_in(flights, window),
-            itl_s=metrics.itl(flights, window),
+            tokens_in_window=level_statistics.tokens_in(flights, window),
+            itl_s=level_statistics.itl(flights, window),
             generator_cpu_share=round(cpu_share, 4),
             most_in_flight=generator.most_in_flight,
             waited_for_kv=room and room.waited - waited,
             server_cpu_share=server_cpu,
-            records=[metrics.record(flight) for flight in flights],
+            records=[level_statistics.record(flight) for flight in flights],
         )
 
     def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | float, Iterator[Asked]]:

@@ -1,69 +1,59 @@
-"""A load test as a table and as curves of latency over throughput."""
+"""A load test as blocks: its levels, and what must be known beside them."""
 
 from __future__ import annotations
 
-from tabulate import tabulate
+from collections.abc import Mapping, Sequence
 
+from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.measure import metric
+from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
-from . import metrics
-from .metrics import GENERATION_TOKENS_PER_S
+from . import charts
+from .labels import facets_of, model_title, title
+from .level_statistics import GENERATION_TOKENS_PER_S
+from .metrics import METRICS, LevelRow, rows
 from .records import Level, LoadResult
 from .saturation import highest_sustained, judge
 
 LEGEND = (
-    "E2E, TTFT, TPOT, ITL: p50, p90, p95, p99 in seconds, of requests due in the steady window; requests/s and "
-    "tokens/s: what ended and what came in it; failed requests are in none of them; effective: requests/s within "
-    f"FastGen's service level at {', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
+    "TTFT, TPOT and E2E: median and 99th percentile of requests due in the steady window; requests/s and tokens/s: "
+    "what ended and what came in it, offered: what was due; failed requests are in none of them; effective: requests/s "
+    f"within FastGen's service level at {', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
 )
 
 
-def rows(result: LoadResult) -> list[dict[str, str]]:
-    """Column title → cell of each level."""
-    return [_row(level, result.sla) for level in result.levels]
-
-
-def _row(level: Level, sla: dict[str, float | None]) -> dict[str, str]:
-    found = metrics.figures(level, sla)
-    return {
-        "load": level.name,
-        "requests/s": f"{found.requests_per_s:.2f} of {found.offered_per_s:.2f}",
-        "tokens/s": f"{found.tokens_per_s:.1f}",
-        "E2E": _cells(found.e2e_s),
-        "TTFT": _cells(found.ttft_s),
-        "TPOT": _cells(found.tpot_s),
-        "ITL": _cells(found.itl_s),
-        "goodput": NOT_MEASURED if found.good_per_s is None else f"{found.good_per_s:.2f}",
-        "effective": ", ".join(f"{value:.2f}" for value in found.effective_per_s.values()),
-        "failed": f"{found.failed} of {found.due}",
-        "lag p99": NOT_MEASURED if found.lag_p99_s is None else f"{1e3 * found.lag_p99_s:.2f} ms",
-        "generator": f"{level.generator_cpu_share:.0%} CPU",
-        "server's CPU": ", ".join(f"{name} {share:.0%}" for name, share in level.server_cpu_share.items()),
-        "verdict": judge(level).words if level.rate is not None else "",
-        "remarks": "; ".join(found.remarks),
-    }
-
-
-def _cells(values: dict[str, float] | None) -> str:
-    return NOT_MEASURED if values is None else ", ".join(f"{value:.3g}" for value in values.values())
-
-
-def line(level: Level, sla: dict[str, float | None]) -> str:
+def line(result: LoadResult, level: Level) -> str:
     """One level in a line, as soon as it is over."""
-    row = _row(level, sla)
-    shown = [f"{title} {row[title]}" for title in ("requests/s", "tokens/s", "E2E")]
-    return "; ".join([f"{level.name}: {', '.join(shown)}", *filter(None, [row["verdict"], row["remarks"]])])
+    row = LevelRow(result, level)
+    cells = metric.cells(METRICS, row, "summary")
+    if not row.measured:
+        return f"{level.name}: {cells['remarks']}"
+    shown = [f"{name} {cells[name]}" for name in ("requests/s", "offered", "tokens/s", "E2E p50", "E2E p99")]
+    return "; ".join([f"{level.name}: {', '.join(shown)}", *filter(None, [cells["verdict"], cells["remarks"]])])
 
 
-def table(result: LoadResult) -> str:
+def view(result: LoadResult) -> list[Block]:
     """All levels, and what must be known beside them."""
-    shown = tabulate(told_rows(result), headers="keys", tablefmt="github", disable_numparse=True)
-    return "\n\n".join([shown, *notes(result)])
+    return [_table(result, "summary"), *map(Text, notes(result))]
+
+
+def _table(result: LoadResult, *places: str) -> Table:
+    cells = [{k: v for place in places for k, v in metric.cells(METRICS, row, place).items()} for row in rows(result)]
+    return Table(_telling(cells), f"Load test of {title(result)}", [frozenset({facets_of(result)})] * len(cells))
+
+
+def _telling(cells: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The rows without the columns that say nothing at any level."""
+    titles = cells[0] if cells else {}
+    empty = {name for name in titles if {row[name] for row in cells} <= {"", NOT_MEASURED}}
+    return [{name: value for name, value in row.items() if name not in empty} for row in cells]
 
 
 def notes(result: LoadResult) -> list[str]:
-    """What was asked, and what the levels say together."""
-    found = [_service(result), LEGEND]
+    """What was sent, and what the levels say together."""
+    found = [f"{title(result)}. {result.target['service']}", LEGEND]
     rates = [level.rate for level in result.levels if level.rate is not None]
     if rates:
         found.insert(1, "highest sustained rate: " + _sustained(result, min(rates)))
@@ -81,31 +71,29 @@ def _sustained(result: LoadResult, lowest: float) -> str:
     return NOT_MEASURED
 
 
-def told_rows(result: LoadResult) -> list[dict[str, str]]:
-    """The rows without the columns that say nothing at any level."""
-    cells = rows(result)
-    empty = {title for title in (cells[0] if cells else {}) if {row[title] for row in cells} <= {"", NOT_MEASURED}}
-    return [{title: value for title, value in row.items() if title not in empty} for row in cells]
+def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
+    """The curves of each model's load tests in one chart, then the levels of each test."""
+    models = dict.fromkeys(model_title(item.content) for item in items)
+    of_models = [[item for item in items if model_title(item.content) == model] for model in models]
+    return [*(figure for some in of_models for figure in _figure(some)), *map(_section, items)]
 
 
-def _service(result: LoadResult) -> str:
-    return f"{title(result)}. {result.target['service']}"
+def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
+    """The chart of one model's load tests, where they have points for one."""
+    first = items[0].content
+    chart = charts.latency(model_title(first), [item.content for item in items])
+    name = f"{first.scenario['model']}-load"
+    return [Figure(chart, name, chart.title, tuple(item.path for item in items))] if chart else []
 
 
-def title(result: LoadResult) -> str:
-    """What was loaded with what, in one line."""
-    scenario, workload = result.scenario, result.workload
-    random = " (random weights)" if scenario["weights"] == "random" else ""
-    spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
-    lengths = f"{workload['prompt_tokens'] or 'given'} + {workload['max_tokens'] or 'given'} tokens{spread}"
-    name = f"{result.target['name']} ({scenario['engine']})"
-    return f"{result.model.get('title', scenario['model'])}{random}, {name}, {scenario['precision']}, {lengths}"
-
-
-def refusal(result: LoadResult) -> str | None:
-    """Why a load test must not be published; None when it may."""
-    if "digest" not in result.model:
-        return "no model was loaded: it measures the load generator"
-    if result.status != "complete":
-        return f"its status is {result.status!r}"
-    return None
+def _section(item: Item[LoadResult]) -> Section:
+    result = item.content
+    measured = origin(result.environment, result.scenario["device"], result.started_at)
+    blocks: list[Block] = [
+        *map(Text, unfinished(result)),
+        *view(result),
+        Text(measured, link=Link("JSON", item.path)),
+        Section("All figures of each level", [_table(result, "summary", "detail")], folded=True),
+        Section("Environment", [Facts(environment_facts(result.environment))], folded=True),
+    ]
+    return Section(title(result), blocks, facets=frozenset({facets_of(result)}))

@@ -14,33 +14,23 @@ from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report.tables import table
+from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import can_check, want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import questions as question_files
-from . import verdict
+from . import verdict, view
 from .questions import QuestionSet
 from .records import FILE, Quality
-from .view import markdown, quality_rows
 
 REFERENCE = "float32"
 TABLES = "quality.md"
 
 
-class CheckFolder(RunFolder[Quality]):
-    """The folder of a check, or of the run that it belongs to; the tables are rewritten with the result."""
-
-    def save(self) -> None:
-        super().save()
-        if self.result.questions:
-            self.write(TABLES, markdown(dataclasses.asdict(self.result)))
-
-
 class Checker:
     """What a check needs at every step: places, settings, progress. The recorder's result is filled."""
 
-    def __init__(self, recorder: CheckFolder, scenario: Scenario, options, asked: QuestionSet, bars: Bars):
+    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, asked: QuestionSet, bars: Bars):
         self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, asked, bars
         self.quality = recorder.result
         self.models_dir = options.models_dir
@@ -138,9 +128,15 @@ def check(scenario: Scenario, options, place: Path, precisions: tuple[str, ...],
     """
     asked = question_files.load(options.questions)  # a malformed file is named before a folder is made
     quality = _opened(scenario, options, asked)
-    with CheckFolder(place, FILE, quality, new=new) as recorder, Bars() as bars:
-        Checker(recorder, scenario, options, asked, bars).run(precisions)
-    print(table(quality_rows(dataclasses.asdict(quality))))
+    recorder = RunFolder(place, FILE, quality, new=new)
+    try:
+        with recorder, Bars() as bars:
+            Checker(recorder, scenario, options, asked, bars).run(precisions)
+    finally:
+        if quality.questions:  # of a check that was cut off, what there is
+            page = recorder.folder / TABLES
+            recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
+    print(terminal.render([view.numbers(quality)]))
     print(f"\nquality {paths.shown(recorder.folder / TABLES)}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")

@@ -6,6 +6,8 @@ import math
 import statistics
 from dataclasses import asdict, dataclass
 
+from bench_deepspeed.core.precision import PRECISIONS
+
 # An engine with kernels of its own rounds differently from Transformers in the same precision, so its
 # distance from float32 scatters around the floor; a maximum, which is one position's, scatters more.
 # The factors are choices; docs/methodology.md says so.
@@ -15,8 +17,7 @@ ERRORS = 2.0  # standard errors by which a mean may differ by chance
 CHANCE = 0.025  # probability with which a share of disagreements may look too large, as two standard errors have
 SPACINGS = 4  # of logits, by which two orders of summation may turn a near-tie
 
-EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-LARGEST_LOGIT = 16.0  # logits reach two digits; their spacing in a precision is EPSILON times the power of two below
+LARGEST_LOGIT = 16.0  # logits reach two digits; their spacing in a precision is epsilon times the power of two below
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) 
             value = abs(getattr(distance, name))
             if not value <= limit:  # NaN is outside too
                 outside.append({"place": place, "measure": name, "value": value, "limit": limit})
-    spacings = SPACINGS * EPSILON[precision] * LARGEST_LOGIT
+    spacings = SPACINGS * PRECISIONS[precision].epsilon * LARGEST_LOGIT
     gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, spacings, SMALLEST["answer_gap"])
     if not gap <= gap_limit:
         outside.append({"place": "early", "measure": "answer_gap", "value": gap, "limit": gap_limit})

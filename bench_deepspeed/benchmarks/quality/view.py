@@ -1,43 +1,82 @@
-"""The quality check as tables: the numbers, and the answers side by side."""
+"""A quality check as blocks: the numbers, and the answers side by side."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
-from bench_deepspeed.engines import engine_class
-from bench_deepspeed.report.tables import table
+from bench_deepspeed.benchmarks.common.kind import Item, machine_of, unfinished
+from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.measure import metric
+from bench_deepspeed.report.blocks import Block, Cell, Facets, Facts, Link, Quoted, Section, Table, Text
 
+from .metrics import METRICS, PLACES, CandidateRow, rows
 from .questions import QuestionSet
-from .verdict import TITLES, Distance, Measures, floor_of, measures, verdict_of
+from .records import Quality
+from .verdict import TITLES, Distance
+
+GROUND_TRUTH = "Transformers float32 (ground truth)"
 
 
-def quality_rows(quality: dict) -> list[dict[str, str]]:
-    """Column title → cell, two rows a precision: "engine (floor)" for each measure, early and late.
-
-    The verdict is made anew from the answers, by the rules of now.
-    """
-    own_kernels = engine_class(quality["engine"]).own_kernels
-    rows = []
-    for candidate in quality["candidates"]:
-        engine = measures(candidate["engine"])
-        floor = floor_of(candidate["floor"], engine)
-        words = verdict_of(candidate, own_kernels)["words"]
-        early = {"precision": candidate["precision"], **_free_running(engine, floor)}
-        rows.append({**early, "place": "early", **_forced(engine.early, floor.early), "verdict": words})
-        rows.append({**dict.fromkeys(early, ""), "place": "late", **_forced(engine.late, floor.late), "verdict": ""})
-    return rows
+def view(quality: Quality) -> list[Block]:
+    """The whole check."""
+    return [Text(intro(quality)), numbers(quality), _answers(quality)]
 
 
-def _free_running(engine: Measures, floor: Measures) -> dict[str, str]:
-    def pair(show) -> str:
-        return f"{show(engine)} ({show(floor)})"
+def document(quality: Quality) -> list[Block]:
+    """The whole check, with where it comes from: what quality.md holds."""
+    title = f"Quality of {quality.model['title']}: {quality.engine} on {quality.device}"
+    measured = origin(quality.environment, quality.device, quality.started_at)
+    notes = [*unfinished(quality), f"{measured} Weights {quality.model['digest'][:12]}."]
+    return [Section(title, [*map(Text, notes), *view(quality)])]
 
-    return {
-        "exact answers": pair(lambda m: f"{m.exact_matches} of {m.questions}"),
-        "first difference": pair(lambda m: "none" if m.first_difference is None else f"token {m.first_difference}"),
-        "edit similarity": pair(lambda m: f"{m.edit_similarity:.3f}"),
-        TITLES["answer_gap"]: pair(lambda m: f"{m.answer_gap:.2g}"),
-    }
+
+def overview(items: Sequence[Item[Quality]], compact: bool) -> list[Block]:
+    """Each check: its numbers, and the answers side by side."""
+    return [_section(item, compact) for item in items]
+
+
+def _section(item: Item[Quality], compact: bool) -> Section:
+    quality = item.content
+    blocks: list[Block] = [
+        Text(origin(quality.environment, quality.device, quality.started_at), link=Link("JSON", item.path)),
+        *map(Text, unfinished(quality)),
+        Text(intro(quality)),
+        numbers(quality),
+        *([] if compact else [_answers(quality)]),
+        Section("Environment", [Facts(environment_facts(quality.environment))], folded=True),
+    ]
+    title = f"{quality.model['title']}: {quality.engine}"
+    return Section(title, blocks, facets=frozenset(facets_of(quality, row) for row in rows(quality)))
+
+
+def facets_of(quality: Quality, row: CandidateRow) -> Facets:
+    """What the page's filter knows a precision of a check by."""
+    machine = machine_of(quality.environment, quality.device)
+    return Facets(quality.model["title"], quality.engine, machine, row.precision)
+
+
+def intro(quality: Quality) -> str:
+    """What the numbers are, in one line."""
+    return (
+        f"Distance from Transformers in float32, computed on {quality.reference_device} (in brackets: Transformers "
+        f"in the same precision, the noise floor), {quality.max_tokens} new tokens, greedy"
+    )
+
+
+def numbers(quality: Quality) -> Table:
+    """Two rows a precision, "engine (floor)" for each measure, early and late."""
+    table: list[dict[str, str]] = []
+    facets = []
+    for row in rows(quality):
+        cells = metric.cells(METRICS, row, "summary")
+        verdict = cells.pop("verdict")
+        for place in PLACES:
+            forced = _forced(getattr(row.engine, place), getattr(row.floor, place))
+            first = place == "early"
+            own = cells if first else dict.fromkeys(cells, "")
+            table.append({**own, "place": place, **forced, "verdict": verdict if first else ""})
+            facets.append(frozenset({facets_of(quality, row)}))
+    return Table(table, f"Quality of {quality.model['title']}", facets)
 
 
 def _forced(engine: Distance, floor: Distance) -> dict[str, str]:
@@ -51,51 +90,29 @@ def _forced(engine: Distance, floor: Distance) -> dict[str, str]:
     }
 
 
-def markdown(quality: dict) -> str:
-    """The whole check as a document of two tables, and where it comes from."""
-    facts = quality["environment"]
-    packages = ", ".join(f"{name} {facts['packages'][name]}" for name in ("torch", "transformers", "deepspeed"))
-    machine = facts.get("gpu_used") or facts["cpu"]
-    origin = f"{quality['started_at']}, {machine}; {packages}; weights {quality['model']['digest'][:12]}"
-    unfinished = "" if quality["status"] == "complete" else f" **{quality['status'].capitalize()}: not all is here.**"
-    title = f"# Quality of {quality['model']['title']}: {quality['engine']} on {quality['device']}"
-    return f"{title}\n\n{origin}; suite commit {facts['commit']}.{unfinished}\n\n{tables(quality)}\n"
-
-
-def tables(quality: dict) -> str:
-    """The numbers, then one row a question: each precision's answer, the published, and the ground truth last."""
-    return f"{intro(quality)}:\n\n{table(quality_rows(quality))}\n\n{_answers(quality)}"
-
-
-def intro(quality: dict) -> str:
-    """What the numbers are, in one line."""
-    return (
-        f"Distance from Transformers in float32, computed on {quality['reference_device']} (in brackets: Transformers "
-        f"in the same precision, the noise floor), {quality['max_tokens']} new tokens, greedy"
-    )
-
-
-def _answers(quality: dict) -> str:
-    titles = _published_titles([question["published"] for question in quality["questions"]])
-    rows = []
-    for number, question in enumerate(quality["questions"]):
-        row = {"question": _cell(question["prompt"])}
-        for candidate in quality["candidates"]:
-            title = f"{quality['engine']} {candidate['precision']}"
-            row[title] = _cell(candidate["engine"][number]["text"])
+def _answers(quality: Quality) -> Table:
+    """One row a question: each precision's answer, the published ones, and the ground truth last."""
+    titles = _published_titles([question["published"] for question in quality.questions])
+    table = []
+    for number, question in enumerate(quality.questions):
+        row: dict[str, Cell] = {"question": Quoted(question["prompt"])}
+        for candidate in quality.candidates:
+            title = f"{quality.engine} {candidate['precision']}"
+            row[title] = Quoted(candidate["engine"][number]["text"])
         row |= _published(question["published"], titles)
-        row["Transformers float32 (ground truth)"] = _cell(question["reference"])
-        rows.append(row)
-    return table(rows)
+        row[GROUND_TRUTH] = Quoted(question["reference"])
+        table.append(row)
+    of_columns = {f"{quality.engine} {row.precision}": frozenset({facets_of(quality, row)}) for row in rows(quality)}
+    return Table(table, "Answers side by side", column_facets=of_columns)
 
 
-def published_answers(asked: QuestionSet, model: str) -> str | None:
+def published_answers(questions: QuestionSet, model: str) -> Table | None:
     """The answers once published for a model, side by side; None where there are none."""
-    published = [answers.get(model, {}) for answers in asked.published]
+    published = [answers.get(model, {}) for answers in questions.published]
     titles = _published_titles(published)
-    pairs = zip(asked.prompts, published, strict=True)
-    rows = [{"question": _cell(prompt)} | _published(answers, titles) for prompt, answers in pairs]
-    return table(rows) if titles else None
+    pairs = zip(questions.prompts, published, strict=True)
+    table = [{"question": Quoted(prompt)} | _published(answers, titles) for prompt, answers in pairs]
+    return Table(table, f"Answers published for {model}") if titles else None
 
 
 def _published_titles(published: list[dict[str, str]]) -> list[str]:
@@ -103,10 +120,5 @@ def _published_titles(published: list[dict[str, str]]) -> list[str]:
     return list(dict.fromkeys(precision for answers in published for precision in answers))
 
 
-def _published(answers: dict[str, str], titles: list[str]) -> dict[str, str]:
-    return {f"published {precision}": _cell(answers.get(precision, "")) for precision in titles}
-
-
-def _cell(text: str) -> str:
-    """Text as it is, in one cell of a Markdown table."""
-    return re.sub(r"([\\`*_|<&])", r"\\\1", " ".join(text.split()))
+def _published(answers: dict[str, str], titles: list[str]) -> dict[str, Cell]:
+    return {f"published {precision}": Quoted(answers.get(precision, "")) for precision in titles}

@@ -21,11 +21,12 @@ from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
+from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import can_check, want_of
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import passes, view
+from . import passes, profile, view
 from .passes import Recorder
 
 
@@ -50,7 +51,9 @@ def run(scenario: Scenario, options) -> int:
         plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
-    print(view.report(result))
+    print(terminal.render(view.view(result)))
+    if result.profiles:
+        profile.write(recorder.folder, result.profiles, view.title(result))
     print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log.path)}")
     if result.void_count:
         raise BenchError(

@@ -15,8 +15,6 @@ from bench_deepspeed.measure.records import Energy, Latency, Prefill, Profile, R
 from bench_deepspeed.worker import latency
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import profile_charts_svg, view
-
 Recorder = RunFolder[Result]
 ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%
 
@@ -46,8 +44,6 @@ def _latency(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
 def _profile(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
     result = recorder.result
     result.profiles = [Profile.from_dict(found) for found in worker.call("profile", **asked)]
-    if result.profiles:
-        profile_charts_svg.write(recorder.folder, result.profiles, view.title(result))
 
 
 # In this order: the profiler, which leaves its mark on a process, comes last.
@@ -58,8 +54,9 @@ PROFILED = {"profile": _profile}
 
 def in_process(recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Bars) -> None:
     """The passes on the engine that has made the timed repetitions."""
-    apart = engine_class(recorder.result.scenario.engine).streams_in_own_process
-    _take({**IN_EVERY_PROCESS, **({} if apart else STREAMED), **PROFILED}, recorder, worker, bars)
+    engine = engine_class(recorder.result.scenario.engine)
+    streamed = {} if engine.streams_in_own_process else STREAMED
+    _take({**IN_EVERY_PROCESS, **streamed, **(PROFILED if engine.profiled else {})}, recorder, worker, bars)
 
 
 def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], None], bars: progress_bars.Bars) -> None:

@@ -1,52 +1,43 @@
-"""The terminal: progress on stderr, the table on stdout."""
+"""A result as blocks: alone, and several beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, starmap
+from pathlib import Path
 
-from tabulate import tabulate
-
-from bench_deepspeed.measure import warnings as checks
+from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.core import units
+from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.engines import ENGINES
+from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.records import Result
-from bench_deepspeed.report.tables import table as as_table
+from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
+from bench_deepspeed.report.chart import Chart
 
-from .rows import LEGEND, details, figures, interval, is_random, mean_std
+from . import charts, metrics
 
+LEGEND = (
+    "tokens/s: mean [95% interval of it, from the means of the processes]; "
+    "std: sample standard deviation of all repetitions; n: processes × repetitions"
+)
+SHARED = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
+NO_LIMITS = ("no_limits", "no limits were measured with it, so no gate has checked its speed", "measure it again")
 
-def table(results: list[Result]) -> str:
-    """The result table, one row a result, and what its cells say."""
-    rows = [figures(result) for result in results]
-    return f"{as_table(rows)}\n\n{LEGEND}"
-
-
-def report(result: Result) -> str:
-    """A finished run: its table, what the speed is made of, and what must be known beside it."""
-    below = tabulate(details(result).items(), tablefmt="plain", disable_numparse=True)
-    return "\n\n".join(filter(None, [table([result]), below, "\n".join([*remarks(result), *warnings(result)])]))
-
-
-def log_lines(result: Result) -> Iterator[str]:
-    """A finished run as its log ends: its figures, its speed, and what must be known beside it."""
-    for title, figure in details(result).items():
-        yield f"{title}: {figure}"
-    scenario, n = result.scenario, len(result.valid_samples)
-    yield (
-        f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
-        f"{mean_std(result)} tokens/s (mean ± sample std, n = {n}), 95% interval {interval(result)}"
-    )
-    yield from [*remarks(result), *warnings(result)]
+RunItem = Item[Result]
 
 
 def title(result: Result) -> str:
     """What was measured, in one line."""
-    row = figures(result)
+    row = metric.cells(metrics.METRICS, result, "summary")
     return ", ".join(row[column] for column in ("model", "engine", "precision", "device"))
 
 
 def remarks(result: Result) -> list[str]:
     """What must stand beside the number."""
     lines = []
-    if is_random(result):
+    if metrics.is_random(result):
         lines.append("random weights: the speed of this shape, not of a model that answers anything")
     if result.scenario.engine == "fake":
         lines.append("the fake engine: not a measurement of anything")
@@ -55,6 +46,197 @@ def remarks(result: Result) -> list[str]:
     return lines
 
 
-def warnings(result: Result) -> list[str]:
+def found_warnings(result: Result) -> Warnings:
     """Each warning with its figures and its remedy."""
-    return [f"warning {found.code}: {found.text}; {found.remedy}" for found in checks.check(result)]
+    return Warnings([(found.code, found.text, found.remedy) for found in warnings.check(result)])
+
+
+def view(result: Result) -> list[Block]:
+    """A finished run: its speed, what it is made of, and what must be known beside it."""
+    blocks: list[Block] = [
+        Facts(metric.cells(metrics.METRICS, result, "summary")),
+        Text(LEGEND),
+        Facts(metric.cells(metrics.METRICS, result, "detail")),
+        *map(Text, remarks(result)),
+    ]
+    found = found_warnings(result)
+    return [*blocks, found] if found.found else blocks
+
+
+def log_lines(result: Result) -> list[str]:
+    """What the log ends with."""
+    scenario, n = result.scenario, len(result.valid_samples)
+    details = metric.cells(metrics.METRICS, result, "detail")
+    return [
+        *(f"{name}: {cell}" for name, cell in details.items()),
+        f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
+        f"{metrics.speed_cell(result)} tokens/s (mean [95% interval], n = {n})",
+        *remarks(result),
+        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in found_warnings(result).found),
+    ]
+
+
+def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
+    """Tokens/s of each, by model; then, unless compact, what each is made of, what holds it back, and its samples."""
+    ordered = sorted(items, key=_order)
+    if compact:
+        return _speed_table(ordered, compact=True)
+    by_model = {m: list(some) for m, some in groupby(ordered, key=lambda item: metrics.model_title(item.content))}
+    return [*starmap(_speed, by_model.items()), *_latencies(by_model), *_steps(ordered), *map(_card, ordered)]
+
+
+def _speed(model: str, items: Sequence[RunItem]) -> Section:
+    """The chart and the table of a model's speeds."""
+    figure = _figure(f"{items[0].content.scenario.model}-speed", charts.speeds(model, items), _paths(items))
+    return Section(f"Speed of {model}", [*figure, *_speed_table(items, compact=False)])
+
+
+def _figure(name: str, chart: Chart | None, sources: Sequence[Path] = ()) -> list[Figure]:
+    return [Figure(chart, name, chart.title, sources)] if chart else []
+
+
+def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
+    return tuple(item.path for item in items)
+
+
+def _order(item: RunItem) -> tuple:
+    """Where its row stands: by model, then in the order of ENGINES and PRECISIONS, others last."""
+    s = item.content.scenario
+    engine, precision = [*ENGINES, s.engine].index(s.engine), [*PRECISIONS, s.precision].index(s.precision)
+    return s.model, metrics.model_title(item.content), engine, s.device, precision, s.weights, item.path
+
+
+def _speed_table(items: Sequence[RunItem], compact: bool) -> list[Block]:
+    """One row each, below it what each is made of unless compact, then the legend and what they were measured on."""
+    rows: list[dict[str, Cell]] = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in items]
+    shared = {t: rows[0][t] for t in SHARED if not compact and len({row[t] for row in rows}) == 1}
+    origins = _unique(_origin(item) for item in items)
+    for row, item in zip(rows, items, strict=True):
+        for name in shared:
+            del row[name]
+        number = f" ({origins.index(_origin(item)) + 1})" if len(origins) > 1 else ""
+        row["evidence"] = Link("JSON", item.path, number)
+    above = "; ".join(f"{name}: {value}" for name, value in shared.items())
+    table = Table(rows, "Tokens per second", [frozenset({charts.facets_of(item)}) for item in items])
+    notes = _unique(text for item in items for text in _notes(item.content))
+    numbered = [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
+    return [
+        *([Text(above)] if above else []),
+        table,
+        *([] if compact else [_details(items)]),
+        *map(Text, [*notes, *([] if compact else _doubts(items)), LEGEND, *numbered]),
+    ]
+
+
+def _details(items: Sequence[RunItem]) -> Table:
+    """What each speed is made of: one row a metric, one column a result, headed by its evidence."""
+    cells = {_short(item): metric.cells(metrics.METRICS, item.content, "detail") for item in items}
+    names = [m.title for m in metrics.METRICS if m.place == "detail"]
+    rows = [{"": name, **{head: of_one[name] for head, of_one in cells.items()}} for name in names]
+    of_columns = {_short(item): frozenset({charts.facets_of(item)}) for item in items}
+    return Table(rows, "What each speed is made of", column_facets=of_columns)
+
+
+def _short(item: RunItem) -> str:
+    """What tells a result from others: the file's name, with its folder's where a run named it."""
+    return item.path.stem if item.path.name != item.kind.file else f"{item.path.parent.name}/result"
+
+
+def _notes(result: Result) -> list[str]:
+    """What must stand beside the figures of a result."""
+    note = result.model.get("note")
+    return [*unfinished(result), *remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
+
+
+def _doubts(items: Sequence[RunItem]) -> list[str]:
+    """The warnings, each with the results that it is of."""
+    names: dict[str, list[str]] = {}
+    for item in items:
+        for code, text, remedy in [*found_warnings(item.content).found, *_unlimited(item.content)]:
+            names.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
+    return [f"{', '.join(of)}: {text}" for text, of in names.items()]
+
+
+def _unlimited(result: Result) -> list[tuple[str, str, str]]:
+    return [NO_LIMITS] if result.limits is None else []
+
+
+def _origin(item: RunItem) -> str:
+    result = item.content
+    return origin(result.environment, result.scenario.device, result.started_at)
+
+
+def _latencies(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
+    """TTFT and TPOT of each model, each a chart of the results that have it: models of any size share no axis."""
+    figures = [
+        figure
+        for model, items in by_model.items()
+        for name in charts.SECONDS
+        for figure in _figure(f"run-{name}", charts.latency(name, model, items))
+    ]
+    return [Section("Latency", figures, folded=True)] if figures else []
+
+
+def _steps(items: Sequence[RunItem]) -> list[Block]:
+    """Where a step's time goes: a chart a phase, of the results that were profiled."""
+    phases = ("decode", "prefill")
+    figures = [figure for phase in phases for figure in _figure(f"run-{phase}-step", charts.steps(phase, items))]
+    return [Section("What holds it back", figures, folded=True)] if figures else []
+
+
+def _card(item: RunItem) -> Section:
+    """All that must be known of a result, and its raw samples."""
+    result, scenario = item.content, item.content.scenario
+    asked = {"prompt": scenario.prompt, "warm-ups": _or_steady(scenario.warmups), "seed": str(scenario.seed)}
+    asked |= {"started": result.started_at, "status": result.status}
+    label, facets = title(result), frozenset({charts.facets_of(item)})
+    blocks: list[Block] = [
+        *map(Text, _notes(result)),
+        Warnings([*found_warnings(result).found, *_unlimited(result)]),
+        Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
+        Facts(asked, "Settings"),
+        Table(_processes(result), f"Processes of {label}"),
+        Table(_samples(result), f"Raw samples of {label}"),
+        Facts({"evidence": item.name, "SHA-256": item.sha256}, "Evidence"),
+        Facts(environment_facts(result.environment), "Environment"),
+    ]
+    heading = f"{label}: {metrics.speed_cell(result)} tokens/s"
+    return Section(heading, blocks, folded=True, facets=facets, source=item.path)
+
+
+def _processes(result: Result) -> list[dict[str, Cell]]:
+    """Column title → cell of each process: what came before its repetitions."""
+    return [
+        {
+            "process": str(process),
+            "load": units.seconds(run.load_s),
+            "kernels built": units.seconds(run.kernel_build_s),
+            "model compiled": "none" if run.compile_s is None else units.seconds(run.compile_s),
+            "warm-ups": str(len(run.warmups)) + {True: ", then steady", False: ", not steady", None: ""}[run.steady],
+        }
+        for process, run in enumerate(result.runs, 1)
+    ]
+
+
+def _samples(result: Result) -> list[dict[str, Cell]]:
+    """Column title → cell of each repetition."""
+    return [
+        {
+            "process": str(process),
+            "sample": str(index),
+            "seconds": f"{sample.seconds:.6f}",
+            "tokens": str(sample.new_tokens),
+            "tokens/s": f"{sample.tokens_per_s:.3f}",
+            "counted": "no: void" if sample.is_void(result.scenario) else "yes",
+        }
+        for process, run in enumerate(result.runs, 1)
+        for index, sample in enumerate(run.samples, 1)
+    ]
+
+
+def _or_steady(warmups: int | None) -> str:
+    return "until steady" if warmups is None else str(warmups)
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

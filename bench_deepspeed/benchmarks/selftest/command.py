@@ -22,10 +22,11 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
-from bench_deepspeed.report.tables import table
+from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker.client import WorkerProcess
 
+from . import view
 from .records import FILE, Comparison, SelfTest
 
 LIMIT = 0.005  # the suite's share of a time, at most
@@ -54,7 +55,7 @@ def run(scenario: Scenario, options) -> int:
         for seconds in KNOWN_S:
             _keep(recorder, _known(seconds, min(KNOWN_BUDGET_S, options.budget), scenario, recorder.folder, bars))
         _real(scenario, options, recorder, bars)
-    print(comparison_table(test.comparisons))
+    print(terminal.render([view.table(test.comparisons)]))
     print(f"\nselftest {paths.shown(recorder.path)}")
     _require_pass(test.comparisons)
     return 0
@@ -168,34 +169,6 @@ def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked
     if low >= 1 - LIMIT and high <= 1 + LIMIT:
         return "pass"
     return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
-
-
-def comparison_table(comparisons: list[Comparison]) -> str:
-    """One row a kind of generation."""
-    rows = [
-        {
-            "timed": comparison.name,
-            "median": f"{statistics.median(comparison.harness_s) * 1000:.2f} ms",
-            "above the known": _excess(comparison),
-            "tokens/s, suite ∕ bare loop": f"{comparison.ratio:.4f}",
-            "interval": _interval(comparison),
-            "n": len(comparison.harness_s),
-            "verdict": comparison.verdict,
-        }
-        for comparison in comparisons
-    ]
-    return table(rows)
-
-
-def _interval(comparison: Comparison) -> str:
-    return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
-
-
-def _excess(comparison: Comparison) -> str:
-    if comparison.asked_s is None:
-        return ""
-    excess = statistics.median(comparison.harness_s) - comparison.asked_s
-    return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
 
 
 def _require_pass(comparisons: list[Comparison]) -> None:

@@ -1,141 +1,125 @@
-"""A sweep as pictures: throughput over the batch size under its roofline, prefill over the prompt's length."""
+"""The charts of a sweep: throughput over the batch size under its roofline, prefill time over the prompt's length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from bench_deepspeed.benchmarks.run.profile_view import COLOURS, INK
 from bench_deepspeed.model import catalog
+from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
 from . import derived
+from .labels import constants, facets_of, varying
+from .metrics import SETTINGS
 from .records import SweepResult, SweepScenario
-from .view import KEYS, constants, varying
 
-MARKERS = "osD^vP*"
 UNITS = {"batch_size": "batch {}", "prompt_tokens": "prompt {}", "max_tokens": "{} new tokens"}
-Figure = Callable[[SweepScenario], float | None]
+Curves = dict[tuple, list[SweepScenario]]
 
 
-def drawings(sweep: SweepResult) -> dict[str, Callable]:
-    """Name → what draws it on axes. Only where there are two points or more to draw a line through."""
-    found = {
-        "throughput": (draw_throughput, lines(sweep, "batch_size", decode_tokens_per_s)),
-        "prefill": (draw_prefill, lines(sweep, "prompt_tokens", prefill_s)),
-    }
-    return {name: draw for name, (draw, drawn) in found.items() if any(len(points) > 1 for points in drawn.values())}
+def throughput(sweep: SweepResult) -> Lines | None:
+    """Decode tokens/s over the batch size, and what memory (dashed) and matrix products (dotted) allow.
+
+    None where there are no two points to draw a line through.
+    """
+    curves = _curves(sweep, "batch_size", lambda scenario: derived.decode_rate(scenario) is not None)
+    if not any(len(scenarios) > 1 for scenarios in curves.values()):
+        return None
+    series = [_series(sweep, scenarios, "batch_size", _colour(key), _rate_point) for key, scenarios in curves.items()]
+    x, y = Axis("batch size", log=True), Axis("decode tokens/s, all sequences", log=True)
+    return Lines(
+        "Decode throughput",
+        x,
+        y,
+        (*series, *_limits(sweep, curves)),
+        f"Decode throughput over the batch size of {constants(sweep)}; the table has its figures",
+        subtitle=constants(sweep),
+    )
 
 
-def decode_tokens_per_s(scenario: SweepScenario) -> float | None:
-    rate = derived.decode_rate(scenario)
-    return rate and rate.tokens_per_s
+def prefill(sweep: SweepResult) -> Lines | None:
+    """Prefill time over the prompt's length; None where there are no two points to draw a line through."""
+    curves = _curves(sweep, "prompt_tokens", lambda scenario: derived.mean_s(scenario.prefill) is not None)
+    if not any(len(scenarios) > 1 for scenarios in curves.values()):
+        return None
+    series = [
+        _series(sweep, scenarios, "prompt_tokens", _colour(key), _prefill_point) for key, scenarios in curves.items()
+    ]
+    return Lines(
+        "Prefill time",
+        Axis("prompt tokens of each sequence", log=True),
+        Axis("prefill", "ms", log=True),
+        tuple(series),
+        f"Prefill time over the prompt's length of {constants(sweep)}; the table has its figures",
+        subtitle=constants(sweep),
+    )
 
 
-def prefill_s(scenario: SweepScenario) -> float | None:
-    return derived.mean_s(scenario.prefill)
+def _curves(sweep: SweepResult, along: str, drawable: Callable[[SweepScenario], bool]) -> Curves:
+    """The scenarios of each line: those that differ only in the field `along`, in its order."""
+    curves: Curves = {}
+    others = [metric.name for metric in SETTINGS if metric.name != along]
+    complete = [scenario for scenario in sweep.scenarios if scenario.status == "complete" and drawable(scenario)]
+    for scenario in sorted(complete, key=lambda s: getattr(s, along)):
+        curves.setdefault(tuple(getattr(scenario, name) for name in others), []).append(scenario)
+    return curves
 
 
-def lines(sweep: SweepResult, along: str, figure: Figure) -> dict[tuple, list[tuple[SweepScenario, float]]]:
-    """The points of each line: scenarios that differ only in the field `along`, in its order."""
-    found: dict[tuple, list[tuple[SweepScenario, float]]] = {}
-    others = [name for name in KEYS if name != along]
-    complete = [scenario for scenario in sweep.scenarios if scenario.status == "complete"]
-    for scenario in sorted(complete, key=lambda one: getattr(one, along)):
-        value = figure(scenario)
-        if value is not None:
-            found.setdefault(tuple(getattr(scenario, name) for name in others), []).append((scenario, value))
-    return found
+def _colour(key: tuple) -> str:
+    """Every line has a colour of its own, which its limits share."""
+    return " ".join(map(str, key))
 
 
-def draw_throughput(axis, sweep: SweepResult) -> None:
-    """Decode tokens/s over the batch size, and above it what memory (dashed) and products (dotted) allow."""
-    spec = catalog.load(sweep.settings.model)
-    drawn = lines(sweep, "batch_size", decode_tokens_per_s)
-    _draw(axis, sweep, drawn, "batch_size")
-    bounds: dict[tuple, tuple[str, set[tuple[float, float]]]] = {}
-    for key, look in _looks(drawn).items():
-        for scenario, _ in drawn[key]:
-            if limits := derived.limits_of(sweep, scenario):
-                # Of engines that differ in nothing else, limit and colour are the same.
-                _, bound = bounds.setdefault(key[1:], (look["color"], set()))
-                bound.add((scenario.batch_size, derived.memory_limit(spec, scenario, limits)))
-    for colour, bound in bounds.values():
-        axis.plot(*zip(*sorted(bound), strict=True), "--", color=colour, linewidth=1.5)
-    for precision in sorted({precision for precision, *_ in bounds}):
-        axis.axhline(derived.compute_limit(spec, sweep.limits[precision]), color=INK, linestyle=":", linewidth=1.5)
-    if bounds:
-        axis.plot([], [], "--", color=INK, label="limit of the memory bandwidth, measured")
-        axis.plot([], [], ":", color=INK, label="limit of the matrix products, measured")
-    axis.set_xlabel("batch size", color=INK)
-    axis.set_ylabel("decode tokens/s, all sequences", color=INK)
-
-
-def draw_prefill(axis, sweep: SweepResult) -> None:
-    """Prefill time over the prompt's length."""
-    _draw(axis, sweep, lines(sweep, "prompt_tokens", prefill_s), "prompt_tokens")
-    axis.set_xlabel("prompt tokens of each sequence", color=INK)
-    axis.set_ylabel("prefill", color=INK)
-    axis.yaxis.set_major_formatter(lambda seconds, _: f"{1e3 * seconds:g} ms")
-
-
-def _draw(axis, sweep: SweepResult, drawn: dict, along: str) -> None:
-    """The lines, each with its label, on axes of powers."""
-    from matplotlib.ticker import LogLocator
-
-    for key, look in _looks(drawn).items():
-        places = [(getattr(scenario, along), value) for scenario, value in drawn[key]]
-        axis.plot(*zip(*places, strict=True), label=label(sweep, drawn[key][0][0], along), **look)
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log")
-    ticks = sorted({getattr(scenario, along) for points in drawn.values() for scenario, _ in points})
-    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    axis.minorticks_off()
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter("{x:,g}")
-
-
-def _looks(drawn: dict) -> dict[tuple, dict]:
-    """How each line looks: a marker an engine, a colour for all else; another marker where colours come round again."""
-    engines = list(dict.fromkeys(engine for engine, *_ in drawn))
-    others = list(dict.fromkeys(tuple(other) for _, *other in drawn))
-    colours = list(COLOURS.values())
-    return {
-        key: {
-            "color": colours[others.index(key[1:]) % len(colours)],
-            "marker": MARKERS[(engines.index(key[0]) + others.index(key[1:]) // len(colours)) % len(MARKERS)],
-            "linewidth": 2.5,
-            "markersize": 7,
-        }
-        for key in drawn
-    }
-
-
-def label(sweep: SweepResult, scenario: SweepScenario, along: str) -> str:
+def _series(
+    sweep: SweepResult,
+    scenarios: list[SweepScenario],
+    along: str,
+    colour: str,
+    point: Callable[[SweepScenario, float], Point],
+) -> Series:
     names = [name for name in varying(sweep) if name != along]
-    return ", ".join(UNITS.get(name, "{}").format(getattr(scenario, name)) for name in names) or "measured"
+    label = ", ".join(UNITS.get(name, "{}").format(getattr(scenarios[0], name)) for name in names) or "measured"
+    points = tuple(point(scenario, getattr(scenario, along)) for scenario in scenarios)
+    return Series(label, points, (facets_of(sweep, scenarios[0]),), colour=colour)
 
 
-def picture(sweep: SweepResult, draw: Callable, title: str):
-    """A matplotlib Figure of one drawing. Transparent, for light and dark pages."""
-    from matplotlib.figure import Figure as Picture
-
-    made = Picture(figsize=(10, 6), layout="constrained")
-    made.get_layout_engine().set(w_pad=0.15, h_pad=0.1)
-    axis = made.subplots()
-    draw(axis, sweep)
-    axis.set_title(f"{title}\n", loc="left", fontsize=14, fontweight="bold", color=INK)
-    axis.annotate(constants(sweep), (0, 1), (0, 7), "axes fraction", "offset points", color=INK, fontsize=9)
-    axis.tick_params(colors=INK)
-    axis.grid(color=INK, alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(INK)
-    made.legend(loc="outside lower left", ncols=3, frameon=False, labelcolor=INK, fontsize=9)
-    return made
+def _rate_point(scenario: SweepScenario, x: float) -> Point:
+    rate = derived.decode_rate(scenario)
+    value, error = (rate.tokens_per_s, rate.standard_error) if rate else (0.0, None)
+    return Point(x, value, error, hover=f"{scenario.title()}: {value:,.1f} tokens/s")
 
 
-TITLES = {"throughput": "Decode throughput", "prefill": "Prefill time"}
+def _prefill_point(scenario: SweepScenario, x: float) -> Point:
+    milliseconds = 1e3 * (derived.mean_s(scenario.prefill) or 0.0)
+    return Point(x, milliseconds, hover=f"{scenario.title()}: {milliseconds:,.2f} ms")
 
 
-def pictures(sweep: SweepResult) -> dict[str, Callable[[], object]]:
-    """Name → what makes the matplotlib Figure, of each drawing of a sweep."""
-    return {name: partial(picture, sweep, draw, TITLES[name]) for name, draw in drawings(sweep).items()}
+def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
+    """The two bounds of the roofline; of engines that differ in nothing else, they are the same."""
+    spec = catalog.load(sweep.settings.model)
+    of_engines: dict[tuple, list[SweepScenario]] = {}
+    colours: dict[tuple, str] = {}
+    for key, scenarios in curves.items():
+        limited = [scenario for scenario in scenarios if derived.limits_of(sweep, scenario)]
+        of_engines.setdefault(key[1:], []).extend(limited)
+        colours.setdefault(key[1:], _colour(key))
+    series = []
+    for others, scenarios in of_engines.items():
+        limits = derived.limits_of(sweep, scenarios[0]) if scenarios else None
+        if limits is None:
+            continue
+        memory = sorted({(s.batch_size, derived.memory_limit(spec, s, limits)) for s in scenarios})
+        products = [(batch, derived.compute_limit(spec, limits)) for batch, _ in memory]
+        keys = tuple(sorted({facets_of(sweep, s) for s in scenarios}))
+        for name, points, stroke in (
+            ("limit of the memory bandwidth, measured", memory, "dashed"),
+            ("limit of the matrix products, measured", products, "dotted"),
+        ):
+            line = tuple(Point(x, y, hover=f"{name}: {y:,.0f} tokens/s") for x, y in points)
+            series.append(Series(name, line, keys, stroke, marker=False, colour=colours[others]))
+    return series
+
+
+def drawn(sweep: SweepResult) -> dict[str, Lines]:
+    """Name of its file → chart, of those that this sweep has points for."""
+    made = {"throughput": throughput(sweep), "prefill": prefill(sweep)}
+    return {name: chart for name, chart in made.items() if chart is not None}

@@ -233,7 +233,7 @@ def _close(recorder: RunFolder[SweepResult]) -> None:
     """Draw the figures and say what there is; raise for what failed."""
     result = recorder.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
-    drawn = svg.write(recorder.folder, charts.pictures(result))
+    drawn = svg.write(recorder.folder, charts.drawn(result))
     for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log.path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, _positive
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, ENGINES
 
 from .plan import LISTS, PRECISION
@@ -24,7 +25,7 @@ def add_lists(group) -> None:
         shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
         note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
         group.add_argument(f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
-    precisions = number_lists.names(("float16", "bfloat16", "float32"))
+    precisions = number_lists.names(tuple(PRECISIONS))
     note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
     group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
     note = f"default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']}"

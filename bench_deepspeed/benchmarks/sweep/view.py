@@ -1,25 +1,19 @@
-"""A sweep as one table: a column only for what varies, and what does not is said once above it."""
+"""A sweep as blocks: a column only for what varies, and what does not is said once above the table."""
 
 from __future__ import annotations
 
-from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure import warnings as checks
-from bench_deepspeed.measure.records import Result, Run, Scenario
-from bench_deepspeed.model import catalog
-from bench_deepspeed.report.tables import table as as_table
+from collections.abc import Sequence
 
-from . import derived
+from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.measure import metric
+from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
+
+from . import charts
+from .labels import constants, facets_of, model_title, varying
+from .metrics import METRICS, SETTINGS, ScenarioRow
 from .records import SweepResult, SweepScenario
 
-KEYS = {  # field of a scenario → title of its column
-    "engine": "engine",
-    "precision": "precision",
-    "batch_size": "batch",
-    "prompt_tokens": "prompt",
-    "max_tokens": "new tokens",
-}
-MACHINE = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
-"""Codes of the warnings that the readings around a scenario's generations can give."""
 LEGEND = (
     "batch: sequences at once; prompt and new tokens: of each sequence; prefill: mean time until each has its first "
     "token; decode tokens/s: of all sequences after that, ± standard error; of the limit: its share of what memory and "
@@ -29,92 +23,52 @@ WIDTHS = {"engine": 12, "precision": 9, "prefill": 13, "decode tokens/s": 20, "o
 """Columns whose cells are wider than their titles, when rows are shown one by one."""
 
 
-def constants(sweep: SweepResult) -> str:
-    """What all rows share, in one line."""
-    settings = sweep.settings
-    shared = {
-        "model": model_title(sweep),
-        "device": device_name(sweep),
-        **{title: _key(sweep.scenarios[0], name) for name, title in KEYS.items() if name not in varying(sweep)},
-        "repetitions": str(settings.repetitions),
-    }
-    return "; ".join(f"{title}: {value}" for title, value in shared.items())
-
-
-def model_title(sweep: SweepResult) -> str:
-    """The model, and whether its weights are random."""
-    settings = sweep.settings
-    random = " (random weights)" if settings.weights == "random" and settings.engines != ["fake"] else ""
-    return catalog.load(settings.model).title + random
-
-
-def device_name(sweep: SweepResult) -> str:
-    """The GPU's name on CUDA, the processor's on the CPU."""
-    facts, device = sweep.environment, sweep.settings.device
-    return facts.get("gpu_used" if device == "cuda" else "cpu") or device
-
-
-def varying(sweep: SweepResult) -> list[str]:
-    """The fields of a scenario that have more than one value in this sweep."""
-    return [name for name in KEYS if len({getattr(scenario, name) for scenario in sweep.scenarios}) > 1]
-
-
 def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
     """Column → cell. What was not measured has its status in the first column of figures."""
-    cells = {KEYS[name]: _key(scenario, name) for name in varying(sweep)}
-    figures = _figures(sweep, scenario)
+    of_row = ScenarioRow(sweep, scenario)
+    settings = {setting.title: setting.cell(of_row) for setting in SETTINGS if setting.name in varying(sweep)}
+    figures = metric.cells(METRICS, of_row, "summary")
+    if max(sweep.settings.max_tokens) == 1:
+        del figures["decode tokens/s"]
+    if not sweep.limits or "decode tokens/s" not in figures:
+        del figures["of the limit"]
     if scenario.status != "complete":
         figures = {title: scenario.status if number == 0 else "" for number, title in enumerate(figures)}
-    return {**cells, **figures}
+    return {**settings, **figures}
 
 
-def _key(scenario: SweepScenario, name: str) -> str:
-    return str(getattr(scenario, name))
+def view(sweep: SweepResult) -> list[Block]:
+    """The whole sweep."""
+    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], "Scenarios")
+    return [Text(constants(sweep)), table, *map(Text, [LEGEND, *reasons(sweep)])]
 
 
-def _figures(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
-    rate, speed = derived.decode_rate(scenario), derived.overall_tokens_per_s(scenario)
-    prefill = derived.mean_s(scenario.prefill)
-    cells = {"prefill": NOT_MEASURED if prefill is None else f"{1e3 * prefill:,.1f} ms"}
-    if max(sweep.settings.max_tokens) > 1:
-        cells["decode tokens/s"] = NOT_MEASURED if rate is None else _with_error(rate)
-        if sweep.limits:
-            cells["of the limit"] = _share(sweep, scenario, rate)
-    cells["tokens/s"] = NOT_MEASURED if speed is None else f"{speed:,.1f}"
-    cells["warnings"] = ", ".join(warnings(sweep, scenario)) or "none"
-    return cells
+def overview(items: Sequence[Item[SweepResult]], compact: bool) -> list[Block]:
+    """Each sweep: its table and its charts."""
+    return [_section(item, compact) for item in items]
 
 
-def _with_error(rate: derived.DecodeRate) -> str:
-    error = "" if rate.standard_error is None else f" ± {rate.standard_error:,.1f}"
-    return f"{rate.tokens_per_s:,.1f}{error}"
+def _section(item: Item[SweepResult], compact: bool) -> Section:
+    sweep = item.content
+
+    of_rows = [frozenset({facets_of(sweep, scenario)}) for scenario in sweep.scenarios]
+    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], f"Sweep of {model_title(sweep)}", of_rows)
+    notes = [*unfinished(sweep), LEGEND, *reasons(sweep)]
+    blocks: list[Block] = [
+        Text(constants(sweep), link=Link("JSON", item.path)),
+        table,
+        *([] if compact else figures(item)),
+        *map(Text, notes),
+        Text(origin(sweep.environment, sweep.settings.device, sweep.started_at[0])),
+        Section("Environment", [Facts(environment_facts(sweep.environment))], folded=True),
+    ]
+    return Section(model_title(sweep), blocks, facets=frozenset().union(*of_rows))
 
 
-def _share(sweep: SweepResult, scenario: SweepScenario, rate: derived.DecodeRate | None) -> str:
-    limits = derived.limits_of(sweep, scenario)
-    if rate is None or limits is None:
-        return NOT_MEASURED
-    return f"{rate.tokens_per_s / derived.decode_limit(catalog.load(sweep.settings.model), scenario, limits):.0%}"
-
-
-def warnings(sweep: SweepResult, scenario: SweepScenario) -> list[str]:
-    """Codes of what disturbed the machine during the scenario's whole generations; see `checks`."""
-    settings = sweep.settings
-    asked = Scenario(
-        settings.model,
-        scenario.engine,
-        settings.device,
-        scenario.precision,
-        settings.weights,
-        "",
-        scenario.max_tokens,
-        processes=1,
-        repetitions=settings.repetitions,
-        warmups=scenario.warmups,
-        seed=settings.seed,
-    )
-    result = Result(asked, environment=sweep.environment, runs=[Run(samples=scenario.total)])
-    return [finding.code for finding in checks.check(result) if finding.code in MACHINE]
+def figures(item: Item[SweepResult]) -> list[Figure]:
+    """The charts that this sweep has points for."""
+    drawn = charts.drawn(item.content)
+    return [Figure(chart, f"{item.path.stem}-{name}", chart.title, (item.path,)) for name, chart in drawn.items()]
 
 
 def head(sweep: SweepResult) -> list[str]:
@@ -146,9 +100,3 @@ def reasons(sweep: SweepResult) -> list[str]:
     return [
         f"{scenario.status}: {scenario.title()}: {scenario.reason}" for scenario in sweep.scenarios if scenario.reason
     ]
-
-
-def table(sweep: SweepResult) -> str:
-    """The whole table at once, as Markdown."""
-    rows = [row(sweep, scenario) for scenario in sweep.scenarios]
-    return as_table(rows)

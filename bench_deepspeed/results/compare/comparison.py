@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 
+from bench_deepspeed.benchmarks.run.metrics import METRICS
+from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import Result
 
 from .comparable import differences
-from .figures import FIGURES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+def compared() -> list[Metric[Result]]:
+    """The metrics that a comparison shows with ratios: those with a better direction."""
+    return [metric for metric in METRICS if metric.better is not None and metric.place != "data"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,11 @@ class Comparison:
             "not_comparable": self.obstacles,
             "differences": differences(self.results),
             "figures": {
-                figure.title: {
-                    "values": [figure.numbers(result) for result in self.results],
-                    "ratios": [figure.ratios(first, other) for other in others],
+                metric.title: {
+                    "values": [metric.value(result) for result in self.results],
+                    "ratios": [metric.ratio(first, other) for other in others],
                 }
-                for figure in FIGURES
+                for metric in compared()
             },
             "speeds": {
                 letter: ratio and {**dataclasses.asdict(ratio), "verdict": ratio.verdict}

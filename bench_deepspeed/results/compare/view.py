@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
-from bench_deepspeed.benchmarks.run.rows import details, figures
+from bench_deepspeed.benchmarks.run.metrics import METRICS, SPEED
 from bench_deepspeed.benchmarks.run.view import remarks
+from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio
+from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.statistics import process_means
-from bench_deepspeed.report.tables import table as as_table
+from bench_deepspeed.report.tables import grid
 
 from .comparable import differences
-from .comparison import Comparison
-from .figures import FIGURES, SPEED, Figure
+from .comparison import Comparison, compared
 
 LONGEST = 60  # characters of a setting in a cell
 ABSENT = "–"
@@ -44,7 +45,7 @@ def _differences(comparison: Comparison) -> str:
     if not found:
         return "Nothing that is recorded differs in settings and environment."
     rows = [{"what differs": name, **_by_letter(comparison, map(_shown, values))} for name, values in found.items()]
-    return f"{as_table(rows)}\n\n{ABSENT}: none, or not recorded"
+    return f"{grid(rows)}\n\n{ABSENT}: none, or not recorded"
 
 
 def _by_letter(comparison: Comparison, values) -> dict:
@@ -61,34 +62,33 @@ def _shown(value) -> str:
 
 
 def _figures(comparison: Comparison) -> str:
-    """A row a figure that was measured in one of them at least; the others are named.
-
-    Seconds of compiling have no ratio: they depend on what a cache held before, which nobody knows.
-    """
-    cells = [{**figures(result), **details(result)} for result in comparison.results]
+    """A row a metric that was measured in one of them at least; the others are named."""
     rows, unmeasured = [], []
-    for figure in FIGURES:
-        numbers = [number for result in comparison.results for number in figure.numbers(result)]
-        if all(number is None for number in numbers):
-            unmeasured.append(figure.title)
+    for metric in compared():
+        if all(metric.value(result) is None for result in comparison.results):
+            unmeasured.append(metric.title)
         else:
-            row = _row(comparison, figure, [of_one[figure.title] for of_one in cells])
-            rows.append({"figure": figure.title, **row})
-    if any(run.compile_s is not None for result in comparison.results for run in result.runs):
-        rows.append({"figure": "compiling", **_by_letter(comparison, [of_one["compiling"] for of_one in cells])})
-    rows.append({"figure": "warnings", **_by_letter(comparison, [of_one["warnings"] for of_one in cells])})
+            rows.append({"figure": metric.title, **_row(comparison, metric)})
+    rows += [{"figure": name, **_by_letter(comparison, cells)} for name, cells in _without_ratio(comparison).items()]
     missing = f"not measured in any: {', '.join(unmeasured)}" if unmeasured else ""
-    return "\n\n".join(filter(None, [as_table(rows), LEGEND, missing]))
+    return "\n\n".join(filter(None, [grid(rows), LEGEND, missing]))
 
 
-def _row(comparison: Comparison, figure: Figure, cells: list[str]) -> dict[str, str]:
+def _without_ratio(comparison: Comparison) -> dict[str, list[str]]:
+    """Seconds of compiling depend on what a cache held before, which nobody knows; of warnings there is no ratio."""
+    compiled = any(run.compile_s is not None for result in comparison.results for run in result.runs)
+    names = [*(["compile_s"] if compiled else []), "warnings"]
+    return {m.title: [m.cell(result) for result in comparison.results] for m in METRICS if m.name in names}
+
+
+def _row(comparison: Comparison, metric: Metric[Result]) -> dict[str, str]:
     """Each result's cell, and behind it the ratio to the first."""
-    first, row = comparison.results[0], {"a": cells[0]}
-    for other, cell, (letter, speed) in zip(
-        comparison.results[1:], cells[1:], comparison.speeds().items(), strict=True
-    ):
-        ratios = ", ".join(ABSENT if value is None else f"{value:.3f}" for value in figure.ratios(first, other))
-        row |= {letter: cell, f"{letter} ∕ a": speed.shown if figure is SPEED and speed else ratios}
+    first = comparison.results[0]
+    row = {"a": metric.cell(first)}
+    for other, (letter, speed) in zip(comparison.results[1:], comparison.speeds().items(), strict=True):
+        ratio = metric.ratio(first, other)
+        text = ABSENT if ratio is None else f"{ratio:.3f}"
+        row |= {letter: metric.cell(other), f"{letter} ∕ a": speed.shown if metric is SPEED and speed else text}
     return row
 
 

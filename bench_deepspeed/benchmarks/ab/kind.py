@@ -1,0 +1,85 @@
+"""A comparison of two configurations as a kind of result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.run import kind as run_kind
+from bench_deepspeed.core.text import NOT_MEASURED
+
+from . import metrics, view
+from .records import FILE, WHAT, AbResult
+
+
+def _subject(result: AbResult) -> Subject:
+    scenarios = [of.scenario for of in result.sides.values()]
+    return Subject(
+        models=_unique(s.model for s in scenarios),
+        weights=", ".join(_unique(s.weights for s in scenarios)),
+        engines=_unique(s.engine for s in scenarios),
+        precisions=_unique(s.precision for s in scenarios),
+        device=scenarios[0].device,
+        started_at=result.started_at,
+    )
+
+
+def _unique(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _headline(result: AbResult) -> str:
+    ratio = metrics.ratio_of(result)
+    return f"B ∕ A {ratio.shown}" if ratio else NOT_MEASURED
+
+
+def _refusal(result: AbResult) -> str | None:
+    """Why a comparison must not be published; None when it may."""
+    if any("digest" not in of.model for of in result.sides.values()):
+        return "an engine without a model measures nothing"
+    if result.status != "complete":
+        return f"its status is {result.status!r}"
+    if result.a.void_count or result.b.void_count:
+        return "some of its generations are void"
+    if any(of.limits is None for of in result.sides.values()):
+        return "no limits were measured with it"
+    return None
+
+
+def samples(result: AbResult) -> list[dict[str, object]]:
+    """Those of A, then those of B; a round is valid or void as a whole."""
+    void = {
+        (pair, number)
+        for of in result.sides.values()
+        for pair, run in enumerate(of.runs, 1)
+        for number, sample in enumerate(run.samples, 1)
+        if sample.is_void(of.scenario)
+    }
+    rows = []
+    for side, of in result.sides.items():
+        settings = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
+        for row in run_kind.samples(of):
+            valid = row["valid"] and (row["group"], row["index"]) not in void
+            rows.append({**row, **settings, "side": side, "valid": valid})
+    return rows
+
+
+KIND = Kind(
+    name="ab",
+    file=FILE,
+    title="A/B",
+    what=WHAT,
+    load=AbResult.load,
+    fields=frozenset({"a", "b", "rounds"}),
+    subject=_subject,
+    metrics=metrics.METRICS,
+    rows=lambda result: [result],
+    view=view.view,
+    overview=view.overview,
+    headline=_headline,
+    warnings=lambda result: [warning["code"] for warning in result.warnings],
+    refusal=_refusal,
+    published="ab",
+    samples=samples,
+    results=lambda result: list(result.sides.values()),
+)

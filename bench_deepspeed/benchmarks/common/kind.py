@@ -1,0 +1,125 @@
+"""What every format and command needs to know of a kind of result. `registry` lists the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.report.blocks import Block, Facets
+
+
+class Content(Protocol):
+    """What is common to the contents of every result file."""
+
+    status: str
+    error: str | None
+    environment: dict
+
+
+Saved = TypeVar("Saved", bound=Content)
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a result is about, whatever its kind. A value that differs within the file is in several, or in none."""
+
+    models: tuple[str, ...]
+    weights: str
+    engines: tuple[str, ...]
+    precisions: tuple[str, ...]
+    device: str
+    started_at: str
+    """The last time that it was started, UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Saved, Row]):
+    """A kind of result: how a file of it is read, what its rows are, and how it is shown.
+
+    `rows` are what `metrics` are of: the result itself, or each scenario, level or precision of it. `identity` gives
+    what of the common columns varies within a file. `view` shows one result whole; `overview` shows several beside each
+    other, as the documents and the page do, in few columns where `compact`.
+    """
+
+    name: str
+    file: str
+    title: str
+    """The heading of its section."""
+    what: str
+    """In messages: "a result"."""
+    load: Callable[[Path], Saved]
+    fields: frozenset[str]
+    """Top-level fields that tell a file of this kind which has no `kind` of its own."""
+    subject: Callable[[Saved], Subject]
+    metrics: tuple[Metric[Row], ...]
+    rows: Callable[[Saved], Sequence[Row]]
+    view: Callable[[Saved], Sequence[Block]]
+    overview: Callable[[Sequence[Item[Saved]], bool], Sequence[Block]]
+    headline: Callable[[Saved], str]
+    """Its cell in the list of saved runs."""
+    warnings: Callable[[Saved], Sequence[str]]
+    """Codes of its warnings."""
+    refusal: Callable[[Saved], str | None]
+    """Why it must not be published; None when it may be."""
+    published: str
+    """Its folder below docs/results/; "" for that folder itself."""
+    samples: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
+    """Every raw sample, in the order they happened."""
+    results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
+    """What it holds that the plausibility gate can check."""
+    extra_files: tuple[str, ...] = ()
+    """Names of further files that its command writes into the run's folder."""
+
+
+@dataclass(frozen=True)
+class Item(Generic[Saved]):
+    """One file: its kind, its path, the SHA-256 of its bytes, and what was read from it."""
+
+    kind: Kind[Saved, object]
+    path: Path
+    sha256: str
+    content: Saved
+
+    @property
+    def name(self) -> str:
+        """Its path from here or in the checkout; of one elsewhere not the folders, which may hold a user's name."""
+        path = self.path.resolve()
+        for folder in (Path.cwd(), ROOT):
+            if path.is_relative_to(folder):
+                return path.relative_to(folder).as_posix()
+        return "/".join(path.parts[-2:]) if path.name == self.kind.file else path.name
+
+    @property
+    def subject(self) -> Subject:
+        return self.kind.subject(self.content)
+
+    @property
+    def machine(self) -> str:
+        """The GPU's name on CUDA, the processor's on the CPU."""
+        return machine_of(self.content.environment, self.subject.device)
+
+
+def machine_of(environment: Mapping, device: str) -> str:
+    """The GPU's name on CUDA, the processor's on the CPU; the device where that is not recorded."""
+    if device != "cuda":
+        return str(environment.get("cpu") or device)
+    names = {gpu["name"] for gpu in environment.get("gpus", [])}
+    return str(environment.get("gpu_used") or (names.pop() if len(names) == 1 else device))
+
+
+def unfinished(content: Content) -> list[str]:
+    """What must be said of a measurement that did not end by itself."""
+    if content.status == "complete":
+        return []
+    return [f"{content.status}{f' ({content.error})' if content.error else ''}: not all that was asked for is here"]
+
+
+def facets(model: str, engine: str, machine: str, precision: str) -> frozenset[Facets]:
+    """The facets of what belongs to one model, engine, machine and precision."""
+    return frozenset({Facets(model, engine, machine, precision)})

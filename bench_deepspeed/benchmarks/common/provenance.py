@@ -1,0 +1,53 @@
+"""On what, with what and when something was measured, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that figures depend on most
+
+
+def origin(environment: Mapping, device: str, started_at: str) -> str:
+    """The sentence; where the measurement ended before all of it was known, what is missing."""
+    missing = lacking(environment, device)
+    if missing is not None:
+        return f"Measured on {started_at[:10]}; on what is not recorded in full: {missing!r} is missing."
+    return _sentence(environment, device, started_at)
+
+
+def lacking(environment: Mapping, device: str) -> str | None:
+    """The first fact that `origin` needs and the environment lacks; None where it has all."""
+    try:
+        _sentence(environment, device, "")
+    except KeyError as error:
+        return str(error.args[0])
+    return None
+
+
+def _sentence(facts: Mapping, device: str, started_at: str) -> str:
+    gpu = f"{_gpu(facts)}; " if device == "cuda" else ""
+    packages = ", ".join(f"{name} {facts['packages'].get(name) or 'not installed'}" for name in PACKAGES)
+    return (
+        f"Measured on {started_at[:10]}: {gpu}{facts['cpu']}, {facts['cpu_count']} CPUs, {facts['system']}; "
+        f"Python {facts['python']}, {packages}; suite {facts['suite']}, commit {facts['commit'] or 'not recorded'}."
+    )
+
+
+def _gpu(facts: Mapping) -> str:
+    """The GPU, its driver and the CUDA versions: the driver's, torch's and nvcc's, which may differ."""
+    driver = {gpu["name"]: gpu["driver"] for gpu in facts["gpus"]}[facts["gpu_used"]]
+    cuda = f"CUDA {facts['driver_cuda']}, torch built with CUDA {facts['torch_cuda']}, nvcc {facts['nvcc'] or 'none'}"
+    return f"{facts['gpu_used']}, driver {driver} for {cuda}"
+
+
+def environment_facts(environment: Mapping) -> dict[str, str]:
+    """Each fact in words; lists and tables of facts in one line."""
+    return {name.replace("_", " "): _words(value) for name, value in environment.items()}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_words, value)) or "none"
+    return "not recorded" if value is None else str(value)

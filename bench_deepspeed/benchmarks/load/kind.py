@@ -1,0 +1,72 @@
+"""A load test as a kind of result."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.core.text import NOT_MEASURED
+
+from . import view
+from .level_statistics import e2e
+from .metrics import METRICS, rows
+from .records import FILE, LoadResult
+
+
+def _subject(result: LoadResult) -> Subject:
+    s = result.scenario
+    return Subject(
+        (str(s["model"]),),
+        str(s["weights"]),
+        (str(s["engine"]),),
+        (str(s["precision"]),),
+        s["device"],
+        result.started_at,
+    )
+
+
+def samples(result: LoadResult) -> list[dict[str, object]]:
+    """Requests; of one that failed neither time nor speed."""
+    lines = []
+    for group, level in enumerate(result.levels, 1):
+        for index, record in enumerate(level.records, 1):
+            seconds = e2e(record) if record.error is None else None
+            line = {"phase": "request", "group": group, "index": index, "batch_size": 1, "seconds": seconds}
+            line |= {"prompt_tokens": record.prompt_tokens, "new_tokens": record.new_tokens}
+            line["tokens_per_s"] = record.new_tokens / seconds if seconds else None
+            lines.append({**line, "valid": record.error is None})
+    return lines
+
+
+def _headline(result: LoadResult) -> str:
+    if not result.levels:
+        return "no level"
+    speeds = {row.level.name: row.figures.tokens_per_s for row in rows(result) if row.figures.tokens_per_s is not None}
+    best = max(speeds, key=lambda name: speeds[name], default=None)
+    return NOT_MEASURED if best is None else f"{speeds[best]:.2f} at most, {best}"
+
+
+def _refusal(result: LoadResult) -> str | None:
+    if "digest" not in result.model:
+        return "no model was loaded: it measures the load generator"
+    if result.status != "complete":
+        return f"its status is {result.status!r}"
+    return None if any(row.measured for row in rows(result)) else "no level was measured"
+
+
+KIND = Kind(
+    name="load",
+    file=FILE,
+    title="Load",
+    what="a load test",
+    load=LoadResult.load,
+    fields=frozenset(),
+    subject=_subject,
+    metrics=METRICS,
+    rows=rows,
+    view=view.view,
+    overview=view.overview,
+    headline=_headline,
+    warnings=lambda _result: (),
+    refusal=_refusal,
+    published="loads",
+    samples=samples,
+)

@@ -1,0 +1,40 @@
+"""A quality check as a kind of result."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+
+from . import view
+from .metrics import METRICS, rows
+from .records import FILE, Quality
+
+
+def _subject(quality: Quality) -> Subject:
+    model = quality.model
+    precisions = tuple(candidate["precision"] for candidate in quality.candidates)
+    return Subject(
+        (str(model["name"]),), str(model["weights"]), (quality.engine,), precisions, quality.device, quality.started_at
+    )
+
+
+def _refusal(quality: Quality) -> str | None:
+    return None if quality.status == "complete" else f"its status is {quality.status!r}"
+
+
+KIND = Kind(
+    name="quality",
+    file=FILE,
+    title="Quality",
+    what="a quality check",
+    load=Quality.load,
+    fields=frozenset(),
+    subject=_subject,
+    metrics=METRICS,
+    rows=rows,
+    view=view.view,
+    overview=view.overview,
+    headline=lambda _quality: "",
+    warnings=lambda quality: [f"outside the noise floor in {precision}" for precision in quality.outside],
+    refusal=_refusal,
+    published="quality",
+)

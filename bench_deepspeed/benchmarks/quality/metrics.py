@@ -1,0 +1,114 @@
+"""The metrics of one precision of a quality check: an engine's distance from float32, beside the noise floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.measure.metric import Metric
+
+from .records import Quality
+from .verdict import TITLES, Measures, floor_of, measures, verdict_of
+
+PLACES = {"early": "with the question first in the context", "late": "after the other questions and answers"}
+DISTANCES = {
+    "top1_disagreement": "share of positions where the largest logit is another token",
+    "nll_difference": "ΔNLL, nats",
+    "mean_kl": "mean KL, nats",
+    "max_kl": "max KL, nats",
+    "on_top_kl": "KL on top, nats",
+}
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One precision of a check. The verdict is derived from the answers, by the rules of now."""
+
+    quality: Quality
+    candidate: dict
+
+    @property
+    def precision(self) -> str:
+        return self.candidate["precision"]
+
+    @cached_property
+    def engine(self) -> Measures:
+        return measures(self.candidate["engine"])
+
+    @cached_property
+    def floor(self) -> Measures:
+        return floor_of(self.candidate["floor"], self.engine)
+
+    @cached_property
+    def verdict(self) -> dict:
+        return verdict_of(self.candidate, engine_class(self.quality.engine).own_kernels)
+
+
+def rows(quality: Quality) -> list[CandidateRow]:
+    """Each precision that was checked."""
+    return [CandidateRow(quality, candidate) for candidate in quality.candidates]
+
+
+def _of(name: str, title: str, meaning: str, value: Callable[[Measures], object]) -> Metric[CandidateRow]:
+    """A measure of the engine's own answers, with the noise floor's in brackets."""
+
+    def shown(row: CandidateRow) -> str:
+        return f"{_text(value(row.engine))} ({_text(value(row.floor))})"
+
+    return Metric(name, title, "", meaning, lambda row: value(row.engine), place="summary", shown=shown)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _distance(of: str, place: str, name: str) -> Metric[CandidateRow]:
+    """One distance of the logits at one place in the context, of the engine or ("floor_") of the noise floor."""
+    meaning = f"{DISTANCES[name]}, {PLACES[place]}" + (": Transformers in the same precision" if of else "")
+    source = "floor" if of else "engine"
+
+    def value(row: CandidateRow) -> float:
+        return getattr(getattr(getattr(row, source), place), name)
+
+    title = f"{TITLES[name]}, {place}" + (" (floor)" if of else "")
+    return Metric(f"{of}{place}_{name}", title, "", meaning, value, "lower", place="data")
+
+
+METRICS: tuple[Metric[CandidateRow], ...] = (
+    Metric("precision", "precision", "", "of weights and arithmetic", lambda row: row.precision, place="summary"),
+    Metric("questions", "questions", "count", "questions asked", lambda row: row.engine.questions, place="data"),
+    _of(
+        "exact_answers",
+        "exact answers",
+        "answers with all tokens equal to the reference's",
+        lambda m: m.exact_matches,
+    ),
+    _of(
+        "first_difference",
+        "first difference",
+        "the first token that differs in any answer; none where all are equal",
+        lambda m: m.first_difference,
+    ),
+    _of("edit_similarity", "edit similarity", "1 − edit distance ∕ length", lambda m: m.edit_similarity),
+    _of("answer_gap", TITLES["answer_gap"], "the answer gap, in logits", lambda m: m.answer_gap),
+    *(
+        _distance(of, place, name)
+        for of in ("", "floor_")
+        for place in PLACES
+        for name in DISTANCES
+        if not (of and name == "on_top_kl")
+    ),
+    Metric(
+        "within_noise_floor",
+        "within the noise floor",
+        "",
+        "whether the engine costs no more than its precision costs Transformers",
+        lambda row: row.verdict["ok"],
+        place="data",
+    ),
+    Metric("verdict", "verdict", "", "it in words", lambda row: row.verdict["words"], place="summary"),
+)

@@ -1,0 +1,17 @@
+"""Answers that were published for a model elsewhere, before this suite measured it."""
+
+from __future__ import annotations
+
+from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.report.blocks import Block, Text
+
+from . import questions
+from .view import published_answers
+
+SOURCE = "Once published by [premAI-io/benchmarks](https://github.com/premAI-io/benchmarks), not measured by this suite"
+
+
+def published_once(model: str) -> list[Block]:
+    """Them, side by side, and where they come from; nothing where there are none."""
+    answers = published_answers(questions.load(QUESTIONS), model)
+    return [Text(SOURCE), answers] if answers else []

@@ -1,0 +1,132 @@
+"""The charts of results: tokens/s, TTFT and TPOT with every sample, and where a step's time goes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.core import units
+from bench_deepspeed.measure import metrics as figures
+from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.records import Profile, Result
+from bench_deepspeed.measure.statistics import process_speeds, speed_interval
+from bench_deepspeed.report.blocks import Facets
+from bench_deepspeed.report.chart import Axis, BarRow, Bars, Sample, Strip, StripRow
+
+from . import metrics, step
+
+RunItem = Item[Result]
+
+
+def facets_of(item: RunItem) -> Facets:
+    """What the page's filter knows a result by."""
+    scenario = item.content.scenario
+    return Facets(metrics.model_title(item.content), scenario.engine, item.machine, scenario.precision)
+
+
+def speeds(title: str, items: Sequence[RunItem]) -> Strip | None:
+    """Tokens/s of the results of one model: a row each, every repetition a dot; None where none has a sample."""
+    rows = tuple(_speed(item) for item in items if item.content.valid_samples)
+    if not rows:
+        return None
+    return Strip(f"Tokens/s of {title}", Axis("tokens/s", from_zero=True), rows, _says(rows))
+
+
+def _speed(item: RunItem) -> StripRow:
+    result, scenario = item.content, item.content.scenario
+    interval, bounds = speed_interval(result), metrics.speed_bounds(result)
+    low, high = bounds or (None, None)
+    samples = tuple(
+        Sample(speed, process, f"process {process + 1}, sample {index} of {len(of_process)}")
+        for process, of_process in enumerate(process_speeds(result))
+        for index, speed in enumerate(of_process, 1)
+    )
+    cell = metrics.SPEED.cell(result)
+    return StripRow(
+        label=f"{scenario.engine}, {scenario.precision}",
+        keys=(facets_of(item),),
+        note=f"{_note(item)}, n {metrics.counts(result)}",
+        value=f"{cell.split(' ')[0]} tokens/s",
+        aside=cell.partition(" ")[2],
+        warnings=", ".join(finding.code for finding in warnings.check(result)),
+        samples=samples,
+        mean=interval.mean if interval else 0.0,
+        low=low,
+        high=high,
+        colour=scenario.engine,
+    )
+
+
+def _note(item: RunItem) -> str:
+    cells = {metric.name: metric.cell(item.content) for metric in metrics.METRICS if metric.name == "lengths"}
+    return f"{metrics.device_name(item.content)} · {cells['lengths']} tokens"
+
+
+def latency(metric_name: str, title: str, items: Sequence[RunItem]) -> Strip | None:
+    """TTFT ("ttft_s") or TPOT ("tpot_s") of the results of one model that have it, every generation a dot."""
+    metric = next(one for one in metrics.METRICS if one.name == metric_name)
+    rows = tuple(_latency(item, found) for item in items if (found := SECONDS[metric_name](item.content)))
+    axis = Axis(metric.title, "ms", from_zero=True)
+    return Strip(f"{metric.title} of {title}", axis, rows, _says(rows)) if rows else None
+
+
+def _latency(item: RunItem, seconds: list[float]) -> StripRow:
+    result, scenario = item.content, item.content.scenario
+    mean = statistics.fmean(seconds)
+    generations = enumerate(seconds, 1)
+    return StripRow(
+        label=f"{scenario.engine}, {scenario.precision}",
+        keys=(facets_of(item),),
+        note=_note(item),
+        value=units.milliseconds(mean),
+        aside=result.latency.method if result.latency else "",
+        samples=tuple(Sample(1e3 * s, 0, f"generation {n} of {len(seconds)}") for n, s in generations),
+        mean=1e3 * mean,
+        colour=scenario.engine,
+    )
+
+
+def _ttft(result: Result) -> list[float]:
+    return result.latency.ttft_s if result.latency else []
+
+
+def _tpot(result: Result) -> list[float]:
+    """TPOT of each generation, of those that have a mean."""
+    found, new_tokens = result.latency, result.scenario.max_tokens
+    return figures.tpot_s(found, new_tokens) if found and figures.mean_tpot_s(found, new_tokens) else []
+
+
+SECONDS: dict[str, Callable[[Result], list[float]]] = {"ttft_s": _ttft, "tpot_s": _tpot}
+
+
+def steps(phase: str, items: Sequence[RunItem]) -> Bars | None:
+    """Where a step's time goes, in one phase, of each result that was profiled."""
+    pairs = [(item, profile) for item in items for profile in item.content.profiles if profile.phase == phase]
+    rows = tuple(_step(_label(item), (facets_of(item),), profile) for item, profile in pairs if profile.busy_s)
+    return _bars(f"Parts of a {phase} step", rows) if rows else None
+
+
+def profile(title: str, profiles: Sequence[Profile]) -> Bars:
+    """The phases of one result, beside each other."""
+    return _bars(title, tuple(_step(one.phase, (), one) for one in profiles))
+
+
+def _bars(title: str, rows: tuple[BarRow, ...]) -> Bars:
+    says = f"{title}. " + "; ".join(f"{row.label}: {row.note}" for row in rows)
+    return Bars(title, rows, says, idle=(step.GPU_IDLE, step.HOST))
+
+
+def _step(label: str, keys: tuple[Facets, ...], one: Profile) -> BarRow:
+    aside = "a step" if one.phase == "decode" else f"for {one.prompt_tokens} tokens"
+    value, parts = units.milliseconds(one.step_s), tuple(step.parts(one).items())
+    return BarRow(label=label, keys=keys, note=step.bottleneck(one), value=value, aside=aside, parts=parts)
+
+
+def _label(item: RunItem) -> str:
+    scenario = item.content.scenario
+    return f"{metrics.model_title(item.content)} · {scenario.engine}, {scenario.precision}"
+
+
+def _says(rows: Sequence[StripRow]) -> str:
+    return "; ".join(f"{row.label}: {row.value} {row.aside}" for row in rows)

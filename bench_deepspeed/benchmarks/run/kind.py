@@ -1,0 +1,60 @@
+"""A result of `bench.sh run` as a kind: what every format and command needs to know of it."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.columns import sample_row
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.provenance import lacking
+from bench_deepspeed.measure.records import Result
+
+from . import metrics, view
+
+FILE = "result.json"
+
+
+def _subject(result: Result) -> Subject:
+    s = result.scenario
+    return Subject((s.model,), s.weights, (s.engine,), (s.precision,), s.device, result.started_at)
+
+
+def samples(result: Result) -> list[dict[str, object]]:
+    """Warm-ups and repetitions of each process, in their order."""
+    return [
+        sample_row(sample, (phase, group, index), phase == "timed" and not sample.is_void(result.scenario))
+        for group, run in enumerate(result.runs, 1)
+        for phase, series in (("warmup", run.warmups), ("timed", run.samples))
+        for index, sample in enumerate(series, 1)
+    ]
+
+
+def _refusal(result: Result) -> str | None:
+    valid, wanted = len(result.valid_samples), len(result.runs) * result.scenario.repetitions
+    if result.scenario.engine == "fake":
+        return "the fake engine measures nothing"
+    if result.status != "complete":
+        return f"its status is {result.status!r}"
+    if result.void_count or valid != wanted or not valid:
+        return f"{valid} of {wanted} repetitions are valid, {result.void_count} void"
+    fact = lacking(result.environment, result.scenario.device)
+    return f"its environment lacks {fact!r}" if fact else None
+
+
+KIND = Kind(
+    name="run",
+    file=FILE,
+    title="Speed",
+    what="a result",
+    load=Result.load,
+    fields=frozenset({"scenario", "runs"}),
+    subject=_subject,
+    metrics=metrics.METRICS,
+    rows=lambda result: [result],
+    view=view.view,
+    overview=view.overview,
+    headline=metrics.speed_cell,
+    warnings=lambda result: [warning["code"] for warning in result.warnings],
+    refusal=_refusal,
+    published="",
+    samples=samples,
+    results=lambda result: [result],
+)

@@ -1,0 +1,376 @@
+"""The metrics of a result: each is defined here once, and appears in every table, file and document.
+
+A new one is one `Metric` in `METRICS`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from bench_deepspeed.benchmarks.common.kind import machine_of
+from bench_deepspeed.core import units
+from bench_deepspeed.core.text import NOT_MEASURED, RANDOM
+from bench_deepspeed.measure import metrics, warnings
+from bench_deepspeed.measure.metric import Bounds, Metric
+from bench_deepspeed.measure.records import Profile, Result
+from bench_deepspeed.measure.statistics import Summary, process_speeds, speed_interval, summarize
+from bench_deepspeed.model import catalog
+
+from . import step
+
+
+def is_random(result: Result) -> bool:
+    """Whether its speed is that of a shape, and not of a model that answers anything."""
+    return result.scenario.weights == "random" and result.scenario.engine != "fake"
+
+
+def model_title(result: Result) -> str:
+    """The model, and whether its weights are random."""
+    return result.model.get("title", result.scenario.model) + (RANDOM if is_random(result) else "")
+
+
+def device_name(result: Result) -> str:
+    """The GPU's name on CUDA; the processor's and the number of threads on the CPU."""
+    name, threads = machine_of(result.environment, result.scenario.device), result.environment.get("torch_threads")
+    return f"{name}, {threads} threads" if result.scenario.device == "cpu" and threads else name
+
+
+def speed_cell(result: Result) -> str:
+    """ "17.42 [17.30, 17.54]": mean tokens/s and its 95% interval."""
+    return SPEED.cell(result)
+
+
+def counts(result: Result) -> str:
+    """ "3 × 10" where each of three processes has ten valid repetitions, else "10 + 10 + 4"."""
+    of_each = [len(speeds) for speeds in process_speeds(result)]
+    if len(set(of_each)) == 1:
+        return f"{len(of_each)} × {of_each[0]}"
+    return " + ".join(map(str, of_each)) or "0"
+
+
+def peak_bytes(result: Result) -> int | None:
+    """Peak memory of the device where the engine has one, else of the host's process."""
+    on_gpu = result.scenario.device == "cuda"
+    return result.memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes")
+
+
+def compiling(result: Result) -> str:
+    """Seconds of each process in their order: what one compiles, the next may find in the compiler's cache."""
+    seconds = [run.compile_s for run in result.runs if run.compile_s is not None]
+    return ", ".join(map(units.seconds, seconds)) or "none"
+
+
+def first_compile_s(result: Result) -> float | None:
+    """Seconds that the first process took to compile the model; None where nothing was compiled."""
+    return result.runs[0].compile_s if result.runs else None
+
+
+def prompt_tokens(result: Result) -> int | None:
+    """Tokens of the prompt, as the engine counted them."""
+    samples = result.valid_samples
+    return samples[0].prompt_tokens if samples else None
+
+
+def mean_speed(result: Result) -> float | None:
+    """Mean of the processes' mean tokens/s."""
+    interval = speed_interval(result)
+    return interval and interval.mean
+
+
+def speed_bounds(result: Result) -> Bounds | None:
+    """The 95% interval of the mean tokens/s; a single process has none."""
+    interval = speed_interval(result)
+    if interval is None or interval.low is None or interval.high is None:
+        return None
+    return interval.low, interval.high
+
+
+def _summary(of: Callable[[Summary], float | None]) -> Callable[[Result], float | None]:
+    def value(result: Result) -> float | None:
+        summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
+        return summary and of(summary)
+
+    return value
+
+
+def _lengths(result: Result) -> str:
+    tokens = prompt_tokens(result)
+    return NOT_MEASURED if tokens is None else f"{tokens} + {result.scenario.max_tokens}"
+
+
+def _load_s(result: Result) -> float | None:
+    loads = [run.load_s for run in result.runs if run.load_s is not None]
+    return statistics.fmean(loads) if loads else None
+
+
+def _method(result: Result) -> str | None:
+    return result.latency.method if result.latency else None
+
+
+def _itl(percent: int) -> Metric[Result]:
+    def value(result: Result) -> float | None:
+        gaps = metrics.itl_s(result.latency) if result.latency else None
+        return gaps and gaps[percent]
+
+    words = "median" if percent == 50 else f"{percent}th percentile"
+    meaning = f"inter-token latency, the gap between two tokens of a stream: {words} over all gaps"
+    return Metric(f"itl_p{percent}_s", f"ITL p{percent}", "s", meaning, value, "lower", _method)
+
+
+def _prefill_tokens(result: Result) -> int | None:
+    return result.prefill and result.prefill.prompt_tokens
+
+
+def _prefill_s(result: Result) -> float | None:
+    return statistics.fmean(result.prefill.seconds) if result.prefill and result.prefill.seconds else None
+
+
+def _mfu(result: Result) -> metrics.Utilization | None:
+    return metrics.mfu(result, catalog.load(result.scenario.model))
+
+
+def _mbu(result: Result) -> metrics.Utilization | None:
+    return metrics.mbu(result, catalog.load(result.scenario.model))
+
+
+def _value(of: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], float | None]:
+    return lambda result: (found := of(result)) and found.value
+
+
+def _source(of: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], str | None]:
+    return lambda result: (found := of(result)) and found.source
+
+
+def _decode(result: Result) -> Profile | None:
+    return next((profile for profile in result.profiles if profile.phase == "decode"), None)
+
+
+def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
+    place = "detail" if title else "data"
+    return Metric(part, title, "bytes", meaning, lambda result: result.memory.get(part), better, place=place)
+
+
+def _codes(result: Result) -> list[str]:
+    return [finding.code for finding in warnings.check(result)]
+
+
+SPEED = Metric[Result](
+    "tokens_per_s_mean",
+    "tokens/s",
+    "tokens/s",
+    "mean of the processes' means",
+    mean_speed,
+    "higher",
+    interval=speed_bounds,
+    place="summary",
+)
+METRICS: tuple[Metric[Result], ...] = (
+    Metric("model_title", "model", "", "the model", model_title, place="summary", in_files=False),
+    Metric("engine", "engine", "", "what generated", lambda r: r.scenario.engine, place="summary"),
+    Metric("device_title", "device", "", "the GPU or the processor", device_name, place="summary", in_files=False),
+    Metric("precision", "precision", "", "of weights and arithmetic", lambda r: r.scenario.precision, place="summary"),
+    Metric(
+        "lengths",
+        "prompt + new tokens",
+        "",
+        "tokens in and out",
+        _lengths,
+        place="summary",
+        in_files=False,
+        shown=_lengths,
+    ),
+    Metric("prompt_tokens", "prompt tokens", "count", "tokens of each prompt", prompt_tokens, place="data"),
+    Metric(
+        "max_tokens",
+        "new tokens",
+        "count",
+        "new tokens of each generation",
+        lambda r: r.scenario.max_tokens,
+        place="data",
+    ),
+    Metric("processes", "processes", "count", "processes that measured", lambda r: len(r.runs), place="data"),
+    Metric(
+        "repetitions",
+        "repetitions",
+        "count",
+        "valid repetitions, of all processes together",
+        lambda r: len(r.valid_samples),
+        place="data",
+    ),
+    Metric(
+        "void_repetitions",
+        "void repetitions",
+        "count",
+        "repetitions with another number of tokens, in no statistic",
+        lambda r: r.void_count,
+        place="data",
+    ),
+    SPEED,
+    Metric(
+        "tokens_per_s_std",
+        "std",
+        "tokens/s",
+        "sample standard deviation of all repetitions",
+        _summary(lambda s: s.std),
+        place="summary",
+    ),
+    Metric("counts", "n", "", "processes × repetitions", counts, place="summary", in_files=False),
+    Metric("tokens_per_s_median", "median", "tokens/s", "median of all repetitions", _summary(lambda s: s.median)),
+    Metric("tokens_per_s_min", "slowest", "tokens/s", "the slowest repetition", _summary(lambda s: s.minimum)),
+    Metric("tokens_per_s_max", "fastest", "tokens/s", "the fastest repetition", _summary(lambda s: s.maximum)),
+    Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower"),
+    Metric(
+        "compile_s",
+        "compiling",
+        "long s",
+        "time that the first process took to compile the model (the others may find it in the compiler's cache)",
+        first_compile_s,
+        shown=compiling,
+    ),
+    Metric(
+        "latency_method",
+        "latency method",
+        "",
+        "how tokens were told apart: `streamed` or `difference`",
+        _method,
+        place="data",
+    ),
+    Metric(
+        "ttft_s",
+        "TTFT",
+        "s",
+        "mean time to the first token",
+        lambda r: r.latency and metrics.ttft_s(r.latency),
+        "lower",
+        _method,
+        remark=_method,
+    ),
+    Metric(
+        "tpot_s",
+        "TPOT",
+        "s",
+        "mean time per output token after the first",
+        lambda r: r.latency and metrics.mean_tpot_s(r.latency, r.scenario.max_tokens),
+        "lower",
+        _method,
+        remark=_method,
+    ),
+    _itl(50),
+    _itl(90),
+    _itl(99),
+    Metric(
+        "prefill_tokens",
+        "prefill tokens",
+        "count",
+        "tokens of the long prompt that prefill is timed with",
+        _prefill_tokens,
+        place="data",
+    ),
+    Metric(
+        "prefill_s",
+        "prefill",
+        "s",
+        "mean time of one token after a long prompt",
+        _prefill_s,
+        "lower",
+        _prefill_tokens,
+        remark=lambda r: f"{_prefill_tokens(r)} tokens",
+    ),
+    Metric(
+        "mfu",
+        "MFU of prefill",
+        "share",
+        "model FLOPs utilization: FLOP/s that prefill must compute ∕ those measured of a matrix product",
+        _value(_mfu),
+        "higher",
+        _prefill_tokens,
+        remark=_source(_mfu),
+    ),
+    Metric(
+        "mbu",
+        "MBU of decode",
+        "share",
+        "model bandwidth utilization: bytes/s that decode must read ∕ the measured memory bandwidth",
+        _value(_mbu),
+        "higher",
+        _source(_mbu),
+        remark=_source(_mbu),
+    ),
+    Metric("mbu_source", "MBU source", "", "the time that MBU is from", _source(_mbu), place="data"),
+    Metric(
+        "limit_bytes_per_s",
+        "memory bandwidth",
+        "bytes/s",
+        "memory bandwidth of the device, measured",
+        lambda r: r.limits and r.limits.bytes_per_s,
+    ),
+    Metric(
+        "limit_flops_per_s",
+        "matrix products",
+        "FLOP/s",
+        "matrix products of the device in this precision, measured",
+        lambda r: r.limits and r.limits.matmul_flops_per_s,
+    ),
+    Metric(
+        "decode_step_s",
+        "decode step",
+        "s",
+        "time of a decode step when profiled",
+        lambda r: (p := _decode(r)) and p.step_s,
+        remark=lambda r: (p := _decode(r)) and step.bottleneck(p),
+    ),
+    Metric(
+        "decode_busy_s",
+        "decode busy",
+        "s",
+        "of that, time in which the device worked",
+        lambda r: (p := _decode(r)) and p.busy_s,
+        place="data",
+    ),
+    Metric(
+        "decode_idle_s",
+        "decode idle",
+        "s",
+        "the rest: the device waits for the host",
+        lambda r: (p := _decode(r)) and step.idle_s(p),
+        place="data",
+    ),
+    Metric(
+        "peak_bytes",
+        "peak memory",
+        "bytes",
+        "peak of the device's memory; on a CPU, of the host's process",
+        peak_bytes,
+        "lower",
+        lambda r: r.scenario.device,
+        place="summary",
+        in_files=False,
+    ),
+    _memory("weights_bytes", "weights", "the parameters as the engine holds them", "lower"),
+    _memory("kv_pool_bytes", "KV pool", "reserved for the KV cache"),
+    _memory("kv_used_bytes", "KV in use", "used of the KV cache"),
+    _memory("workspace_bytes", "workspace", "beyond weights and cache, at the peak", "lower"),
+    _memory("device_peak_bytes", "", "peak of the device's memory"),
+    _memory("driver_bytes", "driver", "used on the device as its driver sees it"),
+    _memory("host_peak_bytes", "", "peak of the host's process"),
+    Metric(
+        "energy_j_per_token",
+        "energy",
+        "J/token",
+        "energy of a whole generation over its new tokens",
+        lambda r: r.energy and metrics.joules_per_token(r.energy),
+        "lower",
+        lambda r: r.energy and r.energy.source,
+    ),
+    Metric("power_w", "power", "W", "mean power during it", lambda r: r.energy and metrics.mean_power_w(r.energy)),
+    Metric(
+        "warnings",
+        "warnings",
+        "",
+        "codes of the warnings, a space between",
+        lambda r: " ".join(_codes(r)),
+        place="summary",
+        shown=lambda r: ", ".join(_codes(r)) or "none",
+    ),
+)

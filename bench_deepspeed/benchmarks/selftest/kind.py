@@ -1,0 +1,34 @@
+"""A self-test as a kind of result."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+
+from . import view
+from .records import FILE, SelfTest
+
+
+def _subject(test: SelfTest) -> Subject:
+    s = test.scenario
+    return Subject(
+        (str(s["model"]),), str(s["weights"]), (str(s["engine"]),), (str(s["precision"]),), s["device"], test.started_at
+    )
+
+
+KIND = Kind(
+    name="selftest",
+    file=FILE,
+    title="Self-test",
+    what="a self-test",
+    load=SelfTest.load,
+    fields=frozenset(),
+    subject=_subject,
+    metrics=view.METRICS,
+    rows=lambda test: test.comparisons,
+    view=view.view,
+    overview=view.overview,
+    headline=lambda _test: "",
+    warnings=lambda test: [f"{c.name}: {c.verdict}" for c in test.comparisons if c.verdict != "pass"],
+    refusal=lambda test: None if test.status == "complete" else f"its status is {test.status!r}",
+    published="selftests",
+)

@@ -1,0 +1,92 @@
+"""A self-test as blocks."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from bench_deepspeed.benchmarks.common.kind import Item, facets
+from bench_deepspeed.benchmarks.common.provenance import origin
+from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.measure import metric
+from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.model import catalog
+from bench_deepspeed.report.blocks import Block, Facets, Link, Section, Table, Text
+
+from .records import Comparison, SelfTest
+
+
+def _interval(comparison: Comparison) -> str:
+    return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
+
+
+def _excess(comparison: Comparison) -> str:
+    if comparison.asked_s is None:
+        return ""
+    excess = statistics.median(comparison.harness_s) - comparison.asked_s
+    return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
+
+
+def _median_s(comparison: Comparison) -> float:
+    return statistics.median(comparison.harness_s)
+
+
+METRICS: tuple[Metric[Comparison], ...] = (
+    Metric("timed", "timed", "", "what was timed both ways", lambda c: c.name, place="summary"),
+    Metric("median_s", "median", "s", "median time by the suite's clock", _median_s, place="summary"),
+    Metric("known_s", "known", "s", "the time that the fake engine takes", lambda c: c.asked_s, place="data"),
+    Metric(
+        "excess",
+        "above the known",
+        "",
+        "what the suite's clock shows above it",
+        _excess,
+        place="summary",
+        in_files=False,
+        shown=_excess,
+    ),
+    Metric(
+        "ratio",
+        "tokens/s, suite ∕ bare loop",
+        "",
+        "tokens/s by the suite over those of a bare loop: the median",
+        lambda c: c.ratio,
+        place="summary",
+        shown=lambda c: f"{c.ratio:.4f}",
+    ),
+    Metric("ratio_low", "", "", "lower end of its interval", lambda c: c.low, place="data"),
+    Metric("ratio_high", "", "", "upper end of its interval", lambda c: c.high, place="data"),
+    Metric("interval", "interval", "", "of that ratio", _interval, place="summary", in_files=False, shown=_interval),
+    Metric("n", "n", "count", "generations timed by the suite", lambda c: len(c.harness_s), place="summary"),
+    Metric("verdict", "verdict", "", "`pass`, `fail` or `not shown`", lambda c: c.verdict, place="summary"),
+)
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """One row a kind of generation."""
+    return Table([metric.cells(METRICS, comparison, "summary") for comparison in comparisons], "Self-test")
+
+
+def view(test: SelfTest) -> list[Block]:
+    """The whole self-test."""
+    return [table(test.comparisons)]
+
+
+def overview(items: Sequence[Item[SelfTest]], compact: bool) -> list[Block]:
+    """Each self-test, and what it was run on."""
+    return [_section(item) for item in items]
+
+
+def _section(item: Item[SelfTest]) -> Section:
+    test = item.content
+    measured = origin(test.environment, test.scenario["device"], test.started_at)
+    title = f"Self-test with {test.scenario['engine']}, {test.scenario['model']}"
+    blocks = [table(test.comparisons), Text(measured, link=Link("JSON", item.path))]
+    return Section(title, blocks, facets=_facets(item))
+
+
+def _facets(item: Item[SelfTest]) -> frozenset[Facets]:
+    """What the page's filter knows a self-test by: what it was run with."""
+    scenario = item.content.scenario
+    title = catalog.load(scenario["model"]).title + (RANDOM if scenario["weights"] == "random" else "")
+    return facets(title, scenario["engine"], item.machine, scenario["precision"])

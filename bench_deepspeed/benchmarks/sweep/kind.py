@@ -1,0 +1,62 @@
+"""A sweep as a kind of result."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.columns import sample_row
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+
+from . import view
+from .metrics import METRICS, rows
+from .records import FILE, SweepResult
+
+
+def _subject(sweep: SweepResult) -> Subject:
+    s = sweep.settings
+    return Subject(
+        (s.model,), s.weights, tuple(s.engines), tuple(s.precisions), s.device, (sweep.started_at or [""])[-1]
+    )
+
+
+def samples(sweep: SweepResult) -> list[dict[str, object]]:
+    """Prefills and whole generations of each scenario, in their order."""
+    return [
+        {
+            **sample_row(sample, (phase, group, index), scenario.status == "complete", scenario.batch_size),
+            "engine": scenario.engine,
+            "precision": scenario.precision,
+        }
+        for group, scenario in enumerate(sweep.scenarios, 1)
+        for phase, series in (("prefill", scenario.prefill), ("total", scenario.total))
+        for index, sample in enumerate(series, 1)
+    ]
+
+
+def _headline(sweep: SweepResult) -> str:
+    complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
+    return f"{complete} of {len(sweep.scenarios)} scenarios"
+
+
+def _refusal(sweep: SweepResult) -> str | None:
+    if sweep.status != "complete":
+        return f"its status is {sweep.status!r}"
+    return "the fake engine measures nothing" if "fake" in sweep.settings.engines else None
+
+
+KIND = Kind(
+    name="sweep",
+    file=FILE,
+    title="Batches",
+    what="a sweep",
+    load=SweepResult.load,
+    fields=frozenset({"settings", "scenarios"}),
+    subject=_subject,
+    metrics=METRICS,
+    rows=rows,
+    view=view.view,
+    overview=view.overview,
+    headline=_headline,
+    warnings=lambda _sweep: (),
+    refusal=_refusal,
+    published="sweeps",
+    samples=samples,
+)

@@ -1,0 +1,42 @@
+"""What a sweep and its scenarios are called, in tables and charts."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.kind import machine_of
+from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.model import catalog
+from bench_deepspeed.report.blocks import Facets
+
+from .metrics import SETTINGS, ScenarioRow
+from .records import SweepResult, SweepScenario
+
+
+def constants(sweep: SweepResult) -> str:
+    """What all rows share, in one line."""
+    first = ScenarioRow(sweep, sweep.scenarios[0])
+    shared = {
+        "model": model_title(sweep),
+        "device": machine_of(sweep.environment, sweep.settings.device),
+        **{setting.title: setting.cell(first) for setting in SETTINGS if setting.name not in varying(sweep)},
+        "repetitions": str(sweep.settings.repetitions),
+    }
+    return "; ".join(f"{title}: {value}" for title, value in shared.items())
+
+
+def model_title(sweep: SweepResult) -> str:
+    """The model, and whether its weights are random."""
+    settings = sweep.settings
+    is_random = settings.weights == "random" and settings.engines != ["fake"]
+    return catalog.load(settings.model).title + (RANDOM if is_random else "")
+
+
+def varying(sweep: SweepResult) -> list[str]:
+    """The settings that have more than one value in this sweep."""
+    names = [setting.name for setting in SETTINGS]
+    return [name for name in names if len({getattr(scenario, name) for scenario in sweep.scenarios}) > 1]
+
+
+def facets_of(sweep: SweepResult, scenario: SweepScenario) -> Facets:
+    """What the page's filter knows a scenario by."""
+    machine = machine_of(sweep.environment, sweep.settings.device)
+    return Facets(model_title(sweep), scenario.engine, machine, scenario.precision)

@@ -1,0 +1,200 @@
+"""The metrics of one scenario of a sweep. A scenario that is not complete has no figures: none is shown as a speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
+from bench_deepspeed.model import catalog
+
+from . import derived
+from .records import SweepResult, SweepScenario
+
+OF_THE_MACHINE = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
+"""Codes of the warnings that the readings around a scenario's generations can give."""
+
+
+@dataclass(frozen=True)
+class ScenarioRow:
+    """A scenario and the sweep that it belongs to."""
+
+    sweep: SweepResult
+    scenario: SweepScenario
+
+    @property
+    def complete(self) -> bool:
+        return self.scenario.status == "complete"
+
+    @property
+    def limits(self) -> Limits | None:
+        return derived.limits_of(self.sweep, self.scenario)
+
+    @property
+    def rate(self) -> derived.DecodeRate | None:
+        return derived.decode_rate(self.scenario) if self.complete else None
+
+
+def rows(sweep: SweepResult) -> list[ScenarioRow]:
+    """Every scenario, in the order of the plan."""
+    return [ScenarioRow(sweep, scenario) for scenario in sweep.scenarios]
+
+
+def warnings_of(row: ScenarioRow) -> list[str]:
+    """Codes of what disturbed the machine during the scenario's whole generations; see `measure.warnings`."""
+    settings, scenario = row.sweep.settings, row.scenario
+    as_run = Scenario(
+        settings.model,
+        scenario.engine,
+        settings.device,
+        scenario.precision,
+        settings.weights,
+        "",
+        scenario.max_tokens,
+        processes=1,
+        repetitions=settings.repetitions,
+        warmups=scenario.warmups,
+        seed=settings.seed,
+    )
+    result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
+    return [finding.code for finding in warnings.check(result) if finding.code in OF_THE_MACHINE]
+
+
+def _complete(value: Callable[[ScenarioRow], float | None]) -> Callable[[ScenarioRow], float | None]:
+    """The value of a complete scenario; None of any other."""
+    return lambda row: value(row) if row.complete else None
+
+
+def _memory_limit(row: ScenarioRow) -> float | None:
+    return row.limits and derived.memory_limit(catalog.load(row.sweep.settings.model), row.scenario, row.limits)
+
+
+def _compute_limit(row: ScenarioRow) -> float | None:
+    return row.limits and derived.compute_limit(catalog.load(row.sweep.settings.model), row.limits)
+
+
+def _share_of_limit(row: ScenarioRow) -> float | None:
+    if row.rate is None or row.limits is None:
+        return None
+    spec = catalog.load(row.sweep.settings.model)
+    return row.rate.tokens_per_s / derived.decode_limit(spec, row.scenario, row.limits)
+
+
+def _rate_cell(row: ScenarioRow) -> str:
+    if row.rate is None:
+        return NOT_MEASURED
+    error = "" if row.rate.standard_error is None else f" ± {row.rate.standard_error:,.1f}"
+    return f"{row.rate.tokens_per_s:,.1f}{error}"
+
+
+def _setting(name: str, title: str, meaning: str) -> Metric[ScenarioRow]:
+    return Metric(name, title, "", meaning, lambda row: getattr(row.scenario, name), shown=_setting_cell(name))
+
+
+def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
+    return lambda row: str(getattr(row.scenario, name))
+
+
+SETTINGS: tuple[Metric[ScenarioRow], ...] = (
+    _setting("engine", "engine", "what generated"),
+    _setting("precision", "precision", "of weights and arithmetic"),
+    _setting("batch_size", "batch", "sequences at once"),
+    _setting("prompt_tokens", "prompt", "tokens of each prompt"),
+    _setting("max_tokens", "new tokens", "new tokens of each generation"),
+)
+"""What a sweep combines: each is a column where it varies, and said once above the table where it does not."""
+
+METRICS: tuple[Metric[ScenarioRow], ...] = (
+    Metric(
+        "status",
+        "status",
+        "",
+        "of the scenario: `complete`, or why it has no figures",
+        lambda r: r.scenario.status,
+        place="data",
+    ),
+    *SETTINGS,
+    Metric(
+        "repetitions",
+        "repetitions",
+        "count",
+        "timed pairs of generations",
+        lambda r: len(r.scenario.total),
+        place="data",
+    ),
+    Metric("reason", "reason", "", "why there are no figures", lambda r: r.scenario.reason, place="data"),
+    Metric(
+        "prefill_s",
+        "prefill",
+        "s",
+        "mean time until each sequence has its first token",
+        _complete(lambda r: derived.mean_s(r.scenario.prefill)),
+        "lower",
+        place="summary",
+    ),
+    Metric(
+        "decode_tokens_per_s",
+        "decode tokens/s",
+        "tokens/s",
+        "new tokens a second of all sequences, after the first",
+        lambda r: r.rate and r.rate.tokens_per_s,
+        "higher",
+        place="summary",
+        shown=_rate_cell,
+    ),
+    Metric(
+        "decode_tokens_per_s_error",
+        "standard error",
+        "tokens/s",
+        "standard error of decode tokens/s",
+        lambda r: r.rate and r.rate.standard_error,
+        place="data",
+    ),
+    Metric(
+        "memory_limit_tokens_per_s",
+        "memory limit",
+        "tokens/s",
+        "decode tokens/s that the memory allows",
+        _memory_limit,
+        place="data",
+    ),
+    Metric(
+        "compute_limit_tokens_per_s",
+        "compute limit",
+        "tokens/s",
+        "decode tokens/s that the matrix products allow",
+        _compute_limit,
+        place="data",
+    ),
+    Metric(
+        "share_of_limit",
+        "of the limit",
+        "share",
+        "decode tokens/s over what memory and matrix products allow",
+        _share_of_limit,
+        "higher",
+        place="summary",
+        in_files=False,
+    ),
+    Metric(
+        "tokens_per_s",
+        "tokens/s",
+        "tokens/s",
+        "new tokens a second of all sequences, prefill included",
+        _complete(lambda r: derived.overall_tokens_per_s(r.scenario)),
+        "higher",
+        place="summary",
+    ),
+    Metric(
+        "warnings",
+        "warnings",
+        "",
+        "codes of the warnings, a space between",
+        lambda r: " ".join(warnings_of(r)),
+        place="summary",
+        shown=lambda r: ", ".join(warnings_of(r)) or "none",
+    ),
+)

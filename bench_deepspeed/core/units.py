@@ -1,0 +1,73 @@
+"""Numbers with their units as text: one formatter of each unit, for every table, log line and document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .text import NOT_MEASURED
+
+
+def gigabytes(size: float | None) -> str:
+    """Bytes as "13.96 GB", below 0.1 GB as "12.34 MB"."""
+    if size is None:
+        return NOT_MEASURED
+    return f"{size / 1e9:,.2f} GB" if abs(size) >= 1e8 else f"{size / 1e6:,.2f} MB"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as "12.34 ms"."""
+    return NOT_MEASURED if seconds is None else f"{1e3 * seconds:,.2f} ms"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds as "12.3 s": for what takes long, such as loading."""
+    return NOT_MEASURED if value is None else f"{value:,.1f} s"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 as "58%", one below half a percent as "<1%"."""
+    if share is None:
+        return NOT_MEASURED
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with that many digits behind the point."""
+    return NOT_MEASURED if value is None else f"{value:,.{digits}f}"
+
+
+def _whole(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:,.0f}"
+
+
+def _scaled(scale: float, digits: int, unit: str) -> Callable[[float | None], str]:
+    def show(value: float | None) -> str:
+        return NOT_MEASURED if value is None else f"{value / scale:,.{digits}f} {unit}"
+
+    return show
+
+
+FORMATTERS: dict[str, Callable[..., str]] = {
+    "": number,
+    "count": _whole,
+    "tokens/s": number,
+    "requests/s": number,
+    "bytes": gigabytes,
+    "s": milliseconds,
+    "long s": seconds,
+    "share": percent,
+    "bytes/s": _scaled(1e9, 0, "GB/s"),
+    "FLOP/s": _scaled(1e12, 1, "TFLOP/s"),
+    "J/token": _scaled(1, 2, "J/token"),
+    "W": _scaled(1, 0, "W"),
+}
+"""Unit → how a value of it is shown. "long s": seconds that are shown as such, not in ms."""
+
+
+def show(value: object, unit: str) -> str:
+    """A value as text: by its unit where it is a number, "yes" or "no", else as it is. None is "not measured"."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return FORMATTERS[unit](value) if isinstance(value, int | float) else str(value)

@@ -1,0 +1,53 @@
+"""The colours of charts: names in a chart, values in a document.
+
+A chart names a colour as the page's style sheet does, `var(--ink)`: there light, dark and print are its variables.
+A document's picture knows only whether the reader prefers dark pages; a page around it may be light nevertheless,
+so its text is of middle greys, which can be read on both.
+"""
+
+from __future__ import annotations
+
+import re
+
+DOCUMENT = {  # name: (on light pages, on dark ones)
+    "--ink": ("#57606a", "#9aa4b0"),
+    "--muted": ("#66707b", "#8d97a3"),
+    "--line": ("#d3d8de", "#39424d"),
+    "--warn": ("#8a4b00", "#ffc46b"),
+    "--on-series": ("#ffffff", "#10151b"),
+    "--series-0": ("#0072b2", "#56b4e9"),
+    "--series-1": ("#b84d00", "#ff8f4a"),
+    "--series-2": ("#007a5a", "#2cc59a"),
+    "--series-3": ("#a8477f", "#e59ac8"),
+    "--series-4": ("#8a6100", "#e9b949"),
+    "--series-5": ("#5b4fc7", "#a79cf5"),
+    "--series-6": ("#5d7a12", "#b7d149"),
+    "--series-7": ("#66707c", "#9aa5b1"),
+    "--series-8": ("#c1272d", "#ff7d7d"),
+    "--series-9": ("#00707f", "#4fd0e0"),
+    "--series-10": ("#7a4b2a", "#cf9f78"),
+    "--series-11": ("#3d4a5c", "#d5dde8"),
+}
+SERIES = [f"var({name})" for name in DOCUMENT if name.startswith("--series-")]
+
+
+def page_style() -> str:
+    """The series' colours as variables of a page: light, dark and, as on light pages, in print."""
+    light, dark = (
+        ":root{" + "".join(f"{name}:{of[n]};" for name, of in DOCUMENT.items() if name.startswith("--series-")) + "}"
+        for n in (0, 1)
+    )
+    return f"{light}@media screen and (prefers-color-scheme: dark){{{dark}}}"
+
+
+def painted(svg: str) -> str:
+    """A picture with the colours of light pages for their names."""
+    return re.sub(r"var\((--[\w-]+)\)", lambda found: DOCUMENT[found[1]][0], svg)
+
+
+def dark_style() -> str:
+    """What turns a `painted` picture's colours into those of dark pages, as a style sheet."""
+    rules = "".join(
+        f'[{of}="{light}"]{{{of}:{dark}}}' for light, dark in DOCUMENT.values() for of in ("fill", "stroke")
+    )
+    return f"@media (prefers-color-scheme: dark){{{rules}}}"

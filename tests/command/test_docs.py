@@ -1,0 +1,39 @@
+"""The documents: every command works, every link leads somewhere, every list is the code's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from builders import README, documented
+from support import ROOT
+
+from bench_deepspeed.machine.environment import host_facts, torch_facts
+
+
+def test_flags_are_those_of_the_help(bench):
+    output = bench("--help", env={"COLUMNS": "200"}).stdout
+    flag = re.compile(r"(?<![\w-])--?[a-z_]+")
+    helped = [flag.findall(row) for row in re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", output, re.M)]
+    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", README.read_text(), re.M)]
+    assert sorted(told) == sorted(helped)
+
+
+def test_no_machine_and_no_registry_is_named():
+    # In pieces, so that this file does not name them either.
+    folders = [
+        "/" + "/".join(parts) for parts in (("work", "main"), ("work", "shared"), ("root", ""), ("tmp", "proto"))
+    ]
+    hosts = [first + last for first, last in (("py", "pi.org"), ("python", "hosted"), ("download.", "pytorch.org"))]
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    files = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert README in files
+    found = [(file, text) for file in files for text in (*folders, *hosts) if text in file.read_text(errors="replace")]
+    assert found == []
+
+
+def test_every_fact_of_the_environment_is_documented():
+    only_on_cuda = {"gpu_used", "driver_cuda", "gpu_slowdown_c"}
+    facts = {**host_facts(), **torch_facts("cpu")}
+    assert set(facts) | only_on_cuda <= set(documented("Environment"))

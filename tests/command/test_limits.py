@@ -1,0 +1,20 @@
+"""The limits of this machine's CPU, measured; and what of that can be known without a clock."""
+
+from __future__ import annotations
+
+from bench_deepspeed.measure.records import Limits
+from bench_deepspeed.worker.client import WorkerProcess
+
+
+def test_a_worker_measures_the_cpu(tmp_path):
+    """Orders of magnitude, between which the slowest busy machine and the fastest lie."""
+    seen = []
+    with WorkerProcess(tmp_path / "worker.log", lambda *progress: seen.append(progress)) as worker:
+        found = Limits(**worker.call("limits", device="cpu", precision="float32"))
+    assert 1e8 < found.copy_bytes_per_s < 1e13
+    assert 1e8 < found.read_bytes_per_s < 1e13
+    assert 1e8 < found.matmul_flops_per_s < 1e15
+    assert found.precision == "float32"
+    assert 0.05 <= found.cpu_share <= 1.0
+    assert found.bytes_per_s == max(found.copy_bytes_per_s, found.read_bytes_per_s)
+    assert [done for _, done, total in seen if total == 3] == [0, 1, 2, 3]

@@ -1,0 +1,143 @@
+"""`bench.sh load` as users run it: the stub, a real engine, what cannot be, and what is left when it is ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+
+import pytest
+from builders import saved_load as saved
+from support import error_of, wait_until
+
+STUB = ("load", "--target", "stub", "--output_dir", "out")
+
+
+def behave(**behaviour) -> dict[str, str]:
+    return {"BENCH_STUB": json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour})}
+
+
+def test_levels_a_table_and_a_plot(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1,2", "--rates", "20", "--seconds", "0.5", "--sla_ttft", "5", env=behave())
+    assert done.returncode == 0, done
+    result = saved(tmp_path)
+    assert result.status == "complete"
+    assert [level.name for level in result.levels] == ["1 client", "2 clients", "20 requests/s"]
+    assert all(level.name in done.stdout for level in result.levels)
+    assert "known service time" in done.stdout
+    assert "goodput" in done.stdout
+    for name in ("load.svg", "load.png"):
+        assert len(list(tmp_path.glob(f"out/*/load/*/{name}"))) == 1
+    assert bench.processes() == []
+
+
+def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):
+    assert bench(*STUB, "--clients", "1", "--seconds", "0.3", env=behave()).returncode == 0
+    (earlier,) = tmp_path.glob("out/*/load/*/load.json")
+    done = bench(
+        *STUB[:3], "--clients", "1", "--seconds", "0.3", "--beside", earlier, "--output_dir", "b", env=behave()
+    )
+    assert done.returncode == 0, done
+    (plot,) = tmp_path.glob("b/*/load/*/load.svg")
+    assert plot.read_text().count("labelled with its clients") == 2
+
+
+def test_a_rate_that_cannot_be_borne_ends_the_sweep(bench, tmp_path):
+    behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1)  # 20 requests a second at most
+    done = bench(*STUB, "--rates", "60,70", "--seconds", "2", "-m", "1", env=behaviour)
+    assert done.returncode == 0, done
+    result = saved(tmp_path)
+    assert [level.rate for level in result.levels] == [60.0]
+    assert "saturated" in result.stopped
+    assert result.levels[0].window_s[1] - result.levels[0].window_s[0] == pytest.approx(3 * 2)  # held again, for longer
+    assert "highest sustained rate: below 60 requests/s, the lowest that was tried" in done.stdout
+
+
+def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(bench, tmp_path):
+    behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1, die_at=250)
+    done = bench(*STUB, "--rates", "60", "--seconds", "2", "-m", "1", env=behaviour)
+    assert done.returncode == 1, done
+    assert "the stub server ended" in error_of(done.stderr.split("\r")[-1])
+    (level,) = saved(tmp_path).levels
+    assert level.window_s[1] - level.window_s[0] == pytest.approx(2)
+
+
+def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):
+    behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1)
+    done = bench(*STUB, "--rates", "100,110", "--seconds", "2", "-m", "1", "--timeout", "1", env=behaviour)
+    assert done.returncode == 1, done
+    result = saved(tmp_path)
+    assert [level.rate for level in result.levels] == [100.0]
+    assert "requests failed" in result.stopped
+
+
+def test_failed_requests_are_an_error_and_the_target_is_started_anew(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1,2", "--seconds", "0.5", env=behave(short_at=20))
+    assert done.returncode == 1
+    assert "requests failed; they are in no statistic of latency" in error_of(done.stderr.split("\r")[-1])
+    result = saved(tmp_path)
+    assert result.status == "complete"
+    assert len(result.levels) == 2
+
+
+def test_a_server_that_dies_leaves_what_was_measured(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1", "--rates", "100", "--seconds", "0.5", env=behave(die_at=60))
+    assert done.returncode == 1
+    assert "the stub server ended with code 1" in done.stderr
+    result = saved(tmp_path)
+    assert result.status == "failed"
+    assert len(result.levels) <= 1
+    assert bench.processes() == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_nothing_is_left_when_it_is_ended(bench, tmp_path, number, code):
+    process = bench.start(*STUB, "--clients", "1,2", "--seconds", "1", "--rates", "1", env=behave())
+    wait_until(lambda: list(tmp_path.glob("out/*/load/*/load.json")) and saved(tmp_path).levels)
+    os.kill(process.pid, number)
+    assert bench.finish(process).returncode == code
+    wait_until(lambda: bench.processes() == [])
+    result = saved(tmp_path)
+    assert len(result.levels) >= 1
+    assert result.status == ("running" if number == signal.SIGKILL else "interrupted")
+
+
+def test_a_hanging_request_ends_with_its_timeout(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1", "--seconds", "0.5", "--timeout", "1", env=behave(hang_at=5))
+    assert done.returncode == 1
+    failed = [record for record in saved(tmp_path).levels[0].records if record.error]
+    assert len(failed) == 1
+    assert bench.processes() == []
+
+
+def test_a_port_in_use(bench):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = bench(*STUB, "--port", str(port), "--clients", "1")
+    assert done.returncode == 3
+    assert f"port {port} is in use" in error_of(done.stderr.split("\r")[-1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("--clients", "0"), "'0' is not a list of numbers above 0"),
+        (("--clients", "1,x"), "'1,x' is not a list"),
+        (("--rates", "2,1"), "--rates must rise"),
+        (("--spread", "300%"), "not a percentage"),
+        (("--target", "async", "--engine", "transformers"), "--target async is made of mii"),
+        (("--target", "serve", "-d", "cpu"), "--engine mii does not run on cpu"),
+        (("--target", "sequential", "-d", "cpu", "--engine", "fake"), "--engine fake does not stream"),
+        (("--trace", "t.jsonl", "--clients", "1"), "leave out --clients"),
+        (("--prompts", "p.txt", "--prompt_tokens", "3"), "leave out --prompt_tokens"),
+        (("--target", "stub", "--prompts", "missing.txt"), "--prompts missing.txt cannot be read"),
+        (("--target", "stub", "--trace", "missing.jsonl"), "--trace missing.jsonl cannot be read"),
+        (("--timeout", "0"), "not a number of seconds"),
+        (("--port", "80"), "not a port"),
+    ],
+)
+def test_what_cannot_be_is_refused(bench, flags, problem):
+    assert problem in bench.refusal(2, "load", *flags)

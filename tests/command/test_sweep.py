@@ -1,0 +1,192 @@
+"""`bench.sh sweep`: the product, its arithmetic, failures, resuming, and batches of the real SmolLM2."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from builders import sweep_of, sweep_path, titles
+from support import error_of, wait_until
+
+from bench_deepspeed.benchmarks.sweep import derived
+from bench_deepspeed.benchmarks.sweep.records import SweepResult
+
+FAKE = ("sweep", "-d", "cpu", "--engines", "fake", "--output_dir", "out")
+COST = {"step": 0.01, "token": 0.001, "prompt_token": 0.0001}
+
+
+def run_fake(bench, *arguments: str, behaviour: dict | None = None, program=FAKE):
+    """A sweep of the fake engine, on a clock of its own unless told else."""
+    asked = json.dumps({"virtual": True, "cost": COST, **(behaviour or {})})
+    return bench(*program, *arguments, env={"BENCH_FAKE": asked})
+
+
+def statuses(sweep: SweepResult) -> dict[int, str]:
+    return {scenario.batch_size: scenario.status for scenario in sweep.scenarios}
+
+
+def test_the_product_is_measured_and_its_figures_are_the_cost(bench, tmp_path):
+    done = run_fake(bench, "--batch_sizes", "1-4*2", "--prompt_tokens", "10,20", "--max_tokens", "5", "-r", "3")
+    assert done.returncode == 0, done.stderr
+    sweep = sweep_of(tmp_path)
+    assert (sweep.status, len(sweep.scenarios), len(sweep.loads)) == ("complete", 6, 1)
+    for scenario in sweep.scenarios:
+        size, prompt = scenario.batch_size, scenario.prompt_tokens
+        step = 0.01 + size * 0.001
+        assert [sample.seconds for sample in scenario.prefill] == pytest.approx(3 * [size * prompt * 1e-4 + step])
+        assert derived.decode_rate(scenario).tokens_per_s == pytest.approx(size / step)
+        assert derived.overall_tokens_per_s(scenario) == pytest.approx(size * 5 / (size * prompt * 1e-4 + 5 * step))
+    assert [scenario.warmups for scenario in sweep.scenarios] == [3, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("axes", "varies"),
+    [
+        (("--batch_sizes", "1,2", "--prompt_tokens", "8", "--max_tokens", "4"), ["batch"]),
+        (("--batch_sizes", "2", "--prompt_tokens", "8,9", "--max_tokens", "4,5"), ["prompt", "new tokens"]),
+        (("--batch_sizes", "2", "--prompt_tokens", "8", "--max_tokens", "4"), []),
+    ],
+)
+def test_a_column_only_for_what_varies(bench, axes, varies):
+    done = run_fake(bench, *axes)
+    assert titles(done.stdout) == [*varies, "prefill", "decode tokens/s", "tokens/s", "warnings"]
+    constants = done.stdout.splitlines()[0]
+    for title, value in {"batch": "2", "prompt": "8", "new tokens": "4"}.items():
+        assert (f"; {title}: {value}" in constants) == (title not in varies)
+
+
+def test_figures_only_of_what_varies(bench, tmp_path):
+    run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8")
+    folder = sweep_path(tmp_path).parent
+    assert sorted(path.name for path in folder.glob("*.[ps][nv]g")) == ["throughput.png", "throughput.svg"]
+
+
+def test_one_token_has_no_decoding(bench):
+    done = run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8", "--max_tokens", "1")
+    assert done.returncode == 0, done.stderr
+    assert titles(done.stdout) == ["batch", "prefill", "tokens/s", "warnings"]
+
+
+def test_what_fails_is_recorded_and_the_sweep_goes_on(bench, tmp_path):
+    fates = {"at_batch": {"2": "fail", "4": "die", "8": "short"}}
+    done = run_fake(bench, "--batch_sizes", "1-16*2", "--prompt_tokens", "8", behaviour=fates)
+    assert done.returncode == 1
+    assert error_of(done.stderr) == "3 of 5 scenarios failed, as told above"
+    sweep = sweep_of(tmp_path)
+    assert statuses(sweep) == {1: "complete", 2: "failed", 4: "failed", 8: "failed", 16: "complete"}
+    reasons = [scenario.reason for scenario in sweep.scenarios if scenario.reason]
+    for reason, words in zip(reasons, ("failed, as asked", "was killed", "void: sequence 1 of 8"), strict=True):
+        assert words in reason
+        assert str(tmp_path) not in reason
+        assert reason in done.stdout
+    assert len(sweep.loads) == 4  # a fresh worker after each
+    assert bench.processes() == []
+
+
+def test_what_cannot_fit_the_context_is_refused_with_the_arithmetic(bench, tmp_path):
+    done = run_fake(bench, "--batch_sizes", "1", "--prompt_tokens", "8,8190")
+    assert done.returncode == 0, done.stderr
+    assert [scenario.status for scenario in sweep_of(tmp_path).scenarios] == ["complete", "refused"]
+    assert "8190 + 16 tokens: these are 8206 in all, and the model's context is 8192" in done.stdout
+
+
+def test_what_is_beyond_the_limits_is_no_speed(bench, tmp_path):
+    lies = {"lies": True, "cost": {"step": 1e-6, "prompt_token": 1e-3}}
+    done = run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8", behaviour=lies)
+    assert done.returncode == 6
+    assert "2 of 2 scenarios beyond this device's limits" in error_of(done.stderr)
+    sweep = sweep_of(tmp_path)
+    assert statuses(sweep) == {1: "impossible", 2: "impossible"}
+    assert "steps/s × (" in sweep.scenarios[0].reason
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("| 1 ", "| 2 "))]
+    assert all("impossible" in row and not any(c.isdigit() for c in row.split("|", 2)[2]) for row in rows)
+
+
+def test_an_interrupted_sweep_is_resumed_without_doing_anything_twice(bench, tmp_path):
+    """The batch of 4 sleeps for ten minutes, where it is interrupted; then nobody waits any more."""
+    axes = ("--batch_sizes", "1,2,4", "--prompt_tokens", "8", "--max_tokens", "2")
+    slow = {"cost": {"step": 0.001, "token": 0.0}, "at_batch": {"4": "sleep"}}
+    process = bench.start(*FAKE, *axes, env={"BENCH_FAKE": json.dumps(slow)})
+    wait_until(lambda: sweep_path(tmp_path) and sweep_path(tmp_path).read_text().count('"complete"') == 2)
+    process.send_signal(signal.SIGINT)
+    done = bench.finish(process)
+    assert done.returncode == 130, done.stderr
+    assert bench.processes() == []
+    assert "bench.sh sweep --resume out/smollm2/" in done.stderr
+    before = sweep_of(tmp_path)
+    assert (before.status, statuses(before)) == ("interrupted", {1: "complete", 2: "complete", 4: "pending"})
+    folder = sweep_path(tmp_path).parent
+    done = run_fake(bench, "--resume", str(folder), program=("sweep",))
+    assert done.returncode == 0, done.stderr
+    after = sweep_of(tmp_path)
+    assert (after.status, statuses(after)) == ("complete", {1: "complete", 2: "complete", 4: "complete"})
+    assert after.scenarios[:2] == before.scenarios[:2]
+    assert (len(after.started_at), len(after.loads)) == (2, 2)
+
+
+def test_resuming_what_is_complete_loads_nothing(bench, tmp_path):
+    run_fake(bench, "--batch_sizes", "1", "--prompt_tokens", "8")
+    before = sweep_of(tmp_path)
+    done = run_fake(bench, "--resume", str(sweep_path(tmp_path)), program=("sweep", "-d", "cpu"))
+    assert done.returncode == 0, done.stderr
+    assert (sweep_of(tmp_path).scenarios, sweep_of(tmp_path).loads) == (before.scenarios, before.loads)
+
+
+@pytest.mark.parametrize(
+    ("flags", "change", "words"),
+    [
+        (("--batch_sizes", "1,3"), {}, "batch_sizes 1,2, not 1,3"),
+        (("-r", "9"), {}, "repetitions 2, not 9"),
+        (("-n", "llama"), {}, "model smollm2, not llama"),
+        ((), {"cpu": "Another CPU"}, "the environment's cpu was Another CPU"),
+        ((), {"packages": {"torch": "1.0"}}, "the environment's packages was torch 1.0"),
+    ],
+)
+def test_another_sweep_or_machine_is_not_resumed(bench, tmp_path, flags, change, words):
+    run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8")
+    path = sweep_path(tmp_path)
+    data = json.loads(path.read_text())
+    data["environment"] |= change
+    path.write_text(json.dumps(data))
+    assert words in bench.refusal(2, "sweep", "--resume", str(path), *flags)
+
+
+def test_what_is_no_sweep_is_one_line(bench, tmp_path):
+    (tmp_path / "sweep.json").write_text("{}")
+    assert "is not a sweep of this suite" in bench.refusal(1, "sweep", "--resume", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--batch_sizes", "1-9"), "'1-9' is neither a whole number nor a range; give values and ranges"),
+        (("--engines", "vllm"), "'vllm' is none of mii, deepspeed, transformers, transformers_compiled, fake"),
+        (("--engines", "mii"), "--engines mii does not run on cpu"),
+        (("-d", "metal"), "metal is not supported"),
+        (("--warmups", "0"), "at least 1"),
+    ],
+)
+def test_nonsense_is_one_line(bench, flags, words):
+    assert words in bench.refusal(2, "sweep", "-d", "cpu", *flags)
+
+
+def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
+    flags = ("--engines", "deepspeed,transformers", "--precisions", "float32,float16", "--batch_sizes", "1,100000")
+    done = bench("sweep", "-d", "cpu", "--dry_run", *flags, "--prompt_tokens", "8000", "--max_tokens", "100")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("deepspeed", "transformers"))]
+    assert len(rows) == 8
+    assert sum("does not run in float16 on cpu" in row for row in rows) == 4
+    assert sum("for all else = " in row for row in rows) == 2  # a hundred thousand contexts fit no machine
+    assert sum("not known" in row for row in rows) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_of_a_sweep_to_resume_tells_what_was_measured(bench, tmp_path):
+    run_fake(bench, "--batch_sizes", "1", "--prompt_tokens", "10", "--max_tokens", "100", "-r", "2")
+    done = bench("sweep", "--resume", str(sweep_path(tmp_path)), "--dry_run")
+    assert done.returncode == 0, done.stderr
+    total = 2 * (10 * 1e-4 + 0.011) + 2 * (10 * 1e-4 + 100 * 0.011)
+    assert f"{total:.1f} s" in done.stdout
+    assert "complete" in done.stdout

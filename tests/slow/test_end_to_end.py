@@ -1,0 +1,121 @@
+"""The real SmolLM2 through bench.sh, on the CPU, with each engine that runs there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support import Bench
+from transformers import AutoTokenizer
+
+from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.model import catalog
+
+ENGINES = ("deepspeed", "transformers")
+NEW_TOKENS = 8
+FLAGS = ("-d", "cpu", "--precision", "float32", "-r", "2", "-m", str(NEW_TOKENS))
+FLAGS += ("--processes", "1", "--warmups", "1", "--no_quality")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: what it printed, what it wrote, and whether it touched the weights."""
+
+    stdout: str
+    folder: Path
+    result: Result
+    weights_touched: bool
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def outcome(request, tmp_path_factory, smollm2_models_dir, interruptible) -> Outcome:
+    """One run of an engine, on which the tests below look from several sides."""
+    cwd = tmp_path_factory.mktemp("run")
+    bench = Bench(cwd)
+    pretrained = smollm2_models_dir / "smollm2" / "pretrained"
+    before = times(pretrained)
+    done = bench(*FLAGS, "--engine", request.param, "--output_dir", "out", "--models_dir", smollm2_models_dir)
+    assert done.returncode == 0, done.stderr
+    assert bench.processes() == []
+    (folder,) = cwd.glob("out/smollm2/*")
+    return Outcome(done.stdout, folder, Result.load(folder / "result.json"), times(pretrained) != before)
+
+
+def test_the_result_is_complete(outcome):
+    result = outcome.result
+    assert (result.status, result.error) == ("complete", None)
+    (run,) = result.runs
+    assert (len(run.warmups), len(run.samples)) == (1, 2)
+    assert run.load_s > 0
+    assert result.environment["torch_threads"] >= 1
+    assert result.engine["name"] == result.scenario.engine
+
+
+def test_the_tokens_are_exact(outcome, smollm2_models_dir):
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_models_dir / "smollm2" / "pretrained")
+    expected = len(tokenizer(PROMPT).input_ids)
+    (run,) = outcome.result.runs
+    counts = {(sample.prompt_tokens, sample.new_tokens) for sample in [*run.warmups, *run.samples]}
+    assert counts == {(expected, NEW_TOKENS)}
+    assert f"| {expected} + {NEW_TOKENS} " in outcome.stdout
+    assert outcome.result.void_count == 0
+
+
+def test_the_memory_of_the_weights_is_their_size(outcome):
+    memory = outcome.result.memory
+    assert memory["weights_bytes"] == 4 * catalog.load("smollm2").parameters
+    assert memory["device_peak_bytes"] is None
+    assert memory["host_peak_bytes"] > memory["weights_bytes"]
+
+
+def test_the_weights_are_named_and_left_alone(outcome, smollm2_models_dir):
+    model = outcome.result.model
+    assert model["parameters"] == catalog.load("smollm2").parameters
+    assert model["source"]["sha256"] == catalog.load("smollm2").source["sha256"]
+    assert len(model["digest"]) == 64
+    assert not outcome.weights_touched
+
+
+def test_the_files_are_there(outcome):
+    names = {"performance.log", "result.json", "worker.log", "profile.png", "profile.svg", "profile.txt"}
+    assert names <= {path.name for path in outcome.folder.iterdir()}
+    log = (outcome.folder / "performance.log").read_text(encoding="utf-8")
+    assert f"result smollm2 {outcome.result.scenario.engine} cpu float32: " in log
+    assert log.endswith(" status complete\n")
+
+
+def test_every_engine_measures_the_same_weights(bench, tmp_path, smollm2_models_dir):
+    """In a models folder reached through a link with a space in its name, given as a relative path."""
+    (tmp_path / "my models").mkdir()
+    (tmp_path / "my models" / "smollm2").symlink_to(smollm2_models_dir / "smollm2")
+    digests = set()
+    for engine in ENGINES:
+        places = ("--models_dir", "my models", "--output_dir", engine)
+        done = bench(*FLAGS, "-r", "1", "--warmups", "0", "--engine", engine, *places)
+        assert done.returncode == 0, done.stderr
+        (path,) = tmp_path.glob(f"{engine}/smollm2/*/result.json")
+        digests.add(Result.load(path).model["digest"])
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        pytest.param(("-p", "word " * 9000, "-m", "1"), id="prompt"),
+        pytest.param(("-p", "word", "-m", "8192"), id="prompt and answer"),
+    ],
+)
+def test_what_is_longer_than_the_context_is_one_line(bench, tmp_path, smollm2_models_dir, length):
+    places = ("--models_dir", smollm2_models_dir, "--output_dir", "out")
+    message = bench.refusal(2, *FLAGS, *length, "--engine", "transformers", *places)
+    assert "context is 8192" in message
+    assert "--max_tokens" in message
+    (path,) = tmp_path.glob("out/smollm2/*/result.json")
+    result = Result.load(path)
+    assert (result.status, result.error, result.valid_samples) == ("failed", message, [])

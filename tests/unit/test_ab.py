@@ -1,0 +1,249 @@
+"""`bench.sh ab`: order, statistics, verdicts, failures, signals, and two real engines at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.stats
+from builders import comparison_of as comparison
+from results import result as published_result
+
+from bench_deepspeed.benchmarks.ab import command, estimate, plan, rounds, warnings
+from bench_deepspeed.benchmarks.ab import view as report
+from bench_deepspeed.benchmarks.ab.command import _without_partner
+from bench_deepspeed.benchmarks.ab.records import AbResult, Round
+from bench_deepspeed.cli import parser
+from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.measure.records import Limits, Reading, Run, Sample
+from bench_deepspeed.report import terminal
+from bench_deepspeed.results import documents
+
+SAME = ("--a", "engine=fake", "--b", "engine=fake")
+LIMITS = Limits(3e12, 2.9e12, 6e14, "float16", 50_000_000)
+
+
+# The plan.
+
+
+def asked(*flags: str) -> tuple[plan.Plan, Namespace]:
+    options = parser.parse(["ab", "-d", "cpu", *flags])
+    return plan.plan_of(options), options
+
+
+def test_sides_differ_in_nothing_but_what_was_asked():
+    found, _ = asked("--a", "engine=deepspeed", "--b", "precision=bfloat16 engine=transformers env.X=1", "-n", "llama")
+    a, b = found.sides["A"].scenario, found.sides["B"].scenario
+    assert (a.engine, a.precision, b.engine, b.precision) == ("deepspeed", "float32", "transformers", "bfloat16")
+    assert {**vars(a), "engine": None, "precision": None} == {**vars(b), "engine": None, "precision": None}
+    assert (a.max_tokens, a.repetitions, a.processes, a.model) == (32, 6, 5, "llama")
+    assert (found.sides["A"].variables, found.sides["B"].variables) == ({}, {"X": "1"})
+
+
+def test_what_does_not_fit_is_refused_with_the_arithmetic():
+    """Two 7B models in float32 are 26.95 GB each; their caches hold 31 prompt bytes and 8 tokens, of 1 MiB each."""
+    found, _ = asked("--a", "engine=transformers", "--b", "engine=deepspeed", "-n", "llama", "-m", "8", "-p", 30 * "x")
+    needs = 2 * (4 * 6_738_415_616 + 39 * 2 * 32 * 4096 * 4 + 10**9)
+    assert plan.refusal(found, needs) is None
+    assert plan.refusal(found, None) is None
+    refused = plan.refusal(found, needs - 1)
+    assert "A: 26.95 GB weights + 0.04 GB KV cache + 1.00 GB all else; B: 26.95 GB" in refused
+    assert f"{needs / 1e9:.2f} GB are free on cpu" in refused
+
+
+def test_the_order_is_balanced_in_blocks_drawn_and_seeded():
+    found = [rounds.orders(10, 3, pair) for pair in range(200)]
+    for orders in found:
+        assert all({*orders[k : k + 2]} == {"AB", "BA"} for k in range(0, 10, 2))
+    firsts = sum(orders[k] == "AB" for orders in found for k in range(0, 10, 2))
+    assert 420 < firsts < 580  # 1,000 fair draws: 500 ± 5 standard deviations
+    assert rounds.orders(10, 3, 1) == found[1]
+    assert rounds.orders(3, 3, 1) == found[1][:3]
+    assert rounds.orders(10, 4, 1) != found[1] or rounds.orders(10, 4, 2) != found[2]
+
+
+def test_a_steady_drift_cancels_out_of_two_rounds():
+    drift, now = 0.05, 0
+    result = comparison(([], []))
+
+    def generate() -> Sample:
+        nonlocal now
+        now += 1
+        return Sample(math.exp(drift * now), 3, 8)
+
+    for order in rounds.orders(6, 0, 1):
+        rounds.keep(rounds.timed(order, {"A": generate, "B": generate}), {"A": result.a.runs[0], "B": result.b.runs[0]})
+    (logs,) = estimate.log_ratios(result)
+    assert [abs(log) for log in logs] == pytest.approx(6 * [drift])
+    assert sum(logs) == pytest.approx(0.0, abs=1e-12)
+
+
+# The statistics.
+
+
+def test_the_interval_is_students_over_the_pairs():
+    pairs = [([1.0, 1.1, 1.2], [0.9, 0.95, 1.0]), ([2.0, 2.2], [1.9, 2.0]), ([1.0], [0.97])]
+    result = comparison(*pairs)
+    means = [numpy.mean(numpy.log(numpy.array(a) / numpy.array(b))) for a, b in pairs]
+    low, high = scipy.stats.t.interval(0.95, 2, numpy.mean(means), scipy.stats.sem(means))
+    found = estimate.ratio(estimate.log_ratios(result))
+    assert (found.value, found.low, found.high) == pytest.approx(tuple(numpy.exp([numpy.mean(means), low, high])))
+    assert found.n == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (estimate.Ratio(1.23, 1.2, 1.26, 5), "B is faster: 1.23 [1.20, 1.26] times A"),
+        (estimate.Ratio(0.81, 0.79, 0.83, 5), "B is slower: 0.81 [0.79, 0.83] times A"),
+        (estimate.Ratio(1.004, 1.002, 1.006, 5), "B is faster: 1.004 [1.002, 1.006] times A"),
+        (estimate.Ratio(1.0253, 1.0012, 1.05, 5), "B is faster: 1.025 [1.001, 1.050] times A"),
+        (estimate.Ratio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
+        (
+            estimate.Ratio(1.01, 0.98, 1.04, 5),
+            "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that holds 1",
+        ),
+        (None, "no verdict: no round is valid"),
+    ],
+)
+def test_sentences(found, words):
+    assert estimate.sentence(found) == words
+
+
+def test_where_the_width_comes_from():
+    quiet_rounds = comparison(*[(6 * [1.0], [s, s * 1.001] * 3) for s in (0.9, 1.0, 1.1)])
+    noisy_rounds = comparison(*[(6 * [1.0], [0.7, 1.4, 0.8, 1.3, 0.9, 1.1]) for _ in range(3)])
+    assert "--processes" in estimate.remedy(estimate.noise(estimate.log_ratios(quiet_rounds)))
+    assert "--rounds" in estimate.remedy(estimate.noise(estimate.log_ratios(noisy_rounds)))
+    assert estimate.noise(estimate.log_ratios(comparison(([1.0], [1.0])))) is None
+
+
+def test_compiling_and_building_count_as_loading():
+    """Of the last pair: what the first one filled caches with is not needed again."""
+    found, _ = asked(*SAME)
+    result = comparison(*(3 * [([1.0], [1.0])]))
+    result.rounds = 3 * [[]]
+    of = command.Comparison(Namespace(result=result), found, Path(), None)
+    of.scenario = found.sides["A"].scenario
+    result.b.runs[0].compile_s = 60.0
+    assert of._enough(0.0) is None
+    result.b.runs[2].compile_s, result.b.runs[2].kernel_build_s = 15.0, 5.0
+    assert of._enough(0.0) == (
+        "3 pairs of processes, since loading the last took 21 s: --processes 5 asks for the others"
+    )
+
+
+class Loaded:
+    """A worker whose engine has loaded, and compiled."""
+
+    def send_load(self, *_, **__) -> None:
+        pass
+
+    def receive(self) -> dict:
+        return {"load_s": 1.0, "kernel_build_s": None, "compile_s": 30.0, "describe": {}}
+
+    def call(self, name: str, **_) -> dict:
+        return {"python": "3.10"}
+
+
+def test_what_a_side_compiled_when_it_was_loaded_is_kept():
+    found, _ = asked(*SAME)
+    keeper = Namespace(result=comparison(), log=Namespace(loaded=lambda name, of: None))
+    runs = {name: Run() for name in "AB"}
+    of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
+    of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
+    assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
+
+
+def test_what_compiling_took_stands_beside_the_speeds():
+    result = comparison(*(2 * [([1.0], [1.0])]))
+    assert "compiling" not in terminal.render(report.view(result))
+    for process, seconds in zip(result.b.runs, (32.21, 8.5), strict=True):
+        process.compile_s = seconds
+    text = terminal.render(report.view(result))
+    assert re.search(r"^\| A .*\| none +\|$", text, re.M) and re.search(r"^\| B .*\| 32\.2 s, 8\.5 s +\|$", text, re.M)
+    assert "compiling: of each process in turn" in text
+
+
+def test_what_a_side_compiled_while_it_was_timed_is_told():
+    result = comparison(([1.0], [1.0]))
+    result.b.runs[0].samples = [Sample(1.0, 3, 8, Reading(compilations=2))]
+    (found,) = [finding for finding in warnings.check(result) if finding.code == "recompiled"]
+    assert found.text.startswith("B: the engine compiled its model")
+
+
+def test_a_process_that_does_not_wait_idly_is_told():
+    result = comparison(([1.0], [1.0]))
+    result.rounds[0] = [Round("AB", {"A": 0.02, "B": 0.97})]
+    (found,) = [finding for finding in warnings.check(result) if finding.code == "not_idle"]
+    assert "B kept up to 0.97 CPUs busy" in found.text
+    result.rounds[0] = [Round("AB", {"A": 0.02, "B": None})]
+    assert "not_idle" not in [finding.code for finding in warnings.check(result)]
+
+
+@pytest.mark.parametrize(("seen", "kept"), [(None, None), (0, 0), (1, 0), (3, 2)])
+def test_the_partner_is_no_stranger_on_the_gpu(seen, kept):
+    sample = _without_partner(Sample(1.0, 3, 8, Reading(other_gpu_processes=seen, temperature_c=40)))
+    assert (sample.reading.other_gpu_processes, sample.reading.temperature_c) == (kept, 40)
+    assert _without_partner(Sample(1.0, 3, 8)).reading is None
+
+
+# What is published.
+
+
+def published(folder: Path, **changes) -> Path:
+    """A page for comparisons of Llama, and one comparison below its results."""
+    page = folder / "docs" / "page.md"
+    evidence = folder / "docs" / "results" / "ab" / "one.json"
+    evidence.parent.mkdir(parents=True)
+    page.write_text("<!-- ab: llama -->\n<!-- /ab -->\n")
+    a = published_result(processes=2)
+    b = published_result(processes=2, engine="transformers", seconds=(4.0, 8.0))
+    for of in (a, b):
+        of.model |= {"digest": "aa"}
+        of.limits = LIMITS
+    result = AbResult(a, b, {"A": {"engine": "mii"}, "B": {}}, status="complete", started_at=a.started_at)
+    result.rounds = 2 * [2 * [Round("AB", {"A": 0.0, "B": 0.0})]]
+    for name, value in changes.items():
+        setattr(result, name, value)
+    result.save(evidence)
+    return page
+
+
+def render(page: Path) -> str:
+    assert documents.run(Namespace(check=False), [page], page.parent / "results") == 0
+    return page.read_text()
+
+
+def test_a_published_comparison_is_its_table_and_verdict(tmp_path):
+    text = render(published(tmp_path))
+    assert "**B is slower: 0.50000 [0.50000, 0.50000] times A.**" in text
+    assert "mii, float16" in text
+    assert "transformers, float16" in text
+    assert "[JSON](results/ab/one.json)" in text
+
+
+def test_nothing_published_is_not_measured(tmp_path):
+    page = published(tmp_path)
+    (page.parent / "results" / "ab" / "one.json").unlink()
+    assert "Not measured yet." in render(page)
+
+
+def test_what_measures_nothing_is_not_published(tmp_path):
+    fake = published_result(engine="fake", processes=2)
+    with pytest.raises(BenchError, match="cannot be published: an engine without a model measures nothing"):
+        render(published(tmp_path / "1", b=fake))
+    with pytest.raises(BenchError, match="its status is 'interrupted'"):
+        render(published(tmp_path / "2", status="interrupted"))
+
+
+def test_other_versions_are_in_the_title(tmp_path):
+    result = AbResult.load(published(tmp_path).parent / "results" / "ab" / "one.json")
+    result.b.environment["packages"] = {**result.b.environment["packages"], "deepspeed": "0.19.7"}
+    assert "mii, float16, deepspeed 0.19.8" in terminal.render(report.view(result))
+    assert "transformers, float16, deepspeed 0.19.7" in terminal.render(report.view(result))

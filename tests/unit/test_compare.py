@@ -1,0 +1,186 @@
+"""`bench.sh compare`: the interval of a ratio, what is refused, what is said, and the exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.stats
+import yaml
+from builders import FENCE, METHODOLOGY
+from builders import STEADY_ENVIRONMENT as ENVIRONMENT
+from builders import steady_result as result
+
+from bench_deepspeed.cli import parser
+from bench_deepspeed.measure.ratio import Ratio, speed_ratio
+from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Result
+from bench_deepspeed.results.compare import flags
+from bench_deepspeed.results.compare.comparable import differences, obstacles
+from bench_deepspeed.results.compare.comparison import Comparison
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([100.0, 104.0, 99.0], [95.0, 96.0, 91.0]),
+        ([100.0, 140.0], [95.0, 96.0, 91.0, 93.0, 94.5]),
+        ([10.0, 10.1, 10.0, 9.9], [3000.0, 3100.0]),
+    ],
+)
+def test_the_interval_is_welchs_by_scipy_on_the_logarithm(a, b):
+    """By the delta method log m scatters as x ∕ m does, so SciPy's Welch interval of those is as wide."""
+    found = speed_ratio(result(*a), result(*b))
+    relative = [numpy.array(values) / numpy.mean(values) for values in (b, a)]
+    welch = scipy.stats.ttest_ind(*relative, equal_var=False)
+    half_width = welch.confidence_interval(0.95).high - (relative[0].mean() - relative[1].mean())
+    assert found.value == pytest.approx(numpy.mean(b) / numpy.mean(a))
+    assert found.degrees_of_freedom == pytest.approx(welch.df)
+    assert numpy.log([found.low, found.high]) - numpy.log(found.value) == pytest.approx([-half_width, half_width])
+
+
+@pytest.mark.parametrize(
+    ("counts", "deviations"),
+    [((3, 3), (0.02, 0.02)), ((3, 3), (0.05, 0.05)), ((3, 10), (0.10, 0.02)), ((5, 5), (0.01, 0.10))],
+)
+def test_the_interval_holds_the_true_ratio_as_often_as_it_says(counts, deviations):
+    """1,000 pairs whose processes differ by normal noise, three processes or more in each.
+
+    Welch's degrees of freedom are an approximation: in the long run these hold the truth between 93.5% and 96.5%
+    of the time. One at 93.5% is seen below 92% once in 30 times; the seed is fixed.
+    """
+    draw, truth, runs = numpy.random.default_rng(1), 1.25, 1000
+    held = 0
+    for _ in range(runs):
+        a, b = (100 * (1 + s * draw.standard_normal(n)) for n, s in zip(counts, deviations, strict=True))
+        found = speed_ratio(result(*a), result(*(truth * b)))
+        held += found.low <= truth <= found.high
+    assert held >= 0.92 * runs
+
+
+def test_a_result_and_itself_do_not_differ_and_twice_as_fast_does():
+    one = result(100.0, 101.0, 99.0)
+    assert speed_ratio(one, one).verdict == "no difference shown"
+    assert speed_ratio(one, result(200.0, 202.0, 198.0)).verdict == "faster"
+    assert speed_ratio(one, result(50.0, 50.5, 49.5)).verdict == "slower"
+
+
+def test_turning_it_round_inverts_ratio_and_interval():
+    a, b = result(100.0, 104.0, 99.0), result(95.0, 96.0)
+    there, back = speed_ratio(a, b), speed_ratio(b, a)
+    assert (1 / there.value, 1 / there.high, 1 / there.low) == pytest.approx((back.value, back.low, back.high))
+
+
+def test_one_process_has_a_ratio_and_nothing_more():
+    for a, b in [((100.0,), (50.0, 51.0)), ((100.0, 101.0), (50.5,)), ((100.0,), (50.0,))]:
+        found = speed_ratio(result(*a), result(*b))
+        assert found == Ratio(pytest.approx(numpy.mean(b) / numpy.mean(a)), None, None, None)
+        assert (found.verdict, found.regression(0.03)) == (None, None)
+    assert speed_ratio(result(), result(100.0, 101.0)) is None
+
+
+def test_processes_that_do_not_differ_leave_no_doubt():
+    assert speed_ratio(result(100.0, 100.0), result(125.0, 125.0)) == Ratio(1.25, 1.25, 1.25, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Ratio(1.0421, 1.0134, 1.0716, 3.0), "1.042 [1.013, 1.072]"),
+        (Ratio(1.02, 1.00012, 1.04, 3.0), "1.0200 [1.0001, 1.0400]"),
+        (Ratio(0.99, 0.9803, 0.99996, 3.0), "0.99000 [0.98030, 0.99996]"),
+        (Ratio(1.0, 1.0, 1.0, None), "1.000 [1.000, 1.000]"),
+        (Ratio(0.5, None, None, None), "0.500 [not measured]"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):
+    assert found.shown == words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found"),
+    [
+        (0.80, 0.969, "shown"),
+        (0.80, 0.971, "not told"),
+        (0.969, 1.2, "not told"),
+        (0.97, 1.2, "excluded"),
+        (1.1, 1.2, "excluded"),
+    ],
+)
+def test_a_regression_is_shown_by_the_whole_interval(low, high, found):
+    assert Ratio(1.0, low, high, 3.0).regression(0.03) == found
+
+
+def test_what_may_differ_is_no_obstacle():
+    other = result(1.0, 2.0, engine="transformers", precision="bfloat16", processes=9, prompt="Hullo")
+    other = dataclasses.replace(other, environment={"packages": {"torch": "2.12.0"}, "gpu_used": "Other GPU"})
+    assert obstacles([Path("a"), Path("b")], [result(1.0, 2.0), other]) == []
+
+
+def test_a_seed_matters_for_random_weights_only():
+    one, other = (result(1.0, 2.0, weights="pretrained", seed=seed) for seed in (1, 2))
+    assert obstacles([Path("a"), Path("b")], [one, other]) == []
+
+
+def test_only_what_differs_is_listed():
+    other = result(1.0, 2.0, engine="transformers", prompt="a | b\nc")
+    other.engine = {"name": "transformers", "reads_weights": True, "attention": "sdpa"}
+    other.environment = {**ENVIRONMENT, "packages": {"torch": "2.12.0", "deepspeed": "0.19.8"}}
+    other.environment["gpus"] = [{"name": "Some GPU", "driver": "570.2"}] * 2
+    assert differences([result(1.0, 2.0), other]) == {
+        "engine": ["mii", "transformers"],
+        "prompt": ["Hello", "a | b\nc"],
+        "engine.attention": [None, "sdpa"],
+        "gpus.name": ["Some GPU", "Some GPU, Some GPU"],
+        "gpus.driver": ["580.1", "570.2, 570.2"],
+        "packages.torch": ["2.13.0", "2.12.0"],
+    }
+
+
+def measured(method: str, factor: float) -> Result:
+    """A result of which everything was measured."""
+    found = result(100.0, 101.0)
+    itl = [[0.01 * factor] * 99] if method == "streamed" else []
+    found.latency = Latency(method, [0.02 * factor], [0.02 * factor + 0.99 * factor], itl)
+    found.prefill = Prefill(512, [0.1 * factor])
+    found.limits = Limits(1e12, 1e12, 1e14, "float16", cache_bytes=0)
+    found.memory = {"device_peak_bytes": int(1e9 * factor), "weights_bytes": 10**9, "workspace_bytes": 10**7}
+    found.energy = Energy("NVML", 100.0 * factor, 1.0, 50)
+    return found
+
+
+def test_each_figure_has_the_ratio_of_its_numbers():
+    told = Comparison(
+        [Path("a"), Path("b")], [measured("streamed", 1.0), measured("streamed", 2.0)], [], None
+    ).as_json()
+    ratios = {title: found["ratios"][0] for title, found in told["figures"].items()}
+    twice = dict.fromkeys(("TTFT", "TPOT", "prefill", "peak memory", "energy"), pytest.approx(2.0))
+    assert {title: ratios[title] for title in twice} == twice
+    assert [ratios[f"ITL p{percent}"] for percent in (50, 90, 99)] == pytest.approx([2.0] * 3)
+    assert ratios["MFU of prefill"] == pytest.approx(0.5)
+    assert ratios["weights"] == 1.0
+    assert {title for title, ratio in ratios.items() if ratio is None} <= {"MBU of decode", "loading"}
+
+
+def test_what_was_measured_in_another_way_has_no_ratio():
+    told = Comparison(
+        [Path("a"), Path("b")], [measured("streamed", 1.0), measured("difference", 2.0)], [], None
+    ).as_json()
+    assert [told["figures"][title]["ratios"] for title in ("TTFT", "TPOT", "ITL p50")] == [[None]] * 3
+    assert told["figures"]["prefill"]["ratios"] == [pytest.approx(2.0)]
+
+
+def test_the_workflow_is_yaml_and_its_commands_are_valid():
+    (text,) = [body for language, body in FENCE.findall(METHODOLOGY.read_text()) if language == "yaml"]
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    commands = [shlex.split(line) for step in job["steps"] for line in step.get("run", "").splitlines()]
+    benches = [words[1:] for words in commands if words[0].endswith("bench_deepspeed/bench.sh")]
+    parsed = [parser.parse(arguments) for arguments in benches]
+    assert [options.command for options in parsed] == ["run", "run", "compare"]
+    flags.check(parsed[-1])
+    assert parsed[-1].fail_on_regression == 0.03
+    measured_in = [Path(options.output_dir) / options.model_name for options in parsed[:2]]
+    assert [path.parent.parent for path in parsed[-1].files] == measured_in
+    assert all(options.processes >= 3 for options in parsed[:2])  # else there is no interval to judge by

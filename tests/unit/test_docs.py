@@ -1,0 +1,81 @@
+"""The documents: every command works, every link leads somewhere, every list is the code's."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from builders import FENCE, PAGES, documented, section
+from support import ROOT
+
+from bench_deepspeed.benchmarks.ab.records import AbResult, Round
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
+from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.core.errors import EXIT_CODES
+from bench_deepspeed.engines.memory import Memory
+from bench_deepspeed.measure.records import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.model import catalog
+
+BLOCK = re.compile(r"^<!-- (\w+): \S+ -->\n.*?^<!-- /\1 -->$", re.M | re.S)
+
+
+def prose(page: Path) -> str:
+    """A page without its code and its generated blocks."""
+    return BLOCK.sub("", FENCE.sub("", page.read_text()))
+
+
+def test_exit_codes_are_those_of_the_code():
+    told = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.*) \|$", section("Exit codes"), re.M)}
+    assert told == EXIT_CODES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        if re.match(r"https://", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = page.parent / target if target else page
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path), link
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Share]
+SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
+SCHEMAS += [LoadResult, Level, Record]
+SCHEMAS += [AbResult, Round]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
+def test_every_field_is_documented(schema):
+    assert documented(schema.__name__) == [field.name for field in dataclasses.fields(schema)]
+
+
+def test_every_part_of_memory_is_documented():
+    assert documented("Memory") == [field.name for field in dataclasses.fields(Memory)]
+
+
+def test_every_fact_of_the_published_results_is_documented():
+    for path in (ROOT / "docs" / "results").glob("*.json"):
+        published = json.loads(path.read_text())
+        for title in ("Model", "Engine", "Environment"):
+            assert set(published[title.lower()]) <= set(documented(title)), path
+
+
+def test_every_model_has_its_table():
+    text = "".join(page.read_text() for page in PAGES)
+    assert [name for name in ("all", *catalog.names()) if f"<!-- run: {name} -->\n" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_figure_is_typed_by_hand(page):
+    assert re.findall(r"\d[\d.,]*(?: ± [\d.,]+)? ?(?:tokens/s|tokens per second|GB/s)", prose(page)) == []

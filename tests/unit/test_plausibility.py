@@ -1,0 +1,158 @@
+"""The gate: what no device can do is refused with the arithmetic, and what it can do passes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bench_deepspeed.core.errors import ImpossibleError
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.plausibility import Step, check, check_clock, check_prefill, check_steps, require_possible
+from bench_deepspeed.measure.records import Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.model import arithmetic, catalog
+
+LLAMA = catalog.load("llama")
+LIMITS = Limits(2e12, 3e12, 5e14, "float16", 50_000_000)
+TOKENS = 100
+
+
+def result(seconds: float = 1.0, **measured) -> Result:
+    """A result of an engine that reads Llama's weights in float16: a hundred tokens in so many seconds."""
+    scenario = Scenario("llama", "mii", "cuda", "float16", "random", "hello", TOKENS, 1, 2, 0, 0)
+    samples = [Sample(1.0, 10, TOKENS), Sample(seconds, 10, TOKENS)]
+    given = {"engine": {"reads_weights": True}, "limits": LIMITS, "runs": [Run(samples=samples)], **measured}
+    return Result(scenario, **given)
+
+
+def fastest() -> float:
+    """Seconds of the fastest repetition that memory allows, by the formula in the documentation."""
+    step = arithmetic.decode_bytes(LLAMA, "float16", 10 + (TOKENS - 2) / 2) - LIMITS.cache_bytes
+    return TOKENS * step / LIMITS.bytes_per_s
+
+
+def test_the_arithmetic_is_in_the_message():
+    limits = Limits(2.9e12, 3e12, 1e20, "float16", 0)
+    with pytest.raises(ImpossibleError) as caught:
+        check_steps("repetition 2", 5120.0, Step(13.2e9, 1.0), limits)
+    assert str(caught.value) == (
+        "impossible: repetition 2: 5120.0 steps/s × (13.2 GB a step − 0 B that caches can hold) = 67.6 TB/s, "
+        "but this device was measured at 3 TB/s"
+    )
+
+
+def test_what_memory_allows_passes():
+    check(result(fastest()), LLAMA)
+
+
+def test_within_the_tolerance_passes_and_beyond_it_does_not():
+    check(result(fastest() / 1.049), LLAMA)
+    with pytest.raises(ImpossibleError, match=r"repetition 2: .* steps/s × \(13\.\d GB a step .*3 TB/s$"):
+        check(result(fastest() / 1.051), LLAMA)
+
+
+def test_a_void_repetition_is_no_claim():
+    claimed = result()
+    claimed.runs[0].samples.append(Sample(1e-3, 10, TOKENS - 1))
+    check(claimed, LLAMA)
+
+
+def test_an_engine_without_weights_is_not_checked():
+    check(result(1e-9, engine={"reads_weights": False}), LLAMA)
+    check(result(1e-9, engine={}), LLAMA)
+
+
+def test_what_the_caches_hold_needs_no_memory_but_arithmetic():
+    limits = Limits(1e9, 1e9, 1e12, "float32", 1_000_000)
+    check_steps("x", 1e5, Step(999_999.0, 1e6), limits)
+    check_steps("x", 1e3, Step(1_900_000.0, 1e6), limits)
+    with pytest.raises(ImpossibleError, match="GB/s"):
+        check_steps("x", 1e3, Step(2_100_000.0, 1e6), limits)
+    with pytest.raises(ImpossibleError, match="1 MFLOP a step = 2 TFLOP/s, .* 1 TFLOP/s"):
+        check_steps("x", 2e6, Step(999_999.0, 1e6), limits)
+
+
+def test_unknown_caches_leave_the_arithmetic():
+    limits = Limits(1e9, 1e9, 1e12, "float32", None)
+    check_steps("x", 1e3, Step(1e9, 1e6), limits)
+    with pytest.raises(ImpossibleError, match="FLOP"):
+        check_steps("x", 2e6, Step(1e9, 1e6), limits)
+
+
+@pytest.mark.parametrize("method", ["streamed", "difference"])
+def test_decoding_too_fast_behind_a_slow_first_token(method):
+    """A hundred tokens in the time is possible, ninety-nine in what the first one left of it are not."""
+    end_to_end = 1.6 * fastest()
+    latency = Latency(method, [0.7 * fastest()], [end_to_end], [])
+    check(result(end_to_end), LLAMA)
+    with pytest.raises(ImpossibleError, match=rf"decoding \(TPOT, {method}\)"):
+        check(result(end_to_end, latency=latency), LLAMA)
+
+
+def test_the_difference_of_two_nearly_equal_times_refutes_nothing():
+    check(result(latency=Latency("difference", [1.0], [1.001], [])), LLAMA)
+
+
+def test_a_generation_timed_for_latency_is_held_against_the_limit():
+    latency = Latency("difference", [1e-3], [fastest() / 1.2], [])
+    with pytest.raises(ImpossibleError, match="a generation timed for latency"):
+        check(result(latency=latency), LLAMA)
+
+
+def test_prefill_beyond_the_matrix_products():
+    fastest_s = arithmetic.prefill_flops(LLAMA, 2048) / LIMITS.matmul_flops_per_s
+    check(result(prefill=Prefill(2048, [1.0, fastest_s])), LLAMA)
+    with pytest.raises(ImpossibleError, match=r"prefill: .* TFLOP / .* s = .* but .* 500 TFLOP/s"):
+        check(result(prefill=Prefill(2048, [1.0, fastest_s / 1.06])), LLAMA)
+    check_prefill(1e12, 1.0, LIMITS)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 999e-9])
+def test_a_time_that_the_clock_cannot_tell(seconds):
+    with pytest.raises(ImpossibleError, match="tells nothing below 1e-06 s"):
+        check_clock("repetition 1", seconds, 1e-9)
+    check_clock("repetition 1", 1001e-9, 1e-9)
+
+
+def test_a_coarse_clock_tells_less(monkeypatch):
+    class Coarse:
+        resolution = 0.015
+
+    monkeypatch.setattr(plausibility.time, "get_clock_info", lambda name: Coarse)
+    with pytest.raises(ImpossibleError, match="repetition 1 took 1 s"):
+        check(result(limits=None), LLAMA)
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        {"latency": Latency("streamed", [0.0], [1.0], [])},
+        {"latency": Latency("streamed", [0.1], [0.0], [])},
+        {"prefill": Prefill(512, [0.0])},
+    ],
+    ids=["first token", "latency", "prefill"],
+)
+def test_every_time_is_held_against_the_clock(measured):
+    check(result(limits=None), LLAMA)
+    with pytest.raises(ImpossibleError, match="took 0 s"):
+        check(result(limits=None, **measured), LLAMA)
+
+
+def test_the_limits_are_measured_again_before_they_refute():
+    """Limits measured while others used the machine are too low, and must not fail an honest run."""
+    honest = result(fastest() * 1.01)
+    honest.limits = Limits(1e11, 1e11, 1e13, "float16", 50_000_000)
+    require_possible(honest, lambda: LIMITS)
+    assert honest.limits == LIMITS
+    with pytest.raises(ImpossibleError):
+        require_possible(result(fastest() / 2), lambda: LIMITS)
+
+
+def test_what_others_took_of_the_cpus_is_granted_and_no_more():
+    """Met on a busy machine: an honest prefill, and limits that were measured beside another program."""
+    beside = Limits(4e10, 5e10, 95.5e9, "float32", 1_000_000, cpu_share=0.5)
+    check_prefill(118e9, 0.7874, beside)
+    with pytest.raises(ImpossibleError, match="with 50% of its CPUs"):
+        check_prefill(118e9, 0.5, beside)
+    with pytest.raises(ImpossibleError):
+        check_prefill(118e9, 0.7874, dataclasses.replace(beside, cpu_share=None))

@@ -1,0 +1,133 @@
+"""The check of the answers: its numbers against their definitions, its verdict against a real fault."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench_deepspeed.benchmarks.quality import agreement, questions, verdict
+from bench_deepspeed.benchmarks.quality import view as report
+from bench_deepspeed.benchmarks.quality.records import Quality
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.report import markdown
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "exact", "first", "similarity"),
+    [
+        ([1, 2, 3], [1, 2, 3], True, None, 1.0),
+        ([1, 2, 3], [1, 9, 3], False, 1, 1 - 1 / 3),
+        ([1, 2, 3], [1, 2], False, 2, 1 - 1 / 3),
+        ([1, 2], [3, 4, 5, 6], False, 0, 0.0),
+    ],
+)
+def test_free_running_is_what_its_definitions_say(expected, answer, exact, first, similarity):
+    found = agreement.free_running(expected, answer)
+    assert (found["exact_match"], found["first_difference"]) == (exact, first)
+    assert found["edit_similarity"] == pytest.approx(similarity)
+
+
+def distance(value):
+    return verdict.Distance(6000, value, value, value, 0.0, value, value)
+
+
+def judged_numbers(engine, floor, own_kernels=True, gap=0.0):
+    perfect = {"questions": 1, "exact_matches": 1, "first_difference": None, "edit_similarity": 1.0}
+    measures = [
+        verdict.Measures(**perfect, answer_gap=g, early=distance(x), late=distance(x))
+        for x, g in ((engine, gap), (floor, 0.0))
+    ]
+    return verdict.judge(*measures, "float16", own_kernels)
+
+
+def test_kernels_of_its_own_may_round_as_transformers_does_but_not_more():
+    assert judged_numbers(0.05, 0.03)["ok"]
+    assert not judged_numbers(0.07, 0.03)["ok"]
+    assert not judged_numbers(0.05, 0.03, own_kernels=False)["ok"]
+    assert not judged_numbers(math.nan, 0.03)["ok"]
+
+
+def test_engine_that_does_not_generate_from_its_logits_is_outside():
+    assert judged_numbers(0.03, 0.03, gap=0.05)["ok"]
+    sampled = judged_numbers(0.03, 0.03, gap=0.5)
+    assert [found["measure"] for found in sampled["outside"]] == ["answer_gap"]
+    assert "answer gap 0.5" in sampled["words"]
+
+
+def test_equal_rates_of_disagreement_are_seldom_told_apart():
+    """Simulated: engine and floor with the same true rate, drawn independently, at the published set's size."""
+    rng = np.random.default_rng(0)
+    for rate in (0.003, 0.01, 0.02):
+        engine, floor = rng.binomial(175, rate, size=(2, 500))
+        limits = [verdict._largest_share(count / 175, 175) for count in floor]
+        outside = np.mean([count / 175 > limit for count, limit in zip(engine, limits, strict=True)])
+        assert outside < 0.025
+    assert verdict._largest_share(0.0, 175) < 0.06  # and a rate of one in seventeen is
+
+
+def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
+    answers = {"text": "An *answer* | of 3 < 4", "tokens": 1, "exact_match": True, "first_difference": None}
+    forced = {"top1_agreement": 1.0, "nll_differences": [0.0], "kl": [0.0], "on_top_kl": [0.0]}
+    answer = {**answers, "edit_similarity": 1.0, "answer_gap": 0.0, "early": forced, "late": forced}
+    quality = Quality(
+        model={"name": "smollm2", "title": "SmolLM2", "weights": "pretrained"},
+        engine="deepspeed",
+        device="cpu",
+        reference_device="cpu",
+        environment={},
+        system_prompt="",
+        max_tokens=1,
+        started_at="2026-01-02T03:04:05",
+        candidates=[{"precision": "float32", "engine": [answer, answer], "floor": None}],
+        questions=[
+            {"prompt": "One?", "reference": "1", "published": {}},
+            {"prompt": "Two?", "reference": "2", "published": {"float16": "two"}},
+        ],
+    )
+    text = markdown.render(report.view(quality), Path("page.md"), lambda _figure: None)
+    head = next(line for line in text.splitlines() if line.startswith("| question"))
+    titles = [cell.strip() for cell in head.strip("|").split("|")]
+    assert titles[1:] == ["deepspeed float32", "published float16", "Transformers float32 (ground truth)"]
+    assert "An \\*answer\\* \\| of 3 \\< 4" in text
+    assert "identical to float32" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"questions": [', "line 1"),
+        ("[]", "an object"),
+        ('{"questions": []}', "empty"),
+        ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
+        ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', 'line 2: "max_tokens" must be a whole number'),
+        ('{"questions": [\n{"prompt": "a", "publish": {}}]}', 'line 2: question 1: unknown field "publish"'),
+        ('{"questions": [{"prompt": "\\ud800"}]}', "question 1 holds half a character"),
+        ('{"' + "k" * 2000 + '": 1, "questions": []}', "line 1: unknown field"),
+        ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
+        ('{"questions": [{"prompt": "a", "published": {"llama": "text"}}]}', "published"),
+        ('{\n\t"questions": [{"prompt": "prompt",\n"published": 3},\n{"prompt": "b"}]}', "line 3: question 1"),
+        ('{"questions": [\n{"prompt": "a"},\n{"prompt": " "}]}', "line 3: question 2"),
+    ],
+)
+def test_malformed_questions_are_named_with_their_line(tmp_path, text, message):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        questions.load(path)
+    assert message in str(error.value)
+
+
+def test_questions_may_be_a_text_file(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("First?\n\nSecond?\n")
+    assert questions.load(path).prompts == ["First?", "Second?"]
+
+
+def test_the_suites_own_questions_are_five_with_published_answers():
+    own = questions.load(QUESTIONS)
+    assert len(own.prompts) == len(own.published) == 5
+    assert all({"llama", "mistral"} <= published.keys() for published in own.published)

@@ -1,0 +1,245 @@
+"""`bench.sh report`: tables that are their evidence, and nothing but."""
+
+from __future__ import annotations
+
+import json
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from results import result
+
+from bench_deepspeed.benchmarks.run.metrics import compiling
+from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.measure.records import Result, Sample
+from bench_deepspeed.results import documents
+
+PAGE = "# Page\n\nBefore.\n\n<!-- run: llama -->\n<!-- /run -->\n\nAfter.\n"
+
+
+class Site:
+    """A page and the folder of its evidence."""
+
+    def __init__(self, folder: Path, text: str = PAGE):
+        self.page, self.results = folder / "docs" / "page.md", folder / "docs" / "results"
+        self.results.mkdir(parents=True)
+        self.page.write_text(text)
+
+    def add(self, name: str, content: Result) -> Path:
+        path = self.results / f"{name}.json"
+        content.save(path)
+        return path
+
+    def report(self, check: bool = False) -> str:
+        assert documents.run(Namespace(check=check), [self.page], self.results) == 0
+        return self.page.read_text()
+
+    def rows(self) -> list[dict[str, str]]:
+        """The page's first table, column → cell."""
+        first = re.search(r"(?:^\|.*\n)+", self.page.read_text(), re.M)[0]
+        lines = first.splitlines()
+        cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+        return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_a_row_has_the_figures_and_links_to_its_evidence(site):
+    site.add("one", result())
+    site.add("two", result(engine="transformers", seconds=(8.0, 8.0)))
+    text = site.report()
+    mii, transformers = site.rows()
+    assert (mii["engine"], mii["tokens/s"]) == ("mii", "3.00 [not measured]")
+    for name, value in {"median": "3.00", "slowest": "2.00", "fastest": "4.00"}.items():
+        assert re.search(rf"^\| {name} +\| {value} ", text, re.M)
+    assert mii["peak memory"] == "14.00 GB"
+    assert re.search(r"^\| weights +\| 13\.48 GB", text, re.M)
+    assert (mii["std"], transformers["std"]) == ("1.41", "0.00")
+    assert transformers["tokens/s"] == "1.00 [not measured]"
+    for row in (mii, transformers):
+        target = re.fullmatch(r"\[JSON\]\((.*)\)", row["evidence"])[1]
+        assert (site.page.parent / target).is_file()
+    assert "Device: Some GPU; precision: float16; prompt + new tokens: 5 + 8; n: 1 × 2.\n" in text
+    assert "\n\nTokens/s: mean [95% interval" in text
+    assert text.startswith("# Page\n\nBefore.\n\n<!-- run: llama -->\n")
+    assert text.endswith("\n<!-- /run -->\n\nAfter.\n")
+
+
+def test_the_interval_is_over_the_processes(site):
+    """Means of 3 and 1.5 tokens/s: 2.25 ± 12.7062 · 0.75, as one degree of freedom has it."""
+    site.add("one", result(processes=2))
+    site.report()
+    (row,) = site.rows()
+    assert row["tokens/s"] == "2.25 [-7.28, 11.78]"
+    assert "n: 2 × 2." in site.page.read_text()
+
+
+def test_a_study_of_the_suite_itself_is_rendered(tmp_path):
+    site = Site(tmp_path, "<!-- simulation: coverage -->\n<!-- /simulation -->\n")
+    assert "Not measured yet." in site.report()
+    noise = {"independent": 0.05, "autocorrelated": 0.03, "autocorrelation": 0.7, "between": 0.04}
+    row = {"name": "some", "noise": noise, "target_ci": None, "runs": 40, "covered": 38, "mean_processes": 3.0}
+    rows = [{**row, "mean_relative_half_width": 0.071}, {**row, "mean_relative_half_width": 0.02, "target_ci": 0.03}]
+    (site.results / "simulations").mkdir()
+    (site.results / "simulations" / "coverage.json").write_text(json.dumps({"rows": rows}))
+    site.report()
+    first, second = site.rows()
+    assert list(first.values())[1:] == ["5.0%", "3.0% (ρ = 0.7)", "4.0%", "3", "± 7.1%", "95.0% (38 of 40)"]
+    assert second["processes"] == "3 (until ± 3%)"
+
+
+def test_it_says_on_what_it_was_measured(site):
+    site.add("one", result())
+    facts = (
+        "2026-01-02, Some GPU, driver 580.1, CUDA 13.2, CUDA 13.0, nvcc 13.1, torch 2.13.0, deepspeed 0.19.8, "
+        "deepspeed-mii 0.3.3, transformers 5.17.0, Python 3.12.3, Some CPU, Linux 6.1, commit c0ffee"
+    )
+    (line,) = [line for line in site.report().splitlines() if line.startswith("Measured on")]
+    assert [fact for fact in facts.split(", ") if fact not in line] == []
+
+
+def test_rows_measured_elsewhere_are_told_apart(site):
+    site.add("one", result())
+    site.add("two", result(engine="deepspeed", device="cpu", environment={"cpu": "Other CPU"}))
+    text = site.report()
+    assert [row["evidence"][-3:] for row in site.rows()] == ["(1)", "(2)"]
+    assert [row["device"] for row in site.rows()] == ["Some GPU", "Other CPU, 16 threads"]
+    assert re.search(r"^\(1\) Measured .*Some GPU", text, re.M)
+    assert re.search(r"^\(2\) Measured .*Other CPU", text, re.M)
+
+
+def test_order_is_model_engine_precision(site):
+    wanted = [("mii", "float16"), ("mii", "bfloat16"), ("deepspeed", "float32"), ("transformers", "float16")]
+    for number, (engine, precision) in enumerate(reversed(wanted)):
+        site.add(f"{number}", result(engine=engine, precision=precision))
+    site.report()
+    assert [(row["engine"], row["precision"]) for row in site.rows()] == wanted
+
+
+def test_random_weights_are_marked_beside_the_number(site):
+    site.add("one", result(weights="random"))
+    text = site.report()
+    (row,) = site.rows()
+    assert row["model"] == "Llama-2-7B-chat (random weights)"
+    assert "Random weights: the speed of this shape" in text
+
+
+def test_a_models_note_stands_below_with_its_name(site):
+    content = result()
+    content.model["note"] = "Made of cheese."
+    site.add("one", content)
+    assert "\n\nLlama-2-7B-chat: Made of cheese.\n\n" in site.report()
+
+
+def test_a_page_shows_its_model_only_and_all_shows_every(tmp_path):
+    for name, subject, models in (("a", "llama", ["Llama-2-7B-chat"]), ("b", "all", ["Llama-2-7B-chat", "mistral"])):
+        site = Site(tmp_path / name, PAGE.replace("llama", subject))
+        site.add("one", result(model="mistral"))
+        site.add("two", result())
+        site.report()
+        assert [row["model"] for row in site.rows()] == models
+
+
+def test_what_was_not_measured_is_said(site):
+    site.add("one", result(model="mistral"))
+    assert "<!-- run: llama -->\nNot measured yet.\n<!-- /run -->" in site.report()
+
+
+def test_a_second_time_changes_nothing(site):
+    site.add("one", result())
+    text = site.report()
+    before = site.page.stat().st_mtime_ns
+    assert site.report() == text
+    assert site.page.stat().st_mtime_ns == before
+    assert site.report(check=True) == text
+    assert sorted(path.name for path in site.page.parent.iterdir()) == ["figures", "page.md", "results"]
+
+
+@pytest.mark.parametrize("change", ["page", "evidence", "new evidence", "lost evidence"])
+def test_check_catches_one_changed_digit(site, change):
+    path = site.add("one", result())
+    text = site.report()
+    if change == "page":
+        site.page.write_text(text.replace("3.00 [not", "3.10 [not"))
+    elif change == "evidence":
+        path.write_text(path.read_text().replace('"seconds": 4.0', '"seconds": 4.1'))
+    elif change == "new evidence":
+        site.add("two", result(precision="bfloat16"))
+    else:
+        path.unlink()
+    before = site.page.read_text()
+    with pytest.raises(BenchError, match="page.md") as caught:
+        site.report(check=True)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    assert site.page.read_text() == before
+
+
+def void() -> Result:
+    content = result()
+    content.runs[0].samples[1] = Sample(4.0, 5, 7)
+    return content
+
+
+def failed(status: str) -> Result:
+    content = result()
+    content.status = status
+    return content
+
+
+REFUSED = {
+    "fake engine": (result(engine="fake", device="cpu", precision="float32"), "fake engine"),
+    "failed": (failed("failed"), "'failed'"),
+    "interrupted": (failed("interrupted"), "'interrupted'"),
+    "running": (failed("running"), "'running'"),
+    "void": (void(), "1 of 2 repetitions are valid, 1 void"),
+    "too few": (result(repetitions=3), "2 of 3 repetitions are valid"),
+    "no driver": (result(environment={"gpus": []}), "lacks 'Some GPU'"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_must_not_be_published_is_refused_by_name(site, content, reason):
+    site.add("good", result())
+    site.add("bad", content)
+    with pytest.raises(BenchError, match=r"bad\.json") as caught:
+        site.report()
+    assert reason in str(caught.value)
+    assert site.page.read_text() == PAGE
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"schema_version": 1})])
+def test_what_is_no_result_is_refused_by_name(site, text):
+    (site.results / "bad.json").write_text(text)
+    with pytest.raises(BenchError, match=r"bad\.json is (not a result|damaged, or is not JSON)"):
+        site.report()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- run: llama -->\n",
+        "<!-- /run -->\n",
+        "<!-- run: llama -->\n<!-- run: all -->\n<!-- /run -->\n",
+        "<!-- run: llama -->\n<!-- /quality -->\n",
+        "<!-- run: lama -->\n<!-- /run -->\n",
+        "<!-- result: llama -->\n<!-- /result -->\n",
+        "<!-- simulation: llama -->\n<!-- /simulation -->\n",
+        "<!-- run: coverage -->\n<!-- /run -->\n",
+    ],
+)
+def test_a_marker_that_is_none_is_refused(tmp_path, text):
+    with pytest.raises(BenchError, match="page.md"):
+        Site(tmp_path, text).report()
+
+
+def test_the_seconds_of_compiling_stand_in_every_table_of_figures():
+    compiled = result(processes=2)
+    for run, seconds in zip(compiled.runs, (12.34, 3.0), strict=True):
+        run.compile_s = seconds
+    assert compiling(compiled) == "12.3 s, 3.0 s"
+    assert compiling(result()) == "none"

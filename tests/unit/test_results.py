@@ -1,0 +1,73 @@
+"""`bench.sh results`: what is found, listed and shown, and what is never deleted."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from builders import DAMAGED, save_ab
+from builders import comparison_of as comparison
+
+from bench_deepspeed.benchmarks.common.run_folder import make_folder
+from bench_deepspeed.core import folder_lock
+from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.folder_lock import hold, unheld
+from bench_deepspeed.results import listing as report
+from bench_deepspeed.results.entries import entry
+from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.results.find import folders
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+FILES = {kind.file: kind.name for kind in registry.kinds()}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_is_listed_with_the_reason(logs, file, text):
+    folder = logs / "llama" / "2026-01-01T10-00-00"
+    folder.mkdir(parents=True)
+    (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (found,) = folders(logs)
+    one = entry(found)
+    assert (one.status, one.kind) == ("unreadable", FILES[file])
+    assert f"{file} is not a" in one.error
+    assert "\n" not in one.error
+    assert f"{one.id}: unreadable: {one.error}" in report.listing([one])
+
+
+@pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])
+def test_a_comparison_that_no_ratio_can_be_made_of_is_unreadable(logs, seconds):
+    save_ab(logs, 1, comparison(seconds))
+    one = entry(*folders(logs))
+    assert (one.status, "ab.json is not a comparison (ab)" in one.error) == ("unreadable", True)
+
+
+def test_those_who_look_do_not_hold(tmp_path):
+    with unheld(tmp_path) as free, unheld(tmp_path) as again:
+        assert (free, again) == (True, True)
+    hold(tmp_path)
+    with unheld(tmp_path) as free:
+        assert not free
+
+
+def test_who_comes_while_another_looks_holds_all_the_same(tmp_path):
+    with unheld(tmp_path):
+        coming = threading.Thread(target=hold, args=[tmp_path])
+        coming.start()
+        coming.join(0.05)
+        assert coming.is_alive()
+    coming.join()
+    with unheld(tmp_path) as free:
+        assert not free
+
+
+def test_a_folder_is_held_by_one_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "LOOK_S", 0.05)
+    hold(tmp_path)
+    with pytest.raises(UsageError, match="another process is at work in"):
+        hold(tmp_path)
+
+
+def test_every_folder_that_the_suite_makes_is_held(tmp_path):
+    with unheld(make_folder(tmp_path)) as free:
+        assert not free

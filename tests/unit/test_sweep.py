@@ -1,0 +1,181 @@
+"""`bench.sh sweep`: the product, its arithmetic, failures, resuming, and batches of the real SmolLM2."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
+from bench_deepspeed.benchmarks.sweep import view as report
+from bench_deepspeed.benchmarks.sweep.records import SweepScenario, SweepSettings
+from bench_deepspeed.core.errors import BenchError, ImpossibleError
+from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.model import arithmetic, catalog
+from bench_deepspeed.results import documents
+
+LIMITS = Limits(3e12, 2.9e12, 6e14, "float16", 50_000_000)
+SETTINGS = SweepSettings("llama", "cuda", "pretrained", 0, ["mii"], ["float16"], [1, 4], [128], [17], 2, 1)
+
+
+def measured(scenario: SweepScenario, prefill: tuple[float, ...], total: tuple[float, ...]) -> SweepScenario:
+    """The scenario with these seconds."""
+    scenario.status, scenario.warmups = "complete", 1
+    scenario.prefill = [Sample(seconds, scenario.prompt_tokens, 1) for seconds in prefill]
+    scenario.total = [Sample(seconds, scenario.prompt_tokens, scenario.max_tokens) for seconds in total]
+    return scenario
+
+
+def test_another_model_digest_is_not_resumed():
+    with pytest.raises(BenchError, match="the model's digest was aa and is bb now"):
+        plan.require_same({"digest": "aa"}, {"digest": "bb"}, "the model's")
+
+
+def test_memory_is_counted_before_anything_loads():
+    """Llama 2's KV cache takes half a MiB a token: 64 sequences of 2,176 do not fit beside the weights in 80 GB."""
+    spec, token = catalog.load("llama"), 2 * 32 * 4096 * 2
+    small = SweepScenario("mii", "float16", 32, 2048, 128)
+    large = SweepScenario("mii", "float16", 64, 2048, 128)
+    assert plan.kv_bytes(spec, small) == (32 * 34 + 1) * 64 * token
+    assert plan.refusal(spec, SETTINGS, small, 80 * 10**9) is None
+    reason = plan.refusal(spec, SETTINGS, large, 80 * 10**9)
+    kv = (64 * 34 + 1) * 64 * token
+    total = kv + 2 * 6_738_415_616 + 10**9
+    assert f"weights 13.48 GB + KV cache {kv / 1e9:.2f} GB (64 × 2176 tokens) + 1.00 GB" in reason
+    assert f"= {total / 1e9:.2f} GB, and 80.00 GB are free" in reason
+    assert plan.refusal(spec, SETTINGS, large, total) is None
+    assert plan.refusal(spec, SETTINGS, large, total - 1) is not None
+
+
+def test_a_step_reads_the_weights_once_and_every_context():
+    spec, one = catalog.load("llama"), SweepScenario("mii", "float16", 1, 128, 17)
+    many = SweepScenario("mii", "float16", 8, 128, 17)
+    context = 128 + 15 / 2  # of the 16 steps after the first token
+    kv = 2 * 2 * 32 * 4096 * context
+    weights = 2 * (6_738_415_616 - 32000 * 4096)
+    assert derived.step(spec, one).bytes == pytest.approx(weights + kv)
+    assert derived.step(spec, many).bytes == pytest.approx(weights + 8 * kv)
+    assert derived.step(spec, many).flops == 8 * arithmetic.decode_flops(spec)
+    assert derived.decode_limit(spec, many, LIMITS) == pytest.approx(8 * 3e12 / (weights + 8 * kv))
+    slow = Limits(1e18, 1e18, 1e12, "float16")
+    assert derived.decode_limit(spec, many, slow) == pytest.approx(1e12 / arithmetic.decode_flops(spec))
+
+
+def test_the_error_of_the_difference():
+    scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (1.0, 1.1), (3.0, 3.2))
+    rate = derived.decode_rate(scenario)
+    assert rate.tokens_per_s == pytest.approx(4 * 10 / (3.1 - 1.05))
+    assert rate.standard_error / rate.tokens_per_s == pytest.approx(math.sqrt(0.02 / 2 + 0.005 / 2) / 2.05)
+
+
+@pytest.mark.parametrize(
+    ("prefill", "total"),
+    [
+        pytest.param((1.0, 1.0), (0.9, 0.9), id="not above zero"),
+        pytest.param((1.0, 1.2), (1.3, 1.4), id="uncertain"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_not_measured(prefill, total):
+    scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), prefill, total)
+    assert derived.decode_rate(scenario) is None
+    assert derived.overall_tokens_per_s(scenario) is not None
+
+
+@pytest.mark.parametrize(
+    ("prefill", "total", "words"),
+    [
+        ((0.1, 0.1), (0.11, 0.11), "decoding, batch 4"),
+        ((0.1, 0.1), (0.001, 0.5), "a generation, batch 4"),
+        ((0.0001, 0.0001), (1.0, 1.0), "prefill: "),
+    ],
+)
+def test_the_gate_holds_each_time_against_the_limits(prefill, total, words):
+    spec = catalog.load("llama")
+    possible = measured(SweepScenario("mii", "float16", 4, 128, 17), (0.1, 0.1), (0.3, 0.3))
+    derived.check_possible(spec, possible, LIMITS)
+    with pytest.raises(ImpossibleError, match=words):
+        derived.check_possible(spec, measured(possible, prefill, total), LIMITS)
+
+
+def test_prompts_are_exact_repeatable_and_share_no_beginning():
+    rows = batches.prompts(list(range(100, 400)), 64, 5, seed=3)
+    assert rows == batches.prompts(list(range(100, 400)), 64, 5, seed=3)
+    assert rows != batches.prompts(list(range(100, 400)), 64, 5, seed=4)
+    assert {len(row) for row in rows} == {5}
+    assert len({row[0] for row in rows}) == 64
+    assert {token for row in rows for token in row} <= set(range(100, 400))
+    with pytest.raises(BenchError, match="a batch of 4 needs"):
+        batches.prompts([1, 2, 3], 4, 5, seed=0)
+
+
+def published(folder: Path, **changes) -> tuple[Path, Path]:
+    """A page with a block of sweeps, and a complete sweep as its evidence."""
+    page, evidence = folder / "docs" / "page.md", folder / "docs" / "results" / "sweeps" / "one.json"
+    evidence.parent.mkdir(parents=True)
+    page.write_text("# Page\n\n<!-- sweep: llama -->\n<!-- /sweep -->\n")
+    sweep = plan.new(SETTINGS)
+    for scenario in sweep.scenarios:
+        measured(scenario, (0.1, 0.1), (0.5, 0.5))
+    gpu = {"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}
+    cpu = {"cpu": "Some CPU", "cpu_count": 16, "system": "Linux 6.1", "python": "3.12.3"}
+    versions = {"suite": "0.1.0", "commit": "c0ffee", "packages": {"torch": "2.13.0"}}
+    cuda = {"driver_cuda": "13.2", "torch_cuda": "13.0", "nvcc": "13.1"}
+    sweep.environment = {"gpus": [gpu], "gpu_used": "Some GPU", **cpu, **versions, **cuda}
+    sweep.status, sweep.started_at = "complete", ["2026-01-02T03:04:05+00:00"]
+    for name, value in changes.items():
+        setattr(sweep, name, value)
+    sweep.save(evidence)
+    return page, evidence
+
+
+def render(page: Path, check: bool = False) -> str:
+    assert documents.run(Namespace(check=check), [page], page.parent / "results") == 0
+    return page.read_text()
+
+
+def test_a_published_sweep_is_a_table_and_its_figure(tmp_path):
+    page, evidence = published(tmp_path)
+    text = render(page)
+    assert "Engine: mii; precision: float16" in text or "engine: mii; precision: float16" in text
+    assert "[JSON](results/sweeps/one.json)" in text
+    assert "![Decode throughput](figures/one-throughput.svg)" in text
+    assert f"{4 * 16 / 0.4:,.1f} ± 0.0" in text
+    figure = page.parent / "figures" / "one-throughput.svg"
+    assert f"one.json sha256:{hashlib.sha256(evidence.read_bytes()).hexdigest()}" in figure.read_text()
+    assert render(page, check=True) == text
+
+
+def test_a_figure_of_other_evidence_is_stale(tmp_path):
+    page, evidence = published(tmp_path)
+    render(page)
+    figure = page.parent / "figures" / "one-throughput.svg"
+    evidence.write_text(evidence.read_text() + " ")
+    with pytest.raises(BenchError, match=r"one-throughput\.svg: a table or figure differs"):
+        render(page, check=True)
+    render(page)
+    render(page, check=True)
+    figure.unlink()
+    with pytest.raises(BenchError, match="differs"):
+        render(page, check=True)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"status": "interrupted"}, {"settings": SweepSettings(**{**vars(SETTINGS), "engines": ["fake"]})}]
+)
+def test_what_measures_nothing_is_not_published(tmp_path, changes):
+    page, _ = published(tmp_path, **changes)
+    with pytest.raises(BenchError, match="cannot be published"):
+        render(page)
+
+
+def test_lines_of_a_figure_leave_out_what_failed():
+    sweep = plan.new(SweepSettings(**{**vars(SETTINGS), "batch_sizes": [1, 2, 4]}))
+    for scenario in sweep.scenarios[:2]:
+        measured(scenario, (0.1, 0.1), (0.5, 0.5))
+    sweep.scenarios[2].status, sweep.scenarios[2].reason = "failed", "out of memory"
+    (series,) = charts.drawn(sweep)["throughput"].series
+    assert [point.x for point in series.points] == [1, 2]
+    assert report.reasons(sweep) == ["failed: mii float16, batch 4: 128 + 17 tokens: out of memory"]
