@@ -247,4 +247,4 @@ def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_d
     quality = json.loads((folder / "quality.json").read_text())
     assert quality["status"] == "interrupted"
     assert [candidate["precision"] for candidate in quality["candidates"]] == ["float32"]
-    assert "**Interrupted: not all is here.**" in (folder / "quality.md").read_text()
+    assert "interrupted: not all" in (folder / "quality.md").read_text().lower()
