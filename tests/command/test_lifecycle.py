@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from builders import fake_side as side
 from support import wait_until
-from test_ab import side
 
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.selftest.records import SelfTest
