@@ -8,20 +8,20 @@ import pytest
 from builders import DAMAGED, save_ab
 from builders import comparison_of as comparison
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.results import listing as report
 from bench_deepspeed.results.entries import entry
-from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.results.find import folders
 
 
-@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
 FILES = {kind.file: kind.name for kind in registry.kinds()}
 
 
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_file_is_listed_with_the_reason(logs, file, text):
     folder = logs / "llama" / "2026-01-01T10-00-00"

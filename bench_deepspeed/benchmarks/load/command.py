@@ -20,6 +20,7 @@ from bench_deepspeed.worker.client import WorkerProcess
 from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .labels import model_title
 from .level_statistics import due_in_window
 from .records import FILE, Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
@@ -40,7 +41,7 @@ def run(scenario: Scenario, options) -> int:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars).run()
     print(terminal.render(view.view(result)))
-    if chart := charts.latency([result, *beside]):
+    if chart := charts.latency(model_title(result), [result, *beside]):
         svg.write(recorder.folder, {"load": chart})
     print(f"\nload    {paths.shown(recorder.path)}\nplot    {paths.shown(recorder.folder / 'load.svg')}")
     failed = sum(record.error is not None for level in result.levels for record in level.records)
