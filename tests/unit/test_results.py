@@ -17,7 +17,6 @@ from bench_deepspeed.results import listing as report
 from bench_deepspeed.results.entries import entry
 from bench_deepspeed.results.find import folders
 
-
 FILES = {kind.file: kind.name for kind in registry.kinds()}
 
 
