@@ -26,7 +26,7 @@ from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.paths import LOGS, ROOT, VENV
-from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS, free_port
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, engine_class
 from bench_deepspeed.machine.environment import Gpu, gpus, installed_version, nvcc_version
@@ -80,6 +80,7 @@ def run(options) -> int:
     memory = memory_bytes(device, found)
     show(*(check_model(spec, plans[spec.name], options.models_dir, device, memory) for spec in specs))
     show(check_login(), check_hub(), *check_ports(PORTS))
+    show(Check(NOTE, "network", MII_LISTENS), Check(NOTE, "network of load --target serve", SERVE_LISTENS))
     blockers = [check.name for check in checks if check.status == BLOCKER]
     if blockers:
         raise MachineError(f"this machine cannot run the suite yet: mend {', '.join(blockers)}, as said above")

@@ -1,4 +1,4 @@
-"""The flags, their one help text, and their checks. Imports nothing that takes time."""
+"""The flags, their one help text, and their checks. Imports the standard library only: nothing is installed yet."""
 
 from __future__ import annotations
 
@@ -20,19 +20,27 @@ from .doctor_flags import _doctor_parser
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line. Raises UsageError; prints the help and exits 0 for -h."""
-    commands = {"run": _run_parser, "quality": _quality_parser, "doctor": _doctor_parser, "report": _report_parser}
-    commands["selftest"] = _selftest_parser
-    commands["sweep"] = _sweep_parser
-    commands["load"] = _load_parser
-    commands["compare"] = _compare_parser
-    commands["results"] = _results_parser
-    commands["ab"] = _ab_parser
     if argv and not argv[0].startswith("-"):
         command, rest = argv[0], argv[1:]
     else:
         command, rest = "run", argv
-    if command not in commands:
-        raise UsageError(f"unknown command {command!r}: there are {', '.join(commands)}; see bench.sh --help")
-    options = commands[command]().parse_args(rest)
+    if command not in PARSERS:
+        raise UsageError(f"unknown command {command!r}: there are {', '.join(PARSERS)}; see bench.sh --help")
+    options = PARSERS[command]().parse_args(rest)
     options.command = command
     return options
+
+
+PARSERS = {
+    "run": _run_parser,
+    "quality": _quality_parser,
+    "doctor": _doctor_parser,
+    "report": _report_parser,
+    "selftest": _selftest_parser,
+    "sweep": _sweep_parser,
+    "load": _load_parser,
+    "compare": _compare_parser,
+    "results": _results_parser,
+    "ab": _ab_parser,
+}
+"""Command → what makes its parser."""

@@ -1,10 +1,19 @@
-"""Ports."""
+"""Ports, and what MII opens on those that other machines reach."""
 
 from __future__ import annotations
 
 import socket
 
 from .errors import MachineError
+
+_QUEUE = "its request queue (ZMQ), which sends the prompts' tokens to any subscriber, and torch's rendezvous store"
+_FIREWALL = "on a network that is not trusted, put a firewall in front"
+MII_LISTENS = f"MII listens on all network interfaces while it is loaded: {_QUEUE}; {_FIREWALL}"
+SERVE_LISTENS = (
+    "mii.serve listens on all network interfaces while it is up: its gRPC servers, which answer anyone and carry "
+    f"prompts and answers unencrypted, {_QUEUE}; {_FIREWALL}"
+)
+"""MII 0.3.3 has a setting for the ports and none for the interfaces."""
 
 
 def free_port() -> int:

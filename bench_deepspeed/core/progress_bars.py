@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -89,3 +90,9 @@ class Bars:
 
             bar.refresh()
             yield advance
+
+
+@functools.cache
+def note_once(text: str) -> None:
+    """A line on stderr that stays, whatever bar is drawn; a text that was written before is not written again."""
+    tqdm.write(text, file=sys.stderr)

@@ -59,6 +59,8 @@ class Engine(ABC):
     """Device → the precisions it runs there, the default first. A device not named is refused."""
     refusals: dict[str, str] = {}
     """Device → why not, for devices that users will ask for all the same."""
+    listens: str | None = None
+    """What it opens to other machines while it is loaded, and what to do about it; None: nothing."""
     own_kernels = True
     """False: it runs Transformers' own code, so in the same precision it must agree with it to the bit."""
     form: str | None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from bench_deepspeed.core.errors import MachineError
-from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.core.ports import MII_LISTENS, free_port
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.arithmetic import kv_repeats
@@ -27,6 +27,7 @@ class MiiEngine(Engine):
     name = "mii"
     precisions = {"cuda": ("float16", "bfloat16")}
     refusals = {"cpu": "MII's kernels run on CUDA only: use --engine deepspeed, or -d cuda on a machine with a GPU"}
+    listens = MII_LISTENS
     form = "mii"
     streams = True
     streams_in_own_process = True

@@ -14,8 +14,6 @@ from pathlib import Path
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import Limits
 
-from .host import Cpus
-
 LABEL = "measuring what the device can do"
 MINIMUM_S = 0.5  # of each of the three: hundreds of passes on a GPU, a dozen or more on a CPU
 BUFFER_BYTES = {"cuda": 4_000_000_000, "cpu": 512_000_000}
@@ -30,6 +28,8 @@ CACHES = Path("/sys/devices/system/cpu")
 def measure(device: str, precision: str, progress: Progress) -> Limits:
     """Measure memory traffic and matrix products; takes a few seconds, and gives its buffers back."""
     import torch
+
+    from .host import Cpus
 
     parts = (
         lambda: copy_bytes_per_s(device),
@@ -53,7 +53,8 @@ def copy_bytes_per_s(device: str) -> float:
 
     As STREAM counts it (J. D. McCalpin, 1995): what a CPU reads only in order to overwrite it is not counted.
     """
-    source, target = _buffer(device), _buffer(device)
+    source = _buffer(device)
+    target = source.clone()  # of the same size, whatever memory others have taken meanwhile
     return 2 * source.nbytes / _best_s(partial(target.copy_, source), device)
 
 

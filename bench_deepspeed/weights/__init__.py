@@ -20,7 +20,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import convert, hub, package, random, store
+from . import convert, hub, own_code, package, random, store
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def loaded_bytes(spec: ModelSpec, form: str | None, precision: str) -> int:
 def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -> Prepared:
     """Make what is missing, and return the weights ready to load.
 
-    Raises WeightsError or MachineError; a run cut off here leaves nothing that a later one could take
-    for whole, and what was fetched is fetched once.
+    Raises WeightsError, also for weights that bring code of their own (see `own_code`), or MachineError. A run cut off
+    here leaves nothing that a later one could take for whole, and what was fetched is fetched once.
     """
     base, final = base_folder(models_dir, spec, want), final_folder(models_dir, spec, want)
     if plan(models_dir, spec, want):
@@ -138,7 +138,10 @@ def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -
         with store.locked(base.parent, progress):
             # Another run may have done it while this one waited: look again.
             for step in plan(models_dir, spec, want):
+                if step.folder != base:
+                    own_code.refuse(base)
                 _do(step, spec, want, base, progress)
+    own_code.refuse(final)
     stamp = store.stamp_of(base)
     return Prepared(folder=final, digest=store.digest_of(base), facts=stamp["facts"])
 

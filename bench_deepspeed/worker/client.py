@@ -17,6 +17,8 @@ import psutil
 from bench_deepspeed.core.errors import BY_NAME, BenchError
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.core.progress_bars import note_once
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.weights import Want
 
 LAUNCHER = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
@@ -93,7 +95,12 @@ class WorkerProcess:
         return self.receive()
 
     def send_load(self, engine: str, folder: str, **settings) -> None:
-        """Have an engine loaded while this process goes on; `receive` returns what `load` does."""
+        """Have an engine loaded while this process goes on; `receive` returns what `load` does.
+
+        Says on stderr what the engine opens to other machines.
+        """
+        if listens := engine_class(engine).listens:
+            note_once(listens)
         self.send("load", engine=engine, load=self.load_fields(folder, **settings))
 
     def load_fields(self, folder: str, **settings) -> dict:

@@ -116,13 +116,6 @@ def test_help_lists_what_each_choice_flag_takes(help_text):
     assert "--device {cuda,cpu,metal}" in help_text
 
 
-@pytest.mark.parametrize("command", ["run", "quality", "doctor", "report", "compare", "results"])
-def test_each_command_has_help(bench, command):
-    done = bench(command, "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: bench.sh")
-
-
 def test_short_and_long_flags_are_the_same():
     short = ["-p", "a b", "-r", "3", "-m", "4", "-d", "cpu", "-n", "mistral", "-lf", "x.log"]
     long = [FLAGS.get(word, word) for word in short]

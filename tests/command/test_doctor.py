@@ -125,6 +125,13 @@ def test_bare_python_is_told_what_to_do_and_is_no_failure(machine):
     assert last.startswith("once set up, this machine runs: smollm2 on the cpu")
 
 
+def test_what_mii_opens_to_other_machines_is_said(machine):
+    done = machine.doctor()
+    assert status(done, "network:") == status(done, "network of load --target serve") == NOTE
+    assert "ZMQ" in line(done, "network:")
+    assert "gRPC" in line(done, "network of load --target serve")
+
+
 def test_nothing_is_written(machine):
     before = sorted(path for path in machine.root.rglob("*") if "__pycache__" not in path.parts)
     machine.doctor("--models_dir", str(machine.root / "deep" / "er"))

@@ -47,7 +47,10 @@ def toy_overview(items: list[Item[Toy]], compact: bool) -> list[Block]:
     return [block for item in items for block in toy_blocks(item.content, Link("JSON", item.path))]
 
 
-def toy_blocks(toy: Toy, link: Link = Link("JSON", Path("toy.json"))) -> list[Block]:
+EVIDENCE = Link("JSON", Path("toy.json"))
+
+
+def toy_blocks(toy: Toy, link: Link = EVIDENCE) -> list[Block]:
     """One of each type of block."""
     keys = facets(toy.name, "spring", "Some GPU", "float8")
     points = tuple(Point(n, height) for n, height in enumerate(toy.bounces, 1))

@@ -102,6 +102,13 @@ def test_each_token_is_timed_and_the_empty_message_is_none(target):
     assert before < times[0] <= times[-1] < time.perf_counter()
 
 
+def test_miis_servers_listen_on_every_interface_as_the_suite_says(target):
+    """When MII offers another address, `network.SERVE_LISTENS` and methodology.md are to change."""
+    listening = {c.laddr.port: c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"}
+    (own_port,) = target._client.mii_config.model_conf.replica_configs[0].tensor_parallel_ports
+    assert {listening[target._client.port], listening[own_port]} <= {"::", "0.0.0.0"}
+
+
 def test_many_at_a_time_do_not_mix(target):
     from concurrent.futures import ThreadPoolExecutor
 

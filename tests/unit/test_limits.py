@@ -35,6 +35,13 @@ def test_bytes_and_flops_of_one_pass(monkeypatch):
     assert product.std() > 0
 
 
+def test_a_copy_is_timed_while_other_programs_take_memory(monkeypatch):
+    free = iter([16_000, 8_000])
+    monkeypatch.setattr(limits, "free_bytes", lambda device: next(free))
+    monkeypatch.setattr(limits, "_best_s", lambda step, device: step() is None or 1.0)
+    assert limits.copy_bytes_per_s("cpu") > 0
+
+
 def test_the_product_grows_until_it_takes_a_while(monkeypatch):
     sides, seconds = [], iter([limits.PRODUCT_S / 3, limits.PRODUCT_S * 2])
     monkeypatch.setattr(limits, "_best_s", lambda step, device: sides.append(step().shape[0]) or next(seconds))

@@ -10,7 +10,8 @@ from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.quality import questions
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.core.progress_bars import Bars
+from bench_deepspeed.core.progress_bars import Bars, note_once
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
@@ -21,7 +22,7 @@ from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
 from .labels import model_title
-from .level_statistics import due_in_window
+from .level_statistics import due_in_window, needed_s, unmeasured
 from .records import FILE, Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
 
@@ -47,6 +48,9 @@ def run(scenario: Scenario, options) -> int:
     failed = sum(record.error is not None for level in result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; they are in no statistic of latency")
+    if all(map(unmeasured, result.levels)):
+        slowest = max(result.levels, key=needed_s)
+        raise BenchError(f"no level was measured: {slowest.name}: {unmeasured(slowest)}")
     return 0
 
 
@@ -146,6 +150,8 @@ class LoadTest:
 
     def _open(self, worker: WorkerProcess, model_folder: str) -> None:
         workload, scenario = self._workload, self._scenario
+        if listens := self._target.listens or engine_class(scenario.engine).listens:
+            note_once(listens)
         longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
         setup = {
             "engine": scenario.engine,

@@ -7,6 +7,7 @@ TPOT = (last − first) ∕ (n − 1). All in seconds.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 from bench_deepspeed.measure.statistics import percentile
@@ -22,11 +23,15 @@ LAG_S, LAG_SHARE = 0.010, 0.05
 """A generator that sends later than this (p99), or than this share of the median latency, is told of."""
 CPU_SHARE = 0.8
 """One Python process computes on one CPU at a time; near the whole of it, it is what is measured."""
+ARRIVALS = 5
+"""A Poisson process has an arrival within so many of its mean gaps with a probability of 99.3%."""
 
 
 @dataclass(frozen=True)
 class Figures:
     """One level in numbers, of the requests that were due in its window; None where nothing came to measure.
+
+    A level that is not measured has only counts and lag, and its first remark says why: see `unmeasured`.
 
     `offered_per_s` counts those due, `requests_per_s` those that ended in the window, whenever they began, and
     `tokens_per_s` the tokens that came in it, each over the window's seconds. `good_per_s` counts those due in
@@ -35,17 +40,17 @@ class Figures:
 
     due: int
     failed: int
-    offered_per_s: float
-    requests_per_s: float
-    tokens_per_s: float
-    e2e_s: dict[str, float] | None
-    ttft_s: dict[str, float] | None
-    tpot_s: dict[str, float] | None
-    itl_s: dict[str, float] | None
-    good_per_s: float | None
-    effective_per_s: dict[int, float]
     lag_p99_s: float | None
     remarks: list[str]
+    offered_per_s: float | None = None
+    requests_per_s: float | None = None
+    tokens_per_s: float | None = None
+    e2e_s: dict[str, float] | None = None
+    ttft_s: dict[str, float] | None = None
+    tpot_s: dict[str, float] | None = None
+    itl_s: dict[str, float] | None = None
+    good_per_s: float | None = None
+    effective_per_s: dict[int, float] | None = None
 
 
 def slowest_ema(gaps: list[float], span: int = EMA_SPAN) -> float | None:
@@ -103,6 +108,62 @@ def ended_in_window(level: Level) -> list[Record]:
     return [record for record in level.records if record.error is None and start <= record.last_s < end]
 
 
+def unmeasured(level: Level) -> str | None:
+    """Why a level has no figures, and what would give it some, in words; None for a level that is measured.
+
+    It takes a window that is at least as long as its shortest request, in which a request was due that did not fail,
+    and a request ended.
+    """
+    seconds = window_s(level)
+    due = due_in_window(level)
+    latencies = _latencies(level)
+    sent = due or level.records
+    if sent and all(record.error is not None for record in sent):
+        return f"{len(sent)} of {len(sent)} requests failed ({sent[0].error})"
+    if latencies and seconds < min(latencies):
+        reason = (
+            f"the window of {seconds:.3g} s is shorter than the shortest request, which took {min(latencies):.3g} s"
+        )
+    elif not due:
+        reason = f"no request was due in the window of {seconds:.3g} s"
+    elif not ended_in_window(level):
+        reason = f"no request ended in the window of {seconds:.3g} s"
+    else:
+        return None
+    return f"{reason}; {_remedy(level)}"
+
+
+def _remedy(level: Level) -> str:
+    if level.clients is None and level.rate is None:
+        apart = _rounded_up(max(_latencies(level), default=0.0))
+        return f"use a trace with a request after its first sixth and {apart:g} s or more before its last request"
+    return f"use --seconds {needed_s(level):g}"
+
+
+def needed_s(level: Level) -> float:
+    """Seconds of a window in which a request comes, and another one ends, at the latencies and the rate of a level."""
+    gap_s = ARRIVALS / level.rate if level.rate is not None else 0.0
+    return _rounded_up(2 * max(_latencies(level), default=0.0) + gap_s)
+
+
+def window_s(level: Level) -> float:
+    """Seconds of the window."""
+    start, end = level.window_s
+    return end - start
+
+
+def _latencies(level: Level) -> list[float]:
+    return [e2e(record) for record in level.records if record.error is None]
+
+
+def _rounded_up(seconds: float) -> float:
+    """To two significant digits."""
+    if not seconds:
+        return 0.0
+    digits = 1 - math.floor(math.log10(seconds))
+    return round(math.ceil(seconds * 10.0**digits) / 10.0**digits, max(digits, 0))
+
+
 def e2e(record: Record) -> float:
     return record.last_s - record.due_s
 
@@ -138,27 +199,37 @@ def meets_fastgen(record: Record, tokens_per_s: float) -> bool:
 def figures(level: Level, sla: dict[str, float | None]) -> Figures:
     """A level's figures; see `Figures`."""
     due = due_in_window(level)
-    good = [record for record in due if record.error is None]
-    seconds = level.window_s[1] - level.window_s[0]
     lags = [record.sent_s - record.due_s for record in due if record.sent_s is not None]
-    asked = any(limit is not None for limit in sla.values())
+    reason = unmeasured(level)
     found = Figures(
         due=len(due),
-        failed=len(due) - len(good),
-        offered_per_s=len(due) / seconds,
-        requests_per_s=len(ended_in_window(level)) / seconds,
-        tokens_per_s=level.tokens_in_window / seconds,
-        e2e_s=percentiles([e2e(record) for record in good]),
-        ttft_s=percentiles([ttft(record) for record in good]),
-        tpot_s=percentiles([t for t in map(tpot, good) if t is not None]),
-        itl_s=level.itl_s or None,
-        good_per_s=sum(meets(record, sla) for record in due) / seconds if asked else None,
-        effective_per_s={r: sum(meets_fastgen(record, r) for record in due) / seconds for r in GENERATION_TOKENS_PER_S},
+        failed=sum(record.error is not None for record in due),
         lag_p99_s=percentile(lags, 99) if lags else None,
-        remarks=[],
+        remarks=[] if reason is None else [f"not measured: {reason}"],
+        **(_measured(level, due, sla) if reason is None else {}),
     )
     found.remarks.extend(_remarks(level, found))
     return found
+
+
+def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> dict:
+    """The figures that a level has only where it is measured."""
+    seconds = window_s(level)
+    good = [record for record in due if record.error is None]
+    asked = any(limit is not None for limit in sla.values())
+    return {
+        "offered_per_s": len(due) / seconds,
+        "requests_per_s": len(ended_in_window(level)) / seconds,
+        "tokens_per_s": level.tokens_in_window / seconds,
+        "e2e_s": percentiles([e2e(record) for record in good]),
+        "ttft_s": percentiles([ttft(record) for record in good]),
+        "tpot_s": percentiles([t for t in map(tpot, good) if t is not None]),
+        "itl_s": level.itl_s or None,
+        "good_per_s": sum(meets(record, sla) for record in due) / seconds if asked else None,
+        "effective_per_s": {
+            rate: sum(meets_fastgen(record, rate) for record in due) / seconds for rate in GENERATION_TOKENS_PER_S
+        },
+    }
 
 
 def _remarks(level: Level, found: Figures) -> list[str]:
@@ -171,7 +242,7 @@ def _remarks(level: Level, found: Figures) -> list[str]:
         said.append(f"the load generator took {level.generator_cpu_share:.0%} of a CPU")
     if level.waited_for_kv:
         said.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
-    if found.failed:
+    if 0 < found.failed < found.due:  # where all failed, nothing is measured, and that has been said
         errors = sorted({record.error for record in due_in_window(level) if record.error is not None})
         said.append(f"{found.failed} of {found.due} requests failed ({errors[0]})")
     return said

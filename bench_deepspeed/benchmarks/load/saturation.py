@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from .level_statistics import due_in_window, ended_in_window
+from .level_statistics import due_in_window, ended_in_window, unmeasured, window_s
 from .records import Level
 
 BLOCKS = 10
@@ -19,7 +19,7 @@ COMPLETED = 0.95
 @dataclass(frozen=True)
 class Verdict:
     """`slope` is the growth of the number in flight, requests a second, with its one-sided p; None for too
-    few requests.
+    few requests, and for a level that is not measured.
 
     `completed` is the number of requests that ended in the window over that of requests due in it.
     """
@@ -52,12 +52,12 @@ def judge(level: Level) -> Verdict:
 
     due = due_in_window(level)
     completed = len(ended_in_window(level)) / len(due) if due else None
-    if len(due) < MIN_REQUESTS:
+    if len(due) < MIN_REQUESTS or unmeasured(level):
         return Verdict(False, None, None, completed)
     numbers = _in_flight(level)
     if max(numbers) == min(numbers):
         return Verdict(False, 0.0, 0.5, completed)
-    part_s = (level.window_s[1] - level.window_s[0]) / BLOCKS
+    part_s = window_s(level) / BLOCKS
     fit = linregress([part_s * n for n in range(BLOCKS)], numbers, alternative="greater")
     saturated = bool(fit.pvalue < P_LIMIT and completed < COMPLETED)
     return Verdict(saturated, float(fit.slope), float(fit.pvalue), completed)

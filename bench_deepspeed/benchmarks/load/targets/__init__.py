@@ -16,6 +16,6 @@ DEFAULTS = {"cuda": "serve", "cpu": "sequential"}
 
 
 def target_class(name: str) -> type[Target]:
-    """The class of a target. Cheap: its module imports what is heavy only when it is opened."""
+    """The class of a target. Cheap: its module imports what is not in the standard library only when it is used."""
     module, attribute = TARGETS[name].split(":")
     return getattr(import_module(f".{module}", __name__), attribute)

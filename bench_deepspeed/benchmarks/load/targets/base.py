@@ -1,8 +1,9 @@
 """The contract between the load generator and what it loads.
 
-A target is one class in one file of this folder. It lives in the generator's process and stands for
-something that takes requests: a server elsewhere, or a pipeline in this very process. `send` is called
-from many threads at a time, one request a thread.
+A target is one class in one file of this folder. Its class attributes are read before anything is installed, so its
+module imports the standard library only; all other imports stand inside its methods. It lives in the generator's
+process and stands for something that takes requests: a server elsewhere, or a pipeline in this very process. `send`
+is called from many threads at a time, one request a thread.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Target(ABC):
     """How it serves, in words that stand beside its numbers."""
     engine: str | None
     """The only engine that it is made of; None: the user chooses."""
+    listens: str | None = None
+    """What it opens to other machines, what its engine opens included; None: only what its engine opens."""
 
     engine_threads: frozenset[int] = frozenset()
     """Native ids of threads of the generator's own process that are the engine's: not the generator's CPU time."""

@@ -8,7 +8,6 @@ from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.worker.client import WorkerProcess
 
 from .base import Setup, Target
 
@@ -20,6 +19,8 @@ class SequentialTarget(Target):
     engine = None
 
     def open(self, setup: Setup, progress: Progress) -> None:
+        from bench_deepspeed.worker.client import WorkerProcess
+
         self._worker = WorkerProcess(setup.log_folder / "engine.log", progress)
         self._worker.__enter__()
         self._loaded = self._worker.load(

@@ -1,7 +1,8 @@
 """A persistent deployment: `mii.serve`, asked through MII's own gRPC client, token by token.
 
 MII's servers listen on all interfaces and take no other address (`mii.grpc_related`, `_do_serve`); the
-client connects over loopback. `MIIClient.generate` blocks an event loop for each request, so the
+client connects over loopback. They read the tokenizer with `trust_remote_code=True`: `weights.own_code` refuses a
+folder that would make use of that. `MIIClient.generate` blocks an event loop for each request, so the
 coroutine inside it is run here, many at a time on one loop.
 """
 
@@ -14,17 +15,19 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.errors import BenchError, MachineError
-from bench_deepspeed.core.ports import free_port, require_free
+from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
 from .kv_admission import KvRoom
+
+if TYPE_CHECKING:
+    import psutil
 
 STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
 WORKSPACE_BYTES = 3_000_000_000
@@ -36,6 +39,7 @@ class ServeTarget(Target):
     summary = "mii.serve, a persistent deployment, over its own gRPC client"
     service = "continuous batching, over gRPC through MII's load balancer"
     engine = "mii"
+    listens = SERVE_LISTENS
 
     def open(self, setup: Setup, progress: Progress) -> None:
         from bench_deepspeed.engines import kernels
@@ -49,6 +53,7 @@ class ServeTarget(Target):
         self._cache = tempfile.TemporaryDirectory()
         os.environ["MII_CACHE_PATH"] = self._cache.name
         import mii
+        import psutil
 
         blocks, block_tokens = _pool(Path(setup.folder))
         self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
@@ -93,11 +98,15 @@ class ServeTarget(Target):
         return {name: sum(process.cpu_times()[:2]) for name, process in self._servers.items()}
 
     def check(self) -> None:
+        import psutil
+
         for process in self._processes:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 raise BenchError(f"a process of the deployment ended while requests were under way ({process.pid})")
 
     def close(self) -> None:
+        import psutil
+
         self._run(self._client.terminate_async()).result(STOP_S)
         psutil.wait_procs(self._processes, STOP_S)
         self._cache.cleanup()

@@ -1,0 +1,156 @@
+"""A load level whose window is too short has no figures anywhere, says why, and names the seconds that would do."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from results import load as load_result
+from support import error_of
+from test_load import STUB, behave, saved
+from test_load_metrics import NO_SLA, level, record
+
+from bench_deepspeed.benchmarks.load import charts as reports
+from bench_deepspeed.benchmarks.load import metrics, saturation
+from bench_deepspeed.benchmarks.load import view as load_view
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult
+from bench_deepspeed.report import flat_files
+from bench_deepspeed.results import files, html
+from bench_deepspeed.results import flat as tables
+from bench_deepspeed.results.entries import READERS
+
+SLOW = behave(first_s=0.6, gap_s=0.0)  # each request takes 0.6 s
+RATE = {"clients": None, "rate": 100.0}
+TRACE = {"clients": None, "rate": None}
+UNMEASURED = {
+    "a closed loop": (level([record(0.0), record(0.9)], (0.3, 0.6)), "shorter than the shortest request", 1.8),
+    "a zero window": (level([record(0.0)], (1.0, 1.0)), "the window of 0 s is shorter", 1.8),
+    "a negative window": (level([record(0.0)], (2.0, 1.0)), "shorter than the shortest request", 1.8),
+    "one ended in it": (level([record(0.0), record(0.1)], (0.85, 0.95)), "shorter than the shortest request", 1.8),
+    "a high rate": (level([record(n / 100) for n in range(90)], (0.2, 0.8), **RATE), "shorter than the shortest", 1.9),
+    "a rate that sent nothing": (level([], (1.0, 2.0), clients=None, rate=0.1), "no request was due", 50.0),
+    "none was due": (level([record(0.5), record(9.0)], (1.0, 3.0), clients=None, rate=0.5), "no request was due", 12.0),
+    "none ended": (level([record(0.0), record(2.5)], (1.0, 3.0), clients=None, rate=0.5), "no request ended", 12.0),
+    "a trace": (level([record(0.0), record(1e-6)], (0.0, 1.5e-6), **TRACE), "0.9 s or more before its last", None),
+    "failed ones only": (level([record(0.4, error="reset")], (0.3, 0.6)), "1 of 1 requests failed (reset)", None),
+}
+
+
+@pytest.fixture(params=UNMEASURED.values(), ids=UNMEASURED)
+def case(request) -> tuple[Level, str, float | None]:
+    """A level that is not measured, words of the reason, and the seconds that would do."""
+    return request.param
+
+
+def result_of(*levels: Level) -> LoadResult:
+    return dataclasses.replace(load_result(), levels=list(levels), stopped=None)
+
+
+def test_it_has_no_figures_and_the_remark_says_why(case):
+    one, words, seconds = case
+    found = metrics.figures(one, {"ttft_s": 1.0, "tpot_s": None})
+    assert found.remarks[0].startswith("not measured: ")
+    assert words in found.remarks[0]
+    assert ("use --seconds" in found.remarks[0]) == (seconds is not None)
+    if seconds is not None:
+        assert found.remarks[0].endswith(f"; use --seconds {seconds:g}")
+    kept = {"due", "failed", "lag_p99_s", "remarks"}
+    assert {value for name, value in vars(found).items() if name not in kept} == {None}
+
+
+def test_it_is_neither_saturated_nor_sustained(case):
+    one = dataclasses.replace(case[0], clients=None, rate=7.0)
+    assert not saturation.judge(one).saturated
+    assert saturation.highest_sustained([one]) is None
+
+
+def test_it_is_not_measured_in_every_report(case, tmp_path):
+    one, words, _ = case
+    measured = level([record(n / 2) for n in range(30)])
+    result = result_of(measured, one)
+    row = load_view.rows(result)[1]
+    titles = ("requests/s", "tokens/s", "E2E", "TTFT", "TPOT", "ITL", "goodput", "effective")
+    assert {row[title] for title in titles} == {"not measured"}
+    assert row["verdict"] == ("" if one.rate is None else "not measured")
+    assert words in row["remarks"]
+    assert "not measured" in load_view.table(result)
+    assert load_view.line(one, NO_SLA) == f"{one.name}: {'; '.join(metrics.figures(one, NO_SLA).remarks)}"
+    result.save(tmp_path / "load.json")
+    (item,) = files.read([tmp_path / "load.json"])
+    flat = tables.of(item)
+    rates = [name for name in flat[1] if name.endswith("_s") and name not in ("rate_per_s", "lag_p99_s")]
+    assert len(rates) > 20
+    assert {flat[1][name] for name in rates} == {None}
+    assert flat[0]["requests_per_s"] is not None
+    assert json.loads(flat_files.as_jsonl(flat).splitlines()[1])["requests_per_s"] is None
+    assert list(csv.DictReader(io.StringIO(flat_files.as_csv(flat, flat[1]))))[1]["tokens_per_s"] == ""
+    assert words in html.render([item])
+    reports.draw(tmp_path, [result, result_of(one)])
+    assert READERS["load"](tmp_path / "load.json")["speed"] == "0.00 at most, 1 client"
+    result_of(one).save(tmp_path / "load.json")
+    assert READERS["load"](tmp_path / "load.json")["speed"] == "not measured"
+
+
+def test_a_test_without_a_measured_level_is_not_published(case):
+    assert load_view.refusal(result_of(case[0])) == "no level was measured"
+    assert load_view.refusal(result_of(level([record(3.0)]), case[0])) is None
+
+
+def advised(done) -> str:
+    """The seconds that the error line names."""
+    error = error_of(done.stderr.split("\r")[-1])
+    assert error.startswith("no level was measured: ")
+    return re.search(r"use --seconds ([\d.]+)$", error)[1]
+
+
+@pytest.mark.parametrize("load", [("--clients", "1,4"), ("--rates", "100,200")])
+def test_windows_shorter_than_a_request_end_in_exit_code_1_and_the_advice_works(bench, tmp_path, load):
+    done = bench(*STUB, *load, "--seconds", "0.1", "-m", "1", env=SLOW)
+    assert done.returncode == 1, done
+    assert "0.00 of" not in done.stdout + done.stderr
+    assert "not measured" in done.stdout
+    result = saved(tmp_path)
+    assert (len(result.levels), result.stopped) == (2, None)  # a level that is not measured ends no sweep
+    again = bench("load", "--target", "stub", *load, "--seconds", advised(done), "-m", "1", env=SLOW)
+    assert again.returncode == 0, again
+    assert not re.search(r"not measured: ", again.stdout)
+
+
+def test_levels_that_were_measured_make_it_a_success(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1", "--rates", "0.01", "--seconds", "0.5", env=behave())
+    assert done.returncode == 0, done
+    assert "no request was due in the window of 0.5 s; use --seconds 500" in done.stdout
+    assert [metrics.unmeasured(one) is None for one in saved(tmp_path).levels] == [True, False]
+
+
+def write_trace(path: Path, *arrivals: float) -> None:
+    rows = [{"arrival_s": arrival, "prompt_tokens": 2, "output_tokens": 1} for arrival in arrivals]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_trace_says_which_arrivals_it_lacks(bench, tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    write_trace(trace, 0.0, 1e-6)
+    done = bench(*STUB, "--trace", trace, env=SLOW)
+    assert done.returncode == 1, done
+    error = error_of(done.stderr.split("\r")[-1])
+    apart = float(re.search(r"first sixth and ([\d.]+) s or more before its last request$", error)[1])
+    assert "--seconds" not in error
+    assert "666666" not in done.stdout
+    write_trace(trace, 0.0, 1.0, 1.0 + apart)
+    done = bench(*STUB[:3], "--trace", trace, "--output_dir", "again", env=SLOW)
+    assert done.returncode == 0, done
+    assert "not measured: " not in done.stdout
+
+
+def test_a_request_under_way_is_followed_to_its_end_for_the_advice(bench, tmp_path):
+    done = bench(*STUB, "--clients", "1", "--seconds", "0.1", "-m", "1", env=SLOW)
+    (one,) = saved(tmp_path).levels
+    longest = max(map(metrics.e2e, one.records))
+    assert longest >= 0.6
+    assert 2 * longest <= float(advised(done)) < 2 * longest + 0.2
