@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,11 +234,15 @@ def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_p
 
 
 def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_dir, tmp_path):
-    asked = tmp_path / "one.txt"
-    asked.write_text("Hello")
+    asked = tmp_path / "one.json"
+    asked.write_text(json.dumps({"max_tokens": 4, "questions": [{"prompt": "Hello"}]}))
     process = bench.start("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
-    path = wait_until(lambda: next(tmp_path.glob("o/smollm2/*/quality.json"), None))
+    scratch = wait_until(lambda: next(filter(Path.is_dir, tmp_path.glob("o/smollm2/*/.*")), None))
     process.send_signal(signal.SIGTERM)
     assert bench.finish(process).returncode == 143
-    assert json.loads(path.read_text())["status"] == "interrupted"
     assert bench.processes() == []
+    folder = scratch.parent
+    assert {path.name for path in folder.iterdir()} == {"quality.json", "quality.md", "worker.log"}
+    quality = json.loads((folder / "quality.json").read_text())
+    assert (quality["status"], len(quality["questions"])) == ("interrupted", 1)
+    assert "interrupted: not all" in (folder / "quality.md").read_text().lower()

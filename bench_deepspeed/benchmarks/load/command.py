@@ -21,6 +21,7 @@ from bench_deepspeed.worker.client import WorkerProcess
 from . import charts, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .labels import model_title
 from .level_statistics import due_in_window, needed_s, unmeasured
 from .records import FILE, Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
@@ -41,7 +42,7 @@ def run(scenario: Scenario, options) -> int:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars).run()
     print(terminal.render(view.view(result)))
-    chart = charts.latency([result, *beside])
+    chart = charts.latency(model_title(result), [result, *beside])
     drawn = svg.write(recorder.folder, {"load": chart}) if chart else []
     for what, path in [("\nload", recorder.path), *(("plot", path) for path in drawn)]:
         print(f"{what}    {paths.shown(path)}")
