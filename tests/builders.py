@@ -45,7 +45,7 @@ def comparison_of(*pairs: tuple[list[float], list[float]]) -> AbResult:
 
 LIBRARIES = {"torch", "transformers", "deepspeed", "mii"}
 
-STATISTICS = {"numpy", "scipy", "diptest", "matplotlib"}
+STATISTICS = {"numpy", "scipy", "diptest", "altair", "vl_convert", "jinja2"}
 
 
 def gpu_path(folder: Path, *rows: str) -> dict[str, str]:

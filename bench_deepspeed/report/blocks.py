@@ -68,14 +68,15 @@ class Warnings:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under the same titles. `label` says what it is a table of; `facets` are those of each row.
+    """Rows of cells under the same titles. `label` says what it is a table of.
 
-    `across`: its first column heads the rows, as where one result is one column.
+    `facets` are those of each row; `column_facets` those of a column by its title, as where one result is one column.
     """
 
     rows: Sequence[Mapping[str, Cell]]
     label: str
     facets: Sequence[frozenset[Facets]] | None = None
+    column_facets: Mapping[str, frozenset[Facets]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a heading. `folded`: details, which the page shows on demand and documents leave out."""
+    """Blocks under a heading. `folded`: details, which the page shows on demand and documents leave out.
+
+    `source` is the file that it shows whole: on the page, a link to the file leads here.
+    """
 
     title: str
     blocks: Sequence[Block]
     folded: bool = False
     facets: frozenset[Facets] = field(default_factory=frozenset)
+    source: Path | None = None
 
 
 Block = Text | Facts | Warnings | Table | Figure | Section

@@ -11,7 +11,8 @@ const charts = (figures) => {
   };
   const drawn = {}; // id → { narrow, view: a promise of Vega's view }
 
-  const anyOf = (keys, visible) => keys.some((key) => visible.has(key));
+  // What has no key is always shown.
+  const anyOf = (keys, visible) => !keys.length || keys.some((key) => visible.has(key));
 
   function embedded(id, place, figure, narrow) {
     if (drawn[id]?.narrow !== narrow) {

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from bench_deepspeed.core.text import sentence
+
 from .blocks import Block, Cell, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from .tables import grid
 
@@ -50,8 +52,3 @@ def _cell(cell: Cell, page: Path) -> str:
 def link(path: Path, page: Path) -> str:
     """The relative address of a file, from a page."""
     return Path(os.path.relpath(path, page.parent)).as_posix()
-
-
-def sentence(text: str) -> str:
-    """Text with a capital and one full stop."""
-    return text[0].upper() + text[1:].rstrip(".") + "."

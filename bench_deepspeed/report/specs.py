@@ -22,6 +22,7 @@ SHOWN = "indexof(shown, datum.id) >= 0"
 NUMBER = ",.12~g"  # so many digits that none is written as a power: 1,000,000, not 1e+06
 LINE_PX, MARKS_PX, CURVES_PX, BAR_PX = 16, 48, 380, 30
 TICKS = 12
+APART = {"labelOverlap": "greedy", "labelSeparation": 6}
 LABELLED = 0.06  # a part of a bar that is narrower than this share has no room for its figure
 
 
@@ -67,7 +68,8 @@ def lines(chart: Lines, place: Place):
     markers = base.mark_point(size=70, strokeWidth=2).encode(
         x=x, y=y, stroke=colour, fill=fill, shape=shape, opacity=opacity, tooltip="hover:N"
     )
-    labels = base.mark_text(align="right", dx=-5, dy=-9, fontWeight="bold", fontSize=12).encode(
+    beside = {"align": "right", "dx": -5, "dy": alt.expr("datum.dash[1] ? 14 : -9")}  # those of dashed lines below
+    labels = base.mark_text(**beside, fontWeight="bold", fontSize=12).encode(
         x=x, y=y, text="label:N", color=alt.Color("colour:N", scale=None)
     )
     keyed = [_legend(legend(chart), place)] if place.is_document else []
@@ -124,7 +126,7 @@ def _axis(axis: Axis, values: Sequence[float], of_points: bool = False) -> dict:
         scale, shown = alt.Scale(type="log", nice=False, padding=14), {"values": ticks} if ticks else {}
     else:
         scale, shown = alt.Scale(zero=axis.from_zero, nice=True), {"tickCount": 6}
-    return {"title": axis.heading, "scale": scale, "axis": alt.Axis(format=NUMBER, labelOverlap="greedy", **shown)}
+    return {"title": axis.heading, "scale": scale, "axis": alt.Axis(format=NUMBER, **APART, **shown)}
 
 
 def _log_ticks(values: Sequence[float]) -> list[float]:
@@ -241,7 +243,7 @@ def bars(chart: Bars, place: Place):
         )
     texts, text_px = _texts(chart.rows, place)
     parts = [part for number, row in enumerate(chart.rows) for part in _parts(row, number, colours, 1.0)]
-    shares = {"scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%", labelOverlap="greedy", tickCount=5)}
+    shares = {"scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%", **APART, tickCount=5)}
     return _rows(_bar_layers(parts, "share of the whole", shares, text_px / 2) + texts, text_px, place)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.json_files import write_atomically
 
+from . import installed
 from .blocks import Figure
 from .chart import Chart
 
@@ -29,7 +30,8 @@ class Drawing:
 
 
 def write(folder: Path, charts: Mapping[str, Chart]) -> list[Path]:
-    """Write each chart as PNG and SVG, by its name. Returns where; raises MachineError when one cannot be written."""
+    """Write each chart as PNG and SVG, by its name. Returns where; raises MachineError when one cannot."""
+    installed.require("a figure", *installed.DRAWING)
     from . import vega
 
     written = []
@@ -44,7 +46,8 @@ def write(folder: Path, charts: Mapping[str, Chart]) -> list[Path]:
 
 
 def draw(drawings: Sequence[Drawing]) -> None:
-    """Draw published figures. Raises MachineError when one cannot be written."""
+    """Draw published figures. Raises MachineError when one cannot be drawn or written."""
+    installed.require("a figure", *installed.DRAWING)
     from . import vega
 
     for drawing in drawings:

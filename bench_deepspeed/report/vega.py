@@ -14,7 +14,7 @@ from .legend import INK, MUTED, legend
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Helvetica, Arial, sans-serif"
 PNG_SCALE = 200 / 72  # 200 dots per inch
-SCRIPT = Path(__file__).parent / "charts.js"
+SCRIPT, STYLE = (Path(__file__).parent / f"charts.{suffix}" for suffix in ("js", "css"))
 
 
 def svg(chart: Chart, source: str | None = None) -> str:
@@ -61,6 +61,11 @@ def page_scripts() -> list[str]:
     import vl_convert
 
     return [vl_convert.javascript_bundle(vl_version=_version()), SCRIPT.read_text(encoding="utf-8")]
+
+
+def page_style() -> str:
+    """The style of what is shown beside a page's figures: what hovering says."""
+    return STYLE.read_text(encoding="utf-8")
 
 
 def _compiled(chart: Chart, place: specs.Place) -> dict:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Item
 from bench_deepspeed.core.errors import DAMAGE, MachineError, UsageError, named
 from bench_deepspeed.core.json_files import write_atomically
@@ -67,8 +66,7 @@ def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
 
 def overview(items: list[Item]) -> list[Block]:
     """The overviews of all kinds that there are among the items, in the registry's order."""
-    of_kind = {kind.name: [item for item in items if item.kind is kind] for kind in registry.kinds()}
-    return [block for name, some in of_kind.items() if some for block in registry.kind(name).overview(some, False)]
+    return [block for kind, some in files.by_kind(items) for block in kind.overview(some, False)]
 
 
 def as_markdown(items: list[Item], options) -> str:

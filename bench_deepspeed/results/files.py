@@ -32,6 +32,12 @@ def read(paths: Sequence[Path]) -> list[Item]:
     return list(items.values())
 
 
+def by_kind(items: Sequence[Item]) -> list[tuple[Kind, list[Item]]]:
+    """The kinds that there are among the items, in the registry's order, each with its items."""
+    of_kind = [(kind, [item for item in items if item.kind is kind]) for kind in registry.kinds()]
+    return [(kind, some) for kind, some in of_kind if some]
+
+
 def _read(path: Path) -> Item:
     try:
         content = path.read_bytes()

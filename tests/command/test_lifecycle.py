@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from builders import fake_side as side
 from support import wait_until
-from test_ab import side
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep import command as sweep
@@ -23,7 +24,6 @@ from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import BenchError, MachineError, Terminated, UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.core.paths import RESULTS
-from bench_deepspeed.results.find import FILES
 
 PLACES = ("-d", "cpu", "--output_dir", "out", "--models_dir", "models")
 SIDES = ("--a", side(seconds=[1.0], virtual=True), "--b", side(seconds=[2.0], virtual=True))
@@ -47,7 +47,7 @@ ENDLESS = {
 }
 """Kind → a command of it that outlasts every test, with `SLOW`."""
 SLOW = {"seconds": [600.0], "at_batch": {"1": "sleep"}}
-NAMES = {kind: name for name, kind in FILES.items()}
+NAMES = {kind.name: kind.file for kind in registry.kinds()}
 
 
 def start(bench, arguments, **behaviour):
@@ -85,7 +85,7 @@ def unfinished_files(folder: Path) -> list[Path]:
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "killed")],
     ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
-@pytest.mark.parametrize("kind", FILES.values())
+@pytest.mark.parametrize("kind", NAMES)
 def test_a_run_that_a_signal_ends_has_its_file_from_the_start(bench, tmp_path, kind, ending):
     number, code, status = ending
     process = start(bench, ENDLESS[kind], **SLOW)
@@ -102,7 +102,7 @@ def test_a_run_that_a_signal_ends_has_its_file_from_the_start(bench, tmp_path, k
     assert status == "killed" or unfinished_files(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", FILES.values())
+@pytest.mark.parametrize("kind", NAMES)
 def test_a_run_whose_engine_dies_has_failed(bench, tmp_path, kind):
     process = start(bench, ENDLESS[kind], **SLOW)
     worker, *_ = wait_until(lambda: workers(process))

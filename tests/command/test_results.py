@@ -19,6 +19,7 @@ from builders import fake_side as side
 from builders import steady_result as result
 from support import wait_until
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
@@ -27,7 +28,7 @@ from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.measure.records import Latency, Limits, Result
 from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.results.entries import entry
-from bench_deepspeed.results.find import FILES, folders
+from bench_deepspeed.results.find import folders
 from bench_deepspeed.results.prune import SILENT_S
 
 FAKE = ("-d", "cpu", "--engine", "fake", "--processes", "2", "-r", "2", "-m", "2", "--warmups", "0")
@@ -82,7 +83,7 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     quality = Quality(model, "mii", "cuda", "cuda", {"gpu_used": "Some GPU"}, "", 8, [], "2026-01-02T03:04:05+00:00")
     write_json(folder / "quality.json", {**vars(quality), "status": "complete"})
     found = {one["kind"]: one for one in listed(bench)}
-    assert found.keys() == set(FILES.values())
+    assert found.keys() == set(registry.KINDS)
     assert {one["status"] for one in found.values()} == {"complete"}
     assert {*map(tuple, (one["models"] for one in found.values()))} == {("smollm2",)}
     assert found["sweep"]["speed"] == "2 of 2 scenarios"

@@ -104,4 +104,4 @@ def test_one_token_has_a_prefill_and_no_decode_step():
     (prefill,) = worker.profile("one two three", 1)
     assert (prefill["phase"], prefill["prompt_tokens"], prefill["kernels"]) == ("prefill", 3, [])
     assert prefill["step_s"] >= 0.01  # what the fake engine takes if it is told nothing
-    assert step.state(Profile.from_dict(prefill)) == "not measured"
+    assert step.bottleneck(Profile.from_dict(prefill)) == "not measured"

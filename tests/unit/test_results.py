@@ -8,13 +8,16 @@ import pytest
 from builders import DAMAGED, save_ab
 from builders import comparison_of as comparison
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.results import listing as report
 from bench_deepspeed.results.entries import entry
-from bench_deepspeed.results.find import FILES, folders
+from bench_deepspeed.results.find import folders
+
+FILES = {kind.file: kind.name for kind in registry.kinds()}
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())

@@ -107,7 +107,10 @@ class Item(Generic[Saved]):
 
 def machine_of(environment: Mapping, device: str) -> str:
     """The GPU's name on CUDA, the processor's on the CPU; the device where that is not recorded."""
-    return str(environment.get("gpu_used" if device == "cuda" else "cpu") or device)
+    if device != "cuda":
+        return str(environment.get("cpu") or device)
+    names = {gpu["name"] for gpu in environment.get("gpus", [])}
+    return str(environment.get("gpu_used") or (names.pop() if len(names) == 1 else device))
 
 
 def unfinished(content: Content) -> list[str]:

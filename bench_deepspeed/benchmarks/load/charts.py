@@ -11,8 +11,8 @@ from .metrics import LevelRow, rows
 from .records import LoadResult
 
 
-def latency(results: Sequence[LoadResult]) -> Lines | None:
-    """Median latency over requests/s, one curve a load test: solid by clients, dashed by rate.
+def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
+    """Median latency over requests/s of one model, one curve a load test: solid by clients, dashed by rate.
 
     None where no level has a latency. A level that has remarks in the table is flagged.
     """
@@ -21,8 +21,8 @@ def latency(results: Sequence[LoadResult]) -> Lines | None:
     if not series:
         return None
     x, y = Axis("throughput, requests/s", from_zero=True), Axis("latency (median)", "s", from_zero=True)
-    says = "Median latency over throughput; the tables have its figures"
-    return Lines("Latency over throughput", x, y, tuple(series), says)
+    says = f"Median latency over throughput of {model}; the tables have its figures"
+    return Lines(f"Latency over throughput of {model}", x, y, tuple(series), says)
 
 
 def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:

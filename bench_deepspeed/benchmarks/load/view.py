@@ -11,7 +11,7 @@ from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
 from . import charts
-from .labels import facets_of, title
+from .labels import facets_of, model_title, title
 from .level_statistics import GENERATION_TOKENS_PER_S
 from .metrics import METRICS, LevelRow, rows
 from .records import Level, LoadResult
@@ -72,12 +72,18 @@ def _sustained(result: LoadResult, lowest: float) -> str:
 
 
 def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
-    """The curves of all load tests in one chart, then the levels of each."""
-    chart = charts.latency([item.content for item in items])
-    names = {item.content.model["name"] for item in items if "name" in item.content.model}
-    name = f"{names.pop()}-load" if len(names) == 1 else "load"
-    figure = [Figure(chart, name, "Latency over throughput", tuple(item.path for item in items))] if chart else []
-    return [*figure, *map(_section, items)]
+    """The curves of each model's load tests in one chart, then the levels of each test."""
+    models = dict.fromkeys(model_title(item.content) for item in items)
+    of_models = [[item for item in items if model_title(item.content) == model] for model in models]
+    return [*(figure for some in of_models for figure in _figure(some)), *map(_section, items)]
+
+
+def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
+    """The chart of one model's load tests, where they have points for one."""
+    first = items[0].content
+    chart = charts.latency(model_title(first), [item.content for item in items])
+    name = f"{first.scenario['model']}-load"
+    return [Figure(chart, name, chart.title, tuple(item.path for item in items))] if chart else []
 
 
 def _section(item: Item[LoadResult]) -> Section:

@@ -102,7 +102,8 @@ def _answers(quality: Quality) -> Table:
         row |= _published(question["published"], titles)
         row[GROUND_TRUTH] = Quoted(question["reference"])
         table.append(row)
-    return Table(table, "Answers side by side")
+    of_columns = {f"{quality.engine} {row.precision}": frozenset({facets_of(quality, row)}) for row in rows(quality)}
+    return Table(table, "Answers side by side", column_facets=of_columns)
 
 
 def published_answers(questions: QuestionSet, model: str) -> Table | None:

@@ -63,11 +63,12 @@ def _note(item: RunItem) -> str:
     return f"{metrics.device_name(item.content)} · {cells['lengths']} tokens"
 
 
-def latency(metric_name: str, items: Sequence[RunItem]) -> Strip | None:
-    """TTFT ("ttft_s") or TPOT ("tpot_s") of each result that has it, every generation a dot."""
+def latency(metric_name: str, title: str, items: Sequence[RunItem]) -> Strip | None:
+    """TTFT ("ttft_s") or TPOT ("tpot_s") of the results of one model that have it, every generation a dot."""
     metric = next(one for one in metrics.METRICS if one.name == metric_name)
     rows = tuple(_latency(item, found) for item in items if (found := SECONDS[metric_name](item.content)))
-    return Strip(metric.title, Axis(metric.title, "ms", from_zero=True), rows, _says(rows)) if rows else None
+    axis = Axis(metric.title, "ms", from_zero=True)
+    return Strip(f"{metric.title} of {title}", axis, rows, _says(rows)) if rows else None
 
 
 def _latency(item: RunItem, seconds: list[float]) -> StripRow:
@@ -75,7 +76,7 @@ def _latency(item: RunItem, seconds: list[float]) -> StripRow:
     mean = statistics.fmean(seconds)
     generations = enumerate(seconds, 1)
     return StripRow(
-        label=f"{metrics.model_title(result)} · {scenario.engine}, {scenario.precision}",
+        label=f"{scenario.engine}, {scenario.precision}",
         keys=(facets_of(item),),
         note=_note(item),
         value=units.milliseconds(mean),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, starmap
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
@@ -14,6 +14,7 @@ from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
+from bench_deepspeed.report.chart import Chart
 
 from . import charts, metrics
 
@@ -80,15 +81,18 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
     ordered = sorted(items, key=_order)
     if compact:
         return _speed_table(ordered, compact=True)
-    blocks: list[Block] = []
-    for model, of_model in groupby(ordered, key=lambda item: metrics.model_title(item.content)):
-        chosen = list(of_model)
-        chart = charts.speeds(model, chosen)
-        figure = (
-            [Figure(chart, f"{chosen[0].content.scenario.model}-speed", chart.title, _paths(chosen))] if chart else []
-        )
-        blocks += [Section(f"Speed of {model}", [*figure, *_speed_table(chosen, compact=False)])]
-    return [*blocks, *_latencies(ordered), *_steps(ordered), *map(_card, ordered)]
+    by_model = {m: list(some) for m, some in groupby(ordered, key=lambda item: metrics.model_title(item.content))}
+    return [*starmap(_speed, by_model.items()), *_latencies(by_model), *_steps(ordered), *map(_card, ordered)]
+
+
+def _speed(model: str, items: Sequence[RunItem]) -> Section:
+    """The chart and the table of a model's speeds."""
+    figure = _figure(f"{items[0].content.scenario.model}-speed", charts.speeds(model, items), _paths(items))
+    return Section(f"Speed of {model}", [*figure, *_speed_table(items, compact=False)])
+
+
+def _figure(name: str, chart: Chart | None, sources: Sequence[Path] = ()) -> list[Figure]:
+    return [Figure(chart, name, chart.title, sources)] if chart else []
 
 
 def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
@@ -99,7 +103,7 @@ def _order(item: RunItem) -> tuple:
     """Where its row stands: by model, then in the order of ENGINES and PRECISIONS, others last."""
     s = item.content.scenario
     engine, precision = [*ENGINES, s.engine].index(s.engine), [*PRECISIONS, s.precision].index(s.precision)
-    return s.model, engine, s.device, precision, s.weights, item.path
+    return s.model, metrics.model_title(item.content), engine, s.device, precision, s.weights, item.path
 
 
 def _speed_table(items: Sequence[RunItem], compact: bool) -> list[Block]:
@@ -129,7 +133,8 @@ def _details(items: Sequence[RunItem]) -> Table:
     cells = {_short(item): metric.cells(metrics.METRICS, item.content, "detail") for item in items}
     names = [m.title for m in metrics.METRICS if m.place == "detail"]
     rows = [{"": name, **{head: of_one[name] for head, of_one in cells.items()}} for name in names]
-    return Table(rows, "What each speed is made of")
+    of_columns = {_short(item): frozenset({charts.facets_of(item)}) for item in items}
+    return Table(rows, "What each speed is made of", column_facets=of_columns)
 
 
 def _short(item: RunItem) -> str:
@@ -161,17 +166,21 @@ def _origin(item: RunItem) -> str:
     return origin(result.environment, result.scenario.device, result.started_at)
 
 
-def _latencies(items: Sequence[RunItem]) -> list[Block]:
-    """TTFT and TPOT, each a chart of the results that have it."""
-    found = [(name, charts.latency(name, items)) for name in charts.SECONDS]
-    figures = [Figure(chart, f"run-{name}", chart.title) for name, chart in found if chart]
+def _latencies(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
+    """TTFT and TPOT of each model, each a chart of the results that have it: models of any size share no axis."""
+    figures = [
+        figure
+        for model, items in by_model.items()
+        for name in charts.SECONDS
+        for figure in _figure(f"run-{name}", charts.latency(name, model, items))
+    ]
     return [Section("Latency", figures, folded=True)] if figures else []
 
 
 def _steps(items: Sequence[RunItem]) -> list[Block]:
     """Where a step's time goes: a chart a phase, of the results that were profiled."""
-    found = [(phase, charts.steps(phase, items)) for phase in ("decode", "prefill")]
-    figures = [Figure(chart, f"run-{phase}-step", chart.title) for phase, chart in found if chart]
+    phases = ("decode", "prefill")
+    figures = [figure for phase in phases for figure in _figure(f"run-{phase}-step", charts.steps(phase, items))]
     return [Section("What holds it back", figures, folded=True)] if figures else []
 
 
@@ -191,7 +200,8 @@ def _card(item: RunItem) -> Section:
         Facts({"evidence": item.name, "SHA-256": item.sha256}, "Evidence"),
         Facts(environment_facts(result.environment), "Environment"),
     ]
-    return Section(f"{label}: {metrics.speed_cell(result)} tokens/s", blocks, folded=True, facets=facets)
+    heading = f"{label}: {metrics.speed_cell(result)} tokens/s"
+    return Section(heading, blocks, folded=True, facets=facets, source=item.path)
 
 
 def _processes(result: Result) -> list[dict[str, Cell]]:

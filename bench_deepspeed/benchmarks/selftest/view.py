@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.benchmarks.common.kind import Item, facets
 from bench_deepspeed.benchmarks.common.provenance import origin
+from bench_deepspeed.core.text import RANDOM
 from bench_deepspeed.measure import metric
 from bench_deepspeed.measure.metric import Metric
-from bench_deepspeed.report.blocks import Block, Link, Section, Table, Text
+from bench_deepspeed.model import catalog
+from bench_deepspeed.report.blocks import Block, Facets, Link, Section, Table, Text
 
 from .records import Comparison, SelfTest
 
@@ -79,4 +81,12 @@ def _section(item: Item[SelfTest]) -> Section:
     test = item.content
     measured = origin(test.environment, test.scenario["device"], test.started_at)
     title = f"Self-test with {test.scenario['engine']}, {test.scenario['model']}"
-    return Section(title, [table(test.comparisons), Text(measured, link=Link("JSON", item.path))])
+    blocks = [table(test.comparisons), Text(measured, link=Link("JSON", item.path))]
+    return Section(title, blocks, facets=_facets(item))
+
+
+def _facets(item: Item[SelfTest]) -> frozenset[Facets]:
+    """What the page's filter knows a self-test by: what it was run with."""
+    scenario = item.content.scenario
+    title = catalog.load(scenario["model"]).title + (RANDOM if scenario["weights"] == "random" else "")
+    return facets(title, scenario["engine"], item.machine, scenario["precision"])

@@ -1,0 +1,246 @@
+"""What holds for every kind of result: each format shows it without knowing it, and names what is damaged."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+import operator
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from results import ENVIRONMENT, folder_of_every_kind
+
+from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.benchmarks.common.columns import SAMPLES
+from bench_deepspeed.benchmarks.common.kind import Item, Kind, Subject, facets
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.json_files import read_json
+from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.report import terminal, vega
+from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
+from bench_deepspeed.report.chart import Axis, Lines, Point, Series
+from bench_deepspeed.results import export, files
+
+HOSTILE = "</script><script>alert(1)</script><!-- & | `x`"
+
+
+@dataclasses.dataclass
+class Toy:
+    """A content that no format has seen."""
+
+    name: str
+    bounces: list[int]
+    status: str = "complete"
+    error: str | None = None
+    environment: dict = dataclasses.field(default_factory=lambda: ENVIRONMENT)
+    kind: str = "toy"
+    schema_version: int = 1
+
+
+def toy_overview(items: list[Item[Toy]], compact: bool) -> list[Block]:
+    return [block for item in items for block in toy_blocks(item.content, Link("JSON", item.path))]
+
+
+TOY_LINK = Link("JSON", Path("toy.json"))
+
+
+def toy_blocks(toy: Toy, link: Link = TOY_LINK) -> list[Block]:
+    """One of each type of block."""
+    keys = facets(toy.name, "spring", "Some GPU", "float8")
+    points = tuple(Point(n, height) for n, height in enumerate(toy.bounces, 1))
+    series = Series("height", points, tuple(keys))
+    chart = Lines("Heights", Axis("bounce"), Axis("height", "cm"), (series,), f"Heights of {toy.name}")
+    return [
+        Text("the toy `bounces`", strong=True, link=link),
+        Facts({"bounces": str(len(toy.bounces))}, "Counted"),
+        Warnings([("low_bounce", "it bounces low", "wind it up")]),
+        Table([{"height": str(height), "says": Quoted(HOSTILE)} for height in toy.bounces], "Bounces"),
+        Section("Curve", [Figure(chart, "toy-heights", "Heights")], facets=keys),
+        Section("All bounces", [Table([{"bounce": "seen on demand"}], "All bounces")], folded=True),
+    ]
+
+
+TOY = Kind(
+    name="toy",
+    file="toy.json",
+    title="Toys",
+    what="a toy",
+    load=lambda path: read_json(Toy, path, 1, "a toy"),
+    fields=frozenset({"bounces"}),
+    subject=lambda toy: Subject((toy.name,), "pretrained", ("spring",), ("float8",), "cuda", "2026-01-02"),
+    metrics=(Metric("highest_cm", "highest", "", "the highest bounce", lambda toy: max(toy.bounces)),),
+    rows=lambda toy: [toy],
+    view=toy_blocks,
+    overview=toy_overview,
+    headline=lambda toy: str(max(toy.bounces)),
+    warnings=lambda toy: [],
+    refusal=lambda toy: None,
+    published="toys",
+    samples=lambda toy: [{"phase": "bounce", "index": n, "seconds": float(h)} for n, h in enumerate(toy.bounces, 1)],
+)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A file of a kind that one line in the registry adds."""
+    monkeypatch.setitem(sys.modules, "toys", SimpleNamespace(KIND=TOY))
+    monkeypatch.setitem(registry.KINDS, "toy", "toys")
+    path = tmp_path / "toy.json"
+    path.write_text(json.dumps(dataclasses.asdict(Toy("ball", [30, 20]))))
+    yield path
+    registry.kind.cache_clear()
+
+
+def shown(path: Path, form: str, samples: bool = False) -> str:
+    """What `bench.sh report FILE --format` writes."""
+    output = path.parent / "out"
+    export.run(SimpleNamespace(files=[path], format=form, output=output, samples=samples))
+    return output.read_text(encoding="utf-8")
+
+
+def test_a_new_kind_is_on_the_page(toy):
+    page = shown(toy, "html")
+    for words in (
+        '<section id="toy">',
+        "<h2>Toys</h2>",
+        '<a href="#toy">Toys</a>',
+        '<p class="verdict">The toy <code>bounces</code>. <a href="#file-1">toy.json</a></p>',
+        "<dt>bounces</dt><dd>2</dd>",
+        "<code>low_bounce</code> It bounces low.",
+        "Remedy: wind it up.",
+        "<td>30</td>",
+        "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;!-- &amp; | `x`",
+        'aria-label="Heights of ball"',
+        "<summary>All bounces</summary>",
+        "<td>seen on demand</td>",
+    ):
+        assert words in page, words
+    assert "<script>alert" not in page
+
+
+def test_a_new_kind_is_in_a_document(toy):
+    text = shown(toy, "markdown")
+    for words in (
+        "**The toy `bounces`.** [JSON](toy.json)",
+        "Warning low_bounce: it bounces low",
+        "| 30 ",
+        "**Curve**",
+    ):
+        assert words in text, words
+    assert "seen on demand" not in text
+
+
+def test_a_new_kind_has_flat_lines(toy):
+    (line,) = shown(toy, "jsonl").splitlines()
+    row = json.loads(line)
+    assert (row["kind"], row["model"], row["engine"], row["highest_cm"]) == ("toy", "ball", "spring", 30)
+    head, cells = shown(toy, "csv").splitlines()
+    assert dict(zip(head.split(","), cells.split(","), strict=True))["highest_cm"] == "30"
+    first, *_ = shown(toy, "jsonl", samples=True).splitlines()
+    assert json.loads(first).keys() == SAMPLES.keys()
+    assert (json.loads(first)["phase"], json.loads(first)["seconds"]) == ("bounce", 30.0)
+
+
+def test_a_new_kind_is_on_the_terminal(toy):
+    text = terminal.render(TOY.view(TOY.load(toy)))
+    for words in ("the toy `bounces`", "bounces  2", "warning low_bounce: it bounces low; wind it up", "| 30 "):
+        assert words in text, words
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are described, and not compiled: what a file says is in their description."""
+    monkeypatch.setattr(vega, "_compiled", lambda chart, place: {})
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_what_is_published_is_shown_in_every_format(kind, form, tmp_path, no_drawing):
+    published = files.published_of(registry.kind(kind))
+    assert published
+    for path in published:
+        copied = shutil.copy(path, tmp_path / path.name)
+        assert shown(Path(copied), form)
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_saved_sample_is_on_the_page(kind, tmp_path, no_drawing):
+    """Of the kinds whose samples are single generations."""
+    if kind not in ("run", "ab"):
+        return
+    path = example(kind, tmp_path)
+    (item,) = files.read([path])
+    page = shown(path, "html")
+    timed = [sample for sample in item.kind.samples(item.content) if sample["phase"] == "timed"]
+    assert timed
+    assert all(f"<td>{sample['seconds']:.6f}</td>" in page for sample in timed)
+
+
+def example(kind: str, folder: Path) -> Path:
+    """A file of that kind, with all that one can hold."""
+    made = {registry.kind_of(json.loads(path.read_text())).name: path for path in folder_of_every_kind(folder)}
+    if kind in made:
+        return made[kind]
+    first, *_ = files.published_of(registry.kind(kind))
+    return Path(shutil.copy(first, folder / registry.kind(kind).file))
+
+
+DAMAGED = {
+    "cut": lambda text: text[: len(text) // 2],
+    "binary": lambda text: "\udcff",
+    "a list": lambda text: "[]",
+    "of no kind": lambda text: '{"kind": "holiday"}',
+    "without a field": lambda text: json.dumps(dict(list(json.loads(text).items())[1:]) | {"kind": "of none"}),
+    "of another version": lambda text: json.dumps({**json.loads(text), "schema_version": 99}),
+}
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_a_damaged_file_is_one_line_that_names_it(kind, damage, form, tmp_path):
+    path = example(kind, tmp_path)
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UsageError) as refused:
+        shown(path, form)
+    assert path.name in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def places(value: object, above: tuple = ()) -> Iterator[tuple]:
+    """Where each value of a JSON lies; of a list that of its first element."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield (*above, key)
+        yield from places(part, (*above, key))
+
+
+ALTERED = {"a number": 5, "zero": 0, "words": "x", "nothing": None, "a list": [1, "x"], "a table": {"x": 1}}
+
+
+@pytest.mark.parametrize("value", ALTERED.values(), ids=ALTERED.keys())
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_an_altered_file_is_shown_or_named_in_one_line(kind, value, tmp_path, no_drawing):
+    """Whatever of it was altered: no format ends in a traceback."""
+    path = example(kind, tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    refused = 0
+    for *above, last in places(content):
+        altered = copy.deepcopy(content)
+        functools.reduce(operator.getitem, above, altered)[last] = value
+        path.write_text(json.dumps(altered), encoding="utf-8")
+        for form in export.FORMATS:
+            try:
+                shown(path, form)
+            except BenchError as error:
+                assert path.name in str(error), (above, last, form)
+                assert "\n" not in str(error), (above, last, form)
+                refused += 1
+    assert refused
