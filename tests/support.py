@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import psutil
+
+from bench_deepspeed.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench_deepspeed" / "bench.sh"
@@ -33,8 +39,63 @@ def wait_until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) 
     return value
 
 
+class Refusals:
+    """What is expected of a refused command line, however it is run."""
+
+    def refusal(self, code: int, *arguments: str | Path, **options) -> str:
+        """Run what must be refused before anything starts: one line on stderr, which is returned."""
+        done = self(*arguments, **options)
+        assert done.returncode == code, done
+        assert done.stdout == "", done
+        return self.one_error(done)
+
+    @staticmethod
+    def one_error(done: subprocess.CompletedProcess) -> str:
+        """The message of a process whose whole stderr is one error line."""
+        assert done.stderr.endswith("\n"), done
+        assert done.stderr.count("\n") == 1, done.stderr
+        return error_of(done.stderr)
+
+
+class InProcess(Refusals):
+    """A command line run in this process: for commands that start no process of their own."""
+
+    def __init__(self, cwd: Path):
+        self.cwd = cwd
+
+    def __call__(self, *arguments: str | Path, env: dict | None = None) -> subprocess.CompletedProcess:
+        """Run it to its end."""
+        argv = list(map(str, arguments))
+        output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        with (
+            self._restored(),
+            mock.patch.dict(os.environ, {"BENCH_PYTHON": sys.executable, **(env or {})}),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+        ):
+            try:
+                code = main(argv)
+            except SystemExit as end:  # how argparse ends after the help
+                code = end.code
+        for stream in (output, errors):
+            stream.flush()
+        return subprocess.CompletedProcess(argv, code, *(s.buffer.getvalue().decode() for s in (output, errors)))
+
+    @contextlib.contextmanager
+    def _restored(self) -> Iterator[None]:
+        """The block runs in the test's folder; the folder and the signal handlers are put back."""
+        before, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        os.chdir(self.cwd)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
 @dataclass
-class Bench:
+class Bench(Refusals):
     """bench.sh as a real process, in a folder of the test's own, on the Python that runs the tests."""
 
     cwd: Path
@@ -75,20 +136,6 @@ class Bench:
         """Wait for the end of what `start` started."""
         output, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-
-    def refusal(self, code: int, *arguments: str | Path, **options) -> str:
-        """Run what must be refused before anything starts: one line on stderr, which is returned."""
-        done = self(*arguments, **options)
-        assert done.returncode == code, done
-        assert done.stdout == "", done
-        return self.one_error(done)
-
-    @staticmethod
-    def one_error(done: subprocess.CompletedProcess) -> str:
-        """The message of a process whose whole stderr is one error line."""
-        assert done.stderr.endswith("\n"), done
-        assert done.stderr.count("\n") == 1, done.stderr
-        return error_of(done.stderr)
 
     def processes(self) -> list[psutil.Process]:
         """All that descends from what this test started and still runs, whoever its parent is by now."""

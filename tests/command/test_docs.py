@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 
 from builders import README, documented
 from support import ROOT
 
 from bench_deepspeed.machine.environment import host_facts, torch_facts
-
-
-def test_flags_are_those_of_the_help(bench):
-    output = bench("--help", env={"COLUMNS": "200"}).stdout
-    flag = re.compile(r"(?<![\w-])--?[a-z_]+")
-    helped = [flag.findall(row) for row in re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", output, re.M)]
-    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", README.read_text(), re.M)]
-    assert sorted(told) == sorted(helped)
 
 
 def test_no_machine_and_no_registry_is_named():

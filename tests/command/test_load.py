@@ -119,25 +119,3 @@ def test_a_port_in_use(bench):
         done = bench(*STUB, "--port", str(port), "--clients", "1")
     assert done.returncode == 3
     assert f"port {port} is in use" in error_of(done.stderr.split("\r")[-1])
-
-
-@pytest.mark.parametrize(
-    ("flags", "problem"),
-    [
-        (("--clients", "0"), "'0' is not a list of numbers above 0"),
-        (("--clients", "1,x"), "'1,x' is not a list"),
-        (("--rates", "2,1"), "--rates must rise"),
-        (("--spread", "300%"), "not a percentage"),
-        (("--target", "async", "--engine", "transformers"), "--target async is made of mii"),
-        (("--target", "serve", "-d", "cpu"), "--engine mii does not run on cpu"),
-        (("--target", "sequential", "-d", "cpu", "--engine", "fake"), "--engine fake does not stream"),
-        (("--trace", "t.jsonl", "--clients", "1"), "leave out --clients"),
-        (("--prompts", "p.txt", "--prompt_tokens", "3"), "leave out --prompt_tokens"),
-        (("--target", "stub", "--prompts", "missing.txt"), "--prompts missing.txt cannot be read"),
-        (("--target", "stub", "--trace", "missing.jsonl"), "--trace missing.jsonl cannot be read"),
-        (("--timeout", "0"), "not a number of seconds"),
-        (("--port", "80"), "not a port"),
-    ],
-)
-def test_what_cannot_be_is_refused(bench, flags, problem):
-    assert problem in bench.refusal(2, "load", *flags)

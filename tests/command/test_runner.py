@@ -275,20 +275,6 @@ def test_the_result_is_whole_at_every_moment(bench, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("flag", "place"), [("--output_dir", "file/below"), ("-lf", "file/below.log"), ("-lf", "folder")]
-)
-def test_a_place_that_cannot_be_written_is_one_line(bench, tmp_path, flag, place):
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    arguments = ("-d", "cpu", "--engine", "fake", "--output_dir", "out", flag, place)
-    message = bench.refusal(3, *arguments)
-    assert message.startswith("cannot write")
-    assert f"name another with {flag}" in message
-    assert list(tmp_path.rglob("result.json")) == []
-    assert list(tmp_path.glob("out/smollm2/*")) == []
-
-
 def test_a_log_is_appended_to(bench, tmp_path):
     log = tmp_path / "new folder" / "performance.log"
     for _ in range(2):

@@ -152,37 +152,6 @@ def test_another_sweep_or_machine_is_not_resumed(bench, tmp_path, flags, change,
     assert words in bench.refusal(2, "sweep", "--resume", str(path), *flags)
 
 
-def test_what_is_no_sweep_is_one_line(bench, tmp_path):
-    (tmp_path / "sweep.json").write_text("{}")
-    assert "is not a sweep of this suite" in bench.refusal(1, "sweep", "--resume", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--batch_sizes", "1-9"), "'1-9' is neither a whole number nor a range; give values and ranges"),
-        (("--engines", "vllm"), "'vllm' is none of mii, deepspeed, transformers, transformers_compiled, fake"),
-        (("--engines", "mii"), "--engines mii does not run on cpu"),
-        (("-d", "metal"), "metal is not supported"),
-        (("--warmups", "0"), "at least 1"),
-    ],
-)
-def test_nonsense_is_one_line(bench, flags, words):
-    assert words in bench.refusal(2, "sweep", "-d", "cpu", *flags)
-
-
-def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
-    flags = ("--engines", "deepspeed,transformers", "--precisions", "float32,float16", "--batch_sizes", "1,100000")
-    done = bench("sweep", "-d", "cpu", "--dry_run", *flags, "--prompt_tokens", "8000", "--max_tokens", "100")
-    assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith(("deepspeed", "transformers"))]
-    assert len(rows) == 8
-    assert sum("does not run in float16 on cpu" in row for row in rows) == 4
-    assert sum("for all else = " in row for row in rows) == 2  # a hundred thousand contexts fit no machine
-    assert sum("not known" in row for row in rows) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_dry_run_of_a_sweep_to_resume_tells_what_was_measured(bench, tmp_path):
     run_fake(bench, "--batch_sizes", "1", "--prompt_tokens", "10", "--max_tokens", "100", "-r", "2")
     done = bench("sweep", "--resume", str(sweep_path(tmp_path)), "--dry_run")

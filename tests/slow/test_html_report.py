@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from results import ab, folder_of_every_kind, measured, result
 
 from bench_deepspeed.results import files as evidence
-from bench_deepspeed.results import html
+from bench_deepspeed.results import page as html
 
 # Chromium's own calls home are none of the page's requests; as root it has no sandbox.
 FLAGS = (

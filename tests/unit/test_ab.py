@@ -247,3 +247,54 @@ def test_other_versions_are_in_the_title(tmp_path):
     result.b.environment["packages"] = {**result.b.environment["packages"], "deepspeed": "0.19.7"}
     assert "mii, float16, deepspeed 0.19.8" in terminal.render(report.view(result))
     assert "transformers, float16, deepspeed 0.19.7" in terminal.render(report.view(result))
+
+
+FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
+
+
+@pytest.mark.parametrize(
+    ("a", "words"),
+    [
+        ("engin=fake", "there is no key 'engin'"),
+        ("engine=vllm", "engine cannot be 'vllm'"),
+        ("engine", "'engine' is not key=value"),
+        ("engine=fake engine=fake", "engine is given twice"),
+        ("precision=int4", "precision cannot be 'int4'"),
+        ("python=/nowhere/python", "no Python at '/nowhere/python'"),
+        ("env.1=2", "there is no key 'env.1'"),
+        ("engine='fake", "cannot be read"),
+        ("engine=mii", "--engine mii does not run on cpu"),
+        ("engine=fake precision=float16", "--engine fake does not run in float16"),
+        ("env.CUDA_VISIBLE_DEVICES=0", "A and B run on one device; set CUDA_VISIBLE_DEVICES for the whole command"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
+    assert words in bench.refusal(2, "ab", "-d", "cpu", "--a", a, "--b", "engine=fake")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ((), "the following arguments are required: --a, --b"),
+        ((*SAME, "--rounds", "0"), "0 is too few"),
+        ((*SAME, "--time_budget", "9"), "--time_budget limits the search for --target_ci"),
+        ((*SAME, "-p", " "), "the prompt is empty"),
+        ((*SAME, "--target_ci", "1"), "is not a percentage"),
+    ],
+)
+def test_flags_that_cannot_be_are_one_line(bench, flags, words):
+    assert words in bench.refusal(2, "ab", "-d", "cpu", *flags)
+
+
+def test_dry_run_touches_nothing(bench, tmp_path):
+    done = bench(*FAKE, "--a", "engine=transformers", "--b", "engine=deepspeed env.A=b env.MY_KEY=k1", "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in (
+        "A        transformers on cpu",
+        "B        deepspeed on cpu",
+        "A=b, MY_KEY=(not shown)",
+        "5 pairs",
+        "together",
+    ):
+        assert words in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import FENCE, PAGES, documented, section
+from builders import FENCE, PAGES, README, documented, section
 from support import ROOT
 
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
@@ -79,3 +79,11 @@ def test_every_model_has_its_table():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_figure_is_typed_by_hand(page):
     assert re.findall(r"\d[\d.,]*(?: ± [\d.,]+)? ?(?:tokens/s|tokens per second|GB/s)", prose(page)) == []
+
+
+def test_flags_are_those_of_the_help(bench):
+    output = bench("--help", env={"COLUMNS": "200"}).stdout
+    flag = re.compile(r"(?<![\w-])--?[a-z_]+")
+    helped = [flag.findall(row) for row in re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", output, re.M)]
+    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", README.read_text(), re.M)]
+    assert sorted(told) == sorted(helped)

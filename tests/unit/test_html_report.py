@@ -7,7 +7,7 @@ import re
 from results import result
 
 from bench_deepspeed.results import files as evidence
-from bench_deepspeed.results import html
+from bench_deepspeed.results import page as html
 
 
 def test_the_results_of_a_model_stand_together(tmp_path):

@@ -131,3 +131,10 @@ def test_the_suites_own_questions_are_five_with_published_answers():
     own = questions.load(QUESTIONS)
     assert len(own.prompts) == len(own.published) == 5
     assert all({"llama", "mistral"} <= published.keys() for published in own.published)
+
+
+@pytest.mark.parametrize("flags", [("--weights", "random"), ("--engine", "fake")])
+def test_what_answers_nothing_is_refused(bench, flags):
+    done = bench("quality", "-d", "cpu", *flags)
+    assert done.returncode == 2
+    assert "nothing to compare" in done.stderr

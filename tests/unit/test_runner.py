@@ -95,3 +95,17 @@ def test_a_file_that_is_no_result_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(BenchError, match="is not a result of this suite"):
         Result.load(path)
+
+
+@pytest.mark.parametrize(
+    ("flag", "place"), [("--output_dir", "file/below"), ("-lf", "file/below.log"), ("-lf", "folder")]
+)
+def test_a_place_that_cannot_be_written_is_one_line(bench, tmp_path, flag, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    arguments = ("-d", "cpu", "--engine", "fake", "--output_dir", "out", flag, place)
+    message = bench.refusal(3, *arguments)
+    assert message.startswith("cannot write")
+    assert f"name another with {flag}" in message
+    assert list(tmp_path.rglob("result.json")) == []
+    assert list(tmp_path.glob("out/smollm2/*")) == []

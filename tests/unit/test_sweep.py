@@ -179,3 +179,34 @@ def test_lines_of_a_figure_leave_out_what_failed():
     (series,) = charts.drawn(sweep)["throughput"].series
     assert [point.x for point in series.points] == [1, 2]
     assert report.reasons(sweep) == ["failed: mii float16, batch 4: 128 + 17 tokens: out of memory"]
+
+
+def test_what_is_no_sweep_is_one_line(bench, tmp_path):
+    (tmp_path / "sweep.json").write_text("{}")
+    assert "is not a sweep of this suite" in bench.refusal(1, "sweep", "--resume", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--batch_sizes", "1-9"), "'1-9' is neither a whole number nor a range; give values and ranges"),
+        (("--engines", "vllm"), "'vllm' is none of mii, deepspeed, transformers, transformers_compiled, fake"),
+        (("--engines", "mii"), "--engines mii does not run on cpu"),
+        (("-d", "metal"), "metal is not supported"),
+        (("--warmups", "0"), "at least 1"),
+    ],
+)
+def test_nonsense_is_one_line(bench, flags, words):
+    assert words in bench.refusal(2, "sweep", "-d", "cpu", *flags)
+
+
+def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
+    flags = ("--engines", "deepspeed,transformers", "--precisions", "float32,float16", "--batch_sizes", "1,100000")
+    done = bench("sweep", "-d", "cpu", "--dry_run", *flags, "--prompt_tokens", "8000", "--max_tokens", "100")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("deepspeed", "transformers"))]
+    assert len(rows) == 8
+    assert sum("does not run in float16 on cpu" in row for row in rows) == 4
+    assert sum("for all else = " in row for row in rows) == 2  # a hundred thousand contexts fit no machine
+    assert sum("not known" in row for row in rows) == 2
+    assert list(tmp_path.iterdir()) == []
