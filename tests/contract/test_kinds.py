@@ -47,7 +47,7 @@ def toy_overview(items: list[Item[Toy]], compact: bool) -> list[Block]:
     return [block for item in items for block in toy_blocks(item.content, Link("JSON", item.path))]
 
 
-def toy_blocks(toy: Toy, link: Link = Link("JSON", Path("toy.json"))) -> list[Block]:
+def toy_blocks(toy: Toy, link: Link | None = None) -> list[Block]:
     """One of each type of block."""
     keys = facets(toy.name, "spring", "Some GPU", "float8")
     points = tuple(Point(n, height) for n, height in enumerate(toy.bounces, 1))
@@ -123,12 +123,8 @@ def test_a_new_kind_is_on_the_page(toy):
 
 def test_a_new_kind_is_in_a_document(toy):
     text = shown(toy, "markdown")
-    for words in (
-        "**The toy `bounces`.** [JSON](toy.json)",
-        "Warning low_bounce: it bounces low",
-        "| 30 ",
-        "**Curve**",
-    ):
+    verdict, warning = "**The toy `bounces`.** [JSON](toy.json)", "Warning low_bounce: it bounces low"
+    for words in (verdict, warning, "| 30 ", "**Curve**"):
         assert words in text, words
     assert "seen on demand" not in text
 

@@ -12,10 +12,10 @@ import pytest
 from support import ROOT
 
 from bench_deepspeed.benchmarks.common import columns
-from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.report import flat_files
-from bench_deepspeed.results import export, flat, html
+from bench_deepspeed.results import export, flat
 from bench_deepspeed.results import files as evidence
 
 
@@ -78,9 +78,3 @@ def test_no_folder_of_a_user_is_named(files, monkeypatch):
 def test_a_loaded_result_is_what_was_saved(files):
     (item,) = evidence.read(files[:1])
     assert item.content == Result.load(files[0])
-
-
-def test_without_plotly_the_page_is_refused_in_words(files, monkeypatch):
-    monkeypatch.setattr(html.util, "find_spec", lambda _name: None)
-    with pytest.raises(MachineError, match="needs plotly: install requirements.txt"):
-        html.render(evidence.read(files))
