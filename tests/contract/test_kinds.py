@@ -225,7 +225,7 @@ ALTERED = {"a number": 5, "zero": 0, "words": "x", "nothing": None, "a list": [1
 
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_an_altered_file_is_shown_or_named_in_one_line(kind, tmp_path, no_drawing):
-    """Whatever of it was altered, in turn to each of these values and shown in each format: none ends in a traceback."""
+    """Whatever of it was altered, and to whichever of these values: no format ends in a traceback."""
     path = example(kind, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     refused = 0
