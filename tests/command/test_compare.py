@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bench_deepspeed.benchmarks.run.rows import figures
 from builders import LIBRARIES, README, STATISTICS, documented, imported_by
 from builders import STEADY_ENVIRONMENT as ENVIRONMENT
 from builders import steady_result as result
 from support import ROOT, error_of
 
+from bench_deepspeed.benchmarks.run.metrics import METRICS
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.ratio import speed_ratio
 from bench_deepspeed.measure.records import Limits, Reading, Result, Run, Sample
@@ -161,7 +161,8 @@ def test_the_example_of_the_readme(bench):
     assert "precision" not in rows  # the same in both
     ratio = speed_ratio(first, other).value
     assert rows["tokens/s"][2] == f"{ratio:.3f} [not measured]"
-    assert rows["peak memory"] == [figures(first)["peak memory"], figures(other)["peak memory"], "0.988"]
+    peak = next(metric for metric in METRICS if metric.title == "peak memory")
+    assert rows["peak memory"] == [peak.cell(first), peak.cell(other), "0.988"]
     assert "no verdict" in done.stdout
     assert "`bench.sh ab`" in done.stdout
     assert "TTFT" in done.stdout.split("not measured in any: ")[1].splitlines()[0]

@@ -33,7 +33,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
     row, *_ = rows = read_csv(report(bench, *files, "--format", "csv"))
-    assert [r["kind"] for r in rows] == ["result", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2, "ab"]
+    assert [r["kind"] for r in rows] == ["run", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2, "ab"]
     assert (row["tokens_per_s_mean"], row["processes"], row["repetitions"]) == ("2.25", "2", "4")
     assert float(row["tokens_per_s_low"]) == pytest.approx(2.25 - 12.7062047 * 0.75)
     assert float(row["ttft_s"]) == pytest.approx(0.025)
@@ -108,7 +108,9 @@ def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, made, form):
 
 def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
     rows = [json.loads(line) for line in report(bench, *files, "--format", "jsonl").splitlines()]
-    assert {row["kind"]: list(row) for row in rows} == {kind: list(flat.KINDS[kind]) for kind in registry.LOADERS}
+    assert {row["kind"]: list(row) for row in rows} == {
+        kind: list(flat.columns_of(registry.kind(kind))) for kind in registry.KINDS if kind != "selftest"
+    }
     assert rows[0]["energy_j_per_token"] is None
     assert rows[0]["tokens_per_s_mean"] == 2.25
 
@@ -116,14 +118,14 @@ def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(be
 def test_samples_are_one_line_each_and_say_where_they_belong(bench, files):
     rows = read_csv(report(bench, *files, "--format", "csv", "--samples"))
     assert list(rows[0]) == list(columns.SAMPLES)
-    timed = [row for row in rows if row["phase"] == "timed" and row["kind"] == "result"]
+    timed = [row for row in rows if row["phase"] == "timed" and row["kind"] == "run"]
     assert [(r["group"], r["index"], r["tokens_per_s"]) for r in timed] == [
         ("1", "1", "4.0"),
         ("1", "2", "2.0"),
         ("2", "1", "2.0"),
         ("2", "2", "1.0"),
     ]
-    assert {row["kind"] for row in rows} == {"result", "sweep", "load", "ab"}
+    assert {row["kind"] for row in rows} == {"run", "sweep", "load", "ab"}
     (failed,) = [row for row in rows if row["valid"] == "False" and row["phase"] != "warmup"]
     assert (failed["kind"], failed["seconds"]) == ("load", "")
     whole = next(row for row in rows if row["phase"] == "total" and row["batch_size"] == "4")

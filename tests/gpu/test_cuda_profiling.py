@@ -6,8 +6,7 @@ import pytest
 from support import ROOT, no_progress
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.run import profile_charts_svg as report
-from bench_deepspeed.benchmarks.run import profile_view as run_profile_view
+from bench_deepspeed.benchmarks.run import profile, step
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.records import Profile
 from bench_deepspeed.worker.client import WorkerProcess
@@ -34,17 +33,17 @@ def profiles_of(engine: str, folder) -> list[Profile]:
 @pytest.mark.parametrize("engine", ["mii", "transformers"])
 def test_the_kernels_of_a_step_are_seen(engine, tmp_path):
     decode, prefill = profiles_of(engine, tmp_path)
-    report.write(tmp_path, [decode, prefill], f"SmolLM2 · {engine}")
+    profile.write(tmp_path, [decode, prefill], f"SmolLM2 · {engine}")
     print((tmp_path / "profile.txt").read_text())
     assert (decode.steps, prefill.steps) == (32, 1)
     assert 500 <= prefill.prompt_tokens <= 512
     assert 0 < decode.busy_s < decode.step_s
     for found in (decode, prefill):
         assert found.busy_s > 0
-        parts = run_profile_view.families(found)
+        parts = step.families(found)
         assert {"matrix products", "attention"} <= set(parts)
         assert parts.get("other", 0.0) < 0.2 * found.busy_s
-        attention = sum(k.calls for k in found.kernels if run_profile_view.family(k.name) == "attention")
+        attention = sum(k.calls for k in found.kernels if step.family(k.name) == "attention")
         assert attention >= LAYERS
         assert found.host_functions
         assert not any(share.name.startswith("/") for share in found.host_functions)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import no_progress
 
-from bench_deepspeed.benchmarks.run import profile_view as report
+from bench_deepspeed.benchmarks.run import step
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
 from bench_deepspeed.measure.records import Profile
@@ -83,7 +83,7 @@ def test_a_gpu_that_the_profiler_cannot_see_is_not_measured(engine, capsys, monk
     (found,) = profile_of(engine, "cuda", 1)
     assert (found.busy_s, found.kernels) == (None, [])
     assert found.host_functions
-    assert report.state(found) == "not measured"
+    assert step.bottleneck(found) == "not measured"
     assert "CUPTI" in capsys.readouterr().out
 
 

@@ -22,8 +22,8 @@ from bench_deepspeed.results import files as evidence
 def test_every_row_has_its_columns_and_no_other(files):
     for item in evidence.read([*files, *evidence.published()]):
         identity = flat.identity(item)
-        for row in flat.ROWS[item.kind](item.content):
-            assert {**identity, **row}.keys() == flat.KINDS[item.kind].keys()
+        for row in flat.rows_of(item):
+            assert identity.keys() <= row.keys() == flat.columns_of(item.kind).keys()
         assert all(row.keys() == columns.SAMPLES.keys() for row in flat.samples_of(item))
 
 
@@ -35,7 +35,7 @@ def test_comparisons_are_published_too(files, tmp_path):
     place = tmp_path / "ab"
     place.mkdir()
     shutil.copy(files[-1], place / "smollm2.json")
-    assert evidence.published(tmp_path)[-1] == place / "smollm2.json"
+    assert place / "smollm2.json" in evidence.published(tmp_path)
 
 
 ALTERED = {

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench_deepspeed.benchmarks.quality import agreement, questions, verdict
 from bench_deepspeed.benchmarks.quality import view as report
+from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.report import markdown
 
 
 @pytest.mark.parametrize(
@@ -70,18 +73,22 @@ def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
     answers = {"text": "An *answer* | of 3 < 4", "tokens": 1, "exact_match": True, "first_difference": None}
     forced = {"top1_agreement": 1.0, "nll_differences": [0.0], "kl": [0.0], "on_top_kl": [0.0]}
     answer = {**answers, "edit_similarity": 1.0, "answer_gap": 0.0, "early": forced, "late": forced}
-    quality = {
-        "engine": "deepspeed",
-        "device": "cpu",
-        "reference_device": "cpu",
-        "max_tokens": 1,
-        "candidates": [{"precision": "float32", "engine": [answer, answer], "floor": None}],
-        "questions": [
+    quality = Quality(
+        model={"name": "smollm2", "title": "SmolLM2", "weights": "pretrained"},
+        engine="deepspeed",
+        device="cpu",
+        reference_device="cpu",
+        environment={},
+        system_prompt="",
+        max_tokens=1,
+        started_at="2026-01-02T03:04:05",
+        candidates=[{"precision": "float32", "engine": [answer, answer], "floor": None}],
+        questions=[
             {"prompt": "One?", "reference": "1", "published": {}},
             {"prompt": "Two?", "reference": "2", "published": {"float16": "two"}},
         ],
-    }
-    text = report.tables(quality)
+    )
+    text = markdown.render(report.view(quality), Path("page.md"), lambda _figure: None)
     head = next(line for line in text.splitlines() if line.startswith("| question"))
     titles = [cell.strip() for cell in head.strip("|").split("|")]
     assert titles[1:] == ["deepspeed float32", "published float16", "Transformers float32 (ground truth)"]

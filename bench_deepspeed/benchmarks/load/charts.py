@@ -16,7 +16,8 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
 
     None where no level has a latency. A level that has remarks in the table is flagged.
     """
-    series = [curve for result in results for kind in ("clients", "rate") if (curve := _curve(result, kind))]
+    curves = [_curve(result, kind, str(n)) for n, result in enumerate(results) for kind in ("clients", "rate")]
+    series = [curve for curve in curves if curve]
     if not series:
         return None
     x, y = Axis("throughput, requests/s", from_zero=True), Axis("latency (median)", "s", from_zero=True)
@@ -24,13 +25,13 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
     return Lines(f"Latency over throughput of {model}", x, y, tuple(series), says)
 
 
-def _curve(result: LoadResult, kind: str) -> Series | None:
+def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:
     levels = [row for row in rows(result) if getattr(row.level, kind) is not None and row.figures.e2e_s]
     if not levels:
         return None
     name = f"{title(result)}; labelled with its {kind}"
     stroke = "solid" if kind == "clients" else "dashed"
-    return Series(name, tuple(map(_point, levels)), (facets_of(result),), stroke, colour=title(result))
+    return Series(name, tuple(map(_point, levels)), (facets_of(result),), stroke, colour=colour)
 
 
 def _point(row: LevelRow) -> Point:

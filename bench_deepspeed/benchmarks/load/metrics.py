@@ -156,6 +156,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "share",
         "of one CPU, taken by the target's processes together",
         _server_cpu(sum),
+        place="summary",
         remark=lambda r: ", ".join(f"{n} {s:.0%}" for n, s in r.level.server_cpu_share.items()),
     ),
     Metric(

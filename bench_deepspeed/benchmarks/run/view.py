@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, starmap
+from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
@@ -23,11 +24,7 @@ LEGEND = (
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
-NO_LIMITS = (
-    "no_limits",
-    "no limits were measured with it, so no gate has held its speed against them",
-    "measure again",
-)
+NO_LIMITS = ("no_limits", "no limits were measured with it, so no gate has checked its speed", "measure it again")
 
 RunItem = Item[Result]
 
@@ -91,12 +88,16 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
 
 def _speed(model: str, items: Sequence[RunItem]) -> Section:
     """The chart and the table of a model's speeds."""
-    figure = _figure(f"{items[0].content.scenario.model}-speed", charts.speeds(model, items))
+    figure = _figure(f"{items[0].content.scenario.model}-speed", charts.speeds(model, items), _paths(items))
     return Section(f"Speed of {model}", [*figure, *_speed_table(items, compact=False)])
 
 
-def _figure(name: str, chart: Chart | None) -> list[Figure]:
-    return [Figure(chart, name, chart.title)] if chart else []
+def _figure(name: str, chart: Chart | None, sources: tuple[Path, ...] = ()) -> list[Figure]:
+    return [Figure(chart, name, chart.title, sources)] if chart else []
+
+
+def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
+    return tuple(item.path for item in items)
 
 
 def _order(item: RunItem) -> tuple:

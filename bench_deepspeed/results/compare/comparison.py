@@ -14,7 +14,7 @@ from bench_deepspeed.measure.records import Result
 
 from .comparable import differences
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def compared() -> list[Metric[Result]]:
