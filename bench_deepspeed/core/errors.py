@@ -34,7 +34,8 @@ class MachineError(BenchError):
 
 
 class WeightsError(BenchError):
-    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered."""
+    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered,
+    tensors that are not the model's."""
 
     exit_code = 4
 
@@ -76,7 +77,7 @@ EXIT_CODES = {
     1: "the benchmark failed: the engine died, repetitions were void, or the self-test did not pass",
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
-    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
+    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors not the model's",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
     6: "a speed that this device cannot reach by its own measured limits: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
