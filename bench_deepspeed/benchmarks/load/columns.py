@@ -31,5 +31,5 @@ LOAD = {
     "server_cpu_share_max": "of one CPU, taken by the busiest of them",
     "waited_for_kv": "requests that found no room in the KV cache when they were sent",
     "saturated": "whether the queue grew; none where that cannot be told",
-    "remarks": "what makes the figures doubtful",
+    "remarks": "what makes the figures doubtful, or why there are none",
 }
