@@ -50,7 +50,6 @@ ALTERED = {
     "a GPU": ("result.json", ["environment", "gpu_used"], ["H", "100"]),
     "no token": ("result.json", ["scenario", "max_tokens"], 0),
     "no limit": ("result.json", ["limits", "matmul_flops_per_s"], 0),
-    "no window": ("load.json", ["levels", 0, "window_s"], [1.0, 1.0]),
     "a spread": ("load.json", ["workload", "spread"], "x"),
     "no time": ("sweep.json", ["scenarios", 0, "total", 0, "seconds"], 0),
     "a title": ("result.json", ["model", "title"], 5),
