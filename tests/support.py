@@ -63,12 +63,14 @@ class InProcess(Refusals):
     def __init__(self, cwd: Path):
         self.cwd = cwd
 
-    def __call__(self, *arguments: str | Path, env: dict | None = None) -> subprocess.CompletedProcess:
+    def __call__(
+        self, *arguments: str | Path, env: dict | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess:
         """Run it to its end."""
         argv = list(map(str, arguments))
         output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with (
-            self._restored(),
+            self._restored(cwd or self.cwd),
             mock.patch.dict(os.environ, {"BENCH_PYTHON": sys.executable, **(env or {})}),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(errors),
@@ -82,10 +84,10 @@ class InProcess(Refusals):
         return subprocess.CompletedProcess(argv, code, *(s.buffer.getvalue().decode() for s in (output, errors)))
 
     @contextlib.contextmanager
-    def _restored(self) -> Iterator[None]:
-        """The block runs in the test's folder; the folder and the signal handlers are put back."""
+    def _restored(self, cwd: Path) -> Iterator[None]:
+        """The block runs in that folder; the folder and the signal handlers before it are put back."""
         before, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-        os.chdir(self.cwd)
+        os.chdir(cwd)
         try:
             yield
         finally:
