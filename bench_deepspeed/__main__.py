@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
         sys.stderr = _Remarks(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
     code = 0
     try:
-        code = _run(argv)
+        code = run(argv)
     except BaseException:
         if signals.received() is None:
             raise
@@ -36,7 +36,8 @@ def main(argv: list[str]) -> int:
     return 128 + number
 
 
-def _run(argv: list[str]) -> int:
+def run(argv: list[str]) -> int:
+    """What `main` does apart from signals and the process's streams."""
     try:
         from bench_deepspeed.cli import (
             dispatch,
