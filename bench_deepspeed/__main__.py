@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
     code = 0
     try:
-        code = _run(argv)
+        code = run(argv)
     except BaseException:
         if signals.received() is None:
             raise
@@ -40,7 +40,8 @@ def main(argv: list[str]) -> int:
     return 128 + number
 
 
-def _run(argv: list[str]) -> int:
+def run(argv: list[str]) -> int:
+    """What `main` does apart from signals and the process's streams."""
     try:
         from bench_deepspeed.cli import (
             dispatch,

@@ -153,7 +153,7 @@ class Loaded:
 
 def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     found, _ = asked(*SAME)
-    keeper = Namespace(result=comparison(), log=Namespace(loaded=lambda name, of: None))
+    keeper = Namespace(result=comparison(), write_log=lambda text: None)
     runs = {name: Run() for name in "AB"}
     of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
     of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
