@@ -26,6 +26,8 @@ from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.measure.records import Limits, Reading, Result, Run, Sample, Scenario
 from bench_deepspeed.results import documents
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.client import Pending
 
 FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
 SAME = ("--a", "engine=fake", "--b", "engine=fake")
@@ -432,13 +434,12 @@ def test_compiling_and_building_count_as_loading():
 class Loaded:
     """A worker whose engine has loaded, and compiled."""
 
-    def send_load(self, *_, **__) -> None:
-        pass
+    log_folder = Path()
 
-    def receive(self) -> dict:
-        return {"load_s": 1.0, "kernel_build_s": None, "compile_s": 30.0, "describe": {}}
+    def send(self, *_) -> Pending:
+        return Pending(lambda: tasks.Loaded(load_s=1.0, kernel_build_s=None, compile_s=30.0, describe={}))
 
-    def call(self, name: str, **_) -> dict:
+    def call(self, *_) -> dict:
         return {"python": "3.10"}
 
 
@@ -447,7 +448,7 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     keeper = Namespace(result=comparison(), log=Namespace(loaded=lambda name, of: None))
     runs = {name: Run() for name in "AB"}
     of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
-    of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
+    of._load({name: Loaded() for name in "AB"}, runs, {"A": None, "B": None}, "pair 1")
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
 

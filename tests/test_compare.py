@@ -20,7 +20,18 @@ from bench_deepspeed.benchmarks.run.rows import details, figures
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
-from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import (
+    Energy,
+    Latency,
+    Limits,
+    Memory,
+    Prefill,
+    Reading,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+)
 from bench_deepspeed.results.compare import flags
 from bench_deepspeed.results.compare.comparable import SAME, differences, obstacles
 from bench_deepspeed.results.compare.comparison import Comparison
@@ -336,7 +347,7 @@ def measured(method: str, factor: float) -> Result:
     found.latency = Latency(method, [0.02 * factor], [0.02 * factor + 0.99 * factor], itl)
     found.prefill = Prefill(512, [0.1 * factor])
     found.limits = Limits(1e12, 1e12, 1e14, "float16", cache_bytes=0)
-    found.memory = {"device_peak_bytes": int(1e9 * factor), "weights_bytes": 10**9, "workspace_bytes": 10**7}
+    found.memory = Memory(device_peak_bytes=int(1e9 * factor), weights_bytes=10**9, workspace_bytes=10**7)
     found.energy = Energy("NVML", 100.0 * factor, 1.0, 50)
     return found
 

@@ -69,9 +69,9 @@ def test_the_tokens_are_exact(outcome, smollm2_models_dir):
 
 def test_the_memory_of_the_weights_is_their_size(outcome):
     memory = outcome.result.memory
-    assert memory["weights_bytes"] == 4 * catalog.load("smollm2").parameters
-    assert memory["device_peak_bytes"] is None
-    assert memory["host_peak_bytes"] > memory["weights_bytes"]
+    assert memory.weights_bytes == 4 * catalog.load("smollm2").parameters
+    assert memory.device_peak_bytes is None
+    assert memory.host_peak_bytes > memory.weights_bytes
 
 
 def test_the_weights_are_named_and_left_alone(outcome, smollm2_models_dir):

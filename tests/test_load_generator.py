@@ -25,7 +25,7 @@ ASKED = Asked("a b", 2, 3)
 
 
 def setup(folder: Path, timeout_s: float = 30.0, port: int | None = None) -> Setup:
-    return Setup("fake", "", "cpu", "float32", folder, 3, timeout_s, port)
+    return Setup("fake", None, "cpu", "float32", folder, 3, timeout_s, port)
 
 
 @pytest.fixture

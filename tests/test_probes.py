@@ -16,14 +16,14 @@ import pynvml
 import pytest
 from support import wait_until
 
-from bench_deepspeed.engines.base import Generation
+from bench_deepspeed.engines.base import Generation, Load
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.machine import host
 from bench_deepspeed.machine.gpu import NOT_THROTTLING, THROTTLE_REASONS, Gpu
 from bench_deepspeed.machine.probe import Probe
 from bench_deepspeed.measure.records import Reading
-from bench_deepspeed.worker import energy
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker import energy, tasks
+from bench_deepspeed.worker.state import Worker
 
 UUID = "0f0e0d0c-0000-1111-2222-333344445555"
 BURN = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"
@@ -260,8 +260,7 @@ def test_the_worker_takes_a_reading_with_each_generation(monkeypatch):
     monkeypatch.setenv("BENCH_FAKE", '{"seconds": [0.25]}')
     monkeypatch.setattr(FakeEngine, "form", "transformers")  # for one without weights nothing is read
     worker = Worker(print)
-    load = {"folder": "", "device": "cpu", "precision": "float32", "log_folder": "", "prompts": [], "max_tokens": 8}
-    worker.load("fake", load)
-    reading = worker.generate("one two", 8)["reading"]
-    assert reading.pop("other_cpus_busy") >= 0
-    assert set(reading.values()) == {None}  # there is no GPU in use
+    tasks.load(worker, "fake", Load(None, "cpu", "float32", Path(), [], 8))
+    reading = tasks.generate(worker, "one two", 8).reading
+    assert reading.other_cpus_busy >= 0
+    assert reading == Reading(other_cpus_busy=reading.other_cpus_busy)  # there is no GPU in use

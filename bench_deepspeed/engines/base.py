@@ -15,16 +15,16 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
-
-from .memory import Memory
 
 
 @dataclass(frozen=True)
 class Load:
     """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
 
+    `folder` is None for an engine that reads no weights.
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
     for any `reserve_tokens` in all, or the model's context where that is shorter, and for any one of
     `batches`: so many sequences of so many tokens each, answers included. With `streaming` an engine that
@@ -32,7 +32,7 @@ class Load:
     come at a time: the KV cache takes what the engine takes when left to itself.
     """
 
-    folder: Path
+    folder: Path | None
     device: str
     precision: str
     log_folder: Path

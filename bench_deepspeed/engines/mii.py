@@ -9,13 +9,14 @@ from collections.abc import Callable
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import kernels
 from .base import Engine, Generation, Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
 # DeepSpeed 0.19.8's own limits, raised only where a batch needs it: sequences known and sequences in one forward

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import Memory
 
 from .base import Engine, Generation, Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 
 
 class TransformersEngine(Engine):

@@ -13,11 +13,12 @@ import time
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .base import Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 from .transformers import TransformersEngine, cache_bytes
 
 STEPS = 3  # of a compiled function: the first compiles it, the second records the CUDA graph, the third replays it

@@ -65,12 +65,6 @@ class Sample:
     new_tokens: int
     reading: Reading | None = None
 
-    @classmethod
-    def of(cls, data: dict) -> Sample:
-        """A sample as a worker sends it, in plain JSON."""
-        reading = data["reading"]
-        return cls(**{**data, "reading": reading and Reading(**reading)})
-
     @property
     def tokens_per_s(self) -> float:
         return self.new_tokens / self.seconds
@@ -141,6 +135,26 @@ class Prefill:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Bytes by part, of one generation; None for a part that is not there or cannot be told.
+
+    One number would be mostly the pool that an engine chose to reserve.
+    """
+
+    weights_bytes: int | None = None
+    kv_pool_bytes: int | None = None
+    """Reserved for the KV cache at load time; None for an engine that reserves nothing."""
+    kv_used_bytes: int | None = None
+    """The most of the KV cache that the sequence filled."""
+    workspace_bytes: int | None = None
+    """Device peak - weights - KV cache: activations, workspaces and buffers."""
+    device_peak_bytes: int | None = None
+    driver_bytes: int | None = None
+    """What the driver says is in use on the whole GPU, right after the generation."""
+    host_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Energy:
     """What one or more generations drew, by the device's own counter named in `source`."""
 
@@ -176,12 +190,6 @@ class Profile:
     kernels: list[Share]
     host_functions: list[Share]
 
-    @classmethod
-    def from_dict(cls, data: dict) -> Profile:
-        """What a worker sent, as a Profile again."""
-        lists = {name: [Share(**share) for share in data[name]] for name in ("kernels", "host_functions")}
-        return cls(**{**data, **lists})
-
 
 @dataclass
 class Result:
@@ -198,7 +206,7 @@ class Result:
     limits: Limits | None = None
     latency: Latency | None = None
     prefill: Prefill | None = None
-    memory: dict[str, int | None] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     energy: Energy | None = None
     profiles: list[Profile] = field(default_factory=list)
     warnings: list[dict] = field(default_factory=list)

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
-from bench_deepspeed.measure.records import Latency, Prefill
+from bench_deepspeed.measure.records import Latency, Prefill, Sample
 
 REPETITIONS = 3
 PREFILL_TOKENS = 512
 RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is made
 LABEL = "measuring latency"
 
-Generate = Callable[[str, int], dict]
-"""The one timed generation of `worker.Worker`, which returns a sample's fields."""
+Generate = Callable[[str, int], Sample]
+"""The one timed generation: `tasks.generate` of a worker, as (prompt, max_tokens) → its sample."""
 
 
 def measure(
@@ -82,8 +82,8 @@ def prefill(engine: Engine, generate: Generate, prompt: str, tokens: int, repeti
         return None
     samples = [generate(text, 1) for _ in range(1 + repetitions)][1:]  # the first warms up
     for sample in samples:
-        _require(sample["new_tokens"], 1)
-    return Prefill(samples[0]["prompt_tokens"], [_rounded(sample["seconds"]) for sample in samples])
+        _require(sample.new_tokens, 1)
+    return Prefill(samples[0].prompt_tokens, [_rounded(sample.seconds) for sample in samples])
 
 
 def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
@@ -107,8 +107,8 @@ def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
 
 def _seconds(generate: Generate, prompt: str, new_tokens: int) -> float:
     sample = generate(prompt, new_tokens)
-    _require(sample["new_tokens"], new_tokens)
-    return sample["seconds"]
+    _require(sample.new_tokens, new_tokens)
+    return sample.seconds
 
 
 def _require(made: int, wanted: int) -> None:

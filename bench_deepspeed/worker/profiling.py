@@ -12,7 +12,7 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
@@ -20,16 +20,13 @@ from types import CodeType
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Profile, Share
 
-from .latency import PREFILL_TOKENS, prefill_prompt
+from .latency import PREFILL_TOKENS, Generate, prefill_prompt
 
 STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
 REPEATS = 5  # the median of an odd number of differences is one of them
 HOST_FUNCTIONS = 20
 # What Kineto reports on the GPU's time line while nothing runs there.
 WAITS = {"Event Sync", "Stream Sync", "Context Sync", "Stream Wait Event", "Unknown Sync"}
-
-Generate = Callable[[str, int], dict]
-"""The worker's timed generation: (prompt, max_tokens) → a Sample as a dict."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +112,10 @@ def _step_time(generate: Generate, phase: Phase) -> tuple[int, float]:
     """The prompt's tokens, and the median over some pairs of generations of their difference ∕ steps, in seconds."""
     differences = []
     for _ in range(REPEATS):
-        base_s = generate(phase.prompt, phase.base_tokens)["seconds"] if phase.base_tokens else 0.0
+        base_s = generate(phase.prompt, phase.base_tokens).seconds if phase.base_tokens else 0.0
         sample = generate(phase.prompt, phase.tokens)
-        differences.append((sample["seconds"] - base_s) / phase.steps)
-    return sample["prompt_tokens"], statistics.median(differences)
+        differences.append((sample.seconds - base_s) / phase.steps)
+    return sample.prompt_tokens, statistics.median(differences)
 
 
 def _scale(device: str, step_s: float, traced_step_s: float) -> float | None:
@@ -156,7 +153,7 @@ def _trace(generate: Generate, device: str, prompt: str, tokens: int) -> Observe
     on_gpu = device == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with torch_profile(activities=activities) as profiler:
-        wall_s = generate(prompt, tokens)["seconds"]
+        wall_s = generate(prompt, tokens).seconds
     ours = [
         event for event in profiler.events() if event.device_type == (DeviceType.CUDA if on_gpu else DeviceType.CPU)
     ]

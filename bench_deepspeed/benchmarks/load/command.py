@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -12,14 +11,17 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import finish, make_folder, tell_where, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
+from bench_deepspeed.benchmarks.load.targets.base import Setup
 from bench_deepspeed.benchmarks.quality import questions
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import charts as report
+from . import session
 from . import view as load_view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
@@ -149,36 +151,30 @@ class LoadTest:
     def _hold(
         self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float, bars: progress_bars.Bars
     ) -> Level:
-        from pydantic import TypeAdapter
-
         with bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
-            held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
-        level = TypeAdapter(Level).validate_python(held)
+            level = worker.call(session.hold_level, clients, rate, seconds)
         bars.note(load_view.line(level, self.result.sla))
         return level
 
     def _worker(self, bars: progress_bars.Bars) -> WorkerProcess:
         return WorkerProcess(self._folder / "worker.log", bars.progress)
 
-    def _open(self, worker: WorkerProcess, model_folder: str) -> None:
+    def _open(self, worker: WorkerProcess, model_folder: Path | None) -> None:
         workload, scenario = self._workload, self._scenario
         longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
-        setup = {
-            "engine": scenario.engine,
-            "folder": model_folder,
-            "device": scenario.device,
-            "precision": scenario.precision,
-            "log_folder": str(self._folder.absolute()),
-            "max_tokens": longest,
-            "timeout_s": workload.timeout_s,
-            "port": self._port,
-        }
-        described = worker.call(
-            "open_target", target=self._target.name, setup=setup, workload=dataclasses.asdict(workload)
+        setup = Setup(
+            scenario.engine,
+            model_folder,
+            scenario.device,
+            scenario.precision,
+            worker.log_folder,
+            max_tokens=longest,
+            timeout_s=workload.timeout_s,
+            port=self._port,
         )
-        self.result.target |= described
+        self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
         if model_folder:
-            self.result.environment |= worker.call("environment", device=scenario.device)
+            self.result.environment |= worker.call(tasks.torch_facts, scenario.device)
 
 
 def _is_healthy(level: Level) -> bool:

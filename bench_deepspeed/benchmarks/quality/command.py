@@ -14,16 +14,22 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import MachineError, QualityError, UsageError
 from bench_deepspeed.core.json_files import write_atomically, write_json
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.tables import table
+from bench_deepspeed.weights import Prepared
 from bench_deepspeed.weights.needed import can_check, want_of
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import questions as question_files
+from . import reference as references
 from . import verdict
+from .assess import Task, assess
 from .records import Quality
+from .reference import Reference
 from .view import markdown, quality_rows
 
 REFERENCE = "float32"
@@ -62,26 +68,22 @@ class Checker:
             finish(quality, sys.exc_info()[1], self.folder)
             self._save(quality)
 
-    def _prepare(self, engine: str, precision: str) -> dict:
+    def _prepare(self, engine: str, precision: str) -> Prepared:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
         with self._worker() as worker, self.bars.spinner("checking the weights"):
-            return worker.prepare(self.models_dir, self.spec.name, want)
+            return worker.call(tasks.prepare_weights, self.models_dir.absolute(), self.spec.name, want)
 
-    def _reference(self, ready: dict) -> dict:
-        settings = {"precision": REFERENCE, "max_tokens": self.questions.max_tokens}
+    def _reference(self, ready: Prepared) -> Reference:
         with self._worker() as worker, self.bars.spinner("float32 reference"):
-            return worker.call(
-                "reference",
-                load=worker.load_fields(ready["folder"], device=self.reference_device, **settings),
-                digest=ready["digest"],
-                questions=dataclasses.asdict(self.questions),
-            )
+            where = (self.reference_device, REFERENCE, worker.log_folder)
+            settings = Load(ready.folder, *where, prompts=[], max_tokens=self.questions.max_tokens)
+            return worker.call(references.prepare, settings, ready.digest, self.questions)
 
-    def _candidate(self, precision: str, reference: dict) -> dict:
+    def _candidate(self, precision: str, reference: Reference) -> dict:
         """One precision: the engine against float32, beside Transformers in the same precision."""
         name = self.scenario.engine
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".floor-") as kept:
-            logits: str | None = kept
+            logits: Path | None = Path(kept).absolute()
             if (precision, self.reference_device) == (REFERENCE, self.scenario.device):
                 floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
             else:
@@ -94,34 +96,23 @@ class Checker:
         return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
 
     def _assess(
-        self, engine: str, precision: str, reference: dict, keep: str | None = None, beside: str | None = None
+        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, beside: Path | None = None
     ) -> list[dict]:
-        folder = self._prepare(engine, precision)["folder"]
+        folder, device = self._prepare(engine, precision).folder, self.scenario.device
+        max_tokens = self.questions.max_tokens
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
-            worker.load(
-                engine,
-                folder,
-                device=self.scenario.device,
-                precision=precision,
-                prompts=reference["longest_ids"],
-                max_tokens=self.questions.max_tokens,
-            )
-            self.facts = worker.call("environment", device=self.scenario.device)
-            return worker.call(
-                "assess",
-                reference=reference["folder"],
-                max_tokens=self.questions.max_tokens,
-                keep=keep,
-                beside=beside,
-            )
+            settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
+            worker.call(tasks.load, engine, settings)
+            self.facts = worker.call(tasks.torch_facts, device)
+            return worker.call(assess, Task(reference.folder, max_tokens, keep, beside))
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.folder / "worker.log", self.bars.progress)
 
-    def _open(self, ready: dict, reference: dict) -> Quality:
-        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
+    def _open(self, ready: Prepared, reference: Reference) -> Quality:
+        asked = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         return Quality(
-            model={"name": self.spec.name, "title": self.spec.title, "digest": ready["digest"], **ready["facts"]},
+            model={"name": self.spec.name, "title": self.spec.title, "digest": ready.digest, **ready.facts},
             engine=self.scenario.engine,
             device=self.scenario.device,
             reference_device=self.reference_device,

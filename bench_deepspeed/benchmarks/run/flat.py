@@ -33,7 +33,7 @@ def _result_rows(result: Result) -> list[Row]:
         **_step(result),
     }
     parts = ("weights", "kv_pool", "kv_used", "workspace", "device_peak", "driver", "host_peak")
-    row |= {f"{part}_bytes": memory.get(f"{part}_bytes") for part in parts}
+    row |= {f"{part}_bytes": getattr(memory, f"{part}_bytes") for part in parts}
     row["energy_j_per_token"] = result.energy and metrics.joules_per_token(result.energy)
     row["power_w"] = result.energy and metrics.mean_power_w(result.energy)
     return [{**row, "warnings": " ".join(finding.code for finding in warnings.check(result))}]

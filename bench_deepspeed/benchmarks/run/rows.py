@@ -6,7 +6,7 @@ import statistics
 
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
-from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.records import Memory, Result
 from bench_deepspeed.measure.statistics import process_speeds, speed_interval, summarize
 from bench_deepspeed.model import catalog
 
@@ -50,10 +50,10 @@ def details(result: Result) -> dict[str, str]:
         "MBU of decode": _utilization(metrics.mbu(result, spec)),
         "limits measured": _limits(result),
         "decode step": _state(result, "decode"),
-        "weights": _gb(memory.get("weights_bytes")),
+        "weights": _gb(memory.weights_bytes),
         "KV pool, in use": _kv(memory),
-        "workspace": _gb(memory.get("workspace_bytes")),
-        "driver": _gb(memory.get("driver_bytes")),
+        "workspace": _gb(memory.workspace_bytes),
+        "driver": _gb(memory.driver_bytes),
         "energy": _energy(result),
     }
 
@@ -99,9 +99,9 @@ def _state(result: Result, phase: str) -> str:
     return state(found[0]) if found else NOT_MEASURED
 
 
-def _kv(memory: dict[str, int | None]) -> str:
+def _kv(memory: Memory) -> str:
     """The pool that was reserved and what was used of it; some engines reserve none."""
-    pool, used = memory.get("kv_pool_bytes"), memory.get("kv_used_bytes")
+    pool, used = memory.kv_pool_bytes, memory.kv_used_bytes
     return f"{'none' if pool is None and used is not None else _gb(pool)}, {_gb(used)}"
 
 
@@ -165,7 +165,7 @@ def device_name(result: Result) -> str:
 def peak_bytes(result: Result) -> int | None:
     """Peak memory of the device where the engine has one, else of the host's process."""
     on_gpu = result.scenario.device == "cuda"
-    return result.memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes")
+    return result.memory.device_peak_bytes if on_gpu else result.memory.host_peak_bytes
 
 
 def ms(seconds: float | None) -> str:

@@ -23,10 +23,15 @@ from bench_deepspeed.benchmarks.common.run_folder import make_folder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import SCHEMA_VERSION, Scenario
 from bench_deepspeed.report.tables import table
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.state import Worker
+
+from .blocks import Block, interleaved, nested
 
 LIMIT = 0.005  # the suite's share of a time, at most
 ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
@@ -104,8 +109,9 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
     behaviour = json.dumps({"seconds": [seconds]})
     name = f"known latency {seconds * 1000:.0f} ms"
     with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
-        worker.load("fake", "", device="cpu", precision="float32", **_asked(scenario))
-        return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
+        settings = Load(None, "cpu", "float32", worker.log_folder, [scenario.prompt], scenario.max_tokens)
+        worker.call(tasks.load, "fake", settings)
+        return compare(_blocks(worker, scenario, interleaved), name, budget_s, bars.progress, asked_s=seconds)
 
 
 def _real(scenario: Scenario, options, folder: Path, bars: progress_bars.Bars, facts: dict) -> list[Comparison]:
@@ -115,30 +121,27 @@ def _real(scenario: Scenario, options, folder: Path, bars: progress_bars.Bars, f
     name = f"{scenario.engine}, {scenario.model}"
     with worker_of() as worker:
         with bars.spinner("loading the engine"):
-            where = {"device": scenario.device, "precision": scenario.precision}
-            worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
+            where = (scenario.device, scenario.precision, worker.log_folder)
+            settings = Load(model_folder, *where, [scenario.prompt], scenario.max_tokens)
+            worker.call(tasks.load, scenario.engine, settings)
         if model_folder:
-            facts |= worker.call("environment", device=scenario.device)
+            facts |= worker.call(tasks.torch_facts, scenario.device)
         return [
-            compare(_blocks(worker, scenario, call), f"{name}, {how}", options.budget, bars.progress)
-            for call, how in (("nested", "nested"), ("interleaved", "in turn"))
+            compare(_blocks(worker, scenario, block), f"{name}, {how}", options.budget, bars.progress)
+            for block, how in ((nested, "nested"), (interleaved, "in turn"))
         ]
 
 
-def _asked(scenario: Scenario) -> dict:
-    return {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
-
-
-def _blocks(worker: WorkerProcess, scenario: Scenario, call: str = "interleaved") -> Iterator[dict]:
+def _blocks(process: WorkerProcess, scenario: Scenario, timed: Callable[[Worker, str, int], Block]) -> Iterator[Block]:
     """Blocks for as long as they are asked for, warm from the first."""
     for number in range(10**9):
-        block = worker.call(call, prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+        block = process.call(timed, scenario.prompt, scenario.max_tokens)
         if number >= WARMUPS:
             yield block
 
 
 def compare(
-    blocks: Iterator[dict], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
+    blocks: Iterator[Block], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
 ) -> Comparison:
     """Take blocks until the interval decides or the budget is spent.
 
@@ -149,9 +152,9 @@ def compare(
     harness, bare, ratios = [], [], []
     look, due = 1, FIRST_LOOK
     for block in blocks:
-        harness += block["harness_s"]
-        bare += block["bare_s"]
-        ratios.append(block_ratio(block["harness_s"], block["bare_s"]))
+        harness += block.harness_s
+        bare += block.bare_s
+        ratios.append(block_ratio(block.harness_s, block.bare_s))
         now = time.monotonic()
         spent = now - started >= budget_s
         if now - shown >= 1:

@@ -20,15 +20,17 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, MachineError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.measure import records
-from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.measure.records import Limits
 from bench_deepspeed.measure.stopping import MIN_WARMUPS
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import svg
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import charts, derived, plan
+from . import batches, charts, derived, plan
 from . import view as report
 from .records import FILE, SweepLoad, SweepResult, SweepScenario
 
@@ -130,8 +132,8 @@ class _Sweep:
         device, saved = self.settings.device, dict(self.result.environment)
         engines = [engine_class(name) for name in self.settings.engines]
         with WorkerProcess(self._worker_log, self.bars.progress) as worker, self.bars.spinner(limits.LABEL):
-            free_bytes = worker.call("free_bytes", device=device)
-            facts = worker.call("environment", device=device)
+            free_bytes = worker.call(tasks.free_bytes, device)
+            facts = worker.call(tasks.torch_facts, device)
             plan.require_same(saved, {name: facts[name] for name in facts.keys() & {"gpu_used"}}, "the")
             self.result.environment |= facts
             for precision in self.settings.precisions:
@@ -141,7 +143,7 @@ class _Sweep:
         return free_bytes
 
     def _limits(self, worker: WorkerProcess, precision: str) -> Limits:
-        return Limits(**worker.call("limits", device=self.settings.device, precision=precision))
+        return worker.call(tasks.measure_limits, self.settings.device, precision)
 
     @property
     def _worker_log(self) -> Path:
@@ -165,38 +167,39 @@ class _Sweep:
             if suspect is not None:
                 self._judge_again(suspect)
 
-    def _prepare(self, engine: str, precision: str) -> str:
-        """Have the weights made ready. Returns their folder, "" for an engine without any."""
+    def _prepare(self, engine: str, precision: str) -> Path | None:
+        """Have the weights made ready. Returns their folder, None for an engine without any."""
         spec, form = self.spec, engine_class(engine).form
         facts = {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
-        folder = ""
+        folder = None
         if form is not None:
             want = weights.Want(self.settings.weights, form, precision, self.settings.seed)
             with WorkerProcess(self._worker_log, self.bars.progress) as worker, self.bars.spinner("checking weights"):
-                ready = worker.prepare(self.models_dir, spec.name, want)
-            plan.require_same(self.result.model, {"digest": ready["digest"]}, "the model's")
-            facts |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-            folder = ready["folder"]
+                ready = worker.call(tasks.prepare_weights, self.models_dir.absolute(), spec.name, want)
+            plan.require_same(self.result.model, {"digest": ready.digest}, "the model's")
+            facts |= {"digest": ready.digest, "note": spec.note, **ready.facts}
+            folder = ready.folder
         self.result.model |= facts
         return folder
 
-    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: str, pending: list) -> None:
+    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: Path | None, pending: list) -> None:
         try:
             with self.bars.spinner(f"loading {engine} in {precision}"):
-                loaded = worker.load(
-                    engine,
+                settings = Load(
                     folder,
-                    device=self.settings.device,
-                    precision=precision,
+                    self.settings.device,
+                    precision,
+                    worker.log_folder,
                     prompts=[],
                     max_tokens=max(scenario.tokens for scenario in pending),
-                    batches=[(scenario.batch_size, scenario.tokens) for scenario in pending],
+                    batches=tuple((scenario.batch_size, scenario.tokens) for scenario in pending),
                 )
+                loaded = worker.call(tasks.load, engine, settings)
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
-        self.result.loads.append(SweepLoad(engine, precision, **loaded))
-        compiled = f", compiled in {loaded['compile_s']:.1f} s" if loaded["compile_s"] is not None else ""
-        self.session.log.line(f"{engine} {precision}: engine loaded in {loaded['load_s']:.1f} s{compiled}")
+        self.result.loads.append(SweepLoad(engine, precision, **vars(loaded)))
+        compiled = f", compiled in {loaded.compile_s:.1f} s" if loaded.compile_s is not None else ""
+        self.session.log.line(f"{engine} {precision}: engine loaded in {loaded.load_s:.1f} s{compiled}")
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
@@ -213,8 +216,8 @@ class _Sweep:
 
     def _measure_one(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
         try:
-            found = worker.call(
-                "batch",
+            times = worker.call(
+                batches.measure,
                 batch_size=scenario.batch_size,
                 prompt_tokens=scenario.prompt_tokens,
                 max_tokens=scenario.max_tokens,
@@ -225,8 +228,7 @@ class _Sweep:
         except BenchError as error:
             raise _FailedError([scenario], str(error)) from error
         scenario.warmups = warmups
-        scenario.prefill = [Sample.of(sample) for sample in found["prefill"]]
-        scenario.total = [Sample.of(sample) for sample in found["total"]]
+        scenario.prefill, scenario.total = times.prefill, times.total
 
     def _excess(self, scenario: SweepScenario) -> str | None:
         """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""

@@ -92,8 +92,8 @@ FIGURES = (
     Figure("MFU of prefill", _mfu, _prefill_tokens),
     Figure("MBU of decode", _mbu, _mbu_source),
     Figure("peak memory", lambda result: [peak_bytes(result)]),
-    Figure("weights", lambda result: [result.memory.get("weights_bytes")]),
-    Figure("workspace", lambda result: [result.memory.get("workspace_bytes")]),
+    Figure("weights", lambda result: [result.memory.weights_bytes]),
+    Figure("workspace", lambda result: [result.memory.workspace_bytes]),
     Figure("energy", _energy, _energy_source),
 )
 """Titles are those of `rows.figures` and `rows.details`; of energy the ratio is that of joules a token."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.progress import Progress
@@ -24,7 +23,7 @@ class AsyncTarget(Target):
         self._engine = engine_class(self.engine)()
         self._engine.load(
             Load(
-                folder=Path(setup.folder),
+                folder=setup.folder,
                 device=setup.device,
                 precision=setup.precision,
                 log_folder=setup.log_folder,
