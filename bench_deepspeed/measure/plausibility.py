@@ -62,7 +62,8 @@ def require_possible(result: Result, measure_limits: Callable[[], Limits]) -> No
     try:
         check(result, spec)
     except ImpossibleError:
-        result.limits = best_of(result.limits, measure_limits())
+        again = measure_limits()
+        result.limits = best_of(result.limits, again) if result.limits else again
         check(result, spec)
 
 

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
@@ -199,9 +200,9 @@ class Result:
     status: str = "running"  # then "complete", "failed" or "interrupted"
     error: str | None = None
     started_at: str = ""
-    model: dict = field(default_factory=dict)
-    engine: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     limits: Limits | None = None
     latency: Latency | None = None
@@ -209,7 +210,7 @@ class Result:
     memory: Memory = field(default_factory=Memory)
     energy: Energy | None = None
     profiles: list[Profile] = field(default_factory=list)
-    warnings: list[dict] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     @property

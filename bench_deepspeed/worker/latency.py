@@ -10,6 +10,7 @@ import gc
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import Any
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
@@ -93,7 +94,7 @@ def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
     return long_prompt(engine.tokenizer, prompt, min(tokens, engine.context_tokens - 1))
 
 
-def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
+def long_prompt(tokenizer: Any, prompt: str, tokens: int) -> str:
     """The prompt over and over, cut where it has `tokens` tokens, or the most that stay below."""
 
     def count(length: int) -> int:
