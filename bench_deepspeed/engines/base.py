@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
@@ -36,7 +37,7 @@ class Load:
     device: str
     precision: str
     log_folder: Path
-    prompts: list[str | list[int]]
+    prompts: Sequence[str | list[int]]
     max_tokens: int
     reserve_tokens: int = 0
     streaming: bool = False
@@ -69,7 +70,7 @@ class Engine(ABC):
     kernel_build_s: float | None = None
     compile_s: float | None = None
     """Seconds of loading in which the model itself was compiled; None: it is not."""
-    tokenizer = None
+    tokenizer: Any = None
     """The model's Transformers tokenizer, once loaded."""
     context_tokens: int | None = None
     """The longest that prompt and answer can be together, once loaded."""

@@ -89,7 +89,7 @@ def prefill(engine: Engine, generate: Generate, prompt: str, tokens: int, repeti
 
 def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
     """The long prompt as the engine's context allows it; None for an engine without a tokenizer."""
-    if engine.tokenizer is None:
+    if engine.tokenizer is None or engine.context_tokens is None:
         return None
     return long_prompt(engine.tokenizer, prompt, min(tokens, engine.context_tokens - 1))
 

@@ -173,7 +173,7 @@ class Comparison:
             self.keeper.log.loaded(f"{name}, {side}", run)
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
-        generate = {side: lambda side=side: self._generate(workers, side) for side in SIDES}
+        generate = {side: partial(self._generate, workers, side) for side in SIDES}
         count = self.scenario.warmups
         with self.bars.counter(f"{name}: warming up", count and 2 * count) as advance:
             for side, sample in rounds.warm_up(generate, runs, count):
@@ -194,7 +194,7 @@ class Comparison:
             idle[other] = round(busy_s / passed, 4) if passed >= SHORTEST_S else None
             return sample
 
-        generate = {side: lambda side=side: timed(side) for side in SIDES}
+        generate = {side: partial(timed, side) for side in SIDES}
         with self.bars.counter(f"{name}: measuring", len(orders)) as advance:
             for number, order in enumerate(orders, start=1):
                 samples = rounds.timed(order, generate)
@@ -245,7 +245,7 @@ class Comparison:
 
 def _ready_s(run: Run) -> float:
     """Seconds from a process's start of loading until it can generate, those of building and compiling included."""
-    return run.load_s + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
+    return (run.load_s or 0.0) + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
 
 
 def _half_width(logs: list[list[float]]) -> float:

@@ -70,6 +70,7 @@ class Checker:
 
     def _prepare(self, engine: str, precision: str) -> Prepared:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
+        assert want is not None  # `can_check` has looked
         with self._worker() as worker, self.bars.spinner("checking the weights"):
             return worker.call(tasks.prepare_weights, self.models_dir.absolute(), self.spec.name, want)
 

@@ -44,9 +44,9 @@ def nested(worker: Worker, prompt: str, max_tokens: int) -> Block:
         inner_s.append(time.perf_counter() - started)
         return result
 
-    engine.library_call = timed_call
+    vars(engine)["library_call"] = timed_call  # in front of the class's own
     try:
         harness_s = [tasks.generate(worker, prompt, max_tokens).seconds]
     finally:
-        del engine.library_call  # the class's own again
+        del vars(engine)["library_call"]
     return Block(harness_s, inner_s)

@@ -80,7 +80,7 @@ def run(scenario: Scenario, options) -> int:
 
     In turn a real engine may be noisier than any budget tells apart; then it is enough that it passes nested.
     """
-    folder = make_folder(options.output_dir / "selftest")
+    folder, facts = make_folder(options.output_dir / "selftest"), environment.host_facts()
     report = {
         "kind": "selftest",
         "schema_version": SCHEMA_VERSION,
@@ -90,12 +90,12 @@ def run(scenario: Scenario, options) -> int:
         "max_tokens": scenario.max_tokens,
         "limit": LIMIT,
         "confidence": 1 - ERROR,
-        "environment": environment.host_facts(),
+        "environment": facts,
     }
     with progress_bars.Bars() as bars:
         known_s = min(KNOWN_BUDGET_S, options.budget)
         comparisons = [_known(seconds, known_s, scenario, folder, bars) for seconds in KNOWN_S]
-        comparisons += _real(scenario, options, folder, bars, report["environment"])
+        comparisons += _real(scenario, options, folder, bars, facts)
     report["comparisons"] = [dataclasses.asdict(comparison) for comparison in comparisons]
     write_json(folder / "selftest.json", report)
     print(comparison_table(comparisons))
@@ -169,7 +169,8 @@ def compare(
         look, due = look + 1, 2 * due
     if shown > started:
         progress(name, int(budget_s), int(budget_s))
-    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), *(interval or (None, None)), verdict)
+    low, high = interval or (None, None)
+    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), low, high, verdict)
 
 
 def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
@@ -216,7 +217,7 @@ def comparison_table(comparisons: list[Comparison]) -> str:
             "above the known": _excess(comparison),
             "tokens/s, suite ∕ bare loop": f"{comparison.ratio:.4f}",
             "interval": _interval(comparison),
-            "n": len(comparison.harness_s),
+            "n": str(len(comparison.harness_s)),
             "verdict": comparison.verdict,
         }
         for comparison in comparisons
