@@ -24,7 +24,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
-from bench_deepspeed.measure.records import Limits, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import EngineDescription, Limits, Reading, Result, Run, Sample, Scenario
 from bench_deepspeed.results import documents
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import Pending
@@ -437,7 +437,9 @@ class Loaded:
     log_folder = Path()
 
     def send(self, *_) -> Pending:
-        return Pending(lambda: tasks.Loaded(load_s=1.0, kernel_build_s=None, compile_s=30.0, describe={}))
+        return Pending(
+            lambda: tasks.Loaded(load_s=1.0, kernel_build_s=None, compile_s=30.0, engine=EngineDescription("fake"))
+        )
 
     def call(self, *_) -> dict:
         return {"python": "3.10"}
@@ -555,6 +557,6 @@ def test_two_real_engines_at_once(bench, tmp_path, smollm2_models_dir):
         assert [len(run.samples) for run in of.runs] == [2, 2]
         assert {(sample.prompt_tokens, sample.new_tokens) for sample in of.valid_samples} == {(8, 8)}
         assert of.limits.read_bytes_per_s > 0
-        assert of.engine["reads_weights"]
+        assert of.engine.reads_weights
     assert estimate.sentence(estimate.ratio(estimate.log_ratios(result))) in done.stdout
     assert bench.processes() == []

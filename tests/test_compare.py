@@ -22,6 +22,7 @@ from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import (
     Energy,
+    EngineDescription,
     Latency,
     Limits,
     Memory,
@@ -54,7 +55,7 @@ def result(*means: float, status: str = "complete", **scenario) -> Result:
         status=status,
         started_at="2026-01-02T03:04:05+00:00",
         model={"title": "Llama", "digest": "0123456789abcdef"},
-        engine={"name": "mii", "reads_weights": True},
+        engine=EngineDescription("mii", reads_weights=True),
         environment=ENVIRONMENT,
         runs=[Run(samples=[Sample(100 / mean, 5, 100)] * 2) for mean in means],
     )
@@ -327,7 +328,7 @@ def test_three_files_are_each_compared_with_the_first(bench, tmp_path):
 
 def test_only_what_differs_is_listed():
     other = result(1.0, 2.0, engine="transformers", prompt="a | b\nc")
-    other.engine = {"name": "transformers", "reads_weights": True, "attention": "sdpa"}
+    other.engine = EngineDescription("transformers", reads_weights=True, attention="sdpa")
     other.environment = {**ENVIRONMENT, "packages": {"torch": "2.12.0", "deepspeed": "0.19.8"}}
     other.environment["gpus"] = [{"name": "Some GPU", "driver": "570.2"}] * 2
     assert differences([result(1.0, 2.0), other]) == {

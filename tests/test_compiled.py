@@ -83,8 +83,8 @@ def test_compiling_is_told_apart_from_loading(loading):
     assert loading.compile_s > 0
     assert loading.load_s > 0
     assert loading.kernel_build_s is None
-    assert loading.describe["static_caches"] == [[1, PROMPT_TOKENS + NEW_TOKENS]]
-    assert loading.describe["cuda_graphs"] == 0  # there are none on the CPU
+    assert loading.engine.static_caches == [[1, PROMPT_TOKENS + NEW_TOKENS]]
+    assert loading.engine.cuda_graphs == 0  # there are none on the CPU
 
 
 def test_nothing_that_a_run_does_compiles_again(worker):
@@ -134,7 +134,7 @@ def test_each_batch_has_its_cache_and_a_window_is_kept(tiny):
     shapes = ((1, 16), (2, 20))
     engine = loaded("transformers_compiled", tiny["mistral"], prompts=[], max_tokens=20, batches=shapes)
     eager = loaded("transformers", tiny["mistral"])
-    assert engine.describe()["static_caches"] == [list(shape) for shape in shapes]
+    assert engine.describe().static_caches == [list(shape) for shape in shapes]
     before = engine.compilations()
     for sequences, tokens in [*shapes, *shapes]:
         rows = [[5 + row, *range(100, 107)] for row in range(sequences)]

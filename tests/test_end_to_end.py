@@ -54,7 +54,7 @@ def test_the_result_is_complete(outcome):
     assert (len(run.warmups), len(run.samples)) == (1, 2)
     assert run.load_s > 0
     assert result.environment["torch_threads"] >= 1
-    assert result.engine["name"] == result.scenario.engine
+    assert result.engine.name == result.scenario.engine
 
 
 def test_the_tokens_are_exact(outcome, smollm2_models_dir):

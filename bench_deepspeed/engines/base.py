@@ -16,7 +16,7 @@ from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.measure.records import Memory
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -149,9 +149,9 @@ class Engine(ABC):
     def memory(self) -> Memory:
         """Bytes by part since the peaks were reset."""
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineDescription:
         """What a reader of the result should know of how this engine was set up."""
-        return {}
+        return EngineDescription(self.name, self.reads_weights())
 
     def close(self) -> None:
         """Give everything back. The process ends right after, so most engines have nothing to do."""

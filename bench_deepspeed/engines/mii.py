@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.measure.records import Memory
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
@@ -157,8 +158,8 @@ class MiiEngine(Engine):
         """Blocks of the KV pool, and tokens in each."""
         return self._blocks, self._block_tokens
 
-    def describe(self) -> dict:
-        return {"kv_blocks": self._blocks}
+    def describe(self) -> EngineDescription:
+        return replace(super().describe(), kv_blocks=self._blocks)
 
     def close(self) -> None:
         import torch.distributed

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import replace
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.measure.records import Memory
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -159,16 +160,16 @@ class TransformersCompiledEngine(TransformersEngine):
         used = pool * int(self._cache.get_seq_length()) // tokens
         return measure(self._weights_bytes(), pool, used, self._on_gpu)
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineDescription:
         from torch._dynamo.utils import counters
 
         hits = counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
-        return {
-            **super().describe(),
-            "static_caches": [list(shape) for shape in self._shapes],
-            "compiler_cache": "warm" if hits else "cold",
-            "cuda_graphs": _recorded(),
-        }
+        return replace(
+            super().describe(),
+            static_caches=[list(shape) for shape in self._shapes],
+            compiler_cache="warm" if hits else "cold",
+            cuda_graphs=_recorded(),
+        )
 
 
 def _recorded() -> int:

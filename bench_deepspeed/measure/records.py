@@ -192,6 +192,32 @@ class Profile:
     host_functions: list[Share]
 
 
+@dataclass(frozen=True)
+class EngineDescription:
+    """How an engine was set up, as it says itself. None: it has no such thing, or the result is older than that."""
+
+    name: str | None = None
+    reads_weights: bool | None = None
+    """Whether each of its steps reads a model from memory, and so can be no faster than memory is."""
+    attention: str | None = None
+    """Transformers' name of the implementation of attention."""
+    kernel_injection: bool | None = None
+    """DeepSpeed's `replace_with_kernel_inject`."""
+    kv_blocks: int | None = None
+    """Blocks of MII's pool for the KV cache."""
+    static_caches: list[list[int]] | None = None
+    """Sequences and tokens of each KV cache of a fixed length."""
+    compiler_cache: str | None = None
+    """Whether something compiled was had from the cache on disk ("warm") or not ("cold")."""
+    cuda_graphs: int | None = None
+    """CUDA graphs that were recorded while it loaded."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the name that is known, by field."""
+        return {name: value for name, value in vars(self).items() if name != "name" and value is not None}
+
+
 @dataclass
 class Result:
     """One benchmark: a scenario, where and with what it ran, and what was measured."""
@@ -201,7 +227,7 @@ class Result:
     error: str | None = None
     started_at: str = ""
     model: dict[str, Any] = field(default_factory=dict)
-    engine: dict[str, Any] = field(default_factory=dict)
+    engine: EngineDescription = field(default_factory=EngineDescription)
     environment: dict[str, Any] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     limits: Limits | None = None

@@ -14,7 +14,7 @@ from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
-from bench_deepspeed.measure.records import Energy, Latency, Limits, Memory, Prefill, Profile, Sample
+from bench_deepspeed.measure.records import Energy, EngineDescription, Latency, Limits, Memory, Prefill, Profile, Sample
 from bench_deepspeed.model import catalog
 
 from . import energy, latency, profiling
@@ -31,7 +31,7 @@ class Loaded:
     load_s: float
     kernel_build_s: float | None
     compile_s: float | None
-    describe: dict[str, Any]
+    engine: EngineDescription
 
 
 def prepare_weights(worker: Worker, models_dir: Path, model: str, want: weights.Want) -> weights.Prepared:
@@ -65,8 +65,7 @@ def load(worker: Worker, engine: str, settings: Load) -> Loaded:
     load_s = time.perf_counter() - started - aside_s
     probe = Probe(settings.device, loaded.compilations) if has_weights else NoProbe()
     worker.use(LoadedEngine(loaded, settings.device, probe))
-    description = {"reads_weights": loaded.reads_weights(), **loaded.describe()}
-    return Loaded(load_s, loaded.kernel_build_s, loaded.compile_s, description)
+    return Loaded(load_s, loaded.kernel_build_s, loaded.compile_s, loaded.describe())
 
 
 def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:

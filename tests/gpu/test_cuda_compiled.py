@@ -51,7 +51,7 @@ def eager(folder, tmp_path_factory) -> Engine:
 
 def test_it_compiles_and_records_while_it_loads(loaded):
     assert loaded.compile_s > 0
-    assert loaded.describe["cuda_graphs"] >= 1
+    assert loaded.engine.cuda_graphs >= 1
     assert torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] == 0
 
 

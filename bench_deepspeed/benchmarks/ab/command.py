@@ -166,7 +166,7 @@ class Comparison:
                 loaded = loading[side].result()
                 result, run = self.result.sides[side], runs[side]
                 run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
-                result.engine = {"name": result.scenario.engine, **loaded.describe}
+                result.engine = loaded.engine
                 result.environment |= worker.call(tasks.software)
                 if folders[side]:  # torch is loaded then
                     result.environment |= worker.call(tasks.torch_facts, result.scenario.device)

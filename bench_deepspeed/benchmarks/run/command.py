@@ -100,7 +100,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
     with bars.spinner(f"{name}: loading the engine"):
         loaded = _load(worker, scenario, model_folder)
     run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
-    result.engine = {"name": scenario.engine, **loaded.describe}
+    result.engine = loaded.engine
     result.environment |= worker.call(tasks.torch_facts, scenario.device)
     log.loaded(name, run)
     recorder.save()

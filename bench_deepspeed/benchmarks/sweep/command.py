@@ -197,7 +197,8 @@ class _Sweep:
                 loaded = worker.call(tasks.load, engine, settings)
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
-        self.result.loads.append(SweepLoad(engine, precision, **vars(loaded)))
+        times = (loaded.load_s, loaded.kernel_build_s)
+        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s))
         compiled = f", compiled in {loaded.compile_s:.1f} s" if loaded.compile_s is not None else ""
         self.session.log.line(f"{engine} {precision}: engine loaded in {loaded.load_s:.1f} s{compiled}")
 

@@ -42,7 +42,7 @@ class AsyncTarget(Target):
         return self._engine.stream(asked.prompt, asked.max_tokens, time.perf_counter)
 
     def describe(self) -> dict:
-        return self._engine.describe()
+        return self._engine.describe().facts
 
     def close(self) -> None:
         self._engine.close()

@@ -45,7 +45,7 @@ class SequentialTarget(Target):
         return self._worker.call(tasks.stream, asked.prompt, asked.max_tokens)
 
     def describe(self) -> dict:
-        return self._loaded.describe
+        return self._loaded.engine.facts
 
     def close(self) -> None:
         self._worker.__exit__(BenchError, None, None)  # killed: it may be busy with a request that was abandoned
