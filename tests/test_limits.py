@@ -36,6 +36,14 @@ def test_a_worker_measures_the_cpu(tmp_path):
     assert [done for _, done, total in seen if total == 3] == [0, 1, 2, 3]
 
 
+def test_a_copy_is_measured_while_free_memory_changes(monkeypatch):
+    free = iter([80_000, 40_000])
+    monkeypatch.setattr(limits, "free_bytes", lambda device: next(free))
+    monkeypatch.setattr(limits, "cache_bytes", lambda device: None)
+    monkeypatch.setattr(limits, "_best_s", lambda step, device: step().sum().item() / 2500)
+    assert limits.copy_bytes_per_s("cpu") == 2 * 10_000
+
+
 def test_bytes_and_flops_of_one_pass(monkeypatch):
     """With every pass taken for one second, the figures are the work of a pass."""
     passes = []

@@ -53,7 +53,8 @@ def copy_bytes_per_s(device: str) -> float:
 
     As STREAM counts it (J. D. McCalpin, 1995): what a CPU reads only in order to overwrite it is not counted.
     """
-    source, target = _buffer(device), _buffer(device)
+    source = _buffer(device)
+    target = source.clone()
     return 2 * source.nbytes / _best_s(partial(target.copy_, source), device)
 
 
