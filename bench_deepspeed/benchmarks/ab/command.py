@@ -62,7 +62,7 @@ def run(asked: Plan, options) -> int:
     print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
     page = recorder.folder / "ab.md"
     table = recorder.write("ab.md", markdown.render(blocks, page, lambda _figure: None) + "\n")
-    for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log.path)):
+    for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log_path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count
     if void:
@@ -167,7 +167,7 @@ class Comparison:
                 result.environment |= worker.call(tasks.software)
                 if folders[side]:  # torch is loaded then
                     result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
-            self.recorder.write_log(run_log.loaded(f"{name}, {side}", run))
+            self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
         generate = {side: partial(self._generate, workers, side) for side in SIDES}

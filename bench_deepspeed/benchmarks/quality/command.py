@@ -44,7 +44,7 @@ class Checker:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
         self.quality.environment = environment.host_facts()
         reference = self._reference(self._prepare("transformers", REFERENCE))
-        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
+        asked = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         self.quality.questions = [
             {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
             for prompt, text, published in asked

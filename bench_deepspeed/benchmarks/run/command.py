@@ -56,7 +56,7 @@ def run(scenario: Scenario, options) -> int:
     print(terminal.render(view.view(result)))
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
-    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log.path)}")
+    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
@@ -110,7 +110,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
     run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
     result.engine = loaded.engine
     result.environment |= worker.call(tasks.torch_facts, scenario.device)
-    recorder.write_log(run_log.loaded(name, run))
+    recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
 
     def generate() -> Sample:

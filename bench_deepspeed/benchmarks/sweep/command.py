@@ -137,7 +137,7 @@ class _Sweep:
     def _prepare(self, engine: str, precision: str) -> Path | None:
         """Have the weights made ready. Returns their folder, None for an engine without any."""
         form = engine_class(engine).form
-        want = form and weights.Want(self.settings.weights, form, precision, self.settings.seed)
+        want = weights.Want(self.settings.weights, form, precision, self.settings.seed) if form else None
         model: dict = {}
         folder = prepare(model, self.spec.name, want, models_dir=self.models_dir, worker=self._worker, bars=self.bars)
         if want:
@@ -161,9 +161,8 @@ class _Sweep:
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
         times = (loaded.load_s, loaded.kernel_build_s)
-        load = SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s)
-        self.result.loads.append(load)
-        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", load))
+        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s))
+        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", loaded))
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
@@ -236,7 +235,7 @@ def _close(recorder: RunFolder[SweepResult]) -> None:
     result = recorder.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
     drawn = svg.write(recorder.folder, charts.drawn(result))
-    for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log.path)]:
+    for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log_path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
     of_all = f"of {len(result.scenarios)} scenarios"
