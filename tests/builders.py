@@ -20,7 +20,7 @@ from bench_deepspeed.benchmarks.load.records import LoadResult, Workload
 from bench_deepspeed.benchmarks.selftest.command import KNOWN_S
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.machine.gpu import Gpu
-from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario
 
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)
 
@@ -88,7 +88,7 @@ def steady_result(*means: float, status: str = "complete", **scenario) -> Result
         status=status,
         started_at="2026-01-02T03:04:05+00:00",
         model={"title": "Llama", "digest": "0123456789abcdef"},
-        engine={"name": "mii", "reads_weights": True},
+        engine=EngineDescription("mii", reads_weights=True),
         environment=STEADY_ENVIRONMENT,
         runs=[Run(samples=[Sample(100 / mean, 5, 100)] * 2) for mean in means],
     )

@@ -10,7 +10,7 @@ from support import ROOT
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
 from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
-from bench_deepspeed.measure.records import Latency, Limits, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.measure.records import Latency, Limits, Memory, Profile, Result, Run, Sample, Scenario, Share
 
 STARTED_AT = "2026-01-02T03:04:05+00:00"
 ENVIRONMENT = {
@@ -48,7 +48,7 @@ def result(
         "seed": 0,
         **scenario,
     }
-    memory = {"weights_bytes": 13_480_000_000, "device_peak_bytes": 14_000_000_000, "host_peak_bytes": 2_000_000_000}
+    memory = Memory(weights_bytes=13_480_000_000, device_peak_bytes=14_000_000_000, host_peak_bytes=2_000_000_000)
     return Result(
         Scenario(**setting),
         status="complete",

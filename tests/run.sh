@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check that needs no GPU: lint, format, ShellCheck and the tests; sets up .venv first.
+# Every check that needs no GPU: lint, format, types, ShellCheck and the tests; sets up .venv first.
 # Usage: tests/run.sh [unit|contract|command|slow|gpu] [pytest's arguments]
 #   unit      no process is started and no model computed: seconds
 #   contract  every kind of result in every format, whole and damaged
@@ -16,6 +16,7 @@ python=.venv/bin/python
 lint() {
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
+  .venv/bin/mypy
   find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
 }
 

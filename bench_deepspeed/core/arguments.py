@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 from .errors import UsageError
 
@@ -12,13 +14,13 @@ from .errors import UsageError
 class Parser(argparse.ArgumentParser):
     """argparse, with errors of one line, through the suite's own exit, and without abbreviations. -h is added last."""
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, add_help=False, **settings)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog.replace(' [run]', '')} --help")
 
-    def exit(self, status: int = 0, message: str | None = None):
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         sys.stdout.flush()  # the help's reader may have gone away: main() catches that
         super().exit(status, message)
 
@@ -26,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 class WordsParser(Parser):
     """A parser of words that may stand on both sides of a flag. Needs a `usage`: argparse trips over % in its own."""
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         return self.parse_intermixed_args(args, namespace)
 
 

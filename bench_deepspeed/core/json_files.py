@@ -8,10 +8,13 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import BenchError
+
+T = TypeVar("T")
 
 
 def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
@@ -22,7 +25,7 @@ def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
         )
 
 
-def validated(cls, data):
+def validated(cls: type[T], data: object) -> T:
     """The data as a dataclass. Raises BenchError that says which field is not of its type."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -33,7 +36,7 @@ def validated(cls, data):
         raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def read_json(cls, path: Path, version: int, what: str):
+def read_json(cls: type[T], path: Path, version: int, what: str) -> T:
     """Read a saved dataclass back. Raises BenchError when the file is not `what` of this schema version."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -44,7 +47,7 @@ def read_json(cls, path: Path, version: int, what: str):
         raise BenchError(f"{path} is not {what} of this suite: {error}") from error
 
 
-def write_json(path: Path, data: dict) -> None:
+def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Replace a JSON file's content in one step."""
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 

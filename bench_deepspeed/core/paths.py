@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PACKAGE = "bench_deepspeed"
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 LOGS = ROOT / "logs"

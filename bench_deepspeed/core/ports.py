@@ -20,7 +20,8 @@ def free_port() -> int:
     """A TCP port that nothing on this machine listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def require_free(port: int) -> None:

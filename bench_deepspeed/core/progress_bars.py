@@ -25,7 +25,7 @@ class Bars:
         self._bar: tqdm | None = None
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def _close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPEAT_S = 1.0
@@ -33,7 +34,7 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
-def _interrupt(number: int, _frame) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
     now = time.monotonic()
     repeated = bool(_RECEIVED) and now - _RECEIVED[-1][1] < REPEAT_S
     _RECEIVED.append((number, now))

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
-
-from .memory import Memory
 
 
 @dataclass(frozen=True)
 class Load:
     """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
 
+    `folder` is None for an engine that reads no weights.
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
     for any `reserve_tokens` in all, or the model's context where that is shorter, and for any one of
     `batches`: so many sequences of so many tokens each, answers included. With `streaming` an engine that
@@ -32,11 +33,11 @@ class Load:
     come at a time: the KV cache takes what the engine takes when left to itself.
     """
 
-    folder: Path
+    folder: Path | None
     device: str
     precision: str
     log_folder: Path
-    prompts: list[str | list[int]]
+    prompts: Sequence[str | list[int]]
     max_tokens: int
     reserve_tokens: int = 0
     streaming: bool = False
@@ -71,7 +72,7 @@ class Engine(ABC):
     kernel_build_s: float | None = None
     compile_s: float | None = None
     """Seconds of loading in which the model itself was compiled; None: it is not."""
-    tokenizer = None
+    tokenizer: Any = None
     """The model's Transformers tokenizer, once loaded."""
     context_tokens: int | None = None
     """The longest that prompt and answer can be together, once loaded."""
@@ -152,9 +153,9 @@ class Engine(ABC):
     def memory(self) -> Memory:
         """Bytes by part since the peaks were reset."""
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineDescription:
         """What a reader of the result should know of how this engine was set up."""
-        return {}
+        return EngineDescription(self.name, self.reads_weights())
 
     def close(self) -> None:
         """Give everything back. The process ends right after, so most engines have nothing to do."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import EngineDescription
 
 from .base import Load
 from .transformers import TransformersEngine
@@ -24,8 +26,8 @@ class DeepSpeedEngine(TransformersEngine):
         # Kernel injection is off: not implemented on the CPU, and on CUDA superseded by MII's kernels.
         self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False)
 
-    def describe(self) -> dict:
-        return {**super().describe(), "kernel_injection": False}
+    def describe(self) -> EngineDescription:
+        return replace(super().describe(), kernel_injection=False)
 
     def close(self) -> None:
         import torch.distributed

@@ -21,9 +21,9 @@ import time
 
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import Memory
 
 from .base import Engine, Generation, Load
-from .memory import Memory
 
 
 class Noise:

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes by part, of one generation; None for a part that is not there or cannot be told."""
-
-    weights_bytes: int | None = None
-    kv_pool_bytes: int | None = None
-    """Reserved for the KV cache at load time; None for an engine that reserves nothing."""
-    kv_used_bytes: int | None = None
-    """The most of the KV cache that the sequence filled."""
-    workspace_bytes: int | None = None
-    """Device peak - weights - KV cache: activations, workspaces and buffers."""
-    device_peak_bytes: int | None = None
-    driver_bytes: int | None = None
-    """What the driver says is in use on the whole GPU, right after the generation."""
-    host_peak_bytes: int | None = None
+from bench_deepspeed.measure.records import Memory
 
 
 def measure(weights: int, kv_pool: int | None, kv_used: int, on_gpu: bool) -> Memory:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.ports import MII_LISTENS, free_port
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import kernels
 from .base import Engine, Generation, Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
 # DeepSpeed 0.19.8's own limits, raised only where a batch needs it: sequences known and sequences in one forward
@@ -157,8 +159,8 @@ class MiiEngine(Engine):
         """Blocks of the KV pool, and tokens in each."""
         return self._blocks, self._block_tokens
 
-    def describe(self) -> dict:
-        return {"kv_blocks": self._blocks}
+    def describe(self) -> EngineDescription:
+        return replace(super().describe(), kv_blocks=self._blocks)
 
     def close(self) -> None:
         import torch.distributed

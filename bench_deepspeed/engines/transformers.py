@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.weights import checkpoint
+from bench_deepspeed.measure.records import EngineDescription, Memory
 
+from . import checkpoint
 from .base import Engine, Generation, Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 
 
 class TransformersEngine(Engine):
@@ -113,8 +115,8 @@ class TransformersEngine(Engine):
         """Of the parameters, a shared tensor counted once."""
         return sum({t.data_ptr(): t.nbytes for t in self.model.parameters()}.values())
 
-    def describe(self) -> dict:
-        return {"attention": self.model.config._attn_implementation}
+    def describe(self) -> EngineDescription:
+        return replace(super().describe(), attention=self.model.config._attn_implementation)
 
 
 def cache_bytes(cache) -> int:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import replace
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .base import Load, longest_prompt
-from .memory import Memory, measure, reset_peaks
+from .memory import measure, reset_peaks
 from .transformers import TransformersEngine, cache_bytes
 
 STEPS = 3  # of a compiled function: the first compiles it, the second records the CUDA graph, the third replays it
@@ -158,16 +160,16 @@ class TransformersCompiledEngine(TransformersEngine):
         used = pool * int(self._cache.get_seq_length()) // tokens
         return measure(self._weights_bytes(), pool, used, self._on_gpu)
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineDescription:
         from torch._dynamo.utils import counters
 
         hits = counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"]
-        return {
-            **super().describe(),
-            "static_caches": [list(shape) for shape in self._shapes],
-            "compiler_cache": "warm" if hits else "cold",
-            "cuda_graphs": _recorded(),
-        }
+        return replace(
+            super().describe(),
+            static_caches=[list(shape) for shape in self._shapes],
+            compiler_cache="warm" if hits else "cold",
+            cuda_graphs=_recorded(),
+        )
 
 
 def _recorded() -> int:

@@ -44,7 +44,7 @@ def tpot_s(latency: Latency, new_tokens: int) -> list[float]:
     """
     if new_tokens < 2 or not latency.ttft_s:
         return []
-    first = latency.ttft_s if latency.method == "streamed" else [ttft_s(latency)] * len(latency.e2e_s)
+    first = latency.ttft_s if latency.method == "streamed" else [statistics.fmean(latency.ttft_s)] * len(latency.e2e_s)
     return [(e2e - ttft) / (new_tokens - 1) for e2e, ttft in zip(latency.e2e_s, first, strict=True)]
 
 
@@ -81,7 +81,7 @@ def decode_rate(result: Result) -> Rate | None:
     new_tokens, latency, samples = result.scenario.max_tokens, result.latency, result.valid_samples
     rates = []
     times = tpot_s(latency, new_tokens) if latency else []
-    if times and sum(times) * (new_tokens - 1) >= DECODE_SHARE * sum(latency.e2e_s):
+    if latency and times and sum(times) * (new_tokens - 1) >= DECODE_SHARE * sum(latency.e2e_s):
         rates.append(Rate(1 / statistics.fmean(times), f"TPOT, {latency.method}"))
     if samples:
         seconds = statistics.fmean(sample.seconds / sample.new_tokens for sample in samples)

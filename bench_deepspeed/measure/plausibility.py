@@ -36,7 +36,7 @@ def check(result: Result, spec: ModelSpec) -> None:
     Raises ImpossibleError with the arithmetic. An engine that reads no weights is not checked, and without
     measured limits only the clock is.
     """
-    if not result.engine.get("reads_weights"):
+    if not result.engine.reads_weights:
         return
     for what, seconds in _times(result):
         check_clock(what, seconds, time.get_clock_info("perf_counter").resolution)
@@ -62,7 +62,8 @@ def require_possible(result: Result, measure_limits: Callable[[], Limits]) -> No
     try:
         check(result, spec)
     except ImpossibleError:
-        result.limits = best_of(result.limits, measure_limits())
+        again = measure_limits()
+        result.limits = best_of(result.limits, again) if result.limits else again
         check(result, spec)
 
 

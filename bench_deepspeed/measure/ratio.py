@@ -39,14 +39,14 @@ class Ratio:
     @property
     def shown(self) -> str:
         """With its interval; see `shown`."""
-        if self.low is None:
+        if self.low is None or self.high is None:
             return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
         return shown(self.value, self.low, self.high, DIGITS)
 
     @property
     def verdict(self) -> str | None:
         """Whether the whole interval is on one side of 1; None without an interval."""
-        if self.low is None:
+        if self.low is None or self.high is None:
             return None
         if self.low > 1:
             return "faster"
@@ -58,7 +58,7 @@ class Ratio:
         Shown where the whole interval is below 1 - bound, excluded where it is wholly above or begins there, not
         told where it reaches across. None without an interval.
         """
-        if self.low is None:
+        if self.low is None or self.high is None:
             return None
         if self.high < 1 - bound:
             return "shown"

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
@@ -64,12 +65,6 @@ class Sample:
     prompt_tokens: int
     new_tokens: int
     reading: Reading | None = None
-
-    @classmethod
-    def of(cls, data: dict) -> Sample:
-        """A sample as a worker sends it, in plain JSON."""
-        reading = data["reading"]
-        return cls(**{**data, "reading": reading and Reading(**reading)})
 
     @property
     def tokens_per_s(self) -> float:
@@ -141,6 +136,26 @@ class Prefill:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Bytes by part, of one generation; None for a part that is not there or cannot be told.
+
+    One number would be mostly the pool that an engine chose to reserve.
+    """
+
+    weights_bytes: int | None = None
+    kv_pool_bytes: int | None = None
+    """Reserved for the KV cache at load time; None for an engine that reserves nothing."""
+    kv_used_bytes: int | None = None
+    """The most of the KV cache that the sequence filled."""
+    workspace_bytes: int | None = None
+    """Device peak - weights - KV cache: activations, workspaces and buffers."""
+    device_peak_bytes: int | None = None
+    driver_bytes: int | None = None
+    """What the driver says is in use on the whole GPU, right after the generation."""
+    host_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Energy:
     """What one or more generations drew, by the device's own counter named in `source`."""
 
@@ -176,11 +191,31 @@ class Profile:
     kernels: list[Share]
     host_functions: list[Share]
 
-    @classmethod
-    def from_dict(cls, data: dict) -> Profile:
-        """What a worker sent, as a Profile again."""
-        lists = {name: [Share(**share) for share in data[name]] for name in ("kernels", "host_functions")}
-        return cls(**{**data, **lists})
+
+@dataclass(frozen=True)
+class EngineDescription:
+    """How an engine was set up, as it says itself. None: it has no such thing, or the result is older than that."""
+
+    name: str | None = None
+    reads_weights: bool | None = None
+    """Whether each of its steps reads a model from memory, and so can be no faster than memory is."""
+    attention: str | None = None
+    """Transformers' name of the implementation of attention."""
+    kernel_injection: bool | None = None
+    """DeepSpeed's `replace_with_kernel_inject`."""
+    kv_blocks: int | None = None
+    """Blocks of MII's pool for the KV cache."""
+    static_caches: list[list[int]] | None = None
+    """Sequences and tokens of each KV cache of a fixed length."""
+    compiler_cache: str | None = None
+    """Whether something compiled was had from the cache on disk ("warm") or not ("cold")."""
+    cuda_graphs: int | None = None
+    """CUDA graphs that were recorded while it loaded."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the name that is known, by field."""
+        return {name: value for name, value in vars(self).items() if name != "name" and value is not None}
 
 
 @dataclass
@@ -191,17 +226,17 @@ class Result:
     status: str = "running"  # then "complete", "failed" or "interrupted"
     error: str | None = None
     started_at: str = ""
-    model: dict = field(default_factory=dict)
-    engine: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    engine: EngineDescription = field(default_factory=EngineDescription)
+    environment: dict[str, Any] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     limits: Limits | None = None
     latency: Latency | None = None
     prefill: Prefill | None = None
-    memory: dict[str, int | None] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     energy: Energy | None = None
     profiles: list[Profile] = field(default_factory=list)
-    warnings: list[dict] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     @property

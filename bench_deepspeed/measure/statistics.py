@@ -36,12 +36,12 @@ class Interval:
 
     @property
     def half_width(self) -> float | None:
-        return None if self.low is None else (self.high - self.low) / 2
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     @property
     def relative(self) -> float | None:
         """The half width as a share of the mean."""
-        return None if self.low is None else self.half_width / self.mean
+        return None if self.half_width is None else self.half_width / self.mean
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
     processes there are to be, so where loading is expensive one will do.
     """
     scenario, n = result.scenario, len(result.runs)
-    load_s = result.runs[0].load_s if result.runs else 0.0
+    load_s = (result.runs[0].load_s if result.runs else None) or 0.0
     if n and leave_out and scenario.target_ci is None and load_s > CHEAP_LOAD_S:
         return (
             f"1 process only, since loading took {load_s:.0f} s (more than {CHEAP_LOAD_S} s): "
@@ -89,16 +89,18 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
 def target_met(scenario: Scenario, done: str, n: int, width: Callable[[int], float], elapsed_s: float) -> str | None:
     """Why the search for a narrow interval ends after `n` processes, `done` in words; None while it goes on.
 
-    `width` tells the relative half width of the interval after so many processes.
+    The scenario has a target. `width` tells the relative half width of the interval after so many processes.
     """
+    target, budget_s = scenario.target_ci, scenario.time_budget_s
+    assert target is not None
     looks = [width(count) for count in range(n - IN_A_ROW + 1, n + 1)]
-    interval = f"the interval is ± {looks[-1]:.2%}, the target ± {scenario.target_ci:.2%}"
-    if max(looks) <= scenario.target_ci:
+    interval = f"the interval is ± {looks[-1]:.2%}, the target ± {target:.2%}"
+    if max(looks) <= target:
         return f"{done}: the target is met; {interval}"
     if n >= MAX_PROCESSES:
         return f"{done}, the most there are; {interval}"
-    if elapsed_s >= scenario.time_budget_s:
-        return f"{done}: the time budget of {scenario.time_budget_s:.0f} s is spent; {interval}"
+    if budget_s is not None and elapsed_s >= budget_s:
+        return f"{done}: the time budget of {budget_s:.0f} s is spent; {interval}"
     return None
 
 

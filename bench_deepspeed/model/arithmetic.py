@@ -27,7 +27,7 @@ def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> floa
 def kv_bytes(spec: ModelSpec, precision: str, tokens: float) -> float:
     """Bytes of the keys and values of one sequence of so many tokens, as far back as a sliding window lets it look."""
     s = spec.shape
-    values = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"]
+    values: int = 2 * s["num_hidden_layers"] * s["num_key_value_heads"] * s["head_dim"]
     return PRECISIONS[precision].value_bytes * values * min(tokens, window(spec))
 
 
@@ -43,7 +43,8 @@ def mean_context(spec: ModelSpec, prompt_tokens: int, new_tokens: int) -> float:
 
 def window(spec: ModelSpec) -> float:
     """Tokens that attention looks back at most; infinite without a sliding window."""
-    return spec.shape.get("sliding_window") or math.inf
+    tokens: float = spec.shape.get("sliding_window") or math.inf
+    return tokens
 
 
 def matmul_weights(spec: ModelSpec) -> int:
@@ -54,7 +55,7 @@ def matmul_weights(spec: ModelSpec) -> int:
 
 def head_weights(spec: ModelSpec) -> int:
     """Weights of the output head, tied or not."""
-    return spec.shape["vocab_size"] * spec.shape["hidden_size"]
+    return int(spec.shape["vocab_size"] * spec.shape["hidden_size"])
 
 
 def decode_flops(spec: ModelSpec) -> float:
@@ -78,7 +79,7 @@ def prefill_flops(spec: ModelSpec, tokens: int) -> float:
     seen = min(tokens, window(spec))
     pairs = tokens * seen - seen**2 / 2
     query_width = s["num_attention_heads"] * s["head_dim"]
-    attention = 2 * 2 * s["num_hidden_layers"] * query_width * pairs
+    attention: float = 2 * 2 * s["num_hidden_layers"] * query_width * pairs
     return 2.0 * matmul_weights(spec) * tokens + 2.0 * head_weights(spec) + attention
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import MODELS
@@ -24,8 +25,8 @@ class ModelSpec:
     name: str
     title: str
     licence: str
-    source: dict
-    shape: dict
+    source: dict[str, Any]
+    shape: dict[str, Any]
     note: str = ""
 
     @cached_property
@@ -35,7 +36,7 @@ class ModelSpec:
         hidden, inner = s["hidden_size"], s["intermediate_size"]
         query = s["num_attention_heads"] * s["head_dim"]
         kv = s["num_key_value_heads"] * s["head_dim"]
-        shapes = {EMBEDDING: (s["vocab_size"], hidden)}
+        shapes: dict[str, tuple[int, ...]] = {EMBEDDING: (s["vocab_size"], hidden)}
         for layer in range(s["num_hidden_layers"]):
             p = f"model.layers.{layer}"
             shapes |= {

@@ -17,15 +17,18 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 
 from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
 from bench_deepspeed.measure.statistics import LEVEL, Interval, speed_interval
 from bench_deepspeed.measure.stopping import MAX_PROCESSES, enough, repetitions, warm_ups
 from bench_deepspeed.simulations import command
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.state import Worker
 
 EVIDENCE = RESULTS / "simulations" / "coverage.json"
 RUNS = 1000
@@ -86,19 +89,12 @@ def simulate(asked: Scenario, noise: dict, seed: str) -> Interval:
 
 def _generations(asked: Scenario, behaviour: dict) -> Callable[[], Sample]:
     """A worker that has loaded the fake engine, as a callable; in this process, with no socket between."""
-    worker = Worker(send=lambda message: None)
-    load = {
-        "folder": "",
-        "log_folder": "",
-        "device": asked.device,
-        "precision": asked.precision,
-        "prompts": [asked.prompt],
-        "max_tokens": asked.max_tokens,
-    }
+    worker = Worker(lambda label, done, total: None)
+    settings = Load(None, asked.device, asked.precision, Path(), [asked.prompt], asked.max_tokens)
     os.environ["BENCH_FAKE"] = json.dumps(behaviour)
-    worker.load(asked.engine, load)
+    tasks.load(worker, asked.engine, settings)
     del os.environ["BENCH_FAKE"]
-    return lambda: Sample.of(worker.generate(asked.prompt, asked.max_tokens))
+    return lambda: tasks.generate(worker, asked.prompt, asked.max_tokens)
 
 
 def study(name: str, noise: dict, runs: int, target_ci: float | None = None, first: int = 0) -> dict:

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import checkpoint, convert, hub, own_code, package, random, store
+from . import convert, hub, own_code, package, random, store
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import WeightsError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import EMBEDDING, HEAD
 
-from . import checkpoint, shards
+from . import shards
 
 
 def is_needed(shape: dict, stored_precision: str, precision: str) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 from bench_deepspeed.core.errors import MachineError, WeightsError
 from bench_deepspeed.core.paths import MODEL_DATA
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import checkpoint
 from .store import sha256_of
 
 

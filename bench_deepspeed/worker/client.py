@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import psutil
 
@@ -20,10 +23,24 @@ from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.core.progress_bars import note_once
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.weights import Want
+from bench_deepspeed.engines.base import Load
+
+from . import messages, tasks
+from .state import Worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LAUNCHER = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 CLOSE_S = 20  # a worker that has not ended by itself after this is killed; freeing a GPU takes a few seconds
+
+
+@dataclass(frozen=True)
+class Pending(Generic[R]):
+    """A call that a worker is busy with."""
+
+    result: Callable[[], R]
+    """Waits for what the function returns. Raises as `WorkerProcess.call` does."""
 
 
 class WorkerProcess:
@@ -55,26 +72,35 @@ class WorkerProcess:
                 env=_environment(self._variables),
             )
         self._socket = ours
-        self._stream = ours.makefile("rw")
+        self._stream = ours.makefile("rw", encoding="utf-8")
         return self
 
-    def call(self, name: str, **arguments):
-        """Have the worker do something, and return its result.
+    @property
+    def log_folder(self) -> Path:
+        """Where the engine's own logs go: beside the worker's."""
+        return self._log.parent.absolute()
 
-        Raises the error that it raised, or BenchError when it died.
+    def call(self, function: Callable[Concatenate[Worker, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Have the worker call a function of this package with these arguments behind the worker; see `messages`.
+
+        Returns what the function returned. Raises the error that it raised, or BenchError when the worker died.
         """
-        self.send(name, **arguments)
-        return self.receive()
+        return self.send(function, *args, **kwargs).result()
 
-    def send(self, name: str, **arguments) -> None:
-        """Have the worker do something while this process goes on; `receive` waits for it."""
+    def send(self, function: Callable[Concatenate[Worker, P], R], *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
+        """Have the worker call a function while this process goes on. Nothing may be sent before the result is had."""
         signals.check()
-        with contextlib.suppress(ConnectionError):  # it died between two calls: `receive` tells
-            self._stream.write(json.dumps({"call": name, **arguments}) + "\n")
+        message = {
+            "call": messages.name_of(function),
+            "arguments": messages.encode_arguments(function, args, kwargs),
+        }
+        with contextlib.suppress(ConnectionError):  # it died between two calls: the result's error tells
+            self._stream.write(json.dumps(message) + "\n")
             self._stream.flush()
+        return Pending(lambda: messages.decode_result(function, self._receive()))
 
-    def receive(self):
-        """The result of what was sent. Raises as `call` does."""
+    def _receive(self) -> Any:
+        """The result of what was sent, in JSON."""
         try:
             for line in self._stream:
                 message = json.loads(line)
@@ -82,34 +108,21 @@ class WorkerProcess:
                     self._progress(*message["progress"])
                     continue
                 if "error" in message:
-                    self._raise(message["error"])
+                    self._raise(messages.Failure(**message["error"]))
                 return message["result"]
         except ConnectionError:
             pass  # told below, as when the stream just ends
         raise BenchError(self._obituary())
 
-    def prepare(self, models_dir: Path, model: str, want: Want) -> dict:
-        """Have the weights made ready; see `weights.prepare`."""
-        where = str(models_dir.absolute())
-        return self.call("prepare", models_dir=where, model=model, want=dataclasses.asdict(want))
+    def load(self, engine: str, settings: Load) -> tasks.Loaded:
+        """Have an engine loaded; see `tasks.load`. Says on stderr what it opens to other machines."""
+        return self.send_load(engine, settings).result()
 
-    def load(self, engine: str, folder: str, **settings) -> dict:
-        """Have an engine loaded from a model's folder; `settings` are the other fields of `engines.base.Load`."""
-        self.send_load(engine, folder, **settings)
-        return self.receive()
-
-    def send_load(self, engine: str, folder: str, **settings) -> None:
-        """Have an engine loaded while this process goes on; `receive` returns what `load` does.
-
-        Says on stderr what the engine opens to other machines.
-        """
+    def send_load(self, engine: str, settings: Load) -> Pending[tasks.Loaded]:
+        """Have an engine loaded, as `load` does, while this process goes on."""
         if listens := engine_class(engine).listens:
             note_once(listens)
-        self.send("load", engine=engine, load=self.load_fields(folder, **settings))
-
-    def load_fields(self, folder: str, **settings) -> dict:
-        """An `engines.base.Load` as it travels; its logs go beside the worker's."""
-        return {"folder": folder, "log_folder": str(self._log.parent.absolute()), **settings}
+        return self.send(tasks.load, engine, settings)
 
     def cpu_s(self) -> float:
         """CPU seconds that the worker and all below it have used, those of children that ended included."""
@@ -119,9 +132,9 @@ class WorkerProcess:
                 seconds += sum(process.cpu_times()[:4])
         return seconds
 
-    def _raise(self, error: dict) -> None:
-        where = f" (all of it: {self._log})" if error.get("foreign") else ""
-        raise BY_NAME[error["type"]](error["message"] + where)
+    def _raise(self, failure: messages.Failure) -> None:
+        where = f" (all of it: {self._log})" if failure.foreign else ""
+        raise BY_NAME[failure.type](failure.message + where)
 
     def _obituary(self) -> str:
         code = self._process.wait()
@@ -131,7 +144,9 @@ class WorkerProcess:
             how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"the engine's process {how} (its output: {self._log})"
 
-    def __exit__(self, error_type, *_) -> None:
+    def __exit__(
+        self, error_type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         descendants = _descendants(self._process.pid)
         try:
             if error_type is None:
@@ -143,7 +158,7 @@ class WorkerProcess:
         """Have the worker end by itself. Where it does not, everything is measured and saved: it is killed."""
         with contextlib.suppress(BenchError, OSError, subprocess.TimeoutExpired):
             self._socket.settimeout(CLOSE_S)  # closing an engine may hang as well as fail
-            self.call("close")
+            self.call(tasks.close)
             self._process.wait(CLOSE_S)
 
     def _kill(self, descendants: list[psutil.Process]) -> None:

@@ -10,6 +10,7 @@ import re
 import time
 from pathlib import Path
 
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.machine.gpu import Gpu
 from bench_deepspeed.measure.records import Energy
@@ -26,7 +27,10 @@ class GpuCounter:
         self._gpu = gpu
 
     def joules(self) -> float:
-        return self._gpu.energy_mj() / 1000
+        millijoules = self._gpu.energy_mj()
+        if millijoules is None:
+            raise BenchError("the GPU's energy counter cannot be read any more")
+        return millijoules / 1000
 
 
 class RaplCounter:

@@ -10,19 +10,20 @@ import gc
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import Any
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
-from bench_deepspeed.measure.records import Latency, Prefill
+from bench_deepspeed.measure.records import Latency, Prefill, Sample
 
 REPETITIONS = 3
 PREFILL_TOKENS = 512
 RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is made
 LABEL = "measuring latency"
 
-Generate = Callable[[str, int], dict]
-"""The one timed generation of `worker.Worker`, which returns a sample's fields."""
+Generate = Callable[[str, int], Sample]
+"""The one timed generation: `tasks.generate` of a worker, as (prompt, max_tokens) → its sample."""
 
 
 def measure(
@@ -82,18 +83,18 @@ def prefill(engine: Engine, generate: Generate, prompt: str, tokens: int, repeti
         return None
     samples = [generate(text, 1) for _ in range(1 + repetitions)][1:]  # the first warms up
     for sample in samples:
-        _require(sample["new_tokens"], 1)
-    return Prefill(samples[0]["prompt_tokens"], [_rounded(sample["seconds"]) for sample in samples])
+        _require(sample.new_tokens, 1)
+    return Prefill(samples[0].prompt_tokens, [_rounded(sample.seconds) for sample in samples])
 
 
 def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
     """The long prompt as the engine's context allows it; None for an engine without a tokenizer."""
-    if engine.tokenizer is None:
+    if engine.tokenizer is None or engine.context_tokens is None:
         return None
     return long_prompt(engine.tokenizer, prompt, min(tokens, engine.context_tokens - 1))
 
 
-def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
+def long_prompt(tokenizer: Any, prompt: str, tokens: int) -> str:
     """The prompt over and over, cut where it has `tokens` tokens, or the most that stay below."""
 
     def count(length: int) -> int:
@@ -107,8 +108,8 @@ def long_prompt(tokenizer, prompt: str, tokens: int) -> str:
 
 def _seconds(generate: Generate, prompt: str, new_tokens: int) -> float:
     sample = generate(prompt, new_tokens)
-    _require(sample["new_tokens"], new_tokens)
-    return sample["seconds"]
+    _require(sample.new_tokens, new_tokens)
+    return sample.seconds
 
 
 def _require(made: int, wanted: int) -> None:

@@ -12,24 +12,22 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Profile, Share
 
-from .latency import PREFILL_TOKENS, prefill_prompt
+from .latency import PREFILL_TOKENS, Generate, prefill_prompt
 
 STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
 REPEATS = 5  # the median of an odd number of differences is one of them
 HOST_FUNCTIONS = 20
 # What Kineto reports on the GPU's time line while nothing runs there.
 WAITS = {"Event Sync", "Stream Sync", "Context Sync", "Stream Wait Event", "Unknown Sync"}
-
-Generate = Callable[[str, int], dict]
-"""The worker's timed generation: (prompt, max_tokens) → a Sample as a dict."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +50,18 @@ class Observed:
 
     wall_s: float = 0.0
     busy_s: float | None = 0.0
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
     def add(self, name: str, seconds: float, calls: int = 1) -> None:
-        self.seconds[name] += seconds
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self.calls[name] += calls
 
     def shares(self, base: Observed, steps: int, scale: float = 1.0) -> list[Share]:
         """What a step took beyond `base`, the largest first. What was called as often in both is no step's."""
         called = {name: count - base.calls[name] for name, count in self.calls.items()}
         found = [
-            Share(name, scale * (self.seconds[name] - base.seconds[name]) / steps, count / steps)
+            Share(name, scale * (self.seconds[name] - base.seconds.get(name, 0.0)) / steps, count / steps)
             for name, count in called.items()
             if count > 0
         ]
@@ -106,7 +104,7 @@ def _profile_phase(engine: Engine, generate: Generate, device: str, phase: Phase
         steps=phase.steps,
         step_s=step_s,
         busy_s=busy_s,
-        kernels=[] if busy_s is None else whole.shares(base, phase.steps, scale),
+        kernels=[] if busy_s is None or scale is None else whole.shares(base, phase.steps, scale),
         host_functions=host.shares(host_base, phase.steps)[:HOST_FUNCTIONS],
     )
 
@@ -115,10 +113,10 @@ def _step_time(generate: Generate, phase: Phase) -> tuple[int, float]:
     """The prompt's tokens, and the median over some pairs of generations of their difference ∕ steps, in seconds."""
     differences = []
     for _ in range(REPEATS):
-        base_s = generate(phase.prompt, phase.base_tokens)["seconds"] if phase.base_tokens else 0.0
+        base_s = generate(phase.prompt, phase.base_tokens).seconds if phase.base_tokens else 0.0
         sample = generate(phase.prompt, phase.tokens)
-        differences.append((sample["seconds"] - base_s) / phase.steps)
-    return sample["prompt_tokens"], statistics.median(differences)
+        differences.append((sample.seconds - base_s) / phase.steps)
+    return sample.prompt_tokens, statistics.median(differences)
 
 
 def _scale(device: str, step_s: float, traced_step_s: float) -> float | None:
@@ -134,7 +132,7 @@ def _scale(device: str, step_s: float, traced_step_s: float) -> float | None:
 
 def _busy_time(whole: Observed, base: Observed, steps: int, scale: float | None) -> float | None:
     """Busy seconds a step; None where the device was not seen, or where they are lost in the clock's noise."""
-    if None in (scale, whole.busy_s, base.busy_s) or whole.busy_s < base.busy_s:
+    if scale is None or whole.busy_s is None or base.busy_s is None or whole.busy_s < base.busy_s:
         return None
     return scale * (whole.busy_s - base.busy_s) / steps
 
@@ -156,14 +154,14 @@ def _trace(generate: Generate, device: str, prompt: str, tokens: int) -> Observe
     on_gpu = device == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with torch_profile(activities=activities) as profiler:
-        wall_s = generate(prompt, tokens)["seconds"]
+        wall_s = generate(prompt, tokens).seconds
     ours = [
         event for event in profiler.events() if event.device_type == (DeviceType.CUDA if on_gpu else DeviceType.CPU)
     ]
     return observed(ours, on_gpu, wall_s)
 
 
-def observed(events: Iterable, on_gpu: bool, wall_s: float) -> Observed:
+def observed(events: Iterable[Any], on_gpu: bool, wall_s: float) -> Observed:
     """What the profiler's events (torch's FunctionEvents) of one device and one generation come to."""
     work = [
         event

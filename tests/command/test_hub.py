@@ -31,10 +31,12 @@ from hub_server import (
 )
 from support import save_tokenizer
 
+from bench_deepspeed import weights
 from bench_deepspeed.core import errors
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import store
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 REPO = "somebody/tiny-llama"
@@ -770,7 +772,7 @@ def test_a_worker_tells_its_parent_the_remedy_and_nobody_the_token(
         pytest.raises(errors.WeightsError, match=remedy) as raised,
     ):
         hub.refusal = refusal
-        worker.call("prepare", models_dir=str(tmp_path / "models"), model="llama", want=MII)
+        worker.call(tasks.prepare_weights, tmp_path / "models", "llama", weights.Want(**MII))
 
     assert log.read_text() == ""
     assert TOKEN not in f"{raised.value} {reports}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.measure.records import Limits
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 
@@ -10,7 +10,7 @@ def test_a_worker_measures_the_cpu(tmp_path):
     """Orders of magnitude, between which the slowest busy machine and the fastest lie."""
     seen = []
     with WorkerProcess(tmp_path / "worker.log", lambda *progress: seen.append(progress)) as worker:
-        found = Limits(**worker.call("limits", device="cpu", precision="float32"))
+        found = worker.call(tasks.measure_limits, "cpu", "float32")
     assert 1e8 < found.copy_bytes_per_s < 1e13
     assert 1e8 < found.read_bytes_per_s < 1e13
     assert 1e8 < found.matmul_flops_per_s < 1e15

@@ -11,6 +11,7 @@ from bench_deepspeed.benchmarks.load.command import LoadTest, workload_of
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.worker.client import WorkerProcess
 
@@ -21,10 +22,10 @@ def _nothing_was_said_before():
 
 
 def test_the_engine_says_it_once_a_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(WorkerProcess, "send", lambda *_, **__: None)
+    monkeypatch.setattr(WorkerProcess, "send", lambda *_: None)
     worker = WorkerProcess(tmp_path / "worker.log", no_progress)
     for engine in ("transformers", "mii", "deepspeed", "mii", "fake"):
-        worker.send_load(engine, "")
+        worker.send_load(engine, Load(None, "cuda", "float16", tmp_path, [], 1))
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"{MII_LISTENS}\n")
 
@@ -43,7 +44,7 @@ def test_the_target_says_it_when_it_is_opened(tmp_path, capsys, target, engine, 
     options = parser.parse(["load", "--target", target])
     scenario = Scenario("smollm2", engine, "cuda", "float16", "pretrained", "", 1, 1, 1, None, 0)
     test = LoadTest(scenario, options, workload_of(scenario, options), tmp_path)
-    test._open(SimpleNamespace(call=lambda *_, **__: {}), "")
+    test._open(SimpleNamespace(call=lambda *_: {}, log_folder=tmp_path), None)
     assert capsys.readouterr().err == said
 
 

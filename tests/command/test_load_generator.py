@@ -21,7 +21,7 @@ NO_SLA = {"ttft_s": None, "tpot_s": None}
 
 
 def setup(folder: Path, timeout_s: float = 30.0, port: int | None = None) -> Setup:
-    return Setup("fake", "", "cpu", "float32", folder, 3, timeout_s, port)
+    return Setup("fake", None, "cpu", "float32", folder, 3, timeout_s, port)
 
 
 @pytest.fixture

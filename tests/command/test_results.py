@@ -25,7 +25,7 @@ from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_json
-from bench_deepspeed.measure.records import Latency, Limits, Result
+from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Result
 from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.results.entries import entry
 from bench_deepspeed.results.find import folders
@@ -222,7 +222,7 @@ def test_an_impossible_comparison_has_no_ratio(bench, logs):
     too_fast = comparison(([1e-9], [1.0]))
     for of in too_fast.sides.values():
         of.limits = Limits(1e12, 1e12, 1e12, "float32", cache_bytes=0)
-        of.engine = {"reads_weights": True}
+        of.engine = EngineDescription(reads_weights=True)
     save_ab(logs, 1, too_fast)
     assert [one["speed"] for one in listed(bench)] == ["impossible"]
     assert ": impossible: " in (text := bench("results", "2026-01-01T10-00-00", "--output_dir", "logs").stdout)

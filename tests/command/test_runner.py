@@ -14,7 +14,7 @@ import pytest
 import scipy.stats
 from support import error_of, wait_until
 
-from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.records import Memory, Result
 
 SLOW = {"seconds": [0.01, 0.01, 0.01, 600.0]}  # the fourth call outlasts every test
 
@@ -59,7 +59,7 @@ def test_samples_are_the_latencies_that_the_engine_took(bench, tmp_path):
         assert sample.tokens_per_s == 8 / sample.seconds
     assert (result.status, result.error) == ("complete", None)
     assert result.valid_samples == run.samples
-    assert set(result.memory.values()) == {None}
+    assert result.memory == Memory()
 
 
 def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
@@ -191,7 +191,7 @@ def test_an_engine_that_ends_in_the_middle_leaves_what_was_measured(bench, tmp_p
     assert result.status == "failed"
     assert words in result.error
     (run,) = result.runs
-    assert (len(run.warmups), len(run.samples), result.memory) == (1, 2, {})
+    assert (len(run.warmups), len(run.samples), result.memory) == (1, 2, Memory())
     assert f"status failed: {words}" in log_of(tmp_path)
     assert bench.processes() == []
 

@@ -1,4 +1,4 @@
-"""The end of a worker: whatever ends the exchange with its parent ends its whole process group."""
+"""A worker process, asked over its socket: what it answers, and that its group ends with the exchange."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from support import ROOT, wait_until
 
 END_S = 10  # the group must be gone by then; one that is left behind stays for ten minutes
 BUSY = {"seconds": [600.0], "at_batch": {"2": "sleep"}}
-LOAD = {"folder": "", "log_folder": "", "device": "cpu", "precision": "float32", "prompts": [], "max_tokens": 8}
+LOAD = {"folder": None, "log_folder": "", "device": "cpu", "precision": "float32", "prompts": [], "max_tokens": 8}
+TASKS = "bench_deepspeed.worker.tasks"
+SWEPT = "bench_deepspeed.benchmarks.sweep.batches:measure"
 BATCH = {"prompt_tokens": 4, "max_tokens": 8, "warmups": 0, "repetitions": 1, "seed": 0}
 
 
@@ -30,7 +32,7 @@ class Parent:
         self._log = log
         self.socket, theirs = socket.socketpair()
         # The shell becomes the worker, and the process that it started before stays in the group.
-        command = f'sleep 600 & exec "{sys.executable}" -m bench_deepspeed.worker {theirs.fileno()}'
+        command = f'sleep 600 & exec "{sys.executable}" -m bench_deepspeed.worker.server {theirs.fileno()}'
         with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
                 ["bash", "-c", command],
@@ -43,7 +45,7 @@ class Parent:
             )
 
     def send(self, name: str, **arguments) -> None:
-        self.socket.sendall(json.dumps({"call": name, **arguments}).encode() + b"\n")
+        self.socket.sendall(json.dumps({"call": name, "arguments": arguments}).encode() + b"\n")
 
     def receive(self) -> dict:
         """The next message, whole."""
@@ -57,13 +59,13 @@ class Parent:
         select.select([self.socket], [], [])
 
     def load(self) -> None:
-        self.send("load", engine="fake", load=LOAD)
+        self.send(f"{TASKS}:load", engine="fake", settings=LOAD)
         assert "result" in self.receive()
 
     def occupy(self) -> None:
         """Have the worker generate for ten minutes."""
         self.load()
-        self.send("generate", prompt="", max_tokens=8)
+        self.send(f"{TASKS}:generate", prompt="", max_tokens=8)
 
     def log(self) -> str:
         return self._log.read_text()
@@ -88,7 +90,7 @@ class Parent:
 @pytest.fixture
 def parent(tmp_path: Path) -> Iterator[Parent]:
     started = Parent(tmp_path / "worker.log")
-    started.send("software")
+    started.send(f"{TASKS}:software")
     assert "result" in started.receive()  # it is up
     yield started
     started.end()
@@ -99,22 +101,22 @@ def closes(parent: Parent) -> None:
 
 
 def dies_with_a_reply_unread(parent: Parent) -> None:
-    parent.send("software")
+    parent.send(f"{TASKS}:software")
     parent.wait_for_reply()
     parent.socket.close()
 
 
 def dies_with_a_reply_unread_while_the_worker_is_busy(parent: Parent) -> None:
     parent.load()
-    parent.send("software")
+    parent.send(f"{TASKS}:software")
     parent.wait_for_reply()
-    parent.send("generate", prompt="", max_tokens=8)
+    parent.send(f"{TASKS}:generate", prompt="", max_tokens=8)
     parent.socket.close()
 
 
 def dies_with_progress_unread(parent: Parent) -> None:
     parent.load()
-    parent.send("batch", batch_size=2, **BATCH)
+    parent.send(SWEPT, batch_size=2, **BATCH)
     parent.wait_for_reply()
     parent.socket.close()
 
@@ -142,18 +144,18 @@ def sends(message: bytes) -> Callable[[Parent], None]:
 
 def takes_no_reply(parent: Parent) -> None:
     parent.socket.shutdown(socket.SHUT_RD)
-    parent.send("software")
+    parent.send(f"{TASKS}:software")
 
 
 def takes_no_progress(parent: Parent) -> None:
     """The engine's first batch, before which progress is reported, takes ten minutes."""
     parent.load()
     parent.socket.shutdown(socket.SHUT_RD)
-    parent.send("batch", batch_size=2, **BATCH)
+    parent.send(SWEPT, batch_size=2, **BATCH)
 
 
 def asks_to_close(parent: Parent) -> None:
-    parent.send("close")
+    parent.send(f"{TASKS}:close")
     assert parent.receive() == {"result": None}
 
 
@@ -196,12 +198,19 @@ def test_what_ended_the_exchange_is_in_the_log(parent):
 
 @pytest.mark.parametrize(
     ("call", "words"),
-    [({"name": "nothing"}, "AttributeError"), ({"name": "software", "more": 1}, "TypeError")],
-    ids=["unknown", "wrong arguments"],
+    [
+        ({"name": f"{TASKS}:nothing"}, f"{TASKS}:nothing is not a function at the top of a module of bench_deepspeed"),
+        ({"name": "os:getcwd"}, "os:getcwd is not a function at the top of a module of bench_deepspeed"),
+        ({"name": f"{TASKS}:Path"}, f"{TASKS}:Path is not a function at the top of a module of bench_deepspeed"),
+        ({"name": f"{TASKS}:software", "more": 1}, "TypeError"),
+        ({"name": f"{TASKS}:free_bytes", "device": 1}, "free_bytes: device: Input should be a valid string"),
+        ({"name": f"{TASKS}:generate", "prompt": "", "max_tokens": 1}, "this process has loaded no engine"),
+    ],
+    ids=["unknown", "outside the package", "not a function", "more arguments", "another type", "no engine"],
 )
 def test_a_call_that_fails_is_answered_and_the_worker_goes_on(parent, call, words):
     parent.send(**call)
     assert words in parent.receive()["error"]["message"]
-    parent.send("software")
+    parent.send(f"{TASKS}:software")
     assert "result" in parent.receive()
     assert not parent.group_is_gone()

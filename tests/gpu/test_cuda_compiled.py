@@ -11,8 +11,9 @@ from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Engine, Load
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.latency import RESERVE_TOKENS
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker.state import Worker
 
 pytestmark = pytest.mark.gpu
 PROMPT = "Write an essay about the transformer model architecture"
@@ -26,28 +27,31 @@ def folder():
     return weights.prepare(ROOT / "models", catalog.load("smollm2"), want, no_progress).folder
 
 
-def fields(folder, log_folder, **more) -> dict:
-    asked = {"prompts": [PROMPT], "max_tokens": NEW_TOKENS, "reserve_tokens": RESERVE_TOKENS, **more}
-    return {"folder": str(folder), "device": "cuda", "precision": "float16", "log_folder": str(log_folder), **asked}
+def load_of(folder, log_folder) -> Load:
+    return Load(folder, "cuda", "float16", log_folder, [PROMPT], NEW_TOKENS, RESERVE_TOKENS)
 
 
 @pytest.fixture(scope="module")
-def worker(folder, tmp_path_factory) -> Worker:
-    worker = Worker(lambda _message: None)
-    worker.loaded = worker.load("transformers_compiled", fields(folder, tmp_path_factory.mktemp("log")))
-    return worker
+def worker() -> Worker:
+    return Worker(no_progress)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(worker, folder, tmp_path_factory) -> tasks.Loaded:
+    """The worker has the engine loaded."""
+    return tasks.load(worker, "transformers_compiled", load_of(folder, tmp_path_factory.mktemp("log")))
 
 
 @pytest.fixture(scope="module")
 def eager(folder, tmp_path_factory) -> Engine:
     engine = engine_class("transformers")()
-    engine.load(Load(**{**fields(folder, tmp_path_factory.mktemp("log")), "folder": folder}), no_progress)
+    engine.load(load_of(folder, tmp_path_factory.mktemp("log")), no_progress)
     return engine
 
 
-def test_it_compiles_and_records_while_it_loads(worker):
-    assert worker.loaded["compile_s"] > 0
-    assert worker.loaded["describe"]["cuda_graphs"] >= 1
+def test_it_compiles_and_records_while_it_loads(loaded):
+    assert loaded.compile_s > 0
+    assert loaded.engine.cuda_graphs >= 1
     assert torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] == 0
 
 
@@ -55,26 +59,26 @@ def test_each_decode_step_replays_a_cuda_graph(worker):
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        worker.generate(PROMPT, NEW_TOKENS)
+        tasks.generate(worker, PROMPT, NEW_TOKENS)
     launches = sum(event.count for event in profiler.key_averages() if event.key == "cudaGraphLaunch")
     assert launches == NEW_TOKENS - 1
 
 
 def test_nothing_is_compiled_or_recorded_again_in_what_a_run_times(worker):
     def anew(max_tokens: int) -> int:
-        return worker.generate(PROMPT, max_tokens)["reading"]["compilations"]
+        return tasks.generate(worker, PROMPT, max_tokens).reading.compilations
 
     assert [anew(NEW_TOKENS), anew(1), anew(NEW_TOKENS)] == [0, 0, 0]
-    worker.prefill(PROMPT, 512, 1)
-    worker.latency(PROMPT, NEW_TOKENS, 1)
-    worker.profile(PROMPT, NEW_TOKENS)
+    tasks.measure_prefill(worker, PROMPT, 512, 1)
+    tasks.measure_latency(worker, PROMPT, NEW_TOKENS, 1)
+    tasks.profile(worker, PROMPT, NEW_TOKENS)
     assert anew(NEW_TOKENS) == 0
 
 
 def test_the_logits_are_those_of_transformers_as_near_as_float16_is(worker, eager):
     ids = eager.tokenizer(PROMPT).input_ids
     answer = eager.answer(ids, NEW_TOKENS)
-    ours, theirs = worker._engine.logits(ids, answer), eager.logits(ids, answer)
+    ours, theirs = worker.engine.logits(ids, answer), eager.logits(ids, answer)
     spacing = torch.finfo(torch.float16).eps * theirs.abs().max()
     assert (ours - theirs).abs().max() < 32 * spacing
     agreement = (ours.argmax(-1) == theirs.argmax(-1)).float().mean()
@@ -82,10 +86,10 @@ def test_the_logits_are_those_of_transformers_as_near_as_float16_is(worker, eage
 
 
 def test_the_static_cache_is_the_pool(worker):
-    memory = worker.memory(PROMPT, NEW_TOKENS)
-    assert 0 < memory["kv_used_bytes"] < memory["kv_pool_bytes"]
-    parts = memory["weights_bytes"] + memory["kv_pool_bytes"] + memory["workspace_bytes"]
-    assert memory["device_peak_bytes"] == parts
+    memory = tasks.measure_memory(worker, PROMPT, NEW_TOKENS)
+    assert 0 < memory.kv_used_bytes < memory.kv_pool_bytes
+    parts = memory.weights_bytes + memory.kv_pool_bytes + memory.workspace_bytes
+    assert memory.device_peak_bytes == parts
 
 
 def test_a_run_is_whole_and_without_that_warning(bench, tmp_path):

@@ -8,7 +8,9 @@ from support import ROOT, no_progress
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.run import profile, step
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Profile
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 from bench_deepspeed.worker.latency import RESERVE_TOKENS
 
@@ -23,11 +25,11 @@ def profiles_of(engine: str, folder) -> list[Profile]:
     want = weights.Want("pretrained", engine_class(engine).form, "float16", 0)
     log = folder / "worker.log"
     with WorkerProcess(log, no_progress) as worker:
-        ready = worker.prepare(ROOT / "models", "smollm2", want)
-    asked = {"prompts": [PROMPT], "max_tokens": MAX_TOKENS, "reserve_tokens": RESERVE_TOKENS}
+        ready = worker.call(tasks.prepare_weights, ROOT / "models", "smollm2", want)
+    load = Load(ready.folder, "cuda", "float16", folder, [PROMPT], MAX_TOKENS, RESERVE_TOKENS)
     with WorkerProcess(log, no_progress) as worker:
-        worker.load(engine, ready["folder"], device="cuda", precision="float16", **asked)
-        return [Profile.from_dict(found) for found in worker.call("profile", prompt=PROMPT, max_tokens=MAX_TOKENS)]
+        worker.call(tasks.load, engine, load)
+        return worker.call(tasks.profile, PROMPT, MAX_TOKENS)
 
 
 @pytest.mark.parametrize("engine", ["mii", "transformers"])

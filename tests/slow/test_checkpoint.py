@@ -12,12 +12,14 @@ from safetensors.torch import load_file, save_file
 from support import Bench, no_progress, save_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from bench_deepspeed.benchmarks.quality import reference
+from bench_deepspeed.benchmarks.quality.questions import QuestionSet
 from bench_deepspeed.core.errors import WeightsError
-from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines import checkpoint, engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.model import catalog
-from bench_deepspeed.weights import checkpoint, convert, package, store
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.weights import convert, package, store
+from bench_deepspeed.worker.state import Worker
 
 Tensors = dict[str, torch.Tensor]
 Change = Callable[[Tensors], Tensors]
@@ -162,10 +164,9 @@ def test_the_quality_reference_is_not_computed_from_other_tensors(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = "{{ messages[-1]['content'] }}"
     tokenizer.save_pretrained(folder)
-    load = {"folder": str(folder), "log_folder": str(tmp_path), "device": "cpu", "precision": "float32"}
-    questions = {"system_prompt": "", "max_tokens": 1, "prompts": ["deep"], "published": [{}]}
+    load = Load(folder, "cpu", "float32", tmp_path, [], 1)
     with pytest.raises(WeightsError, match="2 missing"):
-        Worker(lambda _message: None).reference({**load, "max_tokens": 1}, "0" * 64, questions)
+        reference.prepare(Worker(no_progress), load, "0" * 64, QuestionSet("", 1, ["deep"], [{}]))
 
 
 def test_a_gguf_file_with_other_tensors_is_refused(tmp_path, monkeypatch):

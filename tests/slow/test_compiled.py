@@ -9,11 +9,13 @@ import torch
 from support import no_progress
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
 
+from bench_deepspeed.benchmarks.selftest.blocks import interleaved
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Engine, Load
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker.state import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_TOKENS = 8
@@ -37,23 +39,32 @@ def tiny(smollm2_models_dir, tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
-def load_of(folder: Path, **more) -> dict:
-    places = {"folder": str(folder), "log_folder": str(folder), "device": "cpu", "precision": "float32"}
-    return {**places, "prompts": [PROMPT], "max_tokens": NEW_TOKENS, "reserve_tokens": 41, **more}
+def load_of(folder: Path, **more) -> Load:
+    return Load(
+        folder,
+        "cpu",
+        "float32",
+        folder,
+        **{"prompts": [PROMPT], "max_tokens": NEW_TOKENS, "reserve_tokens": 41, **more},
+    )
 
 
 def loaded(engine: str, folder: Path, **more) -> Engine:
     made = engine_class(engine)()
-    made.load(Load(**{**load_of(folder, **more), "folder": folder}), no_progress)
+    made.load(load_of(folder, **more), no_progress)
     return made
 
 
 @pytest.fixture(scope="module")
-def worker(tiny):
-    """A worker's calls in this process, with the engine loaded; what loading returned is in `loaded`."""
-    worker = Worker(lambda _message: None)
-    worker.loaded = worker.load("transformers_compiled", load_of(tiny["llama"]))
-    return worker
+def worker() -> Worker:
+    """A worker in this process."""
+    return Worker(no_progress)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loading(worker, tiny) -> tasks.Loaded:
+    """What it took the worker to load the engine."""
+    return tasks.load(worker, "transformers_compiled", load_of(tiny["llama"]))
 
 
 @pytest.fixture(scope="module")
@@ -62,39 +73,38 @@ def eager(tiny) -> Engine:
 
 
 def compilations(worker: Worker, prompt: str, max_tokens: int) -> int:
-    sample = worker.generate(prompt, max_tokens)
-    assert sample["new_tokens"] == max_tokens
-    return sample["reading"]["compilations"]
+    sample = tasks.generate(worker, prompt, max_tokens)
+    assert sample.new_tokens == max_tokens
+    return sample.reading.compilations
 
 
-def test_compiling_is_told_apart_from_loading(worker):
-    told = worker.loaded
-    assert told["compile_s"] > 0
-    assert told["load_s"] > 0
-    assert told["kernel_build_s"] is None
-    assert told["describe"]["static_caches"] == [[1, PROMPT_TOKENS + NEW_TOKENS]]
-    assert told["describe"]["cuda_graphs"] == 0  # there are none on the CPU
+def test_compiling_is_told_apart_from_loading(loading):
+    assert loading.compile_s > 0
+    assert loading.load_s > 0
+    assert loading.kernel_build_s is None
+    assert loading.engine.static_caches == [[1, PROMPT_TOKENS + NEW_TOKENS]]
+    assert loading.engine.cuda_graphs == 0  # there are none on the CPU
 
 
 def test_nothing_that_a_run_does_compiles_again(worker):
-    before = worker._engine.compilations()
+    before = worker.engine.compilations()
     assert before >= 1
     assert compilations(worker, PROMPT, NEW_TOKENS) == 0
-    assert worker.latency(PROMPT, NEW_TOKENS, 1)["method"] == "streamed"
-    assert worker.prefill(PROMPT, 32, 1)["prompt_tokens"] > PROMPT_TOKENS + NEW_TOKENS
-    assert len(worker.interleaved(PROMPT, NEW_TOKENS)["bare_s"]) == 2
-    assert [found["phase"] for found in worker.profile(PROMPT, NEW_TOKENS)] == ["decode", "prefill"]
+    assert tasks.measure_latency(worker, PROMPT, NEW_TOKENS, 1).method == "streamed"
+    assert tasks.measure_prefill(worker, PROMPT, 32, 1).prompt_tokens > PROMPT_TOKENS + NEW_TOKENS
+    assert len(interleaved(worker, PROMPT, NEW_TOKENS).bare_s) == 2
+    assert [found.phase for found in tasks.profile(worker, PROMPT, NEW_TOKENS)] == ["decode", "prefill"]
     assert compilations(worker, PROMPT, 1) == 0
     assert compilations(worker, PROMPT, NEW_TOKENS) == 0
-    assert worker._engine.compilations() == before
+    assert worker.engine.compilations() == before
 
 
 def test_the_tokens_and_the_logits_are_those_of_transformers(worker, eager):
     ids = eager.tokenizer(PROMPT).input_ids
     answer = eager.answer(ids, NEW_TOKENS)
-    assert worker._engine.answer(ids, NEW_TOKENS) == answer
-    assert worker._engine.generate(PROMPT, NEW_TOKENS) == eager.generate(PROMPT, NEW_TOKENS)
-    ours, theirs = worker._engine.logits(ids, answer), eager.logits(ids, answer)
+    assert worker.engine.answer(ids, NEW_TOKENS) == answer
+    assert worker.engine.generate(PROMPT, NEW_TOKENS) == eager.generate(PROMPT, NEW_TOKENS)
+    ours, theirs = worker.engine.logits(ids, answer), eager.logits(ids, answer)
     assert ours.shape == theirs.shape
     assert torch.allclose(ours, theirs, atol=1e-4)
 
@@ -103,14 +113,14 @@ def test_logits_are_those_behind_the_answer_that_is_given(worker, eager):
     """Not behind what the engine would choose itself."""
     ids = eager.tokenizer(PROMPT).input_ids
     given = [(token + 1) % 1000 for token in eager.answer(ids, NEW_TOKENS)]
-    assert torch.allclose(worker._engine.logits(ids, given), eager.logits(ids, given), atol=1e-4)
+    assert torch.allclose(worker.engine.logits(ids, given), eager.logits(ids, given), atol=1e-4)
 
 
 def test_the_static_cache_is_the_pool(worker):
-    memory = worker.memory(PROMPT, NEW_TOKENS)
+    memory = tasks.measure_memory(worker, PROMPT, NEW_TOKENS)
     a_token = 2 * 2 * 2 * 16 * 4  # keys and values, layers, heads, head size, bytes
-    assert memory["kv_pool_bytes"] == a_token * (PROMPT_TOKENS + NEW_TOKENS)
-    assert memory["kv_used_bytes"] == a_token * (PROMPT_TOKENS + NEW_TOKENS - 1)  # the last token is not read again
+    assert memory.kv_pool_bytes == a_token * (PROMPT_TOKENS + NEW_TOKENS)
+    assert memory.kv_used_bytes == a_token * (PROMPT_TOKENS + NEW_TOKENS - 1)  # the last token is not read again
 
 
 def test_compiling_again_is_seen(worker):
@@ -123,7 +133,7 @@ def test_each_batch_has_its_cache_and_a_window_is_kept(tiny):
     shapes = ((1, 16), (2, 20))
     engine = loaded("transformers_compiled", tiny["mistral"], prompts=[], max_tokens=20, batches=shapes)
     eager = loaded("transformers", tiny["mistral"])
-    assert engine.describe()["static_caches"] == [list(shape) for shape in shapes]
+    assert engine.describe().static_caches == [list(shape) for shape in shapes]
     before = engine.compilations()
     for sequences, tokens in [*shapes, *shapes]:
         rows = [[5 + row, *range(100, 107)] for row in range(sequences)]
@@ -153,5 +163,5 @@ def test_a_machine_that_cannot_compile_is_one_line(tiny, tmp_path, variable, val
     variables = {variable: value, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "empty")}
     process = WorkerProcess(tmp_path / "worker.log", no_progress, **variables)
     with pytest.raises(MachineError, match=words) as refused, process:
-        process.call("load", engine="transformers_compiled", load=load_of(tiny["llama"]))
+        process.call(tasks.load, "transformers_compiled", load_of(tiny["llama"]))
     assert "\n" not in str(refused.value)

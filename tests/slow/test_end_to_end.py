@@ -54,7 +54,7 @@ def test_the_result_is_complete(outcome):
     assert (len(run.warmups), len(run.samples)) == (1, 2)
     assert run.load_s > 0
     assert result.environment["torch_threads"] >= 1
-    assert result.engine["name"] == result.scenario.engine
+    assert result.engine.name == result.scenario.engine
 
 
 def test_the_tokens_are_exact(outcome, smollm2_models_dir):
@@ -69,9 +69,9 @@ def test_the_tokens_are_exact(outcome, smollm2_models_dir):
 
 def test_the_memory_of_the_weights_is_their_size(outcome):
     memory = outcome.result.memory
-    assert memory["weights_bytes"] == 4 * catalog.load("smollm2").parameters
-    assert memory["device_peak_bytes"] is None
-    assert memory["host_peak_bytes"] > memory["weights_bytes"]
+    assert memory.weights_bytes == 4 * catalog.load("smollm2").parameters
+    assert memory.device_peak_bytes is None
+    assert memory.host_peak_bytes > memory.weights_bytes
 
 
 def test_the_weights_are_named_and_left_alone(outcome, smollm2_models_dir):

@@ -10,10 +10,11 @@ from support import no_progress
 from transformers import AutoTokenizer
 
 from bench_deepspeed.core.ports import free_port
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.engines.mii import MiiEngine, kv_blocks
-from bench_deepspeed.measure.records import Latency
-from bench_deepspeed.worker import latency
+from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 PROMPT = "Write an essay about the transformer model architecture"
@@ -25,17 +26,10 @@ MICROSECOND = 1e-6
 def worker(request, smollm2_models_dir, tmp_path_factory):
     """A worker process with the real SmolLM2 loaded."""
     folder = tmp_path_factory.mktemp("worker")
-    load = {
-        "folder": str(smollm2_models_dir / "smollm2" / "pretrained"),
-        "device": "cpu",
-        "precision": "float32",
-        "log_folder": str(folder),
-        "prompts": [PROMPT],
-        "max_tokens": NEW_TOKENS,
-        "reserve_tokens": 41,
-    }
+    model = smollm2_models_dir / "smollm2" / "pretrained"
+    load = Load(model, "cpu", "float32", folder, [PROMPT], NEW_TOKENS, reserve_tokens=41)
     with WorkerProcess(folder / "worker.log", no_progress) as process:
-        process.call("load", engine=request.param, load=load)
+        process.call(tasks.load, request.param, load)
         yield process
 
 
@@ -45,8 +39,7 @@ def tokenizer(smollm2_models_dir):
 
 
 def test_every_token_of_a_stream_is_timed(worker):
-    told = worker.call("latency", prompt=PROMPT, max_tokens=NEW_TOKENS, repetitions=2)
-    measured = Latency(**told)
+    measured = worker.call(tasks.measure_latency, PROMPT, NEW_TOKENS, 2)
     assert measured.method == "streamed"
     assert [len(times) for times in (measured.ttft_s, measured.e2e_s, measured.itl_s)] == [2, 2, 2]
     for first, last, gaps in zip(measured.ttft_s, measured.e2e_s, measured.itl_s, strict=True):
@@ -57,16 +50,16 @@ def test_every_token_of_a_stream_is_timed(worker):
 
 
 def test_one_token_has_no_gap(worker):
-    measured = Latency(**worker.call("latency", prompt=PROMPT, max_tokens=1, repetitions=1))
+    measured = worker.call(tasks.measure_latency, PROMPT, 1, 1)
     assert measured.ttft_s == measured.e2e_s
     assert measured.itl_s == [[]]
 
 
 def test_prefill_has_the_tokens_that_were_asked_for(worker, tokenizer):
-    measured = worker.call("prefill", prompt=PROMPT, tokens=40, repetitions=2)
-    assert measured["prompt_tokens"] == len(tokenizer(latency.long_prompt(tokenizer, PROMPT, 40)).input_ids) == 40
-    assert len(measured["seconds"]) == 2
-    assert min(measured["seconds"]) > 0
+    measured = worker.call(tasks.measure_prefill, PROMPT, 40, 2)
+    assert measured.prompt_tokens == len(tokenizer(latency.long_prompt(tokenizer, PROMPT, 40)).input_ids) == 40
+    assert len(measured.seconds) == 2
+    assert min(measured.seconds) > 0
 
 
 def test_prefill_ends_where_the_context_does(tokenizer):
@@ -74,9 +67,9 @@ def test_prefill_ends_where_the_context_does(tokenizer):
     engine.tokenizer, engine.context_tokens = tokenizer, 16
     asked = []
 
-    def generate(prompt: str, max_tokens: int) -> dict:
+    def generate(prompt: str, max_tokens: int) -> Sample:
         asked.append((len(tokenizer(prompt).input_ids), max_tokens))
-        return {"seconds": 0.25, "prompt_tokens": asked[-1][0], "new_tokens": max_tokens}
+        return Sample(0.25, asked[-1][0], max_tokens)
 
     measured = latency.prefill(engine, generate, PROMPT, 512, 2)
     assert asked == [(15, 1)] * 3

@@ -11,9 +11,10 @@ from support import no_progress
 from transformers import AutoConfig
 
 from bench_deepspeed.engines.base import Load
-from bench_deepspeed.engines.memory import Memory, measure
+from bench_deepspeed.engines.memory import measure
 from bench_deepspeed.engines.mii import MiiEngine
 from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.measure.records import Memory
 from bench_deepspeed.model import catalog
 
 PROMPT = "Write an essay about the transformer model architecture"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from support import no_progress
 from bench_deepspeed.benchmarks.run import step
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
-from bench_deepspeed.measure.records import Profile
-from bench_deepspeed.worker import profiling
+from bench_deepspeed.measure.records import Profile, Sample
+from bench_deepspeed.worker import profiling, tasks
 from bench_deepspeed.worker.profiling import function_name
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker.state import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 TOKENS = 4
@@ -43,15 +42,13 @@ class Clock:
     def __init__(self, engine: DeepSpeedEngine):
         self.engine = engine
 
-    def __call__(self, prompt: str, max_tokens: int) -> dict:
+    def __call__(self, prompt: str, max_tokens: int) -> Sample:
         generation = self.engine.generate(prompt, max_tokens)
-        return {"seconds": 0.1 * max_tokens, "prompt_tokens": generation.prompt_tokens}
+        return Sample(0.1 * max_tokens, generation.prompt_tokens, generation.new_tokens)
 
 
 def profile_of(engine: DeepSpeedEngine, device: str, max_tokens: int) -> list[Profile]:
-    """A profile as it comes back over the socket."""
-    found = profiling.profile(engine, Clock(engine), device, PROMPT, max_tokens)
-    return [Profile.from_dict(json.loads(json.dumps(dataclasses.asdict(one)))) for one in found]
+    return profiling.profile(engine, Clock(engine), device, PROMPT, max_tokens)
 
 
 def test_a_decode_step_of_smollm2_has_its_matrix_products(engine):
@@ -98,10 +95,9 @@ def test_functions_are_named_without_a_path_or_an_address():
 
 
 def test_one_token_has_a_prefill_and_no_decode_step():
-    worker = Worker(lambda message: None)
-    setting = {"folder": "", "device": "cpu", "precision": "float32", "log_folder": "", "prompts": [], "max_tokens": 1}
-    worker.load("fake", setting)
-    (prefill,) = worker.profile("one two three", 1)
-    assert (prefill["phase"], prefill["prompt_tokens"], prefill["kernels"]) == ("prefill", 3, [])
-    assert prefill["step_s"] >= 0.01  # what the fake engine takes if it is told nothing
-    assert step.bottleneck(Profile.from_dict(prefill)) == "not measured"
+    worker = Worker(no_progress)
+    tasks.load(worker, "fake", Load(None, "cpu", "float32", Path(), [], 1))
+    (prefill,) = tasks.profile(worker, "one two three", 1)
+    assert (prefill.phase, prefill.prompt_tokens, prefill.kernels) == ("prefill", 3, [])
+    assert prefill.step_s >= 0.01  # what the fake engine takes if it is told nothing
+    assert step.bottleneck(prefill) == "not measured"

@@ -19,7 +19,9 @@ from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.deepspeed import DeepSpeedEngine
 from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.machine.probe import NoProbe
 from bench_deepspeed.weights import store
+from bench_deepspeed.worker.state import LoadedEngine, Worker
 
 TWO = questions.QuestionSet("Be brief.", 10, ["What is the capital of France?", "Name a colour."], [{}, {}])
 # The templates' shapes: Llama-2 has a system role and a BOS of its own, Mistral v0.1 refuses the role.
@@ -90,10 +92,16 @@ def test_model_without_template_is_refused(model):
         chat.encode(tokenizer, "", "Hello")
 
 
+def worker_of(engine) -> Worker:
+    worker = Worker(no_progress)
+    worker.use(LoadedEngine(engine, "cpu", NoProbe()))
+    return worker
+
+
 def judged(engine, truth, tmp_path, precision="float32", beside=None):
     """The verdict on an engine, beside Transformers in the same precision."""
-    floor = assess(beside, Task(truth, 10, tmp_path, None), no_progress) if beside else None
-    answers = assess(engine, Task(truth, 10, None, tmp_path if beside else None), no_progress)
+    floor = assess(worker_of(beside), Task(truth, 10, keep=tmp_path)) if beside else None
+    answers = assess(worker_of(engine), Task(truth, 10, beside=tmp_path if beside else None))
     measures = verdict.measures(answers)
     return verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine.own_kernels)
 

@@ -20,9 +20,11 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.measure.records import Limits, Reading, Run, Sample
+from bench_deepspeed.measure.records import EngineDescription, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.client import Pending
 
 SAME = ("--a", "engine=fake", "--b", "engine=fake")
 LIMITS = Limits(3e12, 2.9e12, 6e14, "float16", 50_000_000)
@@ -141,13 +143,14 @@ def test_compiling_and_building_count_as_loading():
 class Loaded:
     """A worker whose engine has loaded, and compiled."""
 
-    def send_load(self, *_, **__) -> None:
-        pass
+    log_folder = Path()
 
-    def receive(self) -> dict:
-        return {"load_s": 1.0, "kernel_build_s": None, "compile_s": 30.0, "describe": {}}
+    def send_load(self, *_) -> Pending:
+        return Pending(
+            lambda: tasks.Loaded(load_s=1.0, kernel_build_s=None, compile_s=30.0, engine=EngineDescription("fake"))
+        )
 
-    def call(self, name: str, **_) -> dict:
+    def call(self, *_) -> dict:
         return {"python": "3.10"}
 
 
@@ -156,7 +159,7 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     keeper = Namespace(result=comparison(), write_log=lambda text: None)
     runs = {name: Run() for name in "AB"}
     of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
-    of._load({name: Loaded() for name in "AB"}, runs, {"A": "", "B": ""}, "pair 1")
+    of._load({name: Loaded() for name in "AB"}, runs, {"A": None, "B": None}, "pair 1")
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
 

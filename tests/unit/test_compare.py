@@ -20,7 +20,18 @@ from support import ROOT, error_of
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
-from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Reading, Result, Run, Sample
+from bench_deepspeed.measure.records import (
+    Energy,
+    EngineDescription,
+    Latency,
+    Limits,
+    Memory,
+    Prefill,
+    Reading,
+    Result,
+    Run,
+    Sample,
+)
 from bench_deepspeed.results.compare import flags
 from bench_deepspeed.results.compare.comparable import SAME, differences, obstacles
 from bench_deepspeed.results.compare.comparison import Comparison
@@ -130,7 +141,7 @@ def test_a_seed_matters_for_random_weights_only():
 
 def test_only_what_differs_is_listed():
     other = result(1.0, 2.0, engine="transformers", prompt="a | b\nc")
-    other.engine = {"name": "transformers", "reads_weights": True, "attention": "sdpa"}
+    other.engine = EngineDescription("transformers", reads_weights=True, attention="sdpa")
     other.environment = {**ENVIRONMENT, "packages": {"torch": "2.12.0", "deepspeed": "0.19.8"}}
     other.environment["gpus"] = [{"name": "Some GPU", "driver": "570.2"}] * 2
     assert differences([result(1.0, 2.0), other]) == {
@@ -150,7 +161,7 @@ def measured(method: str, factor: float) -> Result:
     found.latency = Latency(method, [0.02 * factor], [0.02 * factor + 0.99 * factor], itl)
     found.prefill = Prefill(512, [0.1 * factor])
     found.limits = Limits(1e12, 1e12, 1e14, "float16", cache_bytes=0)
-    found.memory = {"device_peak_bytes": int(1e9 * factor), "weights_bytes": 10**9, "workspace_bytes": 10**7}
+    found.memory = Memory(device_peak_bytes=int(1e9 * factor), weights_bytes=10**9, workspace_bytes=10**7)
     found.energy = Energy("NVML", 100.0 * factor, 1.0, 50)
     return found
 

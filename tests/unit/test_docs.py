@@ -15,8 +15,18 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
 from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import EXIT_CODES
-from bench_deepspeed.engines.memory import Memory
-from bench_deepspeed.measure.records import Latency, Limits, Prefill, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.measure.records import (
+    Latency,
+    Limits,
+    Memory,
+    Prefill,
+    Profile,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+    Share,
+)
 from bench_deepspeed.model import catalog
 
 BLOCK = re.compile(r"^<!-- (\w+): \S+ -->\n.*?^<!-- /\1 -->$", re.M | re.S)

@@ -20,7 +20,7 @@ from support import ROOT
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common import columns
 from bench_deepspeed.core.errors import UsageError
-from bench_deepspeed.measure.records import Latency, Limits, Result, Sample
+from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Result, Sample
 from bench_deepspeed.report import flat_files
 from bench_deepspeed.results import export, flat
 from bench_deepspeed.results import files as evidence
@@ -278,7 +278,7 @@ def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
 def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, made, form):
     one = made()
     for of in [one] if made is result else one.sides.values():
-        of.engine, of.limits = {"reads_weights": True}, Limits(1e6, 1e6, 1e6, "float16", cache_bytes=0)
+        of.engine, of.limits = EngineDescription(reads_weights=True), Limits(1e6, 1e6, 1e6, "float16", cache_bytes=0)
     one.save(tmp_path / "fast.json")
     assert "fast.json: impossible: " in bench.refusal(6, "report", "fast.json", "--format", form, "--output", "out")
 

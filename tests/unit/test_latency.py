@@ -7,7 +7,7 @@ from support import no_progress
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines.fake import FakeEngine
-from bench_deepspeed.measure.records import Latency
+from bench_deepspeed.measure.records import Latency, Sample
 from bench_deepspeed.worker import latency
 
 PROMPT = "Write an essay about the transformer model architecture"
@@ -17,9 +17,9 @@ def scripted(*seconds: float, new_tokens: int | None = None):
     """A `generate` of known times, and the list of the lengths that it was asked for."""
     left, asked = list(seconds), []
 
-    def generate(_prompt: str, max_tokens: int) -> dict:
+    def generate(_prompt: str, max_tokens: int) -> Sample:
         asked.append(max_tokens)
-        return {"seconds": left.pop(0), "prompt_tokens": 3, "new_tokens": new_tokens or max_tokens}
+        return Sample(left.pop(0), 3, new_tokens or max_tokens)
 
     return generate, asked
 

@@ -9,7 +9,7 @@ import pytest
 from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.plausibility import Step, check, check_clock, check_prefill, check_steps, require_possible
-from bench_deepspeed.measure.records import Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Prefill, Result, Run, Sample, Scenario
 from bench_deepspeed.model import arithmetic, catalog
 
 LLAMA = catalog.load("llama")
@@ -21,7 +21,12 @@ def result(seconds: float = 1.0, **measured) -> Result:
     """A result of an engine that reads Llama's weights in float16: a hundred tokens in so many seconds."""
     scenario = Scenario("llama", "mii", "cuda", "float16", "random", "hello", TOKENS, 1, 2, 0, 0)
     samples = [Sample(1.0, 10, TOKENS), Sample(seconds, 10, TOKENS)]
-    given = {"engine": {"reads_weights": True}, "limits": LIMITS, "runs": [Run(samples=samples)], **measured}
+    given = {
+        "engine": EngineDescription(reads_weights=True),
+        "limits": LIMITS,
+        "runs": [Run(samples=samples)],
+        **measured,
+    }
     return Result(scenario, **given)
 
 
@@ -58,8 +63,8 @@ def test_a_void_repetition_is_no_claim():
 
 
 def test_an_engine_without_weights_is_not_checked():
-    check(result(1e-9, engine={"reads_weights": False}), LLAMA)
-    check(result(1e-9, engine={}), LLAMA)
+    check(result(1e-9, engine=EngineDescription(reads_weights=False)), LLAMA)
+    check(result(1e-9, engine=EngineDescription()), LLAMA)
 
 
 def test_what_the_caches_hold_needs_no_memory_but_arithmetic():

@@ -13,14 +13,14 @@ import pytest
 from builders import GPU_UUID as UUID
 from builders import Nvml, gpu_that, on_gpu
 
-from bench_deepspeed.engines.base import Generation
+from bench_deepspeed.engines.base import Generation, Load
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.machine import host
 from bench_deepspeed.machine.gpu import NOT_THROTTLING, THROTTLE_REASONS, Gpu
 from bench_deepspeed.machine.probe import Probe
 from bench_deepspeed.measure.records import Reading
-from bench_deepspeed.worker import energy
-from bench_deepspeed.worker.server import Worker
+from bench_deepspeed.worker import energy, tasks
+from bench_deepspeed.worker.state import Worker
 
 FULL = {
     "ClockInfo": {pynvml.NVML_CLOCK_SM: 1980, pynvml.NVML_CLOCK_MEM: 2619},
@@ -179,8 +179,7 @@ def test_the_worker_takes_a_reading_with_each_generation(monkeypatch):
     monkeypatch.setenv("BENCH_FAKE", '{"seconds": [0.25]}')
     monkeypatch.setattr(FakeEngine, "form", "transformers")  # for one without weights nothing is read
     worker = Worker(print)
-    load = {"folder": "", "device": "cpu", "precision": "float32", "log_folder": "", "prompts": [], "max_tokens": 8}
-    worker.load("fake", load)
-    reading = worker.generate("one two", 8)["reading"]
-    assert reading.pop("other_cpus_busy") >= 0
-    assert set(reading.values()) == {None}  # there is no GPU in use
+    tasks.load(worker, "fake", Load(None, "cpu", "float32", Path(), [], 8))
+    reading = tasks.generate(worker, "one two", 8).reading
+    assert reading.other_cpus_busy >= 0
+    assert reading == Reading(other_cpus_busy=reading.other_cpus_busy)  # there is no GPU in use

@@ -15,7 +15,7 @@ from support import ROOT
 from bench_deepspeed.benchmarks.run import profile as profile_report
 from bench_deepspeed.benchmarks.run import step
 from bench_deepspeed.core.errors import MachineError
-from bench_deepspeed.measure.records import Profile, Result, Scenario, Share
+from bench_deepspeed.measure.records import Profile, Result, Sample, Scenario, Share
 from bench_deepspeed.report import terminal
 from bench_deepspeed.worker import profiling
 from bench_deepspeed.worker.profiling import Observed, observed, union_length
@@ -41,7 +41,7 @@ def test_what_noise_turned_round_is_not_measured():
 def test_a_step_is_the_median_difference_by_steps():
     seconds = iter([1.0, 5.0, 2.0, 4.0, 1.0, 9.0, 1.0, 2.0, 3.0, 7.0])  # differences 4, 2, 8, 1, 4
     phase = profiling.Phase("decode", PROMPT, 9, 1)
-    found = profiling._step_time(lambda prompt, tokens: {"seconds": next(seconds), "prompt_tokens": tokens}, phase)
+    found = profiling._step_time(lambda prompt, tokens: Sample(next(seconds), tokens, tokens), phase)
     assert found == (9, 4.0 / 8)
 
 

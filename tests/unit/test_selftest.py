@@ -13,6 +13,7 @@ from scipy import stats
 from support import no_progress
 
 from bench_deepspeed.benchmarks.selftest import command
+from bench_deepspeed.benchmarks.selftest.blocks import Block
 from bench_deepspeed.core.errors import BenchError
 
 BUDGET_S = 60.0
@@ -21,7 +22,7 @@ BUDGET_S = 60.0
 def blocks_of(ratios) -> Iterator[dict]:
     """Blocks whose harness makes `ratio` times the tokens/s of the bare loop."""
     for ratio in ratios:
-        yield {"harness_s": [1.0 / ratio, 1.0 / ratio], "bare_s": [1.0, 1.0]}
+        yield Block([1.0 / ratio, 1.0 / ratio], [1.0, 1.0])
 
 
 def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> command.Comparison:

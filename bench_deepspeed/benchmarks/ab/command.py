@@ -22,6 +22,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.machine.host import SHORTEST_S
 from bench_deepspeed.machine.python_env import require_packages
@@ -30,6 +31,7 @@ from bench_deepspeed.measure.records import Limits, Run, Sample
 from bench_deepspeed.measure.stopping import target_met, warmed
 from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import estimate, plan, rounds, view, warnings
@@ -60,7 +62,7 @@ def run(asked: Plan, options) -> int:
     print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
     page = recorder.folder / "ab.md"
     table = recorder.write("ab.md", markdown.render(blocks, page, lambda _figure: None) + "\n")
-    for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log.path)):
+    for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log_path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count
     if void:
@@ -111,8 +113,8 @@ class Comparison:
         self.recorder.write_log(text)
         self.bars.note(text)
 
-    def _prepare(self, side: Side) -> str:
-        """Have a side's weights made ready. Returns their folder, "" for an engine without any."""
+    def _prepare(self, side: Side) -> Path | None:
+        """Have a side's weights made ready. Returns their folder, None for an engine without any."""
         model, worker = self.result.sides[side.name].model, partial(self._worker, side.name)
         name, want, label = side.scenario.model, want_of(side.scenario), f"{side.name}: {LABEL}"
         return prepare(model, name, want, models_dir=self.models_dir, worker=worker, bars=self.bars, label=label)
@@ -122,11 +124,11 @@ class Comparison:
         if all(engine_class(side.scenario.engine).form is None for side in self.plan.sides.values()):
             return
         with self._worker("A") as worker, self.bars.spinner("looking for memory"):
-            free_bytes = worker.call("free_bytes", device=self.plan.device)
+            free_bytes = worker.call(tasks.free_bytes, self.plan.device)
         if reason := plan.refusal(self.plan, free_bytes):
             raise MachineError(f"{reason}; compare by two runs of `bench.sh run`, or with a smaller model")
 
-    def _measure_pair(self, folders: dict[str, str]) -> None:
+    def _measure_pair(self, folders: dict[str, Path | None]) -> None:
         number = len(self.result.rounds) + 1
         name = f"pair {number}"
         runs = {side: Run() for side in SIDES}
@@ -148,28 +150,27 @@ class Comparison:
         name = hashlib.sha256(python.encode()).hexdigest()[:16]
         return {"TORCH_EXTENSIONS_DIR": str(caches / "bench_deepspeed" / f"kernels-{name}")}
 
-    def _load(self, workers: Workers, runs: dict[str, Run], folders: dict[str, str], name: str) -> None:
+    def _load(self, workers: Workers, runs: dict[str, Run], folders: dict[str, Path | None], name: str) -> None:
         """Load both at the same time; nothing is timed meanwhile."""
+        loading = {}
         for side, worker in workers.items():
             scenario = self.plan.sides[side].scenario
-            asked = {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
-            where = {"device": scenario.device, "precision": scenario.precision}
-            worker.send_load(scenario.engine, folders[side], **where, **asked)
+            where = (scenario.device, scenario.precision, worker.log_folder)
+            settings = Load(folders[side], *where, [scenario.prompt], scenario.max_tokens)
+            loading[side] = worker.send_load(scenario.engine, settings)
         for side, worker in workers.items():
             with self.bars.spinner(f"{name}: loading A and B"), _named(side):
-                loaded = worker.receive()
+                loaded = loading[side].result()
                 result, run = self.result.sides[side], runs[side]
-                run.load_s, run.kernel_build_s, run.compile_s = (
-                    loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile")
-                )
-                result.engine = {"name": result.scenario.engine, **loaded["describe"]}
-                result.environment |= worker.call("software")
+                run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
+                result.engine = loaded.engine
+                result.environment |= worker.call(tasks.software)
                 if folders[side]:  # torch is loaded then
-                    result.environment |= worker.call("environment", device=result.scenario.device)
-            self.recorder.write_log(run_log.loaded(f"{name}, {side}", run))
+                    result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
+            self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
-        generate = {side: lambda side=side: self._generate(workers, side) for side in SIDES}
+        generate = {side: partial(self._generate, workers, side) for side in SIDES}
         count = self.scenario.warmups
         with self.bars.counter(f"{name}: warming up", count and 2 * count) as advance:
             for side, sample in rounds.warm_up(generate, runs, count):
@@ -191,7 +192,7 @@ class Comparison:
             idle[other] = round(busy_s / passed, 4) if passed >= SHORTEST_S else None
             return sample
 
-        generate = {side: lambda side=side: timed(side) for side in SIDES}
+        generate = {side: partial(timed, side) for side in SIDES}
         with self.bars.counter(f"{name}: measuring", len(orders)) as advance:
             for number, order in enumerate(orders, start=1):
                 samples = rounds.timed(order, generate)
@@ -205,8 +206,8 @@ class Comparison:
 
     def _generate(self, workers: Workers, side: str) -> Sample:
         with _named(side):
-            asked = {"prompt": self.scenario.prompt, "max_tokens": self.scenario.max_tokens}
-            return _without_partner(Sample.of(workers[side].call("generate", **asked)))
+            sample = workers[side].call(tasks.generate, self.scenario.prompt, self.scenario.max_tokens)
+            return _without_partner(sample)
 
     def _enough(self, elapsed_s: float) -> str | None:
         """Why there is to be no further pair; None where there is."""
@@ -242,7 +243,7 @@ class Comparison:
 
 def _ready_s(run: Run) -> float:
     """Seconds from a process's start of loading until it can generate, those of building and compiling included."""
-    return run.load_s + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
+    return (run.load_s or 0.0) + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
 
 
 def _half_width(logs: list[list[float]]) -> float:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench_deepspeed.measure.records import Run, Sample
 from bench_deepspeed.measure.stopping import Generate, warm_ups
 
 from .records import SIDES
 
-GenerateBy = dict[str, Generate]
+GenerateBy = Mapping[str, Generate]
 """Side → its generation."""
 
 

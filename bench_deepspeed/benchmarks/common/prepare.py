@@ -8,6 +8,7 @@ from pathlib import Path
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import Want
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 LABEL = "checking the weights"
@@ -22,8 +23,8 @@ def prepare(
     worker: Callable[[], WorkerProcess],
     bars: Bars,
     label: str = LABEL,
-) -> str:
-    """Have a model's weights made ready. Returns their folder, "" where none are wanted.
+) -> Path | None:
+    """Have a model's weights made ready. Returns their folder, None where none are wanted.
 
     `model` is what a result says of it, and is filled as it becomes known. Raises WeightsError and MachineError as
     `weights.prepare` does.
@@ -31,8 +32,8 @@ def prepare(
     spec = catalog.load(name)
     model |= {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
     if want is None:
-        return ""
+        return None
     with worker() as process, bars.spinner(label):
-        ready = process.prepare(models_dir, spec.name, want)
-    model |= {"digest": ready["digest"], "note": spec.note, **ready["facts"]}
-    return ready["folder"]
+        ready = process.call(tasks.prepare_weights, models_dir.absolute(), spec.name, want)
+    model |= {"digest": ready.digest, "note": spec.note, **ready.facts}
+    return ready.folder

@@ -81,6 +81,12 @@ class RunFolder(Generic[SavedResult]):
         if self.result.status == "interrupted":
             print(self._where.format(paths.shown(self.folder)), file=sys.stderr)
 
+    @property
+    def log_path(self) -> Path:
+        """Where the log is, of a folder that has one."""
+        assert self.log is not None
+        return self.log.path
+
     def save(self) -> None:
         """Rewrite the file of the result. Raises MachineError, on a full disk for one."""
         with _writing(self.path):

@@ -7,10 +7,10 @@ import datetime
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.worker.tasks import Loaded
 
 
 class Log:
@@ -41,15 +41,7 @@ def facts(title: str, values: Mapping[str, object]) -> Iterator[str]:
         yield f"{title} {name}: {json.dumps(value, ensure_ascii=False)}"
 
 
-class LoadTimes(Protocol):
-    """What loading an engine took, in seconds; None where nothing was built or compiled."""
-
-    load_s: float
-    kernel_build_s: float | None
-    compile_s: float | None
-
-
-def loaded(which: str, times: LoadTimes) -> str:
+def loaded(which: str, times: Loaded) -> str:
     """How long an engine took to load."""
     built = f", kernels built in {times.kernel_build_s:.1f} s" if times.kernel_build_s else ""
     compiled = f", compiled in {times.compile_s:.1f} s" if times.compile_s is not None else ""

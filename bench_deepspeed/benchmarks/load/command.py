@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
+from bench_deepspeed.benchmarks.load.targets.base import Setup
 from bench_deepspeed.benchmarks.quality import questions
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import BenchError
@@ -16,9 +17,10 @@ from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
 from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import charts, view
+from . import charts, session, view
 from .arrivals import read_trace
 from .flags import CLIENTS, MAX_TOKENS, PROMPT_TOKENS, SECONDS
 from .labels import model_title
@@ -138,38 +140,32 @@ class LoadTest:
         return verdict.words if verdict.saturated else None
 
     def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
-        from pydantic import TypeAdapter
-
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
-            held = worker.call("load_level", clients=clients, rate=rate, seconds=seconds)
-        level = TypeAdapter(Level).validate_python(held)
+            level = worker.call(session.hold_level, clients, rate, seconds)
         self._bars.note(view.line(self.result, level))
         return level
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self._recorder.folder / "worker.log", self._bars.progress)
 
-    def _open(self, worker: WorkerProcess, model_folder: str) -> None:
+    def _open(self, worker: WorkerProcess, model_folder: Path | None) -> None:
         workload, scenario = self._workload, self._scenario
         if listens := self._target.listens or engine_class(scenario.engine).listens:
             note_once(listens)
         longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
-        setup = {
-            "engine": scenario.engine,
-            "folder": model_folder,
-            "device": scenario.device,
-            "precision": scenario.precision,
-            "log_folder": str(self._recorder.folder.absolute()),
-            "max_tokens": longest,
-            "timeout_s": workload.timeout_s,
-            "port": self._port,
-        }
-        described = worker.call(
-            "open_target", target=self._target.name, setup=setup, workload=dataclasses.asdict(workload)
+        setup = Setup(
+            scenario.engine,
+            model_folder,
+            scenario.device,
+            scenario.precision,
+            worker.log_folder,
+            max_tokens=longest,
+            timeout_s=workload.timeout_s,
+            port=self._port,
         )
-        self.result.target |= described
+        self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
         if model_folder:
-            self.result.environment |= worker.call("environment", device=scenario.device)
+            self.result.environment |= worker.call(tasks.torch_facts, scenario.device)
 
 
 def _is_healthy(level: Level) -> bool:

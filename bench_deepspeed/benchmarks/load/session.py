@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -14,6 +16,7 @@ from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
 from bench_deepspeed.benchmarks.load.targets.kv_admission import NoRoomError
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.worker.state import Worker
 
 from . import level_statistics
 from .arrivals import closed, poisson, timed
@@ -97,16 +100,29 @@ class Session:
         threads = psutil.Process().threads() if engine else []
         return time.process_time() - sum(t.user_time + t.system_time for t in threads if t.id in engine)
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         return self._target.describe()
 
     def close(self) -> None:
         self._target.close()
 
 
-def _source(folder: str) -> Tokens | Words:
+def open_target(worker: Worker, target: str, setup: Setup, workload: Workload) -> dict[str, Any]:
+    """Open what a load test loads, for `hold_level`, in the worker. Returns what the target says of itself."""
+    session = Session(target, setup, workload, worker.progress)
+    worker.keep(session)
+    session.warm_up()
+    return session.describe()
+
+
+def hold_level(worker: Worker, clients: int | None, rate: float | None, seconds: float) -> Level:
+    """One load, held for a while by the worker that has opened the target; see `Session.level`."""
+    return worker.kept(Session).level(clients, rate, seconds)
+
+
+def _source(folder: Path | None) -> Tokens | Words:
     """Where texts of a given length come from: the model's tokenizer, or none."""
-    if not folder:
+    if folder is None:
         return Words()
     from transformers import AutoConfig, AutoTokenizer
 

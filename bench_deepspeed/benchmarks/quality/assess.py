@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.weights import store
+from bench_deepspeed.worker.state import Worker
 
 from . import agreement, reference
 
@@ -22,19 +23,20 @@ class Task:
 
     folder: Path
     max_tokens: int
-    keep: Path | None
-    beside: Path | None
+    keep: Path | None = None
+    beside: Path | None = None
 
 
-def assess(engine: Engine, task: Task, progress: Progress) -> list[dict]:
-    """Ask the engine every question of a reference folder. Returns a dictionary a question."""
+def assess(worker: Worker, task: Task) -> list[dict[str, Any]]:
+    """Ask the loaded engine every question of a reference folder. Returns a dictionary a question."""
+    engine = worker.engine
     answers = reference.read_answers(task.folder)
     label = f"{engine.name} against float32"
     results = []
     for number, expected in enumerate(answers):
-        progress(label, number, len(answers))
+        worker.progress(label, number, len(answers))
         results.append(_assess_one(engine, task, number, expected))
-    progress(label, len(answers), len(answers))
+    worker.progress(label, len(answers), len(answers))
     return results
 
 

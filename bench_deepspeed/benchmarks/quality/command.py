@@ -11,17 +11,22 @@ from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import QualityError, UsageError
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import can_check, want_of
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import questions as question_files
+from . import reference as references
 from . import verdict, view
+from .assess import Task, assess
 from .questions import QuestionSet
 from .records import FILE, Quality
+from .reference import Reference
 
 REFERENCE = "float32"
 TABLES = "quality.md"
@@ -39,7 +44,7 @@ class Checker:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
         self.quality.environment = environment.host_facts()
         reference = self._reference(self._prepare("transformers", REFERENCE))
-        asked = zip(self.questions.prompts, reference["texts"], self.questions.published, strict=True)
+        asked = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         self.quality.questions = [
             {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
             for prompt, text, published in asked
@@ -49,26 +54,22 @@ class Checker:
             self.quality.candidates.append(self._candidate(precision, reference))
             self.recorder.save()
 
-    def _prepare(self, engine: str, precision: str) -> str:
+    def _prepare(self, engine: str, precision: str) -> Path | None:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
         places = {"models_dir": self.models_dir, "worker": self._worker, "bars": self.bars}
         return prepare(self.quality.model, self.scenario.model, want, **places)
 
-    def _reference(self, folder: str) -> dict:
-        settings = {"precision": REFERENCE, "max_tokens": self.questions.max_tokens}
+    def _reference(self, folder: Path | None) -> Reference:
         with self._worker() as worker, self.bars.spinner("float32 reference"):
-            return worker.call(
-                "reference",
-                load=worker.load_fields(folder, device=self.quality.reference_device, **settings),
-                digest=self.quality.model["digest"],
-                questions=dataclasses.asdict(self.questions),
-            )
+            where = (self.quality.reference_device, REFERENCE, worker.log_folder)
+            settings = Load(folder, *where, prompts=[], max_tokens=self.questions.max_tokens)
+            return worker.call(references.prepare, settings, self.quality.model["digest"], self.questions)
 
-    def _candidate(self, precision: str, reference: dict) -> dict:
+    def _candidate(self, precision: str, reference: Reference) -> dict:
         """One precision: the engine against float32, beside Transformers in the same precision."""
         name = self.scenario.engine
         with self.recorder.scratch() as kept:
-            logits: str | None = str(kept)
+            logits: Path | None = kept.absolute()
             if (precision, self.quality.reference_device) == (REFERENCE, self.scenario.device):
                 floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
             else:
@@ -81,26 +82,15 @@ class Checker:
         return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
 
     def _assess(
-        self, engine: str, precision: str, reference: dict, keep: str | None = None, beside: str | None = None
+        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, beside: Path | None = None
     ) -> list[dict]:
-        folder = self._prepare(engine, precision)
+        folder, device = self._prepare(engine, precision), self.scenario.device
+        max_tokens = self.questions.max_tokens
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
-            worker.load(
-                engine,
-                folder,
-                device=self.scenario.device,
-                precision=precision,
-                prompts=reference["longest_ids"],
-                max_tokens=self.questions.max_tokens,
-            )
-            self.quality.environment |= worker.call("environment", device=self.scenario.device)
-            return worker.call(
-                "assess",
-                reference=reference["folder"],
-                max_tokens=self.questions.max_tokens,
-                keep=keep,
-                beside=beside,
-            )
+            settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
+            worker.load(engine, settings)
+            self.quality.environment |= worker.call(tasks.torch_facts, device)
+            return worker.call(assess, Task(reference.folder, max_tokens, keep, beside))
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)

@@ -11,12 +11,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.engines.base import Engine, Load
 from bench_deepspeed.weights import store
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.state import Worker
 
 from . import chat
 from .questions import QuestionSet
@@ -24,6 +27,40 @@ from .questions import QuestionSet
 PREFIX_TOKENS = 1024  # far enough for faults of position, short enough for a CPU
 ANSWERS = "answers.json"
 PLACES = ("early", "late")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The float32 answers to a set of questions: their folder, and of each question its longest context and text."""
+
+    folder: Path
+    longest_ids: list[list[int]]
+    texts: list[str]
+
+
+def prepare(worker: Worker, load: Load, digest: str, questions: QuestionSet) -> Reference:
+    """Have the float32 answers to the questions, from the cache or computed by the worker.
+
+    `load` is how the engine is loaded where they are computed; the prompts are the questions'. `digest` is that of
+    the weights. Raises UsageError for a question that is too long, and MachineError for a full disk.
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    tasks.require_device(load.device)
+    context_tokens = AutoConfig.from_pretrained(load.folder).max_position_embeddings
+    prompts = encode(AutoTokenizer.from_pretrained(load.folder), questions, context_tokens)
+    device = torch.cuda.get_device_name() if load.device == "cuda" else "cpu"
+    folder = folder_of(load.folder, digest, prompts, questions.max_tokens, device)
+
+    def load_engine() -> Engine:
+        tasks.load(worker, "transformers", replace(load, prompts=prompts))
+        return worker.engine
+
+    ensure(folder, prompts, questions.max_tokens, load_engine, worker.progress)
+    answers = read_answers(folder)
+    longest_ids = [contexts(answer)["late"] for answer in answers]
+    return Reference(folder, longest_ids, [answer["text"] for answer in answers])
 
 
 def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> Path:

@@ -17,14 +17,16 @@ from bench_deepspeed.benchmarks.quality.command import check
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
 from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import can_check, want_of
-from bench_deepspeed.worker import latency
+from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.tasks import Loaded
 
 from . import passes, profile, view
 from .passes import Recorder
@@ -54,7 +56,7 @@ def run(scenario: Scenario, options) -> int:
     print(terminal.render(view.view(result)))
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
-    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log.path)}")
+    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "
@@ -97,7 +99,7 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
 
 
-def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: progress_bars.Bars) -> None:
+def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> None:
     """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
     result = recorder.result
     scenario, run = result.scenario, Run()
@@ -105,14 +107,14 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: str, bars: p
     name = f"process {len(result.runs)}"
     with bars.spinner(f"{name}: loading the engine"):
         loaded = _load(worker, scenario, model_folder)
-    run.load_s, run.kernel_build_s, run.compile_s = (loaded[f"{of}_s"] for of in ("load", "kernel_build", "compile"))
-    result.engine = {"name": scenario.engine, **loaded["describe"]}
-    result.environment |= worker.call("environment", device=scenario.device)
-    recorder.write_log(run_log.loaded(name, run))
+    run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
+    result.engine = loaded.engine
+    result.environment |= worker.call(tasks.torch_facts, scenario.device)
+    recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
 
     def generate() -> Sample:
-        return Sample.of(worker.call("generate", prompt=scenario.prompt, max_tokens=scenario.max_tokens))
+        return worker.call(tasks.generate, scenario.prompt, scenario.max_tokens)
 
     with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
         for sample in warm_ups(generate, run, scenario.warmups):
@@ -141,14 +143,15 @@ def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:
     return WorkerProcess(recorder.folder / "worker.log", bars.progress)
 
 
-def _load(worker: WorkerProcess, scenario: Scenario, model_folder: str, streaming: bool = False) -> dict:
-    return worker.load(
-        scenario.engine,
+def _load(worker: WorkerProcess, scenario: Scenario, model_folder: Path | None, streaming: bool = False) -> Loaded:
+    settings = Load(
         model_folder,
-        device=scenario.device,
-        precision=scenario.precision,
+        scenario.device,
+        scenario.precision,
+        worker.log_folder,
         prompts=[scenario.prompt],
         max_tokens=scenario.max_tokens,
         reserve_tokens=latency.RESERVE_TOKENS,
         streaming=streaming,
     )
+    return worker.load(scenario.engine, settings)

@@ -52,7 +52,7 @@ def counts(result: Result) -> str:
 def peak_bytes(result: Result) -> int | None:
     """Peak memory of the device where the engine has one, else of the host's process."""
     on_gpu = result.scenario.device == "cuda"
-    return result.memory.get("device_peak_bytes" if on_gpu else "host_peak_bytes")
+    return result.memory.device_peak_bytes if on_gpu else result.memory.host_peak_bytes
 
 
 def compiling(result: Result) -> str:
@@ -148,7 +148,7 @@ def _decode(result: Result) -> Profile | None:
 
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
     place = "detail" if title else "data"
-    return Metric(part, title, "bytes", meaning, lambda result: result.memory.get(part), better, place=place)
+    return Metric(part, title, "bytes", meaning, lambda result: getattr(result.memory, part), better, place=place)
 
 
 def _codes(result: Result) -> list[str]:

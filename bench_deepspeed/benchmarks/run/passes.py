@@ -11,39 +11,40 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.measure.records import Energy, Latency, Prefill, Profile, Result
-from bench_deepspeed.worker import latency
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 Recorder = RunFolder[Result]
 ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%
 
-Take = Callable[[Recorder, WorkerProcess, dict], None]
-"""Fills its part of the recorder's result; the dictionary holds the scenario's prompt and max_tokens."""
+Take = Callable[[Recorder, WorkerProcess], None]
+"""Fills its part of the recorder's result."""
 
 
-def _memory(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
-    recorder.result.memory = worker.call("memory", **asked)
+def _memory(recorder: Recorder, worker: WorkerProcess) -> None:
+    scenario = recorder.result.scenario
+    recorder.result.memory = worker.call(tasks.measure_memory, scenario.prompt, scenario.max_tokens)
 
 
-def _energy(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
-    found = worker.call("energy", **asked, seconds=ENERGY_S)
-    recorder.result.energy = found and Energy(**found)
+def _energy(recorder: Recorder, worker: WorkerProcess) -> None:
+    scenario = recorder.result.scenario
+    recorder.result.energy = worker.call(tasks.measure_energy, scenario.prompt, scenario.max_tokens, ENERGY_S)
 
 
-def _prefill(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
-    repetitions = latency.REPETITIONS
-    found = worker.call("prefill", prompt=asked["prompt"], tokens=latency.PREFILL_TOKENS, repetitions=repetitions)
-    recorder.result.prefill = found and Prefill(**found)
+def _prefill(recorder: Recorder, worker: WorkerProcess) -> None:
+    prompt, tokens = recorder.result.scenario.prompt, latency.PREFILL_TOKENS
+    recorder.result.prefill = worker.call(tasks.measure_prefill, prompt, tokens, latency.REPETITIONS)
 
 
-def _latency(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
-    recorder.result.latency = Latency(**worker.call("latency", **asked, repetitions=latency.REPETITIONS))
+def _latency(recorder: Recorder, worker: WorkerProcess) -> None:
+    prompt, max_tokens = recorder.result.scenario.prompt, recorder.result.scenario.max_tokens
+    recorder.result.latency = worker.call(tasks.measure_latency, prompt, max_tokens, latency.REPETITIONS)
 
 
-def _profile(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
+def _profile(recorder: Recorder, worker: WorkerProcess) -> None:
     result = recorder.result
-    result.profiles = [Profile.from_dict(found) for found in worker.call("profile", **asked)]
+    result.profiles = worker.call(tasks.profile, result.scenario.prompt, result.scenario.max_tokens)
 
 
 # In this order: the profiler, which leaves its mark on a process, comes last.
@@ -59,27 +60,25 @@ def in_process(recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Ba
     _take({**IN_EVERY_PROCESS, **streamed, **(PROFILED if engine.profiled else {})}, recorder, worker, bars)
 
 
-def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], None], bars: progress_bars.Bars) -> None:
+def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], object], bars: progress_bars.Bars) -> None:
     """The passes on an engine that streams only where it was loaded for that; `load` loads it."""
     if not engine_class(recorder.result.scenario.engine).streams_in_own_process:
         return
 
-    def loaded(recorder: Recorder, worker: WorkerProcess, asked: dict) -> None:
+    def loaded(recorder: Recorder, worker: WorkerProcess) -> None:
         load(worker)
-        _latency(recorder, worker, asked)
+        _latency(recorder, worker)
 
     with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
         _take({"latency": loaded}, recorder, worker, bars)
 
 
 def _take(passes: dict[str, Take], recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Bars) -> None:
-    scenario = recorder.result.scenario
-    asked = {"prompt": scenario.prompt, "max_tokens": scenario.max_tokens}
     names = list(passes)
     for done, name in enumerate(names):
         try:
             with bars.spinner(f"measuring {name}"):
-                passes[name](recorder, worker, asked)
+                passes[name](recorder, worker)
         except BenchError as error:
             # Not the others either: an engine that failed once may answer the next call with the rest of this one.
             text = f"{', '.join(names[done:])} not measured: {error}"

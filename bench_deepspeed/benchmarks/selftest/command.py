@@ -20,13 +20,17 @@ from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.state import Worker
 
 from . import view
+from .blocks import Block, interleaved, nested
 from .records import FILE, Comparison, SelfTest
 
 LIMIT = 0.005  # the suite's share of a time, at most
@@ -71,8 +75,9 @@ def _known(seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars
     behaviour = json.dumps({"seconds": [seconds]})
     name = f"known latency {seconds * 1000:.0f} ms"
     with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
-        worker.load("fake", "", device="cpu", precision="float32", **_asked(scenario))
-        return compare(_blocks(worker, scenario), name, budget_s, bars.progress, asked_s=seconds)
+        settings = Load(None, "cpu", "float32", worker.log_folder, [scenario.prompt], scenario.max_tokens)
+        worker.load("fake", settings)
+        return compare(_blocks(worker, scenario, interleaved), name, budget_s, bars.progress, asked_s=seconds)
 
 
 def _real(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars: progress_bars.Bars) -> None:
@@ -83,29 +88,26 @@ def _real(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars: prog
     name = f"{scenario.engine}, {scenario.model}"
     with worker_of() as worker:
         with bars.spinner("loading the engine"):
-            where = {"device": scenario.device, "precision": scenario.precision}
-            worker.load(scenario.engine, model_folder, **where, **_asked(scenario))
+            where = (scenario.device, scenario.precision, worker.log_folder)
+            settings = Load(model_folder, *where, [scenario.prompt], scenario.max_tokens)
+            worker.load(scenario.engine, settings)
         if model_folder:
-            recorder.result.environment |= worker.call("environment", device=scenario.device)
-        for call, how in (("nested", "nested"), ("interleaved", "in turn")):
-            blocks = _blocks(worker, scenario, call)
+            recorder.result.environment |= worker.call(tasks.torch_facts, scenario.device)
+        for timed, how in ((nested, "nested"), (interleaved, "in turn")):
+            blocks = _blocks(worker, scenario, timed)
             _keep(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
 
 
-def _asked(scenario: Scenario) -> dict:
-    return {"prompts": [scenario.prompt], "max_tokens": scenario.max_tokens}
-
-
-def _blocks(worker: WorkerProcess, scenario: Scenario, call: str = "interleaved") -> Iterator[dict]:
+def _blocks(process: WorkerProcess, scenario: Scenario, timed: Callable[[Worker, str, int], Block]) -> Iterator[Block]:
     """Blocks for as long as they are asked for, warm from the first."""
     for number in range(10**9):
-        block = worker.call(call, prompt=scenario.prompt, max_tokens=scenario.max_tokens)
+        block = process.call(timed, scenario.prompt, scenario.max_tokens)
         if number >= WARMUPS:
             yield block
 
 
 def compare(
-    blocks: Iterator[dict], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
+    blocks: Iterator[Block], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
 ) -> Comparison:
     """Take blocks until the interval decides or the budget is spent.
 
@@ -116,9 +118,9 @@ def compare(
     harness, bare, ratios = [], [], []
     look, due = 1, FIRST_LOOK
     for block in blocks:
-        harness += block["harness_s"]
-        bare += block["bare_s"]
-        ratios.append(block_ratio(block["harness_s"], block["bare_s"]))
+        harness += block.harness_s
+        bare += block.bare_s
+        ratios.append(block_ratio(block.harness_s, block.bare_s))
         now = time.monotonic()
         spent = now - started >= budget_s
         if now - shown >= 1:
@@ -133,7 +135,8 @@ def compare(
         look, due = look + 1, 2 * due
     if shown > started:
         progress(name, int(budget_s), int(budget_s))
-    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), *(interval or (None, None)), verdict)
+    low, high = interval or (None, None)
+    return Comparison(name, asked_s, harness, bare, statistics.median(ratios), low, high, verdict)
 
 
 def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.engines.base import Engine, Generation
-from bench_deepspeed.measure.records import Reading, Sample
+from bench_deepspeed.engines.base import Generation
+from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.worker.state import Worker
 
 LABEL = "batch of {} × ({} + {} tokens)"
 
-Timed = Callable[..., tuple[list[Generation], float, Reading | None]]
-"""`worker.Worker._timed`: a call and its arguments → what it returned, its seconds, the machine after it."""
+
+@dataclass
+class BatchTimes:
+    """Generations of one token, and of all, after the same prompts, in turn; tokens are those of each sequence."""
+
+    prefill: list[Sample] = field(default_factory=list)
+    total: list[Sample] = field(default_factory=list)
 
 
 def measure(
-    engine: Engine,
-    timed: Timed,
+    worker: Worker,
     *,
     batch_size: int,
     prompt_tokens: int,
@@ -27,25 +30,23 @@ def measure(
     warmups: int,
     repetitions: int,
     seed: int,
-    progress: Progress,
-) -> dict[str, list[dict]]:
-    """Generations of one token ("prefill") and of `max_tokens` ("total") after the same prompts, in turn.
+) -> BatchTimes:
+    """Generations of one token and of `max_tokens` after the same prompts, in turn.
 
-    Returns the samples' fields. Raises BenchError when any sequence has another number of tokens than asked for.
+    Raises BenchError when any sequence has another number of tokens than asked for.
     """
-    rows = prompts(engine.vocabulary(), batch_size, prompt_tokens, seed)
-    lengths = {"prefill": 1, "total": max_tokens}
-    samples: dict[str, list[dict]] = {name: [] for name in lengths}
+    rows = prompts(worker.engine.vocabulary(), batch_size, prompt_tokens, seed)
+    times = BatchTimes()
     label, rounds = LABEL.format(batch_size, prompt_tokens, max_tokens), warmups + repetitions
     for done in range(rounds):
-        progress(label, done, rounds)
-        for name, new_tokens in lengths.items():
-            generations, seconds, reading = timed(engine.generate_batch, rows, new_tokens)
-            _require_exact(generations, rows, new_tokens)
+        worker.progress(label, done, rounds)
+        for new_tokens, samples in ((1, times.prefill), (max_tokens, times.total)):
+            timed = worker.timed(worker.engine.generate_batch, rows, new_tokens)
+            _require_exact(timed.result, rows, new_tokens)
             if done >= warmups:
-                samples[name].append(dataclasses.asdict(Sample(seconds, prompt_tokens, new_tokens, reading)))
-    progress(label, rounds, rounds)
-    return samples
+                samples.append(Sample(timed.seconds, prompt_tokens, new_tokens, timed.reading))
+    worker.progress(label, rounds, rounds)
+    return times
 
 
 def prompts(vocabulary: list[int], batch_size: int, prompt_tokens: int, seed: int) -> list[list[int]]:

@@ -19,15 +19,16 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import records
-from bench_deepspeed.measure.records import Sample
 from bench_deepspeed.measure.stopping import MIN_WARMUPS
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import svg
+from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import charts, derived, plan
+from . import batches, charts, derived, plan
 from . import view as report
 from .records import FILE, SweepLoad, SweepResult, SweepScenario
 
@@ -102,8 +103,8 @@ class _Sweep:
         device, saved = self.settings.device, dict(self.result.environment)
         engines = [engine_class(name) for name in self.settings.engines]
         with self._worker() as worker, self.bars.spinner("looking at the device"):
-            free_bytes = worker.call("free_bytes", device=device)
-            facts = worker.call("environment", device=device)
+            free_bytes = worker.call(tasks.free_bytes, device)
+            facts = worker.call(tasks.torch_facts, device)
             plan.require_same(saved, {name: facts[name] for name in facts.keys() & {"gpu_used"}}, "the")
             self.result.environment |= facts
         for precision in self.settings.precisions:
@@ -133,10 +134,10 @@ class _Sweep:
             if suspect is not None:
                 self._judge_again(suspect)
 
-    def _prepare(self, engine: str, precision: str) -> str:
-        """Have the weights made ready. Returns their folder, "" for an engine without any."""
+    def _prepare(self, engine: str, precision: str) -> Path | None:
+        """Have the weights made ready. Returns their folder, None for an engine without any."""
         form = engine_class(engine).form
-        want = form and weights.Want(self.settings.weights, form, precision, self.settings.seed)
+        want = weights.Want(self.settings.weights, form, precision, self.settings.seed) if form else None
         model: dict = {}
         folder = prepare(model, self.spec.name, want, models_dir=self.models_dir, worker=self._worker, bars=self.bars)
         if want:
@@ -144,23 +145,24 @@ class _Sweep:
         self.result.model |= model
         return folder
 
-    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: str, pending: list) -> None:
+    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: Path | None, pending: list) -> None:
         try:
             with self.bars.spinner(f"loading {engine} in {precision}"):
-                loaded = worker.load(
-                    engine,
+                settings = Load(
                     folder,
-                    device=self.settings.device,
-                    precision=precision,
+                    self.settings.device,
+                    precision,
+                    worker.log_folder,
                     prompts=[],
                     max_tokens=max(scenario.tokens for scenario in pending),
-                    batches=[(scenario.batch_size, scenario.tokens) for scenario in pending],
+                    batches=tuple((scenario.batch_size, scenario.tokens) for scenario in pending),
                 )
+                loaded = worker.load(engine, settings)
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
-        load = SweepLoad(engine, precision, **loaded)
-        self.result.loads.append(load)
-        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", load))
+        times = (loaded.load_s, loaded.kernel_build_s)
+        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s))
+        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", loaded))
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
@@ -177,8 +179,8 @@ class _Sweep:
 
     def _measure_one(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
         try:
-            found = worker.call(
-                "batch",
+            times = worker.call(
+                batches.measure,
                 batch_size=scenario.batch_size,
                 prompt_tokens=scenario.prompt_tokens,
                 max_tokens=scenario.max_tokens,
@@ -189,8 +191,7 @@ class _Sweep:
         except BenchError as error:
             raise _FailedError([scenario], str(error)) from error
         scenario.warmups = warmups
-        scenario.prefill = [Sample.of(sample) for sample in found["prefill"]]
-        scenario.total = [Sample.of(sample) for sample in found["total"]]
+        scenario.prefill, scenario.total = times.prefill, times.total
 
     def _excess(self, scenario: SweepScenario) -> str | None:
         """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""
@@ -234,7 +235,7 @@ def _close(recorder: RunFolder[SweepResult]) -> None:
     result = recorder.result
     print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
     drawn = svg.write(recorder.folder, charts.drawn(result))
-    for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log.path)]:
+    for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log_path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
     of_all = f"of {len(result.scenarios)} scenarios"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
-from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.measure.records import EngineDescription, Limits, Sample
 
 SCHEMA_VERSION = 1
 FILE = "sweep.json"
@@ -71,7 +71,7 @@ class SweepLoad:
     precision: str
     load_s: float
     kernel_build_s: float | None
-    describe: dict
+    describe: EngineDescription
     compile_s: float | None = None
 
 

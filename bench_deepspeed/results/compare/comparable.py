@@ -58,9 +58,8 @@ def differences(results: list[Result]) -> dict[str, list]:
 
 def _sections(result: Result) -> tuple[dict, dict, dict]:
     """Settings, how the engine was set up, and the environment."""
-    engine = {name: value for name, value in result.engine.items() if name != "name"}
     settings = {"started_at": result.started_at, **dataclasses.asdict(result.scenario)}
-    return settings, dict(_flat("engine.", engine)), dict(_flat("", result.environment))
+    return settings, dict(_flat("engine.", result.engine.facts)), dict(_flat("", result.environment))
 
 
 def _flat(prefix: str, facts: dict) -> Iterator[tuple[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.progress import Progress
@@ -24,7 +23,7 @@ class AsyncTarget(Target):
         self._engine = engine_class(self.engine)()
         self._engine.load(
             Load(
-                folder=Path(setup.folder),
+                folder=setup.folder,
                 device=setup.device,
                 precision=setup.precision,
                 log_folder=setup.log_folder,
@@ -43,7 +42,7 @@ class AsyncTarget(Target):
         return self._engine.stream(asked.prompt, asked.max_tokens, time.perf_counter)
 
     def describe(self) -> dict:
-        return self._engine.describe()
+        return self._engine.describe().facts
 
     def close(self) -> None:
         self._engine.close()

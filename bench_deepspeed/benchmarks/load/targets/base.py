@@ -24,13 +24,13 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a target is opened with. `folder` is the model's, "" for none; `port` is None for any free one.
+    """What a target is opened with. `folder` is the model's, None for none; `port` is None for any free one.
 
     `tokens` are those of the longest request with its answer; the session fills them in.
     """
 
     engine: str
-    folder: str
+    folder: Path | None
     device: str
     precision: str
     log_folder: Path

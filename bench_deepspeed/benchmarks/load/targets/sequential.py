@@ -8,6 +8,7 @@ from bench_deepspeed.benchmarks.load.records import Asked
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
 
 from .base import Setup, Target
 
@@ -23,27 +24,30 @@ class SequentialTarget(Target):
 
         self._worker = WorkerProcess(setup.log_folder / "engine.log", progress)
         self._worker.__enter__()
-        self._loaded = self._worker.load(
-            setup.engine,
+        settings = Load(
             setup.folder,
-            device=setup.device,
-            precision=setup.precision,
+            setup.device,
+            setup.precision,
+            setup.log_folder,
             prompts=[],
             max_tokens=setup.max_tokens,
-            batches=[(1, setup.tokens)],
+            batches=((1, setup.tokens),),
             streaming=engine_class(setup.engine).streams_in_own_process,
         )
+        self._loaded = self._worker.load(setup.engine, settings)
         self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order in which it was asked
 
     def send(self, asked: Asked) -> list[float]:
         return self._queue.submit(self._stream, asked).result()
 
     def _stream(self, asked: Asked) -> list[float]:
+        from bench_deepspeed.worker import tasks
+
         # perf_counter is the system's monotonic clock: the same in both processes.
-        return self._worker.call("stream", prompt=asked.prompt, max_tokens=asked.max_tokens)
+        return self._worker.call(tasks.stream, asked.prompt, asked.max_tokens)
 
     def describe(self) -> dict:
-        return self._loaded["describe"]
+        return self._loaded.engine.facts
 
     def close(self) -> None:
         self._worker.__exit__(BenchError, None, None)  # killed: it may be busy with a request that was abandoned

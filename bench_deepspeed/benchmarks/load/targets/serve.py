@@ -55,9 +55,9 @@ class ServeTarget(Target):
         import mii
         import psutil
 
-        blocks, block_tokens = _pool(Path(setup.folder))
+        blocks, block_tokens = _pool(setup.folder)
         self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
-        self.connect(lambda: mii.serve(setup.folder, **deployment(gateway, gpu, blocks)), setup.timeout_s)
+        self.connect(lambda: mii.serve(str(setup.folder), **deployment(gateway, gpu, blocks)), setup.timeout_s)
         self._processes = psutil.Process().children(recursive=True)
         self._servers = servers({process: process.cmdline() for process in self._processes})
 

@@ -1,0 +1,52 @@
+"""The worker's side of a self-test: generations timed by the suite, and by a bare loop around the library's call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.state import Worker
+
+
+@dataclass(frozen=True)
+class Block:
+    """Times of the suite and of the bare loop, in seconds, each in the order in which they were taken."""
+
+    harness_s: list[float]
+    bare_s: list[float]
+
+
+def interleaved(worker: Worker, prompt: str, max_tokens: int) -> Block:
+    """Four generations in the order ABBA: A by `tasks.generate`, B by a bare loop around the library."""
+    engine = worker.engine
+
+    def harness() -> float:
+        return tasks.generate(worker, prompt, max_tokens).seconds
+
+    def bare() -> float:
+        started = time.perf_counter()
+        engine.library_call(prompt, max_tokens)
+        engine.synchronize()
+        return time.perf_counter() - started
+
+    seconds = [time_one() for time_one in (harness, bare, bare, harness)]
+    return Block(seconds[::3], seconds[1:3])
+
+
+def nested(worker: Worker, prompt: str, max_tokens: int) -> Block:
+    """One generation by `tasks.generate`, and what the library's call took within it."""
+    engine, call, inner_s = worker.engine, worker.engine.library_call, []
+
+    def timed_call(*arguments):
+        started = time.perf_counter()
+        result = call(*arguments)
+        inner_s.append(time.perf_counter() - started)
+        return result
+
+    vars(engine)["library_call"] = timed_call  # in front of the class's own
+    try:
+        harness_s = [tasks.generate(worker, prompt, max_tokens).seconds]
+    finally:
+        del vars(engine)["library_call"]
+    return Block(harness_s, inner_s)

@@ -1,0 +1,148 @@
+"""What every kind of benchmark has a worker do. Each function runs in the worker; its parent passes it to `call`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench_deepspeed import weights
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
+from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.machine.probe import NoProbe, Probe
+from bench_deepspeed.measure.records import Energy, EngineDescription, Latency, Limits, Memory, Prefill, Profile, Sample
+from bench_deepspeed.model import catalog
+
+from . import energy, latency, profiling
+from .state import LoadedEngine, Worker
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading an engine took, in seconds, and what the engine says of itself.
+
+    `load_s` is without the seconds of building kernels and of compiling; these are None where there was none of it.
+    """
+
+    load_s: float
+    kernel_build_s: float | None
+    compile_s: float | None
+    engine: EngineDescription
+
+
+def prepare_weights(worker: Worker, models_dir: Path, model: str, want: weights.Want) -> weights.Prepared:
+    """Make the weights ready; see `weights.prepare`."""
+    return weights.prepare(models_dir, catalog.load(model), want, worker.progress)
+
+
+def measure_limits(worker: Worker, device: str, precision: str) -> Limits:
+    """What the device can do at most; see `limits.measure`. For a worker without an engine."""
+    require_device(device)
+    return limits.measure(device, precision, worker.progress)
+
+
+def free_bytes(worker: Worker, device: str) -> int:
+    """Memory of the device that nobody uses. For a worker without an engine."""
+    require_device(device)
+    return limits.free_bytes(device)
+
+
+def load(worker: Worker, engine: str, settings: Load) -> Loaded:
+    """Load an engine for the calls that follow. Raises BenchError with what to do."""
+    has_weights = engine_class(engine).form is not None
+    if has_weights:
+        require_device(settings.device)
+    loaded = engine_class(engine)()
+    worker.keep(loaded)
+    started = time.perf_counter()
+    loaded.load(settings, worker.progress)
+    loaded.synchronize()
+    aside_s = (loaded.kernel_build_s or 0.0) + (loaded.compile_s or 0.0)
+    load_s = time.perf_counter() - started - aside_s
+    probe = Probe(settings.device, loaded.compilations) if has_weights else NoProbe()
+    worker.use(LoadedEngine(loaded, settings.device, probe))
+    return Loaded(load_s, loaded.kernel_build_s, loaded.compile_s, loaded.describe())
+
+
+def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
+    """One timed generation."""
+    timed = worker.timed(worker.engine.generate, prompt, max_tokens)
+    return Sample(timed.seconds, timed.result.prompt_tokens, timed.result.new_tokens, timed.reading)
+
+
+def stream(worker: Worker, prompt: str, max_tokens: int) -> list[float]:
+    """Generate, and return `time.perf_counter()` as each token was there: one clock for a machine's processes."""
+    return worker.engine.stream(prompt, max_tokens, time.perf_counter)
+
+
+def measure_latency(worker: Worker, prompt: str, max_tokens: int, repetitions: int) -> Latency:
+    """Times to the first token and after it; see `latency.measure`."""
+    return latency.measure(
+        worker.engine,
+        partial(generate, worker),
+        prompt=prompt,
+        max_tokens=max_tokens,
+        repetitions=repetitions,
+        progress=worker.progress,
+    )
+
+
+def measure_prefill(worker: Worker, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
+    """Times of one token after a long prompt; see `latency.prefill`."""
+    return latency.prefill(worker.engine, partial(generate, worker), prompt, tokens, repetitions)
+
+
+def measure_memory(worker: Worker, prompt: str, max_tokens: int) -> Memory:
+    """One generation that is not timed, and the bytes by part at its peak."""
+    engine = worker.engine
+    engine.synchronize()
+    engine.reset_memory_peak()
+    engine.generate(prompt, max_tokens)
+    engine.synchronize()
+    return engine.memory()
+
+
+def measure_energy(worker: Worker, prompt: str, max_tokens: int, seconds: float) -> Energy | None:
+    """What generations draw over at least that many seconds; None where no counter can be read."""
+    counter = energy.open_counter(worker.loaded.device, worker.loaded.probe.gpu)
+    if counter is None:
+        return None
+    return energy.measure(worker.engine, counter, prompt, max_tokens, seconds)
+
+
+def profile(worker: Worker, prompt: str, max_tokens: int) -> list[Profile]:
+    """Where the time of a decode step and of a prefill goes; see `profiling`."""
+    return profiling.profile(worker.engine, partial(generate, worker), worker.loaded.device, prompt, max_tokens)
+
+
+def torch_facts(worker: Worker, device: str) -> dict[str, Any]:
+    """What torch tells of the machine; nothing where what this process has loaded does without torch."""
+    return environment.torch_facts(device) if "torch" in sys.modules else {}
+
+
+def software(worker: Worker) -> dict[str, Any]:
+    """The Python and the packages that this worker runs on."""
+    return environment.software()
+
+
+def close(worker: Worker) -> None:
+    """Close what is open; the process ends after this call."""
+    worker.close()
+
+
+def require_device(device: str) -> None:
+    """Refuse CUDA where torch cannot use it, before something fails in words of its own. Raises MachineError."""
+    if device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        build = torch.version.cuda or "none: this torch was built for the CPU"
+        raise MachineError(
+            f"torch {torch.__version__} cannot use the GPU (its CUDA: {build}): `bench.sh doctor` tells more"
+        )
