@@ -43,10 +43,7 @@ def main(argv: list[str]) -> int:
 def run(argv: list[str]) -> int:
     """What `main` does apart from signals and the process's streams."""
     try:
-        from bench_deepspeed.cli import (
-            dispatch,
-            parser,  # here, where Ctrl-C is caught from the first moment
-        )
+        from bench_deepspeed.cli import dispatch, parser
 
         code = dispatch.run(argv, parser.parse(argv))
         sys.stdout.flush()  # here, where a reader that went away is caught

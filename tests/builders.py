@@ -17,7 +17,7 @@ from support import ROOT, error_of
 
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import LoadResult, Workload
-from bench_deepspeed.benchmarks.selftest.command import KNOWN_S
+from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.machine.gpu import Gpu
 from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario

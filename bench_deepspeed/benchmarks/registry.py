@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from .common.kind import Kind
+from bench_deepspeed.benchmarks.common.kind import Kind
 
 KINDS = {
     "run": "bench_deepspeed.benchmarks.run.kind",

@@ -46,7 +46,7 @@ CUDA_NEEDS = {"driver", "torch", "nvcc", "C++ compiler"}  # the names of the che
 
 
 @dataclass(frozen=True)
-class Check:
+class Line:
     """One line of the report. `remedy` says what to do, or what does without."""
 
     status: str
@@ -61,9 +61,9 @@ class Check:
 
 def run(options) -> int:
     """Print every check as it is made, then what the machine can run. Raises MachineError: not even smollm2."""
-    checks: list[Check] = []
+    checks: list[Line] = []
 
-    def show(*made: Check) -> None:
+    def show(*made: Line) -> None:
         for check in made:
             print(check, flush=True)
         checks.extend(made)
@@ -80,7 +80,7 @@ def run(options) -> int:
     memory = memory_bytes(device, found)
     show(*(check_model(spec, plans[spec.name], options.models_dir, device, memory) for spec in specs))
     show(check_login(), check_hub(), *check_ports(PORTS))
-    show(Check(NOTE, "network", MII_LISTENS), Check(NOTE, "network of load --target serve", SERVE_LISTENS))
+    show(Line(NOTE, "network", MII_LISTENS), Line(NOTE, "network of load --target serve", SERVE_LISTENS))
     blockers = [check.name for check in checks if check.status == BLOCKER]
     if blockers:
         raise MachineError(f"this machine cannot run the suite yet: mend {', '.join(blockers)}, as said above")
@@ -88,28 +88,28 @@ def run(options) -> int:
     return 0
 
 
-def check_python(version: tuple[int, ...]) -> Check:
+def check_python(version: tuple[int, ...]) -> Line:
     name = f"Python {'.'.join(map(str, version))}"
     if version < (3, 10):
-        return Check(BLOCKER, name, "3.10 is the oldest that works", "install a newer one, or name it in BENCH_PYTHON")
-    return Check(OK, name)
+        return Line(BLOCKER, name, "3.10 is the oldest that works", "install a newer one, or name it in BENCH_PYTHON")
+    return Line(OK, name)
 
 
-def check_environment() -> Check:
+def check_environment() -> Line:
     """Whether runs find a Python with packages: BENCH_PYTHON, or .venv as setup.sh makes it."""
     if os.environ.get("BENCH_PYTHON"):
-        return Check(OK, "environment", f"BENCH_PYTHON, {sys.executable}")
+        return Line(OK, "environment", f"BENCH_PYTHON, {sys.executable}")
     if VENV.exists() and VENV.samefile(sys.prefix):
         stamps = [name for name in (".installed", ".installed-models") if not (VENV / name).exists()]
         if stamps:
-            return Check(MISSING, "environment", ".venv was not set up to its end", "run ./setup.sh")
-        return Check(OK, "environment", ".venv")
+            return Line(MISSING, "environment", ".venv was not set up to its end", "run ./setup.sh")
+        return Line(OK, "environment", ".venv")
     if not os.access(ROOT, os.W_OK):
         remedy = "clone to a folder of yours, or set BENCH_PYTHON to a Python with requirements.txt installed"
-        return Check(BLOCKER, "environment", f"no .venv, and {ROOT} cannot be written", remedy)
+        return Line(BLOCKER, "environment", f"no .venv, and {ROOT} cannot be written", remedy)
     if util.find_spec("ensurepip") is None:  # Debian splits it off
-        return Check(BLOCKER, "environment", "this Python cannot make a .venv", "on Debian, install python3-venv")
-    return Check(MISSING, "environment", "no .venv yet", "the first run makes it, or run ./setup.sh (several GB)")
+        return Line(BLOCKER, "environment", "this Python cannot make a .venv", "on Debian, install python3-venv")
+    return Line(MISSING, "environment", "no .venv yet", "the first run makes it, or run ./setup.sh (several GB)")
 
 
 def pins() -> dict[str, str]:
@@ -130,7 +130,7 @@ def _applies(marker: str | None) -> bool:
     return Marker(marker).evaluate()
 
 
-def check_pins() -> Check:
+def check_pins() -> Line:
     """Whether this Python has the direct dependencies in the versions that results are published with."""
     wanted = pins()
     installed = {name: installed_version(name) for name in wanted}
@@ -140,15 +140,15 @@ def check_pins() -> Check:
     if absent:
         named = ", ".join(absent[:SHOWN]) + (", …" if len(absent) > SHOWN else "")
         detail = f"{len(absent)} of the {len(wanted)} pinned are not installed: {named}"
-        return Check(MISSING, "packages", detail, "run ./setup.sh; with BENCH_PYTHON, install requirements.txt there")
+        return Line(MISSING, "packages", detail, "run ./setup.sh; with BENCH_PYTHON, install requirements.txt there")
     if others:
         differing = ", ".join(f"{name} {installed[name]} instead of {wanted[name]}" for name in others)
         remedy = "figures may differ from those published; ./setup.sh --force installs what is pinned"
-        return Check(WARNING, "packages", differing, remedy)
-    return Check(OK, "packages", f"all {len(wanted)} in the pinned versions")
+        return Line(WARNING, "packages", differing, remedy)
+    return Line(OK, "packages", f"all {len(wanted)} in the pinned versions")
 
 
-def check_data() -> Iterator[Check]:
+def check_data() -> Iterator[Line]:
     """The packages that carry weights or a tokenizer: there, and with the very file that is pinned.
 
     Then their version does not matter: nothing else of them is used.
@@ -160,12 +160,10 @@ def check_data() -> Iterator[Check]:
         try:
             package.locate(source)
         except BenchError as error:  # its text names the remedy
-            yield Check(MISSING, name, str(error))
+            yield Line(MISSING, name, str(error))
         else:
             version = package.find(source["package"]).version
-            yield Check(
-                OK, name, f"{version}, {Path(source['file']).name} of {_size(source['bytes'])}, digest verified"
-            )
+            yield Line(OK, name, f"{version}, {Path(source['file']).name} of {_size(source['bytes'])}, digest verified")
 
 
 def torch_cuda() -> str | None:
@@ -181,7 +179,7 @@ def torch_cuda() -> str | None:
     return found[1] if found else ""
 
 
-def check_cuda(found: list[Gpu], cuda: str | None) -> Iterator[Check]:
+def check_cuda(found: list[Gpu], cuda: str | None) -> Iterator[Line]:
     """The GPUs and, where there are any, all that MII and torch.compile need beside them."""
     yield from check_gpus(found)
     if found:
@@ -192,20 +190,20 @@ def check_cuda(found: list[Gpu], cuda: str | None) -> Iterator[Check]:
     yield check_compiler()
 
 
-def check_gpus(found: list[Gpu]) -> Iterator[Check]:
+def check_gpus(found: list[Gpu]) -> Iterator[Line]:
     if not found:
         if shutil.which("nvidia-smi"):
             remedy = "run nvidia-smi by hand and mend what it says; until then runs are on the CPU"
-            yield Check(MISSING, "GPU", "nvidia-smi is there but lists none", remedy)
+            yield Line(MISSING, "GPU", "nvidia-smi is there but lists none", remedy)
         else:
             remedy = "runs are on the CPU; for CUDA, a GPU of compute capability 8.0 or more and NVIDIA's driver"
-            yield Check(MISSING, "GPU", "nvidia-smi shows none", remedy)
+            yield Line(MISSING, "GPU", "nvidia-smi shows none", remedy)
     for gpu, count in Counter(found).items():
         detail = f"{count} × {gpu.name}, compute capability {gpu.capability}, {gpu.memory_mib / 1024:.0f} GiB"
         if _suits_mii(gpu):
-            yield Check(OK, "GPU", detail)
+            yield Line(OK, "GPU", detail)
         else:
-            yield Check(WARNING, "GPU", detail, "MII needs 8.0 or more: here, -d cuda --engine transformers or -d cpu")
+            yield Line(WARNING, "GPU", detail, "MII needs 8.0 or more: here, -d cuda --engine transformers or -d cpu")
 
 
 def _suits_mii(gpu: Gpu) -> bool:
@@ -214,51 +212,51 @@ def _suits_mii(gpu: Gpu) -> bool:
     return number is not None and int(number[1]) >= 8
 
 
-def check_driver(driver: str, cuda: str | None) -> Check:
+def check_driver(driver: str, cuda: str | None) -> Line:
     major, needed = _major(driver), DRIVERS.get(_major(cuda))
     if major and needed and major < needed:
         detail = f"{driver}, and torch's CUDA {cuda} needs {needed} or newer"
-        return Check(MISSING, "driver", detail, "update NVIDIA's driver, or use -d cpu")
-    return Check(OK, "driver", driver)
+        return Line(MISSING, "driver", detail, "update NVIDIA's driver, or use -d cpu")
+    return Line(OK, "driver", driver)
 
 
-def check_torch(cuda: str | None) -> Check:
+def check_torch(cuda: str | None) -> Line:
     if cuda is None:
-        return Check(NOTE, "torch", "not installed yet: its CUDA is compared with driver and nvcc once it is")
+        return Line(NOTE, "torch", "not installed yet: its CUDA is compared with driver and nvcc once it is")
     if not cuda:
         remedy = "unset PIP_EXTRA_INDEX_URL and run ./setup.sh --force, or use -d cpu"
-        return Check(MISSING, "torch", "a build without CUDA, which leaves the GPU idle", remedy)
-    return Check(OK, "torch", f"built with CUDA {cuda}")
+        return Line(MISSING, "torch", "a build without CUDA, which leaves the GPU idle", remedy)
+    return Line(OK, "torch", f"built with CUDA {cuda}")
 
 
-def check_nvcc(nvcc: str | None, cuda: str | None) -> Check:
+def check_nvcc(nvcc: str | None, cuda: str | None) -> Line:
     """MII compiles its kernels at first use, and torch refuses an nvcc of another major version."""
     toolkit = f"the CUDA toolkit {_major(cuda)}.x" if cuda else "the CUDA toolkit"
     remedy = f"install {toolkit} and put nvcc in PATH or set CUDA_HOME; or use --engine transformers"
     if nvcc is None:
-        return Check(MISSING, "nvcc", "not there, and MII compiles its kernels", remedy)
+        return Line(MISSING, "nvcc", "not there, and MII compiles its kernels", remedy)
     if cuda and _major(nvcc) != _major(cuda):
-        return Check(MISSING, "nvcc", f"{nvcc}, and torch was built with CUDA {cuda}", remedy)
-    return Check(OK, "nvcc", nvcc)
+        return Line(MISSING, "nvcc", f"{nvcc}, and torch was built with CUDA {cuda}", remedy)
+    return Line(OK, "nvcc", nvcc)
 
 
-def check_triton(version: str | None, cuda: str | None) -> Check:
+def check_triton(version: str | None, cuda: str | None) -> Line:
     """torch.compile writes its kernels for the GPU in it; torch's CUDA build brings it along."""
     if version is None and cuda:
-        return Check(WARNING, "triton", "not there, and torch.compile needs it", "run ./setup.sh --force, or use MII")
-    return Check(OK if version else NOTE, "triton", version or "comes with torch's CUDA build")
+        return Line(WARNING, "triton", "not there, and torch.compile needs it", "run ./setup.sh --force, or use MII")
+    return Line(OK if version else NOTE, "triton", version or "comes with torch's CUDA build")
 
 
-def check_compiler() -> Check:
+def check_compiler() -> Line:
     """What MII's kernels take beside nvcc, and torch.compile on any device: a C++ compiler, and Python's headers."""
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
         remedy = "install g++ (MII and torch.compile need it), or set CXX"
-        return Check(MISSING, "C++ compiler", f"no {compiler}", remedy)
+        return Line(MISSING, "C++ compiler", f"no {compiler}", remedy)
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.is_file():
-        return Check(MISSING, "C++ compiler", f"{compiler}, but no {header}", "on Debian, install python3-dev")
-    return Check(OK, "C++ compiler", f"{compiler}, with Python's headers")
+        return Line(MISSING, "C++ compiler", f"{compiler}, but no {header}", "on Debian, install python3-dev")
+    return Line(OK, "C++ compiler", f"{compiler}, with Python's headers")
 
 
 def _major(version: str | None) -> int | None:
@@ -266,7 +264,7 @@ def _major(version: str | None) -> int | None:
     return int(number[0]) if number else None
 
 
-def usable_device(checks: list[Check]) -> str:
+def usable_device(checks: list[Line]) -> str:
     """cuda where a GPU and all that MII needs beside it are there, else cpu."""
     lacking = {check.name for check in checks if check.status in {WARNING, MISSING}}
     return "cuda" if _is_ok(checks, "GPU") and not lacking & CUDA_NEEDS else "cpu"
@@ -285,13 +283,13 @@ def plan(models_dir: Path, spec: ModelSpec, device: str) -> list[weights.Step]:
     return weights.plan(models_dir, spec, weights.Want("pretrained", engine.form, engine.precisions[device][0], 0))
 
 
-def check_folder(name: str, folder: Path, flag: str, otherwise: str) -> Check:
+def check_folder(name: str, folder: Path, flag: str, otherwise: str) -> Line:
     """Whether files can be made in a folder, or in the one that it would be made in."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):  # has no name: nothing is left, even by a kill
-            return Check(OK, name, str(folder))
+            return Line(OK, name, str(folder))
     except OSError as error:
-        return Check(otherwise, name, f"cannot write to {folder} ({error.strerror})", f"name another with {flag}")
+        return Line(otherwise, name, f"cannot write to {folder} ({error.strerror})", f"name another with {flag}")
 
 
 def _existing(folder: Path) -> Path:
@@ -299,7 +297,7 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (absolute, *absolute.parents) if os.access(path, os.F_OK))
 
 
-def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, device: str, memory: int) -> Check:
+def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, device: str, memory: int) -> Line:
     """Whether a model's weights are there or have room: on the disk, and in the device's memory."""
     name = _model_check(spec)
     worst = BLOCKER if spec.name == MODEL["cpu"] else MISSING
@@ -308,12 +306,12 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     detail = f"{_size(download)} to download, {_size(write)} to write, {_size(free)} free" if steps else "weights ready"
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
-        return Check(worst, name, detail, "make room, or name another folder with --models_dir")
+        return Line(worst, name, detail, "make room, or name another folder with --models_dir")
     needed = PRECISIONS[engine_class(DEFAULTS[device]).precisions[device][0]].value_bytes * spec.parameters
     if needed > memory:
         detail = f"its weights take {_size(needed)} of memory and {WHERE[device]} has {_size(memory)}"
-        return Check(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
-    return Check(OK, name, detail)
+        return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
+    return Line(OK, name, detail)
 
 
 def _model_check(spec: ModelSpec) -> str:
@@ -332,29 +330,29 @@ def token_path() -> Path:
     return Path(os.path.expandvars(path)).expanduser()
 
 
-def check_login() -> Check:
+def check_login() -> Line:
     """Whether there is a token. Its text is shown nowhere."""
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(variable, "").strip():
-            return Check(OK, "hub login", f"{variable} is set")
+            return Line(OK, "hub login", f"{variable} is set")
     licence = catalog.load(MODEL["cuda"]).source["licence_url"]
     remedy = f"accept the licence at {licence}, then set HF_TOKEN or run `hf auth login`; or use --weights random"
     path = token_path()
     try:
         if path.read_bytes().strip():
-            return Check(OK, "hub login", f"a token in {path}")
+            return Line(OK, "hub login", f"a token in {path}")
     except FileNotFoundError:
         pass  # never logged in: said below
     except OSError as error:
-        return Check(WARNING, "hub login", f"{path} cannot be read ({error.strerror})", remedy)
-    return Check(NOTE, "hub login", f"none, and {MODEL['cuda']} needs one (so may other models of the hub)", remedy)
+        return Line(WARNING, "hub login", f"{path} cannot be read ({error.strerror})", remedy)
+    return Line(NOTE, "hub login", f"none, and {MODEL['cuda']} needs one (so may other models of the hub)", remedy)
 
 
-def check_hub() -> Check:
+def check_hub() -> Line:
     """Whether the hub answers; what it answers does not matter here."""
     remedy = f"until it is, only {MODEL['cpu']}, --weights random and what was fetched before work"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        return Check(WARNING, "hub", "HF_HUB_OFFLINE is set, so it is not asked", remedy)
+        return Line(WARNING, "hub", "HF_HUB_OFFLINE is set, so it is not asked", remedy)
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         address = urlsplit(endpoint)
@@ -363,29 +361,29 @@ def check_hub() -> Check:
         if address.scheme not in {"http", "https"} or not address.hostname:
             raise ValueError("not an http address")
         with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT_S):
-            return Check(OK, "hub", f"{shown} answers")
+            return Line(OK, "hub", f"{shown} answers")
     except urllib.error.HTTPError:  # "not found" and "forbidden" are answers
-        return Check(OK, "hub", f"{shown} answers")
+        return Line(OK, "hub", f"{shown} answers")
     except ValueError:  # also http.client.InvalidURL
-        return Check(WARNING, "hub", "HF_ENDPOINT is not an http address", "mend or unset it")
+        return Line(WARNING, "hub", "HF_ENDPOINT is not an http address", "mend or unset it")
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or type(error).__name__
-        return Check(WARNING, "hub", f"{shown} cannot be reached ({reason})", remedy)
+        return Line(WARNING, "hub", f"{shown} cannot be reached ({reason})", remedy)
 
 
-def check_ports(usual: tuple[int, ...]) -> Iterator[Check]:
+def check_ports(usual: tuple[int, ...]) -> Iterator[Line]:
     """Engines talk to themselves over loopback; which port it is does not matter to this suite."""
     try:
         free_port()
     except OSError as error:
         detail = f"no port can be bound on 127.0.0.1 ({error.strerror})"
-        yield Check(BLOCKER, "ports", detail, "bring the loopback interface up: `ip link set lo up`")
+        yield Line(BLOCKER, "ports", detail, "bring the loopback interface up: `ip link set lo up`")
         return
     busy = [str(port) for port in usual if _is_busy(port)]
     if busy:
-        yield Check(NOTE, "ports", f"{' and '.join(busy)} busy: no matter, each run takes free ones")
+        yield Line(NOTE, "ports", f"{' and '.join(busy)} busy: no matter, each run takes free ones")
     else:
-        yield Check(OK, "ports", "loopback ports can be bound")
+        yield Line(OK, "ports", "loopback ports can be bound")
 
 
 def _is_busy(port: int) -> bool:
@@ -399,7 +397,7 @@ def _is_busy(port: int) -> bool:
     return False
 
 
-def summary(checks: list[Check], specs: list[ModelSpec], plans: dict[str, list[weights.Step]], device: str) -> str:
+def summary(checks: list[Line], specs: list[ModelSpec], plans: dict[str, list[weights.Step]], device: str) -> str:
     """The last line: which models run here, where and with which weights."""
     fetches = _is_ok(checks, "hub") and _is_ok(checks, "hub login")
     fitting = [spec.name for spec in specs if _is_ok(checks, _model_check(spec))]
@@ -416,5 +414,5 @@ def summary(checks: list[Check], specs: list[ModelSpec], plans: dict[str, list[w
     return ("once set up, " if lacks else "") + f"this machine runs: {'; '.join(runs)}"
 
 
-def _is_ok(checks: list[Check], name: str) -> bool:
+def _is_ok(checks: list[Line], name: str) -> bool:
     return any(check.name == name and check.status == OK for check in checks)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from bench_deepspeed.benchmarks.ab.flags import _ab_parser
-from bench_deepspeed.benchmarks.load.flags import _load_parser
-from bench_deepspeed.benchmarks.quality.flags import _quality_parser
-from bench_deepspeed.benchmarks.run.flags import _run_parser
-from bench_deepspeed.benchmarks.selftest.flags import _selftest_parser
-from bench_deepspeed.benchmarks.sweep.flags import _sweep_parser
+from bench_deepspeed.benchmarks.ab.flags import ab_parser
+from bench_deepspeed.benchmarks.load.flags import load_parser
+from bench_deepspeed.benchmarks.quality.flags import quality_parser
+from bench_deepspeed.benchmarks.run.flags import run_parser
+from bench_deepspeed.benchmarks.selftest.flags import selftest_parser
+from bench_deepspeed.benchmarks.sweep.flags import sweep_parser
 from bench_deepspeed.core.errors import UsageError
-from bench_deepspeed.results.compare.flags import _compare_parser
-from bench_deepspeed.results.flags import _results_parser
-from bench_deepspeed.results.report_flags import _report_parser
+from bench_deepspeed.results.compare.flags import compare_parser
+from bench_deepspeed.results.flags import results_parser
+from bench_deepspeed.results.report_flags import report_parser
 
-from .doctor_flags import _doctor_parser
+from .doctor_flags import doctor_parser
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -32,15 +32,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 PARSERS = {
-    "run": _run_parser,
-    "quality": _quality_parser,
-    "doctor": _doctor_parser,
-    "report": _report_parser,
-    "selftest": _selftest_parser,
-    "sweep": _sweep_parser,
-    "load": _load_parser,
-    "compare": _compare_parser,
-    "results": _results_parser,
-    "ab": _ab_parser,
+    "run": run_parser,
+    "quality": quality_parser,
+    "doctor": doctor_parser,
+    "report": report_parser,
+    "selftest": selftest_parser,
+    "sweep": sweep_parser,
+    "load": load_parser,
+    "compare": compare_parser,
+    "results": results_parser,
+    "ab": ab_parser,
 }
 """Command → what makes its parser."""

@@ -32,7 +32,7 @@ class WordsParser(Parser):
         return self.parse_intermixed_args(args, namespace)
 
 
-def _count(text: str) -> int:
+def whole_number(text: str) -> int:
     try:
         value = int(text)
     except ValueError:
@@ -42,14 +42,14 @@ def _count(text: str) -> int:
     return value
 
 
-def _positive(text: str) -> int:
-    value = _count(text)
+def positive_integer(text: str) -> int:
+    value = whole_number(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 is too few: at least 1")
     return value
 
 
-def _percentage(text: str) -> float:
+def percentage(text: str) -> float:
     number = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
     if not number or not 0 < float(number[1]) < 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage between 0% and 100%, such as 1% or 0.5%")

@@ -65,13 +65,13 @@ def torch_facts(device: str) -> dict:
     """What torch says of itself; called in the worker, after the engine has loaded."""
     import torch
 
-    from .gpu import Gpu
+    from .gpu import NvmlGpu
 
     facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads()}
     if device == "cuda":
         facts["gpu_used"] = torch.cuda.get_device_name()
         facts["driver_cuda"] = _driver_cuda()
-        gpu = Gpu.of_torch()
+        gpu = NvmlGpu.of_torch()
         facts["gpu_slowdown_c"] = gpu and gpu.slowdown_c()
     return facts
 

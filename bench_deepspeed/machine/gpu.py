@@ -27,7 +27,7 @@ NOT_THROTTLING = 0x001 | 0x002
 """The bits of an idle GPU, which one is right after a generation, and of clocks that a user has set."""
 
 
-class Gpu:
+class NvmlGpu:
     """One whole GPU. `nvml` is the module pynvml, or what behaves like it."""
 
     def __init__(self, nvml, handle):
@@ -35,7 +35,7 @@ class Gpu:
         self._handle = handle
 
     @classmethod
-    def of_torch(cls) -> Gpu | None:
+    def of_torch(cls) -> NvmlGpu | None:
         """The GPU that torch uses in this process; None where NVML does not know it or it is a part of one."""
         import pynvml
         import torch
@@ -43,7 +43,7 @@ class Gpu:
         return cls.find(pynvml, str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
 
     @classmethod
-    def find(cls, nvml, uuid: str) -> Gpu | None:
+    def find(cls, nvml, uuid: str) -> NvmlGpu | None:
         """By UUID: CUDA_VISIBLE_DEVICES changes torch's numbers, and NVML knows nothing of it."""
         try:
             nvml.nvmlInit()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from bench_deepspeed.measure.records import Reading
 
-from .gpu import Gpu
+from .gpu import NvmlGpu
 from .host import Cpus
 
 
@@ -33,7 +33,7 @@ class Probe:
     """
 
     def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None):
-        self.gpu = Gpu.of_torch() if device == "cuda" else None
+        self.gpu = NvmlGpu.of_torch() if device == "cuda" else None
         self._cpus = Cpus()
         self._compilations = compilations
 

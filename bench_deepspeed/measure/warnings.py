@@ -44,7 +44,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Check:
+class Rule:
     """A check by its code: `look` returns what it found in words, or None."""
 
     code: str
@@ -239,17 +239,17 @@ def _repetitions(n: int) -> str:
 
 
 CHECKS = (
-    Check("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
-    Check("outliers", _outliers, "look for what ran beside it; trust the median more than the mean"),
-    Check("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
-    Check("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
-    Check("no_interval", _no_interval, "`--processes 3` or more"),
-    Check("few_samples", _few, "`--processes 3 -r 5` or more"),
-    Check("first_call", _first_call, "more `--warmups`"),
-    Check("clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs alike in it"),
-    Check("throttling", _throttling, "a power cap is common under load: compare only under the same one; else cool it"),
-    Check("temperature", _temperature, "more cooling, or pauses between runs"),
-    Check("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
-    Check("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
-    Check("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
+    Rule("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
+    Rule("outliers", _outliers, "look for what ran beside it; trust the median more than the mean"),
+    Rule("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
+    Rule("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
+    Rule("no_interval", _no_interval, "`--processes 3` or more"),
+    Rule("few_samples", _few, "`--processes 3 -r 5` or more"),
+    Rule("first_call", _first_call, "more `--warmups`"),
+    Rule("clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs alike in it"),
+    Rule("throttling", _throttling, "a power cap is common under load: compare only under the same one; else cool it"),
+    Rule("temperature", _temperature, "more cooling, or pauses between runs"),
+    Rule("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
+    Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
+    Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
 )

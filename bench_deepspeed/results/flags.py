@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.benchmarks import registry
-from bench_deepspeed.benchmarks.common.flags import _add_common_flags
-from bench_deepspeed.core.arguments import Parser, WordsParser, _count
+from bench_deepspeed.benchmarks.common.flags import add_common
+from bench_deepspeed.core.arguments import Parser, WordsParser, whole_number
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS
 
@@ -68,7 +68,7 @@ def _age(text: str) -> datetime.timedelta:
     return datetime.timedelta(hours=int(found[1]) * HOURS[found[2]])
 
 
-def _results_parser() -> Parser:
+def results_parser() -> Parser:
     pass
 
     parser = WordsParser(
@@ -76,9 +76,9 @@ def _results_parser() -> Parser:
         usage="%(prog)s [[show] ID | prune] [flags]",
         description="Lists the runs, the newest last; shows one as it did itself when it ended; or deletes old ones.",
     )
-    add(parser, _count)
+    add(parser, whole_number)
     parser.add_argument(
         "--output_dir", type=Path, default=LOGS, metavar="DIR", help="where the runs are (default: logs/ of this suite)"
     )
-    _add_common_flags(parser)
+    add_common(parser)
     return parser

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import _add_common_flags
+from bench_deepspeed.benchmarks.common.flags import add_common
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 
@@ -45,7 +45,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("a page of megabytes is nothing for a terminal: name a file with --output")
 
 
-def _report_parser() -> Parser:
+def report_parser() -> Parser:
     pass
 
     parser = Parser(
@@ -54,5 +54,5 @@ def _report_parser() -> Parser:
         "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead.",
     )
     add(parser)
-    _add_common_flags(parser)
+    add_common(parser)
     return parser

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.load.level_statistics import figures
+from bench_deepspeed.benchmarks.load.level_statistics import statistics_of
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup
@@ -39,7 +39,7 @@ SLA = {"ttft_s": None, "tpot_s": None}
 
 def row(level: Level) -> dict:
     """One rate: the median and the 99th percentile of E2E and TTFT over the known ones, minus one."""
-    found = figures(level, SLA)
+    found = statistics_of(level, SLA)
     errors = {
         f"{name}_{p}_error": round(measured[p] / known - 1, 5)
         for name, measured, known in (("e2e", found.e2e_s, E2E_S), ("ttft", found.ttft_s, SERVICE["first_s"]))

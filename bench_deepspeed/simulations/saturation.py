@@ -15,8 +15,8 @@ import sys
 from collections import deque
 
 from bench_deepspeed.benchmarks.load.arrivals import poisson
-from bench_deepspeed.benchmarks.load.command import LONGER
 from bench_deepspeed.benchmarks.load.generator import Window
+from bench_deepspeed.benchmarks.load.measure import LONGER
 from bench_deepspeed.benchmarks.load.records import Level, Record
 from bench_deepspeed.benchmarks.load.saturation import judge
 from bench_deepspeed.core.paths import RESULTS

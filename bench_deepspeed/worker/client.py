@@ -112,7 +112,7 @@ class WorkerProcess:
                 return message["result"]
         except ConnectionError:
             pass  # told below, as when the stream just ends
-        raise BenchError(self._obituary())
+        raise BenchError(self._exit_reason())
 
     def load(self, engine: str, settings: Load) -> tasks.Loaded:
         """Have an engine loaded; see `tasks.load`. Says on stderr what it opens to other machines."""
@@ -136,7 +136,7 @@ class WorkerProcess:
         where = f" (all of it: {self._log})" if failure.foreign else ""
         raise BY_NAME[failure.type](failure.message + where)
 
-    def _obituary(self) -> str:
+    def _exit_reason(self) -> str:
         code = self._process.wait()
         if code == -signal.SIGKILL:
             how = "was killed, most often for want of memory"

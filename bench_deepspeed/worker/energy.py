@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines.base import Engine
-from bench_deepspeed.machine.gpu import Gpu
+from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import Energy
 
 POWERCAP = Path("/sys/class/powercap")
@@ -23,7 +23,7 @@ class GpuCounter:
 
     source = "NVML, whole GPU"
 
-    def __init__(self, gpu: Gpu):
+    def __init__(self, gpu: NvmlGpu):
         self._gpu = gpu
 
     def joules(self) -> float:
@@ -61,7 +61,7 @@ class RaplCounter:
 Counter = GpuCounter | RaplCounter
 
 
-def open_counter(device: str, gpu: Gpu | None, powercap: Path = POWERCAP) -> Counter | None:
+def open_counter(device: str, gpu: NvmlGpu | None, powercap: Path = POWERCAP) -> Counter | None:
     """The counter of the device that generates; None where there is none, or only root may read it."""
     if device == "cuda":
         return GpuCounter(gpu) if gpu is not None and gpu.energy_mj() is not None else None

@@ -13,18 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench_deepspeed.report import legend, palette, vega
-from bench_deepspeed.report.chart import (
-    Axis,
-    BarRow,
-    Bars,
-    Chart,
-    Lines,
-    Point,
-    Sample,
-    Series,
-    Strip,
-    StripRow,
-)
+from bench_deepspeed.report.chart import Axis, BarRow, Bars, Chart, Lines, Point, Sample, Series, Strip, StripRow
 
 HOSTILE = "</script><script>alert(1)</script> & \"quoted\" 'name' <img src=x onerror=alert(1)>"
 IDLE = "GPU idle"

@@ -277,7 +277,7 @@ def test_a_busy_usual_port_is_a_note(machine):
     assert re.match(r"note     ports: .*25555 busy: no matter", line(done, "ports"))
 
 
-# Check by check
+# Line by check
 
 
 @pytest.mark.parametrize(
@@ -310,9 +310,9 @@ def test_offline_mode_does_not_ask_the_hub(monkeypatch, hub):
 
 def test_without_login_a_model_of_the_hub_runs_with_random_weights_unless_fetched(tmp_path):
     specs = [catalog.load(name) for name in ("llama", "mistral", "smollm2")]
-    checks = [doctor.Check(OK, f"model {spec.name}") for spec in specs] + [doctor.Check(OK, "hub")]
+    checks = [doctor.Line(OK, f"model {spec.name}") for spec in specs] + [doctor.Line(OK, "hub")]
     plans = {"llama": [Step(tmp_path, "fetch", 10, 10)], "mistral": [], "smollm2": [Step(tmp_path, "expand", 0, 10)]}
     told = doctor.summary(checks, specs, plans, "cpu")
     assert told == "this machine runs: mistral, smollm2 on the cpu; llama with --weights random on the cpu"
-    told = doctor.summary([*checks, doctor.Check(OK, "hub login")], specs, plans, "cpu")
+    told = doctor.summary([*checks, doctor.Line(OK, "hub login")], specs, plans, "cpu")
     assert told == "this machine runs: llama, mistral, smollm2 on the cpu"

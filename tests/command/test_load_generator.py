@@ -13,7 +13,7 @@ from bench_deepspeed.benchmarks.load import level_statistics
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup
-from bench_deepspeed.benchmarks.load.targets.kv_admission import KvRoom
+from bench_deepspeed.benchmarks.load.targets.kv_admission import KvAdmission
 from bench_deepspeed.benchmarks.load.targets.stub import StubTarget
 from bench_deepspeed.core.errors import BenchError, MachineError
 
@@ -157,19 +157,19 @@ def test_a_target_is_told_of_the_longest_request(tmp_path, monkeypatch):
 
 def test_what_does_not_fit_into_the_kv_cache_is_not_sent(session):
     one = session({})
-    one._target.kv_room = KvRoom(2, 64)  # each request takes a block
+    one._target.kv_admission = KvAdmission(2, 64)  # each request takes a block
     level = one.level(4, None, 1.0)
     check(level)
     assert level.most_in_flight == 4
     assert level.waited_for_kv > 0
     assert any(
-        "waited for room in the KV cache" in remark for remark in level_statistics.figures(level, NO_SLA).remarks
+        "waited for room in the KV cache" in remark for remark in level_statistics.statistics_of(level, NO_SLA).remarks
     )
     assert session({}).level(4, None, 1.0).waited_for_kv is None
 
 
 def test_no_room_in_time_is_a_failed_request(session):
     one = session({"first_s": 0.5}, timeout_s=0.2)
-    one._target.kv_room = KvRoom(1, 64)
+    one._target.kv_admission = KvAdmission(1, 64)
     errors = {record.error for record in one.level(2, None, 0.3).records}
     assert any(error and ("no room" in error or "no answer" in error or "timed out" in error) for error in errors)

@@ -53,7 +53,7 @@ def result_of(*levels: Level) -> LoadResult:
 
 def test_it_has_no_figures_and_the_remark_says_why(case):
     one, words, seconds = case
-    found = metrics.figures(one, {"ttft_s": 1.0, "tpot_s": None})
+    found = metrics.statistics_of(one, {"ttft_s": 1.0, "tpot_s": None})
     assert found.remarks[0].startswith("not measured: ")
     assert words in found.remarks[0]
     assert ("use --seconds" in found.remarks[0]) == (seconds is not None)
@@ -79,7 +79,7 @@ def test_it_is_not_measured_in_every_report(case, tmp_path):
     assert row["verdict"] == ("" if one.rate is None else "not measured")
     assert words in row["remarks"]
     assert "not measured" in load_view.table(result)
-    assert load_view.line(one, NO_SLA) == f"{one.name}: {'; '.join(metrics.figures(one, NO_SLA).remarks)}"
+    assert load_view.line(one, NO_SLA) == f"{one.name}: {'; '.join(metrics.statistics_of(one, NO_SLA).remarks)}"
     result.save(tmp_path / "load.json")
     (item,) = files.read([tmp_path / "load.json"])
     flat = tables.of(item)

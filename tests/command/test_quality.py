@@ -1,3 +1,1 @@
 """The check of the answers: its numbers against their definitions, its verdict against a real fault."""
-
-from __future__ import annotations

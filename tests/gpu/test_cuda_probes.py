@@ -16,7 +16,7 @@ from support import wait_until
 from bench_deepspeed.engines.base import Generation
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.machine.environment import torch_facts
-from bench_deepspeed.machine.gpu import Gpu
+from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.machine.probe import Probe
 from bench_deepspeed.worker import energy
 
@@ -54,7 +54,7 @@ def engine() -> Multiplying:
 def test_the_gpu_is_torchs(engine):
     import torch
 
-    gpu = Gpu.of_torch()
+    gpu = NvmlGpu.of_torch()
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     pci = pynvml.nvmlDeviceGetPciInfo(gpu._handle)
     assert (pci.domain, pci.bus, pci.device) == (
@@ -79,7 +79,7 @@ def test_a_reading_under_load(engine):
 
 
 def test_energy_is_power_over_time(engine):
-    gpu = Gpu.of_torch()
+    gpu = NvmlGpu.of_torch()
     drawn = energy.measure(engine, energy.open_counter("cuda", gpu), "", 200, seconds=3)
     watts = drawn.joules / drawn.seconds
     assert watts == pytest.approx(gpu.power_mw() / 1000, rel=0.3)  # power is a mean of the last second
@@ -101,7 +101,7 @@ def occupying_process(*launcher: str):
 
 
 def test_only_processes_of_others_are_others(engine):
-    gpu = Gpu.of_torch()
+    gpu = NvmlGpu.of_torch()
     before = gpu.other_processes()
     with occupying_process():
         assert gpu.other_processes() == before

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from support import Bench, no_progress, save_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.quality import reference
-from bench_deepspeed.benchmarks.quality.questions import QuestionSet
 from bench_deepspeed.core.errors import WeightsError
 from bench_deepspeed.engines import checkpoint, engine_class
 from bench_deepspeed.engines.base import Load

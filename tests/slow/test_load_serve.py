@@ -12,7 +12,7 @@ import psutil
 import pytest
 from support import wait_until
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.benchmarks.load.targets.base import RequestError
 from bench_deepspeed.benchmarks.load.targets.serve import ServeTarget, deployment
 from bench_deepspeed.core.errors import BenchError
@@ -97,7 +97,7 @@ def target():
 
 def test_each_token_is_timed_and_the_empty_message_is_none(target):
     before = time.perf_counter()
-    times = target.send(Asked("a", 1, 5))
+    times = target.send(Request("a", 1, 5))
     assert len(times) == 5
     assert before < times[0] <= times[-1] < time.perf_counter()
 
@@ -113,13 +113,13 @@ def test_many_at_a_time_do_not_mix(target):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(16) as pool:
-        counts = [len(times) for times in pool.map(lambda n: target.send(Asked("a", 1, n)), range(1, 17))]
+        counts = [len(times) for times in pool.map(lambda n: target.send(Request("a", 1, n)), range(1, 17))]
     assert counts == list(range(1, 17))
 
 
 def test_a_request_that_hangs_is_a_failed_request(target):
     with pytest.raises(RequestError, match="timeout"):
-        target.send(Asked("hang", 1, 2))
+        target.send(Request("hang", 1, 2))
 
 
 def test_a_process_that_ended_is_told(target):

@@ -13,7 +13,8 @@ import torch
 from support import no_progress, wait_until
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from bench_deepspeed.benchmarks.quality import agreement, chat, questions, reference, verdict
+from bench_deepspeed.benchmarks.common import questions
+from bench_deepspeed.benchmarks.quality import agreement, chat, reference, verdict
 from bench_deepspeed.benchmarks.quality.assess import Task, assess
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines.base import Load

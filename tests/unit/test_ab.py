@@ -13,9 +13,9 @@ import scipy.stats
 from builders import comparison_of as comparison
 from results import result as published_result
 
-from bench_deepspeed.benchmarks.ab import command, estimate, plan, rounds, warnings
+from bench_deepspeed.benchmarks.ab import estimate, measure, plan, rounds, warnings
 from bench_deepspeed.benchmarks.ab import view as report
-from bench_deepspeed.benchmarks.ab.command import _without_partner
+from bench_deepspeed.benchmarks.ab.measure import _without_partner
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
@@ -101,13 +101,13 @@ def test_the_interval_is_students_over_the_pairs():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (estimate.Ratio(1.23, 1.2, 1.26, 5), "B is faster: 1.23 [1.20, 1.26] times A"),
-        (estimate.Ratio(0.81, 0.79, 0.83, 5), "B is slower: 0.81 [0.79, 0.83] times A"),
-        (estimate.Ratio(1.004, 1.002, 1.006, 5), "B is faster: 1.004 [1.002, 1.006] times A"),
-        (estimate.Ratio(1.0253, 1.0012, 1.05, 5), "B is faster: 1.025 [1.001, 1.050] times A"),
-        (estimate.Ratio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
+        (estimate.PairedRatio(1.23, 1.2, 1.26, 5), "B is faster: 1.23 [1.20, 1.26] times A"),
+        (estimate.PairedRatio(0.81, 0.79, 0.83, 5), "B is slower: 0.81 [0.79, 0.83] times A"),
+        (estimate.PairedRatio(1.004, 1.002, 1.006, 5), "B is faster: 1.004 [1.002, 1.006] times A"),
+        (estimate.PairedRatio(1.0253, 1.0012, 1.05, 5), "B is faster: 1.025 [1.001, 1.050] times A"),
+        (estimate.PairedRatio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
         (
-            estimate.Ratio(1.01, 0.98, 1.04, 5),
+            estimate.PairedRatio(1.01, 0.98, 1.04, 5),
             "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that holds 1",
         ),
         (None, "no verdict: no round is valid"),
@@ -130,7 +130,7 @@ def test_compiling_and_building_count_as_loading():
     found, _ = asked(*SAME)
     result = comparison(*(3 * [([1.0], [1.0])]))
     result.rounds = 3 * [[]]
-    of = command.Comparison(Namespace(result=result), found, Path(), None)
+    of = measure.PairedMeasurement(Namespace(result=result), found, Path(), None)
     of.scenario = found.sides["A"].scenario
     result.b.runs[0].compile_s = 60.0
     assert of._enough(0.0) is None
@@ -158,7 +158,7 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     found, _ = asked(*SAME)
     keeper = Namespace(result=comparison(), write_log=lambda text: None)
     runs = {name: Run() for name in "AB"}
-    of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
+    of = measure.PairedMeasurement(keeper, found, Path(), progress_bars.Bars())
     of._load({name: Loaded() for name in "AB"}, runs, {"A": None, "B": None}, "pair 1")
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 

@@ -63,7 +63,6 @@ FLAGS = {
     "--version": "--version",
 }
 
-
 SIZES = {  # from the published numbers of parameters: two bytes each on the hub, four from the GGUF file
     "llama": ("6,738,415,616 parameters", "download 13.48 GB, write 13.48 GB"),
     "mistral": ("7,241,732,096 parameters", "download 14.48 GB, write 14.48 GB"),

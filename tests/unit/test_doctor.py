@@ -18,7 +18,7 @@ from bench_deepspeed.weights import Step
 GIB = 1 << 30
 
 
-# Check by check
+# Line by check
 
 
 def test_python_older_than_310_blocks():

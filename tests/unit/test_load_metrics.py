@@ -14,9 +14,9 @@ from scipy import stats
 from bench_deepspeed.benchmarks.load import arrivals, level_statistics, prompts, saturation
 from bench_deepspeed.benchmarks.load import charts as load_charts
 from bench_deepspeed.benchmarks.load import view as reports
-from bench_deepspeed.benchmarks.load.generator import Flight, Window
+from bench_deepspeed.benchmarks.load.generator import InFlightRequest, Window
 from bench_deepspeed.benchmarks.load.kind import KIND
-from bench_deepspeed.benchmarks.load.records import Asked, Level, LoadResult, Record
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, Request
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.simulations import saturation as simulated
@@ -154,7 +154,7 @@ def test_fastgens_service_level():
 def test_what_is_due_in_the_window_counts_however_long_it_takes():
     before, inside, after = record(1.9), record(2.0), record(12.0)
     late = record(11.9, first_s=100.0)  # it is not left out for ending after the window: it would hide the slow
-    found = level_statistics.figures(level([before, inside, late, after]), NO_SLA)
+    found = level_statistics.statistics_of(level([before, inside, late, after]), NO_SLA)
     assert (found.due, found.offered_per_s) == (2, 0.2)
     assert found.e2e_s["p50"] == pytest.approx(numpy.median([0.9, 100.4]))
     assert found.requests_per_s == 0.2  # `before` and `inside` ended in the window
@@ -163,7 +163,7 @@ def test_what_is_due_in_the_window_counts_however_long_it_takes():
 
 def test_failed_requests_are_counted_apart():
     failed = [record(3.0, error="x", last_s=None, first_s=99.0), record(4.0, error="x", first_s=99.0, sent_s=None)]
-    found = level_statistics.figures(level([record(5.0), *failed]), {"ttft_s": 1.0, "tpot_s": None})
+    found = level_statistics.statistics_of(level([record(5.0), *failed]), {"ttft_s": 1.0, "tpot_s": None})
     assert (found.due, found.failed) == (3, 2)
     assert found.e2e_s["p99"] == pytest.approx(0.9)
     assert (found.requests_per_s, found.good_per_s) == (0.1, 0.1)
@@ -173,9 +173,9 @@ def test_failed_requests_are_counted_apart():
 
 def test_tokens_and_gaps_are_those_of_the_window():
     window = Window(2.0, 12.0, 14.0)
-    one = Flight(Asked("", 1, 3, 1.0), times=[1.5, 2.5, 3.5])
-    two = Flight(Asked("", 1, 2, 11.0), times=[11.5, 12.5])
-    failed = Flight(Asked("", 1, 2, 5.0), times=[5.0], error="x")
+    one = InFlightRequest(Request("", 1, 3, 1.0), times=[1.5, 2.5, 3.5])
+    two = InFlightRequest(Request("", 1, 2, 11.0), times=[11.5, 12.5])
+    failed = InFlightRequest(Request("", 1, 2, 5.0), times=[5.0], error="x")
     assert level_statistics.tokens_in([one, two, failed], window) == 3
     assert level_statistics.itl([one, two, failed], window)["p50"] == 1.0
     made = level_statistics.record(two)
@@ -188,8 +188,8 @@ def test_tokens_and_gaps_are_those_of_the_window():
 )
 def test_a_generator_that_lags_is_told_of(lag_s, first_s, remarks):
     records = [record(3.0 + n / 10, first_s, tokens=1, sent_s=3.0 + n / 10 + lag_s) for n in range(50)]
-    assert len(level_statistics.figures(level(records), NO_SLA).remarks) == remarks
-    busy = level_statistics.figures(level([record(3.0)], generator_cpu_share=0.9), NO_SLA)
+    assert len(level_statistics.statistics_of(level(records), NO_SLA).remarks) == remarks
+    busy = level_statistics.statistics_of(level([record(3.0)], generator_cpu_share=0.9), NO_SLA)
     assert busy.remarks == ["the load generator took 90% of a CPU"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench_deepspeed.benchmarks.quality.questions import QuestionSet
+from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.quality.reference import Reference
 from bench_deepspeed.benchmarks.quality.reference import prepare as prepare_reference
 from bench_deepspeed.engines.base import Load
@@ -134,7 +134,9 @@ def test_a_result_of_another_type_is_refused():
         messages.encode_result(tasks.free_bytes, "much")
 
 
-@pytest.mark.parametrize("function", [json.dumps, echo, tasks.Path, lambda worker: None], ids=["library", "test", "class", "lambda"])
+@pytest.mark.parametrize(
+    "function", [json.dumps, echo, tasks.Path, lambda worker: None], ids=["library", "test", "class", "lambda"]
+)
 def test_what_is_not_a_function_of_the_package_has_no_name(function):
     with pytest.raises(ValueError, match="is not a function at the top of a module of bench_deepspeed"):
         messages.name_of(function)

@@ -16,7 +16,7 @@ from builders import Nvml, gpu_that, on_gpu
 from bench_deepspeed.engines.base import Generation, Load
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.machine import host
-from bench_deepspeed.machine.gpu import NOT_THROTTLING, THROTTLE_REASONS, Gpu
+from bench_deepspeed.machine.gpu import NOT_THROTTLING, THROTTLE_REASONS, NvmlGpu
 from bench_deepspeed.machine.probe import Probe
 from bench_deepspeed.measure.records import Reading
 from bench_deepspeed.worker import energy, tasks
@@ -31,7 +31,7 @@ FULL = {
 
 
 def test_a_reading_holds_what_the_driver_tells(monkeypatch):
-    monkeypatch.setattr(Gpu, "of_torch", lambda: gpu_that(**FULL))
+    monkeypatch.setattr(NvmlGpu, "of_torch", lambda: gpu_that(**FULL))
     probe = Probe("cuda")
     probe.before()
     gpus_own = dataclasses.replace(probe.after(), other_cpus_busy=None)
@@ -46,8 +46,8 @@ def test_what_the_driver_does_not_tell_is_none():
 
 
 def test_a_machine_whose_nvml_does_not_know_the_gpu():
-    assert Gpu.find(pynvml, UUID) is None  # the real one: here without a driver, or with other GPUs
-    assert Gpu.find(Nvml(), "another") is None
+    assert NvmlGpu.find(pynvml, UUID) is None  # the real one: here without a driver, or with other GPUs
+    assert NvmlGpu.find(Nvml(), "another") is None
 
 
 def test_a_part_of_a_gpu_tells_nothing():
@@ -169,7 +169,7 @@ def test_energy_of_generations_one_after_another(tmp_path):
 def test_energy_by_nvml_is_what_its_counter_rose_by():
     answers = {"nvmlDeviceGetTotalEnergyConsumption": 5_000_000}
     nvml = Nvml(**answers)
-    counter = energy.open_counter("cuda", Gpu.find(nvml, UUID))
+    counter = energy.open_counter("cuda", NvmlGpu.find(nvml, UUID))
     before = counter.joules()
     nvml.answers["nvmlDeviceGetTotalEnergyConsumption"] = 5_250_500
     assert (counter.source, counter.joules() - before) == ("NVML, whole GPU", 250.5)

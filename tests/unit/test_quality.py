@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_deepspeed.benchmarks.quality import agreement, questions, verdict
+from bench_deepspeed.benchmarks.common import questions
+from bench_deepspeed.benchmarks.quality import agreement, verdict
 from bench_deepspeed.benchmarks.quality import view as report
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.errors import UsageError

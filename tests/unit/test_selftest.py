@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from support import no_progress
 
-from bench_deepspeed.benchmarks.selftest import command
+from bench_deepspeed.benchmarks.selftest import command, measure
 from bench_deepspeed.benchmarks.selftest.blocks import Block
 from bench_deepspeed.core.errors import BenchError
 
@@ -25,8 +25,8 @@ def blocks_of(ratios) -> Iterator[dict]:
         yield Block([1.0 / ratio, 1.0 / ratio], [1.0, 1.0])
 
 
-def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> command.Comparison:
-    return command.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
+def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> command.ClockComparison:
+    return measure.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
 
 
 def noisy(ratio: float, spread: float, seed: int):
@@ -40,7 +40,7 @@ def noisy(ratio: float, spread: float, seed: int):
 @pytest.mark.parametrize("error", [0.05, 0.0125])
 def test_the_interval_is_scipys_and_as_sure_as_it_says(n, error):
     values = random.Random(n).sample(range(10 * n), n)
-    interval = command.median_interval(values, error)
+    interval = measure.median_interval(values, error)
     if interval is None:
         assert 2 * stats.binom.cdf(0, n, 0.5) > error  # not even all values are sure enough
         return
@@ -52,8 +52,8 @@ def test_the_interval_is_scipys_and_as_sure_as_it_says(n, error):
 
 def test_a_steady_drift_cancels_out_of_a_block():
     a, b, c, d = (0.1 * 1.07**step for step in range(4))
-    assert command.block_ratio([a, d], [b, c]) == pytest.approx(1.0, abs=1e-12)
-    assert command.block_ratio([2 * a, 2 * d], [b, c]) == pytest.approx(0.5, abs=1e-12)
+    assert measure.block_ratio([a, d], [b, c]) == pytest.approx(1.0, abs=1e-12)
+    assert measure.block_ratio([2 * a, 2 * d], [b, c]) == pytest.approx(0.5, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_verdict_follows_the_ratio(ratio, verdict):
     result = compared(itertools.repeat(ratio))
     assert result.verdict == verdict
     assert result.low == result.ratio == result.high == pytest.approx(ratio)
-    assert len(result.harness_s) == len(result.bare_s) == 2 * command.FIRST_LOOK
+    assert len(result.harness_s) == len(result.bare_s) == 2 * measure.FIRST_LOOK
 
 
 def test_without_time_nothing_is_shown():
@@ -83,7 +83,7 @@ def test_what_straddles_the_limit_takes_more_blocks_until_time_is_up(a_second_a_
     result = compared(itertools.cycle([0.99, 1.01]), budget_s=100.0)
     assert result.verdict == "not shown"
     assert len(result.harness_s) == 2 * 100
-    assert result.low < 1 - command.LIMIT < 1 + command.LIMIT < result.high
+    assert result.low < 1 - measure.LIMIT < 1 + measure.LIMIT < result.high
 
 
 def test_a_time_shorter_than_the_known_one_is_a_failure():
@@ -95,11 +95,11 @@ def test_looking_again_and_again_does_not_find_a_pass_by_chance(a_second_a_block
     """The suite's share is the limit and a hair: at most one in twenty self-tests may say that it is below."""
     tests = 300
     passed = sum(compared(noisy(0.99499, 0.01, seed), budget_s=600.0).verdict == "pass" for seed in range(tests))
-    assert passed <= stats.binom.ppf(0.999, tests, command.ERROR)
+    assert passed <= stats.binom.ppf(0.999, tests, measure.ERROR)
 
 
-def comparison(name: str, verdict: str) -> command.Comparison:
-    return command.Comparison(name, None, [1.0], [1.0], 1.0, None, None, verdict)
+def comparison(name: str, verdict: str) -> command.ClockComparison:
+    return command.ClockComparison(name, None, [1.0], [1.0], 1.0, None, None, verdict)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
-class Ratio:
+class PairedRatio:
     """B's tokens/s over A's, a geometric mean, and its 95% interval; `low` and `high` are None where there is none."""
 
     value: float
@@ -37,7 +37,7 @@ class Ratio:
     n: int
 
     @classmethod
-    def of(cls, logs: Interval | None) -> Ratio | None:
+    def of(cls, logs: Interval | None) -> PairedRatio | None:
         """From the interval of log ratios."""
         if logs is None:
             return None
@@ -80,24 +80,24 @@ def log_ratios(result: AbResult) -> list[list[float]]:
     ]
 
 
-def ratio(logs: list[list[float]]) -> Ratio | None:
+def ratio(logs: list[list[float]]) -> PairedRatio | None:
     """B ∕ A over all pairs; None where no round is valid."""
-    return Ratio.of(mean_interval(logs))
+    return PairedRatio.of(mean_interval(logs))
 
 
-def ratio_within(logs: list[float]) -> Ratio | None:
+def ratio_within(logs: list[float]) -> PairedRatio | None:
     """B ∕ A of one pair, with the interval that holds for these two processes only; see `stats.series_interval`."""
-    return Ratio.of(series_interval(logs))
+    return PairedRatio.of(series_interval(logs))
 
 
-def faster(found: Ratio | None) -> str | None:
+def faster(found: PairedRatio | None) -> str | None:
     """The side that is faster, "A" or "B"; None where nothing is shown: the interval holds 1, or there is none."""
     if found is None or found.low is None or found.low <= 1 <= found.high:
         return None
     return "B" if found.low > 1 else "A"
 
 
-def sentence(found: Ratio | None) -> str:
+def sentence(found: PairedRatio | None) -> str:
     """The answer to "is B faster than A?"."""
     if found is None:
         return "no verdict: no round is valid"

@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.core.arguments import Parser, _count, _percentage, _positive
+from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.model import catalog
@@ -131,7 +131,7 @@ def _add_scenario(parser, positive: Callable) -> None:
     )
 
 
-def _ab_parser() -> Parser:
+def ab_parser() -> Parser:
     pass
 
     parser = Parser(
@@ -139,9 +139,9 @@ def _ab_parser() -> Parser:
         description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
         "answers with the ratio of their tokens/s and its 95% interval.",
     )
-    add(parser, positive=_positive, count=_count, percentage=_percentage)
+    add(parser, positive=positive_integer, count=whole_number, percentage=percentage)
     parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
-    _add_model_flags(parser)
-    _add_place_flags(parser)
-    _add_common_flags(parser)
+    add_model(parser)
+    add_place(parser)
+    add_common(parser)
     return parser

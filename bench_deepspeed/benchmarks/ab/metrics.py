@@ -13,12 +13,12 @@ from .labels import configuration
 from .records import SIDES, AbResult
 
 
-def ratio_of(result: AbResult) -> estimate.Ratio | None:
+def ratio_of(result: AbResult) -> estimate.PairedRatio | None:
     """B ∕ A over all pairs; None where no round is valid."""
     return estimate.ratio(estimate.log_ratios(result))
 
 
-def _ratio(value: Callable[[estimate.Ratio], float | None]) -> Callable[[AbResult], float | None]:
+def _ratio(value: Callable[[estimate.PairedRatio], float | None]) -> Callable[[AbResult], float | None]:
     return lambda result: (ratio := ratio_of(result)) and value(ratio)
 
 

@@ -92,7 +92,7 @@ def _means(speeds: Sequence[Sequence[float]]) -> dict[str, str]:
     return {"A tokens/s": cells[0], "B tokens/s": cells[1]}
 
 
-def _ratio(found: estimate.Ratio | None) -> str:
+def _ratio(found: estimate.PairedRatio | None) -> str:
     return NOT_MEASURED if found is None else found.shown
 
 

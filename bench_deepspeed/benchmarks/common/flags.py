@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench_deepspeed import __version__
-from bench_deepspeed.core.arguments import _count
-from bench_deepspeed.core.paths import LOGS, MODELS
+from bench_deepspeed.core.arguments import whole_number
+from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, ENGINES
 from bench_deepspeed.model import catalog
@@ -14,22 +14,22 @@ from bench_deepspeed.model import catalog
 from .scenario import MODEL
 
 
-def _add_common_flags(group) -> None:
+def add_common(group) -> None:
     group.add_argument(
         "--no_setup",
         action="store_true",
         help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
     )
     group.add_argument("--version", action="version", version=__version__)
-    _add_help(group)
+    add_help(group)
 
 
-def _add_help(group) -> None:
+def add_help(group) -> None:
     group.add_argument("-h", "--help", action="help", help="show this and stop")
 
 
-def _add_choice_flags(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
-    _add_model_flags(group)
+def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
+    add_model(group)
     group.add_argument(
         "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
     )
@@ -40,7 +40,7 @@ def _add_choice_flags(group, default_precision: str = "float16 on cuda, float32 
     )
 
 
-def _add_model_flags(group) -> None:
+def add_model(group) -> None:
     group.add_argument(
         "-d",
         "--device",
@@ -61,14 +61,14 @@ def _add_model_flags(group) -> None:
     )
     group.add_argument(
         "--seed",
-        type=_count,
+        type=whole_number,
         default=0,
         metavar="N",
         help="of the random weights, and of the prompts of a sweep (default: 0)",
     )
 
 
-def _add_place_flags(group) -> None:
+def add_place(group) -> None:
     group.add_argument(
         "--output_dir",
         type=Path,
@@ -82,4 +82,22 @@ def _add_place_flags(group) -> None:
         default=MODELS,
         metavar="DIR",
         help="weights go to DIR/<model>/ (default: models/ of this suite)",
+    )
+
+
+def add_quality(group) -> None:
+    group.add_argument(
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        default=QUESTIONS,
+        help="your own: JSON as in docs/methodology.md, or text with one prompt a line (default: the suite's five)",
+    )
+    group.add_argument(
+        "--reference_device",
+        choices=("cuda", "cpu"),
+        help="where float32 is computed, once (default: the run's device)",
+    )
+    group.add_argument(
+        "--fail_on_quality", action="store_true", help="exit 5 when a verdict is outside the noise floor"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError
 
-from .records import Asked, Workload
+from .records import Request, Workload
 
 TEXTS = 512
 """So many different requests are made before the first level, then they come round again: FastGen's number."""
@@ -51,15 +51,15 @@ def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[i
     return pairs
 
 
-def closed(requests: list[Asked]) -> Iterator[Asked]:
+def closed(requests: list[Request]) -> Iterator[Request]:
     """The requests round and round, for clients that send when their last one ended."""
     return itertools.cycle(requests)
 
 
-def timed(requests: list[Asked], times: Iterator[float]) -> Iterator[Asked]:
+def timed(requests: list[Request], times: Iterator[float]) -> Iterator[Request]:
     """The requests round and round, each due at the next time."""
     for asked, due_s in zip(itertools.cycle(requests), times, strict=False):
-        yield Asked(asked.prompt, asked.prompt_tokens, asked.max_tokens, due_s)
+        yield Request(asked.prompt, asked.prompt_tokens, asked.max_tokens, due_s)
 
 
 def read_trace(path: Path) -> list[tuple[float, int, int]]:

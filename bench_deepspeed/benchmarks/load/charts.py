@@ -26,7 +26,7 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
 
 
 def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:
-    levels = [row for row in rows(result) if getattr(row.level, kind) is not None and row.figures.e2e_s]
+    levels = [row for row in rows(result) if getattr(row.level, kind) is not None and row.statistics.e2e_s]
     if not levels:
         return None
     name = f"{title(result)}; labelled with its {kind}"
@@ -35,12 +35,12 @@ def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:
 
 
 def _point(row: LevelRow) -> Point:
-    e2e, load = row.figures.e2e_s or {}, row.level.clients or row.level.rate
+    e2e, load = row.statistics.e2e_s or {}, row.level.clients or row.level.rate
     percentiles = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in e2e.items())
     return Point(
-        row.figures.requests_per_s or 0.0,
+        row.statistics.requests_per_s or 0.0,
         e2e["p50"],
         label=f"{load:g}",
-        hover="; ".join([f"{row.level.name}: E2E {percentiles}", *row.figures.remarks]),
-        flagged=bool(row.figures.remarks),
+        hover="; ".join([f"{row.level.name}: E2E {percentiles}", *row.statistics.remarks]),
+        flagged=bool(row.statistics.remarks),
     )

@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import _add_choice_flags, _add_common_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.targets import DEFAULTS, TARGETS, target_class
 from bench_deepspeed.core.arguments import Parser
@@ -168,7 +168,7 @@ def _shown(values: list) -> str:
     return ",".join(map(str, values))
 
 
-def _load_parser() -> Parser:
+def load_parser() -> Parser:
     pass
 
     parser = Parser(
@@ -177,8 +177,8 @@ def _load_parser() -> Parser:
         "writes throughput, latency and what a service level leaves of them to load.json, load.svg and load.png.",
     )
     add(parser)
-    _add_choice_flags(parser)
-    _add_place_flags(parser)
-    _add_common_flags(parser)
+    add_choice(parser)
+    add_place(parser)
+    add_common(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
     return parser

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from bench_deepspeed.benchmarks.load.targets.base import RequestError
 
-from .records import Asked
+from .records import Request
 
 EDGE = 0.2
 """The load is on for this share of the window before it at least, and up to as long after it."""
@@ -55,10 +55,10 @@ class Window:
 
 
 @dataclass(eq=False)
-class Flight:
+class InFlightRequest:
     """One request under way. `times` are those of its tokens; all are seconds from the level's start."""
 
-    asked: Asked
+    asked: Request
     sent_s: float | None = None
     times: list[float] = field(default_factory=list)
     error: str | None = None
@@ -74,8 +74,8 @@ class Generator:
 
     def __init__(
         self,
-        send: Callable[[Asked], list[float]],
-        source: Iterator[Asked],
+        send: Callable[[Request], list[float]],
+        source: Iterator[Request],
         window: Window | float,
         *,
         timeout_s: float,
@@ -86,13 +86,13 @@ class Generator:
         self._timeout_s, self._clients = timeout_s, clients
         self._seconds = None if isinstance(window, Window) else window
         self.window = window if self._seconds is None else Window.of(window, math.inf)
-        self._ended: queue.SimpleQueue[tuple[Flight, Future]] = queue.SimpleQueue()
-        self._due: deque[Asked] = deque()
-        self._under_way: dict[Flight, float] = {}  # → when it is abandoned; in the order of sending
-        self.flights: list[Flight] = []
+        self._ended: queue.SimpleQueue[tuple[InFlightRequest, Future]] = queue.SimpleQueue()
+        self._due: deque[Request] = deque()
+        self._under_way: dict[InFlightRequest, float] = {}  # → when it is abandoned; in the order of sending
+        self.flights: list[InFlightRequest] = []
         self.most_in_flight = 0
 
-    def run(self) -> list[Flight]:
+    def run(self) -> list[InFlightRequest]:
         """Send until the window's requests have ended, and return all that were sent, in that order.
 
         Nothing is under way afterwards but what was abandoned. Raises what ended the target.
@@ -136,14 +136,14 @@ class Generator:
             return True
         return due_s < self.window.stop_s and any(self.window.holds(f.asked.due_s) for f in self._under_way)
 
-    def _launch(self, asked: Asked) -> None:
-        flight = Flight(asked)
+    def _launch(self, asked: Request) -> None:
+        flight = InFlightRequest(asked)
         self.flights.append(flight)
         self._under_way[flight] = self._now() + self._timeout_s
         self.most_in_flight = max(self.most_in_flight, len(self._under_way))
         self._pool.submit(self._fly, flight).add_done_callback(lambda future: self._ended.put((flight, future)))
 
-    def _fly(self, flight: Flight) -> None:
+    def _fly(self, flight: InFlightRequest) -> None:
         flight.sent_s = self._now()
         try:
             times = self._send(flight.asked)
@@ -174,7 +174,7 @@ class Generator:
             self._checked = time.perf_counter()
             self._check()
 
-    def _land(self, flight: Flight, ended_s: float) -> None:
+    def _land(self, flight: InFlightRequest, ended_s: float) -> None:
         """Take a request off those under way, unless it was abandoned before; its client sends the next at once."""
         if self._under_way.pop(flight, None) is not None and self._clients:
             self._take(ended_s)

@@ -39,7 +39,9 @@ def samples(result: LoadResult) -> list[dict[str, object]]:
 def _headline(result: LoadResult) -> str:
     if not result.levels:
         return "no level"
-    speeds = {row.level.name: row.figures.tokens_per_s for row in rows(result) if row.figures.tokens_per_s is not None}
+    speeds = {
+        row.level.name: row.statistics.tokens_per_s for row in rows(result) if row.statistics.tokens_per_s is not None
+    }
     best = max(speeds, key=lambda name: speeds[name], default=None)
     return NOT_MEASURED if best is None else f"{speeds[best]:.2f} at most, {best}"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench_deepspeed.measure.statistics import percentile
 
-from .generator import Flight, Window
+from .generator import InFlightRequest, Window
 from .records import PERCENTILES, Level, Record
 
 EMA_SPAN = 16
@@ -28,7 +28,7 @@ ARRIVALS = 5
 
 
 @dataclass(frozen=True)
-class Figures:
+class LevelStatistics:
     """One level in numbers, of the requests that were due in its window; None where nothing came to measure.
 
     A level that is not measured has only counts and lag, and its first remark says why: see `unmeasured`.
@@ -70,7 +70,7 @@ def percentiles(values: list[float]) -> dict[str, float] | None:
     return {f"p{p}": percentile(values, p) for p in PERCENTILES} if values else None
 
 
-def record(flight: Flight) -> Record:
+def record(flight: InFlightRequest) -> Record:
     """A request as it is kept: rounded to the microsecond, its gaps summed up."""
     times = flight.times
     slowest = slowest_ema([later - earlier for earlier, later in itertools.pairwise(times)])
@@ -87,13 +87,13 @@ def record(flight: Flight) -> Record:
     )
 
 
-def itl(flights: list[Flight], window: Window) -> dict[str, float]:
+def itl(flights: list[InFlightRequest], window: Window) -> dict[str, float]:
     """Percentiles of all token gaps of the requests that were due in the window and did not fail."""
     whole = [f.times for f in flights if window.holds(f.asked.due_s) and f.error is None]
     return percentiles([later - earlier for times in whole for earlier, later in itertools.pairwise(times)]) or {}
 
 
-def tokens_in(flights: list[Flight], window: Window) -> int:
+def tokens_in(flights: list[InFlightRequest], window: Window) -> int:
     """Tokens that came in the window, of requests that did not fail, whenever they began."""
     return sum(window.holds(moment) for flight in flights if flight.error is None for moment in flight.times)
 
@@ -109,7 +109,7 @@ def ended_in_window(level: Level) -> list[Record]:
 
 
 def unmeasured(level: Level) -> str | None:
-    """Why a level has no figures, and what would give it some, in words; None for a level that is measured.
+    """Why a level has no statistics_of, and what would give it some, in words; None for a level that is measured.
 
     It takes a window that is at least as long as its shortest request, in which a request was due that did not fail,
     and a request ended.
@@ -196,12 +196,12 @@ def meets_fastgen(record: Record, tokens_per_s: float) -> bool:
     return record.slowest_ema_s is None or record.slowest_ema_s < 1 / tokens_per_s
 
 
-def figures(level: Level, sla: dict[str, float | None]) -> Figures:
-    """A level's figures; see `Figures`."""
+def statistics_of(level: Level, sla: dict[str, float | None]) -> LevelStatistics:
+    """A level's statistics_of; see `LevelStatistics`."""
     due = due_in_window(level)
     lags = [record.sent_s - record.due_s for record in due if record.sent_s is not None]
     reason = unmeasured(level)
-    found = Figures(
+    found = LevelStatistics(
         due=len(due),
         failed=sum(record.error is not None for record in due),
         lag_p99_s=percentile(lags, 99) if lags else None,
@@ -213,7 +213,7 @@ def figures(level: Level, sla: dict[str, float | None]) -> Figures:
 
 
 def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> dict:
-    """The figures that a level has only where it is measured."""
+    """The statistics_of that a level has only where it is measured."""
     seconds = window_s(level)
     good = [record for record in due if record.error is None]
     asked = any(limit is not None for limit in sla.values())
@@ -232,8 +232,8 @@ def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> 
     }
 
 
-def _remarks(level: Level, found: Figures) -> list[str]:
-    """What makes a level's figures doubtful, in words."""
+def _remarks(level: Level, found: LevelStatistics) -> list[str]:
+    """What makes a level's statistics_of doubtful, in words."""
     said = []
     lag, latency = found.lag_p99_s, found.e2e_s
     if lag is not None and (lag > LAG_S or (latency and lag > LAG_SHARE * latency["p50"])):

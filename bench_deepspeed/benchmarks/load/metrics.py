@@ -9,7 +9,7 @@ from functools import cached_property
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.metric import Metric, Value
 
-from .level_statistics import GENERATION_TOKENS_PER_S, Figures, figures
+from .level_statistics import GENERATION_TOKENS_PER_S, LevelStatistics, statistics_of
 from .records import PERCENTILES, Level, LoadResult
 from .saturation import Verdict, judge
 
@@ -31,8 +31,8 @@ class LevelRow:
     level: Level
 
     @cached_property
-    def figures(self) -> Figures:
-        return figures(self.level, self.result.sla)
+    def statistics(self) -> LevelStatistics:
+        return statistics_of(self.level, self.result.sla)
 
     @cached_property
     def verdict(self) -> Verdict | None:
@@ -41,7 +41,7 @@ class LevelRow:
 
     @property
     def measured(self) -> bool:
-        return self.figures.requests_per_s is not None
+        return self.statistics.requests_per_s is not None
 
 
 def rows(result: LoadResult) -> list[LevelRow]:
@@ -50,12 +50,12 @@ def rows(result: LoadResult) -> list[LevelRow]:
 
 
 def _figure(name: str) -> Callable[[LevelRow], Value]:
-    return lambda row: getattr(row.figures, name)
+    return lambda row: getattr(row.statistics, name)
 
 
 def _percentile(name: str, percent: int) -> Metric[LevelRow]:
     def value(row: LevelRow) -> float | None:
-        return (getattr(row.figures, f"{name}_s") or {}).get(f"p{percent}")
+        return (getattr(row.statistics, f"{name}_s") or {}).get(f"p{percent}")
 
     place = "summary" if percent in SHOWN.get(name, ()) else "detail"
     words = "median" if percent == 50 else f"{percent}th percentile"
@@ -65,7 +65,7 @@ def _percentile(name: str, percent: int) -> Metric[LevelRow]:
 
 def _effective(rate: int) -> Metric[LevelRow]:
     def value(row: LevelRow) -> float | None:
-        return (row.figures.effective_per_s or {}).get(rate)
+        return (row.statistics.effective_per_s or {}).get(rate)
 
     meaning = f"requests a second within FastGen's service level at {rate} tokens/s"
     return Metric(f"effective_{rate}_per_s", f"effective, {rate} tokens/s", "requests/s", meaning, value, "higher")
@@ -108,7 +108,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         _figure("failed"),
         "lower",
         place="summary",
-        shown=lambda r: f"{r.figures.failed} of {r.figures.due}",
+        shown=lambda r: f"{r.statistics.failed} of {r.statistics.due}",
     ),
     Metric(
         "requests_per_s",
@@ -197,7 +197,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "remarks",
         "",
         "what makes the figures doubtful",
-        lambda r: "; ".join(r.figures.remarks),
+        lambda r: "; ".join(r.statistics.remarks),
         place="summary",
     ),
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from bench_deepspeed.benchmarks.quality import questions
+from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import QUESTIONS
 
 from .arrivals import TEXTS, lengths
-from .records import Asked, Workload
+from .records import Request, Workload
 
 
 class Words:
@@ -50,7 +50,7 @@ class Tokens:
         return text
 
 
-def requests(workload: Workload, source: Words | Tokens) -> list[Asked]:
+def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
     """The different requests of a workload, in their order. Raises UsageError for what the context cannot hold."""
     if workload.trace:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
@@ -61,7 +61,7 @@ def requests(workload: Workload, source: Words | Tokens) -> list[Asked]:
     else:
         sizes = lengths(workload, source.context_tokens, TEXTS)
         texts = [source.cut(number, prompt) for number, (prompt, _) in enumerate(sizes)]
-    made = [Asked(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
+    made = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
     for number, (asked, (prompt, _)) in enumerate(zip(made, sizes, strict=True), start=1):
         if max(asked.prompt_tokens, prompt) + asked.max_tokens > source.context_tokens:
             raise UsageError(

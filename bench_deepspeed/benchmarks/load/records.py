@@ -15,7 +15,7 @@ FILE = "load.json"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One request as it is to be sent. `due_s` is None where a client sends it when its last one ended."""
 
     prompt: str

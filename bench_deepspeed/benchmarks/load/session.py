@@ -13,7 +13,7 @@ import psutil
 
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
-from bench_deepspeed.benchmarks.load.targets.kv_admission import NoRoomError
+from bench_deepspeed.benchmarks.load.targets.kv_admission import NoKvSpaceError
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.worker.state import Worker
@@ -22,7 +22,7 @@ from . import level_statistics
 from .arrivals import closed, poisson, timed
 from .generator import Generator, Window
 from .prompts import Tokens, Words, requests
-from .records import Asked, Level, Workload
+from .records import Level, Request, Workload
 
 WARM_UPS = 3
 
@@ -47,12 +47,12 @@ class Session:
             if len(times) != asked.max_tokens:
                 raise BenchError(f"the first requests: {len(times)} tokens came, {asked.max_tokens} were asked for")
 
-    def _send(self, asked: Asked) -> list[float]:
-        room, timeout_s = self._target.kv_room, self._workload.timeout_s
+    def _send(self, asked: Request) -> list[float]:
+        room, timeout_s = self._target.kv_admission, self._workload.timeout_s
         try:
             with room.of(asked.prompt_tokens + asked.max_tokens, timeout_s) if room else contextlib.nullcontext():
                 return self._target.send(asked)
-        except NoRoomError as error:
+        except NoKvSpaceError as error:
             raise RequestError("no room in the KV cache") from error
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
@@ -61,7 +61,7 @@ class Session:
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
         server_cpu_s = self._target.cpu_s()
-        room = self._target.kv_room
+        room = self._target.kv_admission
         waited = room and room.waited
         cpu_s, started = self._cpu_s(), time.perf_counter()
         flights = generator.run()
@@ -81,7 +81,9 @@ class Session:
             records=[level_statistics.record(flight) for flight in flights],
         )
 
-    def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | float, Iterator[Asked]]:
+    def _plan(
+        self, clients: int | None, rate: float | None, seconds: float
+    ) -> tuple[Window | float, Iterator[Request]]:
         workload = self._workload
         if clients is not None:
             return seconds, closed(self._requests)
@@ -90,7 +92,7 @@ class Session:
         arrivals = [arrival for arrival, _, _ in workload.trace]
         return Window.of_trace(arrivals[-1]), self._traced(arrivals)
 
-    def _traced(self, arrivals: list[float]) -> Iterator[Asked]:
+    def _traced(self, arrivals: list[float]) -> Iterator[Request]:
         for asked, due_s in zip(self._requests, arrivals, strict=True):
             yield dataclasses.replace(asked, due_s=due_s)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.core.paths import QUESTIONS
 from bench_deepspeed.report.blocks import Block, Text
 
-from . import questions
 from .view import published_answers
 
 SOURCE = "Once published by [premAI-io/benchmarks](https://github.com/premAI-io/benchmarks), not measured by this suite"

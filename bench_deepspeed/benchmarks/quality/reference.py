@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine, Load
@@ -22,7 +23,6 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.state import Worker
 
 from . import chat
-from .questions import QuestionSet
 
 PREFIX_TOKENS = 1024  # far enough for faults of position, short enough for a CPU
 ANSWERS = "answers.json"

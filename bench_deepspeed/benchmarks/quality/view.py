@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, machine_of, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Cell, Facets, Facts, Link, Quoted, Section, Table, Text
 
 from .metrics import METRICS, PLACES, CandidateRow, rows
-from .questions import QuestionSet
 from .records import Quality
 from .verdict import TITLES, Distance
 

@@ -1,35 +1,25 @@
-"""One benchmark from beginning to end: weights ready, then processes that load, warm up and repeat; then the passes."""
+"""`bench.sh run`: measure one scenario, print its table, and check its answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
+from bench_deepspeed.benchmarks.common import questions as question_files
 from bench_deepspeed.benchmarks.common import run_log
-from bench_deepspeed.benchmarks.common.limits import measure_limits
-from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
-from bench_deepspeed.benchmarks.quality import questions as question_files
 from bench_deepspeed.benchmarks.quality.command import check
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, UsageError
-from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
-from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
-from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
+from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.report import terminal
-from bench_deepspeed.weights.needed import can_check, want_of
-from bench_deepspeed.worker import latency, tasks
-from bench_deepspeed.worker.client import WorkerProcess
-from bench_deepspeed.worker.tasks import Loaded
+from bench_deepspeed.weights.needed import can_check
 
-from . import passes, profile, view
-from .passes import Recorder
+from . import profile, view
+from .measure import limits_of, measure
 
 
 def run(scenario: Scenario, options) -> int:
@@ -50,7 +40,7 @@ def run(scenario: Scenario, options) -> int:
         recorder.write_log(*run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment))
         measure(recorder, options, bars)
         recorder.save()
-        plausibility.require_possible(result, lambda: _measure_limits(recorder, bars))
+        plausibility.require_possible(result, lambda: limits_of(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
@@ -75,83 +65,3 @@ def _check_quality(scenario: Scenario, options, folder: Path) -> None:
         if options.fail_on_quality:
             raise
         print(f"quality not checked: {error}", file=sys.stderr)
-
-
-def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
-    """Fill the recorder's result: weights in one worker process, then the engine in one after the other.
-
-    What is measured once, apart from the speed, is measured in the last of them.
-    """
-    result, ended = recorder.result, None
-    worker_of = partial(_worker, recorder, bars)
-    name, want = result.scenario.model, want_of(result.scenario)
-    model_folder = prepare(result.model, name, want, models_dir=options.models_dir, worker=worker_of, bars=bars)
-    started = time.monotonic()
-    while ended is None:
-        with worker_of() as worker:
-            _timed(recorder, worker, model_folder, bars)
-            ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
-            if ended:
-                _tell(recorder, bars, ended)
-                passes.in_process(recorder, worker, bars)
-    if engine_class(result.scenario.engine).reads_weights():
-        result.limits = _measure_limits(recorder, bars)
-    passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
-
-
-def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> None:
-    """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
-    result = recorder.result
-    scenario, run = result.scenario, Run()
-    result.runs.append(run)
-    name = f"process {len(result.runs)}"
-    with bars.spinner(f"{name}: loading the engine"):
-        loaded = _load(worker, scenario, model_folder)
-    run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
-    result.engine = loaded.engine
-    result.environment |= worker.call(tasks.torch_facts, scenario.device)
-    recorder.write_log(run_log.loaded(name, loaded))
-    recorder.save()
-
-    def generate() -> Sample:
-        return worker.call(tasks.generate, scenario.prompt, scenario.max_tokens)
-
-    with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
-        for sample in warm_ups(generate, run, scenario.warmups):
-            recorder.write_log(run_log.generated("warm-up", len(run.warmups), scenario.warmups, sample))
-            advance(f"{sample.tokens_per_s:.1f} tokens/s")
-    if scenario.warmups is None:
-        _tell(recorder, bars, f"{name}: {warmed(run)}")
-    with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
-        for sample in repetitions(generate, run, scenario.repetitions):
-            recorder.save()
-            recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
-            advance(f"{sample.tokens_per_s:.1f} tokens/s")
-
-
-def _tell(recorder: Recorder, bars: progress_bars.Bars, text: str) -> None:
-    recorder.write_log(text)
-    bars.note(text)
-
-
-def _measure_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
-    scenario = recorder.result.scenario
-    return measure_limits(scenario.device, scenario.precision, partial(_worker, recorder, bars), bars)
-
-
-def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:
-    return WorkerProcess(recorder.folder / "worker.log", bars.progress)
-
-
-def _load(worker: WorkerProcess, scenario: Scenario, model_folder: Path | None, streaming: bool = False) -> Loaded:
-    settings = Load(
-        model_folder,
-        scenario.device,
-        scenario.precision,
-        worker.log_folder,
-        prompts=[scenario.prompt],
-        max_tokens=scenario.max_tokens,
-        reserve_tokens=latency.RESERVE_TOKENS,
-        streaming=streaming,
-    )
-    return worker.load(scenario.engine, settings)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import _add_choice_flags, _add_common_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.flags import (
+    add_choice,
+    add_common,
+    add_place,
+    add_quality,
+)
 from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, REPETITIONS, TIME_BUDGET_S
-from bench_deepspeed.benchmarks.quality.flags import _add_quality_flags
-from bench_deepspeed.core.arguments import Parser, _count, _percentage, _positive
+from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.stopping import CHEAP_LOAD_S
 
 
-def _run_parser() -> Parser:
+def run_parser() -> Parser:
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog="bench.sh [run]",
@@ -35,11 +39,11 @@ def _run_parser() -> Parser:
         epilog=f"exit codes:\n{codes}",
     )
     scenario = parser.add_argument_group("what is measured")
-    _add_choice_flags(scenario)
+    add_choice(scenario)
     _add_timing_flags(scenario)
     quality = parser.add_argument_group("the check of the answers")
     quality.add_argument("--no_quality", action="store_true", help="leave it out")
-    _add_quality_flags(quality)
+    add_quality(quality)
     places = parser.add_argument_group("where things go")
     places.add_argument(
         "-lf",
@@ -48,10 +52,10 @@ def _run_parser() -> Parser:
         metavar="FILE",
         help="the readable log, appended to (default: performance.log beside the JSON)",
     )
-    _add_place_flags(places)
+    add_place(places)
     other = parser.add_argument_group("other")
     other.add_argument("--dry_run", action="store_true", help="say what would be done, fetched and written, and stop")
-    _add_common_flags(other)
+    add_common(other)
     return parser
 
 
@@ -60,39 +64,39 @@ def _add_timing_flags(group) -> None:
     group.add_argument(
         "-r",
         "--repetitions",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"timed generations in each process (default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
     )
     group.add_argument(
         "-m",
         "--max_tokens",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
     )
     group.add_argument(
         "--warmups",
-        type=_count,
+        type=whole_number,
         metavar="N",
         help="generations before the timed ones in each process (default: until the times are steady)",
     )
     group.add_argument(
         "--processes",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"fresh processes, each of which loads, warms up and measures (default: {PROCESSES}; "
         f"1 where loading takes more than {CHEAP_LOAD_S} s)",
     )
     group.add_argument(
         "--target_ci",
-        type=_percentage,
+        type=percentage,
         metavar="P%",
         help="more processes until the 95%% interval of tokens/s is the mean ± P%% at most, such as 1%%",
     )
     group.add_argument(
         "--time_budget",
-        type=_positive,
+        type=positive_integer,
         metavar="SECONDS",
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )

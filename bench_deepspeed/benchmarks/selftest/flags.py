@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.flags import _add_choice_flags, _add_common_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.core.arguments import Parser, _positive
+from bench_deepspeed.core.arguments import Parser, positive_integer
 
 
-def _selftest_parser() -> Parser:
+def selftest_parser() -> Parser:
     parser = Parser(
         prog="bench.sh selftest",
         description="Measures the suite itself: the known latencies of the fake engine; what the suite adds within an "
         "engine's generation; and generations by the suite and by a bare loop in turn. Exits 1 when they differ by "
         "more than 0.5%, or when the first two cannot be told.",
     )
-    _add_choice_flags(parser)
+    add_choice(parser)
     parser.add_argument(
-        "-m", "--max_tokens", type=_positive, default=16, metavar="N", help="of each generation (default: %(default)s)"
+        "-m",
+        "--max_tokens",
+        type=positive_integer,
+        default=16,
+        metavar="N",
+        help="of each generation (default: %(default)s)",
     )
     parser.add_argument(
         "--budget",
-        type=_positive,
+        type=positive_integer,
         default=120,
         metavar="SECONDS",
         help="after which a part ends without a verdict (default: %(default)s)",
     )
-    _add_place_flags(parser)
-    _add_common_flags(parser)
+    add_place(parser)
+    add_common(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0)
     parser.set_defaults(processes=1, repetitions=1, target_ci=None, time_budget=None)
     return parser

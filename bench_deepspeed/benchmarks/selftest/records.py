@@ -13,7 +13,7 @@ FILE = "selftest.json"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ClockComparison:
     """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
 
     `ratio` is the harness's tokens/s over the bare loop's: the median over the blocks, with its
@@ -44,7 +44,7 @@ class SelfTest:
     limit: float
     confidence: float
     environment: dict = field(default_factory=dict)
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[ClockComparison] = field(default_factory=list)
     status: str = "complete"  # of files without one, which were written at the end; else as in `measure.records.Result`
     error: str | None = None
     kind: str = "selftest"

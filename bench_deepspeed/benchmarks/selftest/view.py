@@ -13,25 +13,25 @@ from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Block, Facets, Link, Section, Table, Text
 
-from .records import Comparison, SelfTest
+from .records import ClockComparison, SelfTest
 
 
-def _interval(comparison: Comparison) -> str:
+def _interval(comparison: ClockComparison) -> str:
     return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
 
 
-def _excess(comparison: Comparison) -> str:
+def _excess(comparison: ClockComparison) -> str:
     if comparison.asked_s is None:
         return ""
     excess = statistics.median(comparison.harness_s) - comparison.asked_s
     return f"{excess * 1000:+.3f} ms, least {(min(comparison.harness_s) - comparison.asked_s) * 1000:+.3f} ms"
 
 
-def _median_s(comparison: Comparison) -> float:
+def _median_s(comparison: ClockComparison) -> float:
     return statistics.median(comparison.harness_s)
 
 
-METRICS: tuple[Metric[Comparison], ...] = (
+METRICS: tuple[Metric[ClockComparison], ...] = (
     Metric("timed", "timed", "", "what was timed both ways", lambda c: c.name, place="summary"),
     Metric("median_s", "median", "s", "median time by the suite's clock", _median_s, place="summary"),
     Metric("known_s", "known", "s", "the time that the fake engine takes", lambda c: c.asked_s, place="data"),
@@ -62,7 +62,7 @@ METRICS: tuple[Metric[Comparison], ...] = (
 )
 
 
-def table(comparisons: Sequence[Comparison]) -> Table:
+def table(comparisons: Sequence[ClockComparison]) -> Table:
     """One row a kind of generation."""
     return Table([metric.cells(METRICS, comparison, "summary") for comparison in comparisons], "Self-test")
 

@@ -1,36 +1,20 @@
-"""A sweep from beginning to end: each engine loaded once in each precision, scenario after scenario.
-
-What is measured is in sweep.json as soon as it is. A scenario that fails takes its worker with it, since an
-engine that raised once cannot be trusted, and the sweep goes on in a fresh one.
-"""
+"""`bench.sh sweep`: measure, draw the figures, and say what failed."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from pathlib import Path
 
-from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common import run_log
-from bench_deepspeed.benchmarks.common.limits import measure_limits
-from bench_deepspeed.benchmarks.common.prepare import prepare
-from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now, without_paths
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.core.folder_lock import hold
-from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
-from bench_deepspeed.measure import records
-from bench_deepspeed.measure.stopping import MIN_WARMUPS
-from bench_deepspeed.model import catalog
 from bench_deepspeed.report import svg
-from bench_deepspeed.worker import tasks
-from bench_deepspeed.worker.client import WorkerProcess
 
-from . import batches, charts, derived, plan
-from . import view as report
-from .records import FILE, SweepLoad, SweepResult, SweepScenario
+from . import charts, plan, view
+from .measure import SweepRun
+from .records import FILE, SweepResult
 
 GO_ON = "to go on: bench.sh sweep --resume {}"
 
@@ -57,183 +41,15 @@ def run(options) -> int:
     with recorder, progress_bars.Bars(leave=False) as bars:
         recorder.write_log(*run_log.facts("setting", vars(result.settings)))
         result.environment |= facts
-        _Sweep(recorder, options.models_dir, bars).measure()
+        SweepRun(recorder, options.models_dir, bars, view).measure()
     _close(recorder)
     return 0
-
-
-class _FailedError(Exception):
-    """Leaves the block of a worker that failed: it is then ended, and not asked to close an engine that may hang."""
-
-    def __init__(self, scenarios: list[SweepScenario], reason: str):
-        super().__init__(reason)
-        self.scenarios, self.reason = list(scenarios), reason
-
-
-class _Sweep:
-    """The measuring itself."""
-
-    def __init__(self, recorder: RunFolder[SweepResult], models_dir: Path, bars: progress_bars.Bars):
-        self.recorder, self.models_dir, self.bars = recorder, models_dir, bars
-        self.result = recorder.result
-        self.settings = recorder.result.settings
-        self.spec = catalog.load(self.settings.model)
-
-    def measure(self) -> None:
-        """Refuse what cannot be, then measure all that is pending, one loaded engine after the other."""
-        free_bytes = self._look_at_device()
-        self.recorder.save()
-        for text in report.head(self.result):
-            self.bars.row(text)
-        for scenario in self.result.scenarios:
-            if scenario.status == "pending":
-                scenario.reason = plan.refusal(self.spec, self.settings, scenario, free_bytes)
-                scenario.status = "refused" if scenario.reason else "pending"
-        self.recorder.save()
-        of_one_load = itertools.groupby(self.result.scenarios, key=lambda s: (s.engine, s.precision))
-        for (engine, precision), scenarios in of_one_load:
-            pending = []
-            for scenario in scenarios:
-                pending += [scenario] if scenario.status == "pending" else []
-                self._show(scenario)
-            self._measure_load(engine, precision, pending)
-
-    def _look_at_device(self) -> int:
-        """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes."""
-        device, saved = self.settings.device, dict(self.result.environment)
-        engines = [engine_class(name) for name in self.settings.engines]
-        with self._worker() as worker, self.bars.spinner("looking at the device"):
-            free_bytes = worker.call(tasks.free_bytes, device)
-            facts = worker.call(tasks.torch_facts, device)
-            plan.require_same(saved, {name: facts[name] for name in facts.keys() & {"gpu_used"}}, "the")
-            self.result.environment |= facts
-        for precision in self.settings.precisions:
-            reading = any(e.reads_weights() and precision in e.precisions[device] for e in engines)
-            if reading and precision not in self.result.limits:
-                self.result.limits[precision] = measure_limits(device, precision, self._worker, self.bars)
-        return free_bytes
-
-    def _worker(self) -> WorkerProcess:
-        return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
-
-    def _measure_load(self, engine: str, precision: str, pending: list[SweepScenario]) -> None:
-        """All pending scenarios of one engine in one precision: one worker, and another after each that fails."""
-        if not pending:
-            return
-        folder = self._prepare(engine, precision)
-        while pending:
-            suspect = None
-            try:
-                with self._worker() as worker:
-                    self._load(worker, engine, precision, folder, pending)
-                    suspect = self._measure_pending(worker, pending)
-            except _FailedError as failure:
-                for scenario in failure.scenarios:
-                    pending.remove(scenario)
-                    self._end(scenario, "failed", failure.reason)
-            if suspect is not None:
-                self._judge_again(suspect)
-
-    def _prepare(self, engine: str, precision: str) -> Path | None:
-        """Have the weights made ready. Returns their folder, None for an engine without any."""
-        form = engine_class(engine).form
-        want = weights.Want(self.settings.weights, form, precision, self.settings.seed) if form else None
-        model: dict = {}
-        folder = prepare(model, self.spec.name, want, models_dir=self.models_dir, worker=self._worker, bars=self.bars)
-        if want:
-            plan.require_same(self.result.model, {"digest": model["digest"]}, "the model's")
-        self.result.model |= model
-        return folder
-
-    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: Path | None, pending: list) -> None:
-        try:
-            with self.bars.spinner(f"loading {engine} in {precision}"):
-                settings = Load(
-                    folder,
-                    self.settings.device,
-                    precision,
-                    worker.log_folder,
-                    prompts=[],
-                    max_tokens=max(scenario.tokens for scenario in pending),
-                    batches=tuple((scenario.batch_size, scenario.tokens) for scenario in pending),
-                )
-                loaded = worker.load(engine, settings)
-        except BenchError as error:  # what fails to load once, fails again
-            raise _FailedError(pending, f"loading the engine: {error}") from error
-        times = (loaded.load_s, loaded.kernel_build_s)
-        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s))
-        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", loaded))
-
-    def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
-        """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
-        warmups = max(self.settings.warmups, MIN_WARMUPS)  # the first of a process finds it cold
-        while pending:
-            scenario = pending[0]
-            self._measure_one(worker, scenario, warmups)
-            pending.remove(scenario)
-            if self._excess(scenario):
-                return scenario
-            self._end(scenario, "complete")
-            warmups = self.settings.warmups
-        return None
-
-    def _measure_one(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
-        try:
-            times = worker.call(
-                batches.measure,
-                batch_size=scenario.batch_size,
-                prompt_tokens=scenario.prompt_tokens,
-                max_tokens=scenario.max_tokens,
-                warmups=warmups,
-                repetitions=self.settings.repetitions,
-                seed=self.settings.seed,
-            )
-        except BenchError as error:
-            raise _FailedError([scenario], str(error)) from error
-        scenario.warmups = warmups
-        scenario.prefill, scenario.total = times.prefill, times.total
-
-    def _excess(self, scenario: SweepScenario) -> str | None:
-        """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""
-        measured = derived.limits_of(self.result, scenario)
-        if measured is None:
-            return None
-        try:
-            derived.check_possible(self.spec, scenario, measured)
-        except ImpossibleError as error:
-            return str(error).removeprefix("impossible: ")  # which is the status's word
-        return None
-
-    def _judge_again(self, scenario: SweepScenario) -> None:
-        """Limits measured while others used the machine are too low: they are measured again, and the better count."""
-        precision = scenario.precision
-        again = measure_limits(self.settings.device, precision, self._worker, self.bars)
-        self.result.limits[precision] = records.best_of(self.result.limits[precision], again)
-        excess = self._excess(scenario)
-        self._end(scenario, "impossible" if excess else "complete", excess)
-
-    def _end(self, scenario: SweepScenario, status: str, reason: str | None = None) -> None:
-        """A scenario is done: save it, and show its row."""
-        scenario.status = status
-        scenario.reason = reason and without_paths(reason, self.recorder.folder)
-        self.recorder.save()
-        self._show(scenario)
-
-    def _show(self, scenario: SweepScenario) -> None:
-        """Show the row of a scenario that is done, and log it."""
-        if scenario.status == "pending":
-            return
-        row = report.line(self.result, scenario)
-        self.bars.row(row)
-        self.recorder.write_log(row)
-        if scenario.reason:
-            self.recorder.write_log(f"{scenario.status}: {scenario.title()}: {scenario.reason}")
 
 
 def _close(recorder: RunFolder[SweepResult]) -> None:
     """Draw the figures and say what there is; raise for what failed."""
     result = recorder.result
-    print("\n" + "\n".join([report.LEGEND, *report.reasons(result)]))
+    print("\n" + "\n".join([view.LEGEND, *view.reasons(result)]))
     drawn = svg.write(recorder.folder, charts.drawn(result))
     for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log_path)]:
         print(f"{what}  {paths.shown(path)}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import _add_common_flags, _add_model_flags, _add_place_flags
+from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
 from bench_deepspeed.core import number_lists
-from bench_deepspeed.core.arguments import Parser, _positive
+from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULTS, ENGINES
 
@@ -32,7 +32,7 @@ def add_lists(group) -> None:
     group.add_argument("--engines", type=number_lists.names(tuple(ENGINES)), metavar="LIST", help=note)
 
 
-def _sweep_parser() -> Parser:
+def sweep_parser() -> Parser:
     pass
     from .plan import REPETITIONS as PAIRS
     from .plan import WARMUPS
@@ -44,17 +44,17 @@ def _sweep_parser() -> Parser:
     )
     add_lists(parser.add_argument_group("what is combined"))
     fixed = parser.add_argument_group("what is the same in all")
-    _add_model_flags(fixed)
+    add_model(fixed)
     fixed.add_argument(
         "-r",
         "--repetitions",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"timed pairs of generations, of one token and of all (default: {PAIRS['cuda']}, on cpu {PAIRS['cpu']})",
     )
     fixed.add_argument(
         "--warmups",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"pairs before them, in each scenario (default: {WARMUPS}; the first of a process: 3 or more)",
     )
@@ -63,7 +63,7 @@ def _sweep_parser() -> Parser:
         "--resume", type=Path, metavar="PATH", help="go on with this sweep, its folder or sweep.json, in its settings"
     )
     other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
-    _add_place_flags(other)
-    _add_common_flags(other)
+    add_place(other)
+    add_common(other)
     parser.set_defaults(weights=None, seed=None)
     return parser

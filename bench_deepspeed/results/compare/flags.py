@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from string import ascii_lowercase
 
-from bench_deepspeed.benchmarks.common.flags import _add_common_flags
-from bench_deepspeed.core.arguments import Parser, WordsParser, _percentage
+from bench_deepspeed.benchmarks.common.flags import add_common
+from bench_deepspeed.core.arguments import Parser, WordsParser, percentage
 from bench_deepspeed.core.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--fail_on_regression judges what is comparable: leave out --force")
 
 
-def _compare_parser() -> Parser:
+def compare_parser() -> Parser:
     pass
 
     parser = WordsParser(
@@ -47,6 +47,6 @@ def _compare_parser() -> Parser:
         description="Shows what differs between saved results of the same work, and each figure with its ratio to the "
         "first; whether tokens/s differ is told from a 95% interval over processes.",
     )
-    add(parser, _percentage)
-    _add_common_flags(parser)
+    add(parser, percentage)
+    add_common(parser)
     return parser

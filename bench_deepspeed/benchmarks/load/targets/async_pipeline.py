@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 
 from .base import Setup, Target
-from .kv_admission import KvRoom
+from .kv_admission import KvAdmission
 
 
 class AsyncTarget(Target):
@@ -34,10 +34,10 @@ class AsyncTarget(Target):
             ),
             progress,
         )
-        self.kv_room = KvRoom(*self._engine.kv_pool())
+        self.kv_admission = KvAdmission(*self._engine.kv_pool())
         self.engine_threads = frozenset([self._engine.pipeline.thread.native_id])
 
-    def send(self, asked: Asked) -> list[float]:
+    def send(self, asked: Request) -> list[float]:
         # put and get in the thread that calls, one stream a thread: MII's result queues are per thread.
         return self._engine.stream(asked.prompt, asked.max_tokens, time.perf_counter)
 

@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.progress import Progress
 
-from .kv_admission import KvRoom
+from .kv_admission import KvAdmission
 
 
 class RequestError(Exception):
@@ -53,7 +53,7 @@ class Target(ABC):
     engine_threads: frozenset[int] = frozenset()
     """Native ids of threads of the generator's own process that are the engine's: not the generator's CPU time."""
 
-    kv_room: KvRoom | None = None
+    kv_admission: KvAdmission | None = None
     """What requests wait for where the target would not refuse one too many; None: it looks after itself."""
 
     @abstractmethod
@@ -61,7 +61,7 @@ class Target(ABC):
         """Start it; afterwards it takes requests. Raises BenchError with what to do."""
 
     @abstractmethod
-    def send(self, asked: Asked) -> list[float]:
+    def send(self, asked: Request) -> list[float]:
         """Send one request, and return `time.perf_counter()` as each of its new tokens was there.
 
         Raises RequestError, or BenchError where the target is gone.

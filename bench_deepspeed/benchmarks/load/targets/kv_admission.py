@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from bench_deepspeed.core.errors import BenchError
 
 
-class NoRoomError(Exception):
+class NoKvSpaceError(Exception):
     """There was no room for a request within its time."""
 
 
-class KvRoom:
+class KvAdmission:
     """Blocks of a KV cache of `blocks`, each of which holds `block_tokens` tokens of one request."""
 
     def __init__(self, blocks: int, block_tokens: int):
@@ -34,7 +34,7 @@ class KvRoom:
         """Hold the blocks of one request, prompt and answer, until it has ended well.
 
         Those of one that failed stay taken: MII goes on with a stream that nobody listens to. A target that a request
-        failed on is started anew. Raises NoRoomError when there is no room within that time, and BenchError for a
+        failed on is started anew. Raises NoKvSpaceError when there is no room within that time, and BenchError for a
         request that never fits.
         """
         needed = -(-tokens // self._block_tokens)
@@ -55,5 +55,5 @@ class KvRoom:
         self._arrived.remove(ticket)
         self._changed.notify_all()  # the next in line may fit as well
         if not fits:
-            raise NoRoomError
+            raise NoKvSpaceError
         self._free -= needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
@@ -37,10 +37,10 @@ class SequentialTarget(Target):
         self._loaded = self._worker.load(setup.engine, settings)
         self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order in which it was asked
 
-    def send(self, asked: Asked) -> list[float]:
+    def send(self, asked: Request) -> list[float]:
         return self._queue.submit(self._stream, asked).result()
 
-    def _stream(self, asked: Asked) -> list[float]:
+    def _stream(self, asked: Request) -> list[float]:
         from bench_deepspeed.worker import tasks
 
         # perf_counter is the system's monotonic clock: the same in both processes.

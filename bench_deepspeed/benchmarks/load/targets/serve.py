@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
-from .kv_admission import KvRoom
+from .kv_admission import KvAdmission
 
 if TYPE_CHECKING:
     import psutil
@@ -56,7 +56,7 @@ class ServeTarget(Target):
         import psutil
 
         blocks, block_tokens = _pool(setup.folder)
-        self.kv_room, self._described = KvRoom(blocks, block_tokens), {"kv_blocks": blocks}
+        self.kv_admission, self._described = KvAdmission(blocks, block_tokens), {"kv_blocks": blocks}
         self.connect(lambda: mii.serve(str(setup.folder), **deployment(gateway, gpu, blocks)), setup.timeout_s)
         self._processes = psutil.Process().children(recursive=True)
         self._servers = servers({process: process.cmdline() for process in self._processes})
@@ -73,7 +73,7 @@ class ServeTarget(Target):
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def send(self, asked: Asked) -> list[float]:
+    def send(self, asked: Request) -> list[float]:
         import grpc
 
         try:
@@ -83,7 +83,7 @@ class ServeTarget(Target):
         except asyncio.TimeoutError as error:
             raise RequestError("timeout") from error
 
-    async def _stream(self, asked: Asked) -> list[float]:
+    async def _stream(self, asked: Request) -> list[float]:
         settings = {"stream": True, "max_new_tokens": asked.max_tokens, "do_sample": False, "ignore_eos": True}
         times: list[float] = []
         async for (response,) in self._client._request_async_response_stream([asked.prompt], **settings):

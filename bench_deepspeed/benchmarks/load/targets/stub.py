@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from bench_deepspeed.benchmarks.load.records import Asked
+from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.ports import free_port, require_free
 from bench_deepspeed.core.progress import Progress
@@ -43,7 +43,7 @@ class StubTarget(Target):
             raise BenchError(f"the stub server did not start: it ended with code {self._process.wait()}")
         self._connections = threading.local()
 
-    def send(self, asked: Asked) -> list[float]:
+    def send(self, asked: Request) -> list[float]:
         times: list[float] = []
         try:
             connection = self._connection()

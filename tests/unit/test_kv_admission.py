@@ -7,14 +7,14 @@ import threading
 import pytest
 from support import DEADLINE_S, wait_until
 
-from bench_deepspeed.benchmarks.load.targets.kv_admission import KvRoom, NoRoomError
+from bench_deepspeed.benchmarks.load.targets.kv_admission import KvAdmission, NoKvSpaceError
 from bench_deepspeed.core.errors import BenchError
 
 
 class Requests:
     """Requests in threads of their own, which hold their room until they are told to end."""
 
-    def __init__(self, room: KvRoom):
+    def __init__(self, room: KvAdmission):
         self.room, self.holding, self._ends, self._threads = room, [], {}, []
 
     def start(self, name: str, tokens: int) -> None:
@@ -38,7 +38,7 @@ class Requests:
 
 
 def test_who_does_not_fit_waits_and_nobody_overtakes():
-    requests = Requests(KvRoom(blocks=4, block_tokens=64))
+    requests = Requests(KvAdmission(blocks=4, block_tokens=64))
     requests.start("a", 3 * 64)
     wait_until(lambda: requests.holding == ["a"])
     requests.start("large", 2 * 64)
@@ -55,7 +55,7 @@ def test_who_does_not_fit_waits_and_nobody_overtakes():
 
 def test_a_block_is_one_request_s():
     """65 tokens fill two blocks of 64, and two requests do not share one."""
-    requests = Requests(KvRoom(blocks=3, block_tokens=64))
+    requests = Requests(KvAdmission(blocks=3, block_tokens=64))
     requests.start("a", 65)
     wait_until(lambda: requests.holding == ["a"])
     requests.start("b", 65)
@@ -65,23 +65,26 @@ def test_a_block_is_one_request_s():
 
 
 def test_what_never_fits_is_told():
-    with pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"), KvRoom(4, 64).of(5 * 64, 1.0):
+    with (
+        pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"),
+        KvAdmission(4, 64).of(5 * 64, 1.0),
+    ):
         pass
 
 
 def test_a_request_that_fails_keeps_its_room():
     """MII goes on filling it, whoever listens."""
-    room = KvRoom(1, 64)
+    room = KvAdmission(1, 64)
     with pytest.raises(ZeroDivisionError), room.of(64, 1.0):
         raise ZeroDivisionError
-    with pytest.raises(NoRoomError), room.of(64, 0.01):
+    with pytest.raises(NoKvSpaceError), room.of(64, 0.01):
         pass
 
 
 def test_who_waits_too_long_is_told_and_stands_in_nobody_s_way():
-    room = KvRoom(2, 64)
+    room = KvAdmission(2, 64)
     with room.of(64, 1.0):
-        with pytest.raises(NoRoomError), room.of(2 * 64, 0.01):
+        with pytest.raises(NoKvSpaceError), room.of(2 * 64, 0.01):
             pass
         with room.of(64, 1.0):
             pass

@@ -1,0 +1,230 @@
+"""The measuring of a comparison: pair after pair of processes, loaded at once and timed in turn.
+
+What is measured is in ab.json as soon as a round is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.limits import measure_limits
+from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder
+from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
+from bench_deepspeed.machine import environment
+from bench_deepspeed.machine.host import SHORTEST_S
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.records import Limits, Run, Sample
+from bench_deepspeed.measure.stopping import target_met, warmed
+from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.client import WorkerProcess
+
+from . import estimate, plan, rounds
+from .flags import EXPENSIVE_LOAD_S, EXPENSIVE_PAIRS
+from .plan import Plan, Side
+from .records import SIDES, AbResult, Round
+
+Workers = dict[str, WorkerProcess]
+
+
+@contextlib.contextmanager
+def _named(side: str) -> Iterator[None]:
+    """Say which side failed."""
+    try:
+        yield
+    except BenchError as error:
+        raise type(error)(f"{side}: {error}") from error
+
+
+class PairedMeasurement:
+    """The measuring itself; the recorder's result is filled."""
+
+    def __init__(self, recorder: RunFolder[AbResult], asked: Plan, models_dir: Path, bars: progress_bars.Bars):
+        self.recorder, self.plan, self.models_dir, self.bars = recorder, asked, models_dir, bars
+        self.result = recorder.result
+        self.scenario = self.result.a.scenario
+
+    def measure(self) -> None:
+        """Pairs until there are enough. Raises MachineError where both do not fit at once."""
+        facts = environment.host_facts()
+        for side, result in self.result.sides.items():
+            result.environment = dict(facts)
+            settings = run_log.facts("setting", vars(result.scenario))
+            self.recorder.write_log(f"configuration {side}: {self.result.asked[side]}", *settings)
+            self.recorder.write_log(*run_log.facts("environment", facts))
+        folders = {name: self._prepare(side) for name, side in self.plan.sides.items()}
+        self._require_room()
+        started, ended = time.monotonic(), None
+        while ended is None:
+            self._measure_pair(folders)
+            ended = self._enough(time.monotonic() - started)
+        self.result.stopped = ended
+        self._tell(ended)
+
+    def _worker(self, side: str, **variables: str) -> WorkerProcess:
+        asked = self.plan.sides[side]
+        log = self.recorder.folder / f"worker-{side.lower()}.log"
+        return WorkerProcess(log, self.bars.progress, asked.python, **{**variables, **asked.variables})
+
+    def _tell(self, text: str) -> None:
+        self.recorder.write_log(text)
+        self.bars.note(text)
+
+    def _prepare(self, side: Side) -> Path | None:
+        """Have a side's weights made ready. Returns their folder, None for an engine without any."""
+        model, worker = self.result.sides[side.name].model, partial(self._worker, side.name)
+        name, want, label = side.scenario.model, want_of(side.scenario), f"{side.name}: {LABEL}"
+        return prepare(model, name, want, models_dir=self.models_dir, worker=worker, bars=self.bars, label=label)
+
+    def _require_room(self) -> None:
+        """Refuse what does not fit, before anything is loaded."""
+        if all(engine_class(side.scenario.engine).form is None for side in self.plan.sides.values()):
+            return
+        with self._worker("A") as worker, self.bars.spinner("looking for memory"):
+            free_bytes = worker.call(tasks.free_bytes, self.plan.device)
+        if reason := plan.refusal(self.plan, free_bytes):
+            raise MachineError(f"{reason}; compare by two runs of `bench.sh run`, or with a smaller model")
+
+    def _measure_pair(self, folders: dict[str, Path | None]) -> None:
+        number = len(self.result.rounds) + 1
+        name = f"pair {number}"
+        runs = {side: Run() for side in SIDES}
+        with contextlib.ExitStack() as stack:
+            workers = {side: stack.enter_context(self._worker(side, **self._kernels(side))) for side in SIDES}
+            self._load(workers, runs, folders, name)
+            for side, result in self.result.sides.items():
+                result.runs.append(runs[side])
+            self.result.rounds.append([])
+            self._warm_up(workers, runs, name)
+            self._rounds(workers, runs, rounds.orders(self.scenario.repetitions, self.scenario.seed, number), name)
+
+    def _kernels(self, side: str) -> dict[str, str]:
+        """Another Python may have another version of what is compiled: its kernels go to a folder of their own."""
+        python = self.plan.sides[side].python
+        if python is None:
+            return {}
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        name = hashlib.sha256(python.encode()).hexdigest()[:16]
+        return {"TORCH_EXTENSIONS_DIR": str(caches / "bench_deepspeed" / f"kernels-{name}")}
+
+    def _load(self, workers: Workers, runs: dict[str, Run], folders: dict[str, Path | None], name: str) -> None:
+        """Load both at the same time; nothing is timed meanwhile."""
+        loading = {}
+        for side, worker in workers.items():
+            scenario = self.plan.sides[side].scenario
+            where = (scenario.device, scenario.precision, worker.log_folder)
+            settings = Load(folders[side], *where, [scenario.prompt], scenario.max_tokens)
+            loading[side] = worker.send_load(scenario.engine, settings)
+        for side, worker in workers.items():
+            with self.bars.spinner(f"{name}: loading A and B"), _named(side):
+                loaded = loading[side].result()
+                result, run = self.result.sides[side], runs[side]
+                run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
+                result.engine = loaded.engine
+                result.environment |= worker.call(tasks.software)
+                if folders[side]:  # torch is loaded then
+                    result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
+            self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
+
+    def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
+        generate = {side: partial(self._generate, workers, side) for side in SIDES}
+        count = self.scenario.warmups
+        with self.bars.counter(f"{name}: warming up", count and 2 * count) as advance:
+            for side, sample in rounds.warm_up(generate, runs, count):
+                number = len(runs[side].warmups)
+                self.recorder.write_log(run_log.generated(f"{name}, {side}: warm-up", number, count, sample))
+                advance(f"{side} {sample.tokens_per_s:.1f} tokens/s")
+        if count is None:
+            self._tell(f"{name}: " + ", ".join(f"{side} {warmed(runs[side])}" for side in SIDES))
+
+    def _rounds(self, workers: Workers, runs: dict[str, Run], orders: list[str], name: str) -> None:
+        idle: dict[str, float | None] = {}
+
+        def timed(side: str) -> Sample:
+            other = SIDES.replace(side, "")
+            busy_s, started = workers[other].cpu_s(), time.perf_counter()
+            sample = self._generate(workers, side)
+            passed = time.perf_counter() - started
+            busy_s = workers[other].cpu_s() - busy_s
+            idle[other] = round(busy_s / passed, 4) if passed >= SHORTEST_S else None
+            return sample
+
+        generate = {side: partial(timed, side) for side in SIDES}
+        with self.bars.counter(f"{name}: measuring", len(orders)) as advance:
+            for number, order in enumerate(orders, start=1):
+                samples = rounds.timed(order, generate)
+                rounds.keep(samples, runs)
+                self.result.rounds[-1].append(Round(order, {side: idle[side] for side in SIDES}))
+                self.recorder.save()
+                for side in order:
+                    which = f"{name}, {side}: round"
+                    self.recorder.write_log(run_log.generated(which, number, len(orders), samples[side]))
+                advance(" ".join(f"{side} {samples[side].tokens_per_s:.1f}" for side in SIDES) + " tokens/s")
+
+    def _generate(self, workers: Workers, side: str) -> Sample:
+        with _named(side):
+            sample = workers[side].call(tasks.generate, self.scenario.prompt, self.scenario.max_tokens)
+            return _without_partner(sample)
+
+    def _enough(self, elapsed_s: float) -> str | None:
+        """Why there is to be no further pair; None where there is."""
+        n, wanted = len(self.result.rounds), self.scenario.processes
+        ready_s = max(_ready_s(result.runs[-1]) for result in self.result.sides.values())
+        expensive = self.plan.pairs_left_open and ready_s > EXPENSIVE_LOAD_S
+        if n < (min(wanted, EXPENSIVE_PAIRS) if expensive else wanted):
+            return None
+        done = f"{n} pair{'s' * (n > 1)} of processes"
+        if self.scenario.target_ci is not None:
+            logs = estimate.log_ratios(self.result)
+            if not any(logs):
+                return f"{done}: no round is valid, so there is no interval to narrow"
+            return target_met(self.scenario, done, n, lambda count: _half_width(logs[: max(count, 0)]), elapsed_s)
+        if n < wanted:
+            return f"{done}, since loading the last took {ready_s:.0f} s: --processes {wanted} asks for the others"
+        return f"{done}, as asked"
+
+    def require_possible(self) -> None:
+        """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`."""
+        for side, result in self.result.sides.items():
+            if not engine_class(result.scenario.engine).reads_weights():
+                continue
+            with _named(side):
+                result.limits = self._limits(side)
+                self.recorder.save()
+                plausibility.require_possible(result, partial(self._limits, side))
+
+    def _limits(self, side: str) -> Limits:
+        scenario = self.result.sides[side].scenario
+        return measure_limits(scenario.device, scenario.precision, partial(self._worker, side), self.bars)
+
+
+def _ready_s(run: Run) -> float:
+    """Seconds from a process's start of loading until it can generate, those of building and compiling included."""
+    return (run.load_s or 0.0) + (run.kernel_build_s or 0.0) + (run.compile_s or 0.0)
+
+
+def _half_width(logs: list[list[float]]) -> float:
+    found = estimate.ratio(logs)
+    return math.inf if found is None else found.half_width
+
+
+def _without_partner(sample: Sample) -> Sample:
+    """The process that waits on the same GPU is no stranger there."""
+    reading = sample.reading
+    if reading is None or not reading.other_gpu_processes:
+        return sample
+    others = reading.other_gpu_processes - 1
+    return dataclasses.replace(sample, reading=dataclasses.replace(reading, other_gpu_processes=others))

@@ -1,0 +1,121 @@
+"""The measuring of a load test: a target, and one level after the other, saved after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder
+from bench_deepspeed.benchmarks.load.targets import target_class
+from bench_deepspeed.benchmarks.load.targets.base import Setup
+from bench_deepspeed.core.progress_bars import Bars, note_once
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.client import WorkerProcess
+
+from . import session
+from .flags import CLIENTS
+from .level_statistics import due_in_window
+from .records import Level, LoadResult, Workload, level_name
+from .saturation import COMPLETED, judge
+
+LONGER = 3
+"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
+
+
+class LoadTest:
+    """The levels that there are to be; the recorder's result is filled. `line` shows a level as soon as it is over."""
+
+    def __init__(
+        self,
+        recorder: RunFolder[LoadResult],
+        scenario: Scenario,
+        options,
+        workload: Workload,
+        bars: Bars,
+        *,
+        line: Callable[[LoadResult, Level], str],
+    ):
+        self._recorder, self._scenario, self._workload, self._bars = recorder, scenario, workload, bars
+        self._line = line
+        self.result = recorder.result
+        self._models_dir, self._port = options.models_dir, options.port
+        self._target = target_class(options.target)
+        clients = options.clients or ([] if options.rates or options.trace else CLIENTS[scenario.device])
+        self._levels: list[tuple[int | None, float | None]] = [(number, None) for number in clients]
+        self._levels += [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
+
+    def run(self) -> None:
+        """Every level, until a rate cannot be borne. After a failed request the target is started anew."""
+        waiting, want = list(self._levels), want_of(self._scenario)
+        places = {"models_dir": self._models_dir, "worker": self._worker, "bars": self._bars}
+        model_folder = prepare(self.result.model, self._scenario.model, want, **places)
+        if not model_folder:
+            self.result.model = {"title": "no model"}
+        while waiting:
+            with self._worker() as worker:
+                with self._bars.spinner(f"starting {self._target.name}"):
+                    self._open(worker, model_folder)
+                healthy = True
+                while waiting and healthy:
+                    level = self._hold(worker, *waiting.pop(0), self._workload.seconds)
+                    self.result.levels.append(level)
+                    self._recorder.save()
+                    healthy = _is_healthy(level)
+                    reason = self._too_high(worker, level) if level.rate is not None else None
+                    if reason is not None:
+                        self.result.stopped = f"{level.name}: {reason}"
+                        waiting = []
+
+    def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
+        """Why a rate cannot be borne; None where it can.
+
+        One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
+        this time, since then it is too high for certain.
+        """
+        due = due_in_window(level)
+        failed = sum(record.error is not None for record in due)
+        if failed > (1 - COMPLETED) * len(due):
+            return f"{failed} of {len(due)} requests failed"
+        verdict = judge(level)
+        if verdict.saturated and _is_healthy(level):
+            again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
+            if _is_healthy(again):
+                self.result.levels[-1], verdict = again, judge(again)
+                self._recorder.save()
+        return verdict.words if verdict.saturated else None
+
+    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
+        with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
+            level = worker.call(session.hold_level, clients, rate, seconds)
+        self._bars.note(self._line(self.result, level))
+        return level
+
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self._recorder.folder / "worker.log", self._bars.progress)
+
+    def _open(self, worker: WorkerProcess, model_folder: Path | None) -> None:
+        workload, scenario = self._workload, self._scenario
+        if listens := self._target.listens or engine_class(scenario.engine).listens:
+            note_once(listens)
+        longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
+        setup = Setup(
+            scenario.engine,
+            model_folder,
+            scenario.device,
+            scenario.precision,
+            worker.log_folder,
+            max_tokens=longest,
+            timeout_s=workload.timeout_s,
+            port=self._port,
+        )
+        self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
+        if model_folder:
+            self.result.environment |= worker.call(tasks.torch_facts, scenario.device)
+
+
+def _is_healthy(level: Level) -> bool:
+    return all(record.error is None for record in level.records)

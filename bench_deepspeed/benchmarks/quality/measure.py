@@ -1,0 +1,90 @@
+"""The measuring of a quality check: reference, noise floor and engine, each in a worker process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.questions import QuestionSet
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder
+from bench_deepspeed.core.progress_bars import Bars
+from bench_deepspeed.engines import engine_class
+from bench_deepspeed.engines.base import Load
+from bench_deepspeed.machine import environment
+from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.weights.needed import want_of
+from bench_deepspeed.worker import tasks
+from bench_deepspeed.worker.client import WorkerProcess
+
+from . import reference as references
+from . import verdict
+from .assess import Task, assess
+from .records import Quality
+from .reference import Reference
+
+REFERENCE = "float32"
+
+
+class Checker:
+    """What a check needs at every step: places, settings, progress. The recorder's result is filled."""
+
+    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, asked: QuestionSet, bars: Bars):
+        self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, asked, bars
+        self.quality = recorder.result
+        self.models_dir = options.models_dir
+
+    def run(self, precisions: tuple[str, ...]) -> None:
+        """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
+        self.quality.environment = environment.host_facts()
+        reference = self._reference(self._prepare("transformers", REFERENCE))
+        asked = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
+        self.quality.questions = [
+            {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
+            for prompt, text, published in asked
+        ]
+        self.recorder.save()
+        for precision in precisions:
+            self.quality.candidates.append(self._candidate(precision, reference))
+            self.recorder.save()
+
+    def _prepare(self, engine: str, precision: str) -> Path | None:
+        want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
+        places = {"models_dir": self.models_dir, "worker": self._worker, "bars": self.bars}
+        return prepare(self.quality.model, self.scenario.model, want, **places)
+
+    def _reference(self, folder: Path | None) -> Reference:
+        with self._worker() as worker, self.bars.spinner("float32 reference"):
+            where = (self.quality.reference_device, REFERENCE, worker.log_folder)
+            settings = Load(folder, *where, prompts=[], max_tokens=self.questions.max_tokens)
+            return worker.call(references.prepare, settings, self.quality.model["digest"], self.questions)
+
+    def _candidate(self, precision: str, reference: Reference) -> dict:
+        """One precision: the engine against float32, beside Transformers in the same precision."""
+        name = self.scenario.engine
+        with self.recorder.scratch() as kept:
+            logits: Path | None = kept.absolute()
+            if (precision, self.quality.reference_device) == (REFERENCE, self.scenario.device):
+                floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
+            else:
+                floor = self._assess("transformers", precision, reference, keep=logits)
+            if name == "transformers" and floor is not None:
+                engine = floor
+            else:
+                engine = self._assess(name, precision, reference, beside=logits)
+        candidate = {"precision": precision, "engine": engine, "floor": floor}
+        return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
+
+    def _assess(
+        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, beside: Path | None = None
+    ) -> list[dict]:
+        folder, device = self._prepare(engine, precision), self.scenario.device
+        max_tokens = self.questions.max_tokens
+        with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
+            settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
+            worker.load(engine, settings)
+            self.quality.environment |= worker.call(tasks.torch_facts, device)
+            return worker.call(assess, Task(reference.folder, max_tokens, keep, beside))
+
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
