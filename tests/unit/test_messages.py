@@ -134,7 +134,9 @@ def test_a_result_of_another_type_is_refused():
         messages.encode_result(tasks.free_bytes, "much")
 
 
-@pytest.mark.parametrize("function", [json.dumps, echo, tasks.Path, lambda worker: None], ids=repr)
+@pytest.mark.parametrize(
+    "function", [json.dumps, echo, tasks.Path, lambda worker: None], ids=["library", "test", "class", "lambda"]
+)
 def test_what_is_not_a_function_of_the_package_has_no_name(function):
     with pytest.raises(ValueError, match="is not a function at the top of a module of bench_deepspeed"):
         messages.name_of(function)
