@@ -44,7 +44,8 @@ def test_the_engine_says_it_once_a_run(tmp_path, monkeypatch, capsys):
 def test_the_target_says_it_when_it_is_opened(tmp_path, capsys, target, engine, said):
     options = parser.parse(["load", "--target", target])
     scenario = Scenario("smollm2", engine, "cuda", "float16", "pretrained", "", 1, 1, 1, None, 0)
-    test = LoadTest(scenario, options, workload_of(scenario, options), tmp_path)
+    recorder = SimpleNamespace(result=SimpleNamespace(target={}))
+    test = LoadTest(recorder, scenario, options, workload_of(scenario, options), progress_bars.Bars())
     test._open(SimpleNamespace(call=lambda *_: {}, log_folder=tmp_path), None)
     assert capsys.readouterr().err == said
 
