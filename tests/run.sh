@@ -17,6 +17,7 @@ lint() {
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
   .venv/bin/mypy
+  PYTHONPATH=. .venv/bin/lint-imports --no-logo
   find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
 }
 

@@ -15,6 +15,8 @@ REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
 TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
 MODEL = {"cuda": "llama", "cpu": "smollm2"}
+WORKSPACE_BYTES = 1_000_000_000
+"""Left free beside weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL
+from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.engines import DEFAULTS, engine_class
 from bench_deepspeed.machine.environment import default_device, gpus
@@ -23,8 +24,6 @@ LISTS = {  # on a CPU a first try ends within a couple of minutes
 }
 REPETITIONS = {"cuda": 3, "cpu": 2}
 WARMUPS = 1
-WORKSPACE_BYTES = 1_000_000_000
-"""Left free beside weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
 COMPARED = ("cpu", "gpus", "packages")
 """Facts of the environment that must be the same where a sweep is resumed."""
 
