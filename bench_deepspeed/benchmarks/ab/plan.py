@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common.scenario import scenario_of
-from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES
+from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
 from bench_deepspeed.measure.records import Result, Scenario

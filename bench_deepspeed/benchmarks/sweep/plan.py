@@ -7,8 +7,7 @@ import itertools
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL
-from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES
+from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.engines import DEFAULTS, engine_class
 from bench_deepspeed.machine.environment import default_device, gpus
