@@ -11,7 +11,7 @@ from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import SETUP, VENV
 
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
-NEEDED += ("altair", "diptest", "jinja2", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm")
+NEEDED += ("diptest", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm")
 NEEDED += ("vl_convert", "yaml")
 
 
