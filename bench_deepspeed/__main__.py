@@ -15,17 +15,21 @@ BARS = re.compile("TQDM_.*")
 """Variables by which tqdm draws in another way, or fails: they must not change what is measured."""
 
 
-def main(argv: list[str]) -> int:
-    """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
+def set_up_process() -> None:
+    """Handle signals, and keep variables and terminals of the user's from changing what is measured."""
     signals.install()
     for name in filter(BARS.fullmatch, [*os.environ]):
         del os.environ[name]  # for the workers as well
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
     if sys.stderr is not None:
         sys.stderr = _Remarks(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
     code = 0
     try:
-        code = _run(argv)
+        code = run(argv)
     except BaseException:
         if signals.received() is None:
             raise
@@ -36,7 +40,8 @@ def main(argv: list[str]) -> int:
     return 128 + number
 
 
-def _run(argv: list[str]) -> int:
+def run(argv: list[str]) -> int:
+    """What `main` does apart from signals and the process's streams."""
     try:
         from bench_deepspeed.cli import (
             dispatch,
@@ -70,4 +75,5 @@ class _Remarks(io.FileIO):
 
 
 if __name__ == "__main__":
+    set_up_process()
     sys.exit(main(sys.argv[1:]))

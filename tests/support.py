@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from unittest import mock
 
 import psutil
 
-from bench_deepspeed.__main__ import main
+from bench_deepspeed.__main__ import run
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench_deepspeed" / "bench.sh"
@@ -57,41 +56,42 @@ class Refusals:
         return error_of(done.stderr)
 
 
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """The block runs in that folder."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 class InProcess(Refusals):
     """A command line run in this process: for commands that start no process of their own."""
 
     def __init__(self, cwd: Path):
         self.cwd = cwd
 
-    def __call__(self, *arguments: str | Path, env: dict | None = None) -> subprocess.CompletedProcess:
+    def __call__(
+        self, *arguments: str | Path, env: dict | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess:
         """Run it to its end."""
         argv = list(map(str, arguments))
         output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with (
-            self._restored(),
+            _inside(cwd or self.cwd),
             mock.patch.dict(os.environ, {"BENCH_PYTHON": sys.executable, **(env or {})}),
             contextlib.redirect_stdout(output),
             contextlib.redirect_stderr(errors),
         ):
             try:
-                code = main(argv)
+                code = run(argv)
             except SystemExit as end:  # how argparse ends after the help
                 code = end.code
         for stream in (output, errors):
             stream.flush()
         return subprocess.CompletedProcess(argv, code, *(s.buffer.getvalue().decode() for s in (output, errors)))
-
-    @contextlib.contextmanager
-    def _restored(self) -> Iterator[None]:
-        """The block runs in the test's folder; the folder and the signal handlers are put back."""
-        before, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-        os.chdir(self.cwd)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 @dataclass

@@ -34,7 +34,8 @@ class MachineError(BenchError):
 
 
 class WeightsError(BenchError):
-    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered."""
+    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered,
+    tensors that are not the model's."""
 
     exit_code = 4
 
@@ -73,10 +74,11 @@ def named(path: Path) -> Iterator[None]:
 BY_NAME = {cls.__name__: cls for cls in (BenchError, UsageError, MachineError, WeightsError)}
 EXIT_CODES = {
     0: "everything asked for was done",
-    1: "the benchmark failed: the engine died, repetitions were void, or the self-test did not pass",
+    1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test failed",
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
-    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file",
+    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors that are not the "
+    "model's, Python code",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
     6: "a speed that this device cannot reach by its own measured limits: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",

@@ -193,8 +193,9 @@ def strip(chart: Strip, place: Place):
     ]
     colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
     samples = _visible(dots).mark_point(filled=True, size=75, opacity=0.65, yOffset=middle)
-    layers = [samples.encode(x=across, y=row, color=colour, shape=shape, tooltip="hover:N")]
-    layers += _means(chart, middle, across, row)
+    *intervals, mean = _means(chart, middle, across, row)
+    dots_layer = samples.encode(x=across, y=row, color=colour, shape=shape, tooltip="hover:N")
+    layers = [*intervals, dots_layer, mean]  # an interval hides no sample that is hovered over
     if chart.reference is not None:
         here = [{"id": number, "value": chart.reference} for number in range(len(chart.rows))]
         mark = _visible(here).mark_tick(size=MARKS_PX, thickness=1.5, color=MUTED, opacity=1, yOffset=middle)

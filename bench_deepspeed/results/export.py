@@ -71,7 +71,7 @@ def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
     """What `of` makes of all. Where that fails, each is tried alone: the message names the damaged one."""
     try:
         return of(items)
-    except DAMAGE:
+    except (*DAMAGE, UsageError):
         _of_each(items, lambda item: of([item]))
         raise
 

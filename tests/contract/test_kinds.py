@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 import json
 import operator
 import shutil
@@ -47,10 +48,7 @@ def toy_overview(items: list[Item[Toy]], compact: bool) -> list[Block]:
     return [block for item in items for block in toy_blocks(item.content, Link("JSON", item.path))]
 
 
-EVIDENCE = Link("JSON", Path("toy.json"))
-
-
-def toy_blocks(toy: Toy, link: Link = EVIDENCE) -> list[Block]:
+def toy_blocks(toy: Toy, link: Link | None = None) -> list[Block]:
     """One of each type of block."""
     keys = facets(toy.name, "spring", "Some GPU", "float8")
     points = tuple(Point(n, height) for n, height in enumerate(toy.bounces, 1))
@@ -126,12 +124,8 @@ def test_a_new_kind_is_on_the_page(toy):
 
 def test_a_new_kind_is_in_a_document(toy):
     text = shown(toy, "markdown")
-    for words in (
-        "**The toy `bounces`.** [JSON](toy.json)",
-        "Warning low_bounce: it bounces low",
-        "| 30 ",
-        "**Curve**",
-    ):
+    verdict, warning = "**The toy `bounces`.** [JSON](toy.json)", "Warning low_bounce: it bounces low"
+    for words in (verdict, warning, "| 30 ", "**Curve**"):
         assert words in text, words
     assert "seen on demand" not in text
 
@@ -170,10 +164,14 @@ def test_what_is_published_is_shown_in_every_format(kind, form, tmp_path, no_dra
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
+def test_what_is_published_is_shown_on_the_terminal(kind):
+    for path in files.published_of(registry.kind(kind)):
+        assert terminal.render(registry.kind(kind).view(registry.kind(kind).load(path)))
+
+
+@pytest.mark.parametrize("kind", ["run", "ab"])
 def test_every_saved_sample_is_on_the_page(kind, tmp_path, no_drawing):
     """Of the kinds whose samples are single generations."""
-    if kind not in ("run", "ab"):
-        return
     path = example(kind, tmp_path)
     (item,) = files.read([path])
     page = shown(path, "html")
@@ -225,22 +223,35 @@ def places(value: object, above: tuple = ()) -> Iterator[tuple]:
 ALTERED = {"a number": 5, "zero": 0, "words": "x", "nothing": None, "a list": [1, "x"], "a table": {"x": 1}}
 
 
-@pytest.mark.parametrize("value", ALTERED.values(), ids=ALTERED.keys())
 @pytest.mark.parametrize("kind", registry.KINDS)
-def test_an_altered_file_is_shown_or_named_in_one_line(kind, value, tmp_path, no_drawing):
-    """Whatever of it was altered: no format ends in a traceback."""
+def test_an_altered_file_is_shown_or_named_in_one_line(kind, tmp_path, no_drawing):
+    """Whatever of it was altered, and to whichever of these values: no format ends in a traceback."""
     path = example(kind, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     refused = 0
-    for *above, last in places(content):
+    turns = zip(places(content), itertools.cycle(ALTERED.values()), itertools.cycle(["markdown", "csv"]), strict=False)
+    for (*above, last), value, form in turns:
         altered = copy.deepcopy(content)
         functools.reduce(operator.getitem, above, altered)[last] = value
         path.write_text(json.dumps(altered), encoding="utf-8")
-        for form in export.FORMATS:
-            try:
-                shown(path, form)
-            except BenchError as error:
-                assert path.name in str(error), (above, last, form)
-                assert "\n" not in str(error), (above, last, form)
-                refused += 1
+        try:
+            shown(path, form)
+        except BenchError as error:
+            assert path.name in str(error), (above, last, form)
+            assert "\n" not in str(error), (above, last, form)
+            refused += 1
     assert refused
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+def test_a_model_that_nobody_knows_is_named_with_its_file(form, tmp_path, no_drawing):
+    """The reader of manifests knows no file: each format names the file that it came from, or needs no manifest."""
+    content = {**json.loads(example("selftest", tmp_path).read_text())}
+    content["scenario"] = {**content["scenario"], "model": "nobody's"}
+    path = tmp_path / "selftest.json"
+    path.write_text(json.dumps(content))
+    if form in ("csv", "jsonl"):
+        assert "nobody's" in shown(path, form)
+        return
+    with pytest.raises(UsageError, match="selftest.json: models/nobody's.json is not a model's manifest"):
+        shown(path, form)

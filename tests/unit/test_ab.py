@@ -156,9 +156,9 @@ class Loaded:
 
 def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     found, _ = asked(*SAME)
-    recorder = Namespace(result=comparison(), write_log=lambda *lines: None)
+    keeper = Namespace(result=comparison(), write_log=lambda text: None)
     runs = {name: Run() for name in "AB"}
-    of = command.Comparison(recorder, found, Path(), progress_bars.Bars())
+    of = command.Comparison(keeper, found, Path(), progress_bars.Bars())
     of._load({name: Loaded() for name in "AB"}, runs, {"A": None, "B": None}, "pair 1")
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 

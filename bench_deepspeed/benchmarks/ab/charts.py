@@ -22,7 +22,7 @@ def ratios(results: Sequence[AbResult]) -> Strip | None:
     if not rows:
         return None
     says = "B over A of each comparison: " + "; ".join(f"{row.label}: {row.value} {row.aside}" for row in rows)
-    return Strip("B ∕ A", Axis("times A's tokens/s"), rows, says, reference=1.0)
+    return Strip("B ∕ A", Axis("", "times A's tokens/s"), rows, says, reference=1.0)
 
 
 def _row(result: AbResult) -> StripRow | None:

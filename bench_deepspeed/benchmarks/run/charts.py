@@ -30,7 +30,7 @@ def speeds(title: str, items: Sequence[RunItem]) -> Strip | None:
     rows = tuple(_speed(item) for item in items if item.content.valid_samples)
     if not rows:
         return None
-    return Strip(f"Tokens/s of {title}", Axis("tokens/s", from_zero=True), rows, _says(rows))
+    return Strip(f"Tokens/s of {title}", Axis("", "tokens/s", from_zero=True), rows, _says(rows))
 
 
 def _speed(item: RunItem) -> StripRow:

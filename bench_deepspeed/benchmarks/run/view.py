@@ -10,6 +10,7 @@ from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.records import Result
@@ -174,14 +175,23 @@ def _latencies(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
         for name in charts.SECONDS
         for figure in _figure(f"run-{name}", charts.latency(name, model, items))
     ]
-    return [Section("Latency", figures, folded=True)] if figures else []
+    items = [item for some in by_model.values() for item in some]
+    measured = [item for item in items if any(seconds(item.content) for seconds in charts.SECONDS.values())]
+    return [Section("Latency", [*figures, *_left_out(items, measured)], folded=True)] if figures else []
+
+
+def _left_out(items: Sequence[RunItem], measured: Sequence[RunItem]) -> list[Text]:
+    """How many results a chart does not have."""
+    count = len(items) - len(measured)
+    return [Text(f"{NOT_MEASURED} of {count} further {'result' if count == 1 else 'results'}")] if count else []
 
 
 def _steps(items: Sequence[RunItem]) -> list[Block]:
     """Where a step's time goes: a chart a phase, of the results that were profiled."""
     phases = ("decode", "prefill")
     figures = [figure for phase in phases for figure in _figure(f"run-{phase}-step", charts.steps(phase, items))]
-    return [Section("What holds it back", figures, folded=True)] if figures else []
+    notes = _left_out(items, [item for item in items if item.content.profiles])
+    return [Section("What holds it back", [*figures, *notes], folded=True)] if figures else []
 
 
 def _card(item: RunItem) -> Section:
