@@ -19,7 +19,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import LoadResult, Workload
 from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
-from bench_deepspeed.machine.gpu import Gpu
+from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario
 
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)
@@ -157,7 +157,7 @@ class Nvml:
         return told
 
 
-def gpu_that(**answers) -> Gpu:
+def gpu_that(**answers) -> NvmlGpu:
     return Gpu.find(Nvml(**{f"nvmlDeviceGet{name}": answer for name, answer in answers.items()}), GPU_UUID)
 
 
