@@ -70,8 +70,8 @@ def check_clock(what: str, seconds: float, resolution_s: float) -> None:
     """A time must be so long that the clock's ticks do not matter."""
     if seconds < MIN_TICKS * resolution_s:
         raise ImpossibleError(
-            f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks measures nothing "
-            f"below {MIN_TICKS * resolution_s:.3g} s"
+            f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks is too coarse "
+            f"for less than {MIN_TICKS * resolution_s:.3g} s"
         )
 
 
