@@ -1,4 +1,4 @@
-"""A model of the true shape with seeded random values: for speed only, without licence or download."""
+"""A model of the true shape with seeded random values: for speed only; needs no licence and no download."""
 
 from __future__ import annotations
 

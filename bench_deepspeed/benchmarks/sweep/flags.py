@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_p
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.engines import DEFAULTS, ENGINES
+from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
 from .plan import LISTS, PRECISION
 
@@ -28,7 +28,7 @@ def add_lists(group) -> None:
     precisions = number_lists.names_among(tuple(PRECISIONS))
     note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
     group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
-    note = f"default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']}"
+    note = f"default: {DEFAULT_ENGINES['cuda']}, on cpu {DEFAULT_ENGINES['cpu']}"
     group.add_argument("--engines", type=number_lists.names_among(tuple(ENGINES)), metavar="LIST", help=note)
 
 
