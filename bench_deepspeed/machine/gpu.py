@@ -99,18 +99,9 @@ class NvmlGpu:
             return None
         return sum(not _is_ours(pid) for pid in pids)
 
-    def memory_used_bytes(self) -> int | None:
-        """All memory in use on this GPU, by whomever and for whatever."""
-        memory = self._query("nvmlDeviceGetMemoryInfo")
-        return memory and memory.used
-
     def energy_mj(self) -> int | None:
         """Millijoules that the whole board has drawn since the driver was loaded."""
         return self._query("nvmlDeviceGetTotalEnergyConsumption")
-
-    def power_mw(self) -> int | None:
-        """Milliwatts that the whole board draws: on most GPUs the mean of the last second."""
-        return self._query("nvmlDeviceGetPowerUsage")
 
 
 def _is_ours(pid: int) -> bool:

@@ -17,7 +17,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Latency, Prefill, Sample
 
-LATENCY_REPETITIONS = 3
+PASS_REPETITIONS = 3
 PREFILL_TOKENS = 512
 RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is generated
 LABEL = "measuring latency"
