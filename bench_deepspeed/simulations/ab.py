@@ -105,7 +105,7 @@ def simulate(noise: dict, ratio: float, pairs: int, seed: str) -> AbResult:
             pass
         result.rounds.append([])
         for order in rounds.orders(ROUNDS, seed, pair):
-            rounds.keep(rounds.timed(order, generate), runs)
+            rounds.keep_round(rounds.time_round(order, generate), runs)
             result.rounds[-1].append(Round(order, {}))
         for side, of in result.sides.items():
             of.runs.append(runs[side])

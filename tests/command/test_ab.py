@@ -52,7 +52,7 @@ def test_a_and_a_are_alike(bench, tmp_path):
     found = estimate.ratio(estimate.log_ratios(result))
     wider = scipy.stats.t.ppf(1 - 5e-6, 3) / scipy.stats.t.ppf(0.975, 3)
     assert abs(math.log(found.value)) < wider * found.half_width
-    assert f"**{estimate.sentence(found)}.**" in done.stdout
+    assert f"**{estimate.verdict(found)}.**" in done.stdout
     assert "the same configuration" in done.stdout
     assert "4 pairs of processes, as asked" in done.stderr
     assert bench.processes() == []

@@ -25,5 +25,5 @@ def test_two_real_engines_at_once(bench, tmp_path, smollm2_models_dir):
         assert {(sample.prompt_tokens, sample.new_tokens) for sample in of.valid_samples} == {(8, 8)}
         assert of.limits.read_bytes_per_s > 0
         assert of.engine.reads_weights
-    assert estimate.sentence(estimate.ratio(estimate.log_ratios(result))) in done.stdout
+    assert estimate.verdict(estimate.ratio(estimate.log_ratios(result))) in done.stdout
     assert bench.processes() == []

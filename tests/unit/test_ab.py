@@ -79,7 +79,8 @@ def test_a_steady_drift_cancels_out_of_two_rounds():
         return Sample(math.exp(drift * now), 3, 8)
 
     for order in rounds.orders(6, 0, 1):
-        rounds.keep(rounds.timed(order, {"A": generate, "B": generate}), {"A": result.a.runs[0], "B": result.b.runs[0]})
+        samples = rounds.time_round(order, {"A": generate, "B": generate})
+        rounds.keep_round(samples, {"A": result.a.runs[0], "B": result.b.runs[0]})
     (logs,) = estimate.log_ratios(result)
     assert [abs(log) for log in logs] == pytest.approx(6 * [drift])
     assert sum(logs) == pytest.approx(0.0, abs=1e-12)
@@ -114,15 +115,15 @@ def test_the_interval_is_students_over_the_pairs():
     ],
 )
 def test_sentences(found, words):
-    assert estimate.sentence(found) == words
+    assert estimate.verdict(found) == words
 
 
 def test_where_the_width_comes_from():
     quiet_rounds = comparison(*[(6 * [1.0], [s, s * 1.001] * 3) for s in (0.9, 1.0, 1.1)])
     noisy_rounds = comparison(*[(6 * [1.0], [0.7, 1.4, 0.8, 1.3, 0.9, 1.1]) for _ in range(3)])
-    assert "--processes" in estimate.remedy(estimate.noise(estimate.log_ratios(quiet_rounds)))
-    assert "--rounds" in estimate.remedy(estimate.noise(estimate.log_ratios(noisy_rounds)))
-    assert estimate.noise(estimate.log_ratios(comparison(([1.0], [1.0])))) is None
+    assert "--processes" in estimate.remedy(estimate.log_spread(estimate.log_ratios(quiet_rounds)))
+    assert "--rounds" in estimate.remedy(estimate.log_spread(estimate.log_ratios(noisy_rounds)))
+    assert estimate.log_spread(estimate.log_ratios(comparison(([1.0], [1.0])))) is None
 
 
 def test_compiling_and_building_count_as_loading():
@@ -163,14 +164,14 @@ def test_what_a_side_compiled_when_it_was_loaded_is_kept():
     assert [one.compile_s for one in runs.values()] == [30.0, 30.0]
 
 
-def test_what_compiling_took_stands_beside_the_speeds():
+def test_compile_time_is_shown_with_the_speeds():
     result = comparison(*(2 * [([1.0], [1.0])]))
     assert "compiling" not in terminal.render(report.view(result))
     for process, seconds in zip(result.b.runs, (32.21, 8.5), strict=True):
         process.compile_s = seconds
     text = terminal.render(report.view(result))
     assert re.search(r"^\| A .*\| none +\|$", text, re.M) and re.search(r"^\| B .*\| 32\.2 s, 8\.5 s +\|$", text, re.M)
-    assert "compiling: of each process in turn" in text
+    assert "compiling: of each process in order" in text
 
 
 def test_what_a_side_compiled_while_it_was_timed_is_told():

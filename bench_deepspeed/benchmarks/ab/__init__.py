@@ -1,1 +1,1 @@
-"""`bench.sh ab`: is B faster than A? Both loaded at once, timed in turn, several pairs of processes."""
+"""`bench.sh ab`: is B faster than A? Both loaded at once, with interleaved generations, several pairs of processes."""

@@ -12,8 +12,8 @@ from . import estimate, warnings
 from .labels import configuration, facets_of, models
 from .records import AbResult
 
-LONGEST = 48
-"""Characters of a configuration beside a chart; all of it stands in the table."""
+CONFIGURATION_WIDTH = 48
+"""Characters of a configuration in a chart's row; the table shows all of it."""
 
 
 def ratios(results: Sequence[AbResult]) -> Strip | None:
@@ -41,9 +41,9 @@ def _row(result: AbResult) -> StripRow | None:
         aside=aside,
         warnings=", ".join(finding.code for finding in warnings.check(result)),
         samples=tuple(
-            Sample(of_pair.value, 0, f"pair {number} of {len(logs)}: {of_pair.shown}, {n} rounds")
-            for number, of_pair, n in pairs
-            if of_pair
+            Sample(paired.value, 0, f"pair {number} of {len(logs)}: {paired.shown}, {n} rounds")
+            for number, paired, n in pairs
+            if paired
         ),
         mean=ratio.value,
         low=ratio.low,
@@ -52,4 +52,4 @@ def _row(result: AbResult) -> StripRow | None:
 
 
 def _short(text: str) -> str:
-    return textwrap.shorten(text, LONGEST, placeholder=" …")
+    return textwrap.shorten(text, CONFIGURATION_WIDTH, placeholder=" …")

@@ -10,24 +10,24 @@ from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.report import markdown, terminal
 
-from . import plan, view, warnings
+from . import view, warnings
 from .measure import PairedMeasurement
-from .plan import Plan
+from .plan import Plan, new_result
 from .records import FILE
 
 
-def run(asked: Plan, options) -> int:
+def run(plan: Plan, options) -> int:
     """Compare, and print the table and the verdict. Returns the exit code.
 
     Raises BenchError when generations are void, ImpossibleError when one is beyond the device's limits.
     """
-    for side in asked.sides.values():
+    for side in plan.sides.values():
         if side.python:
             require_packages(side.python)
-    result = plan.new(asked, options, utc_now())
-    place = options.output_dir / asked.sides["A"].scenario.model / "ab"
+    result = new_result(plan, options, utc_now())
+    place = options.output_dir / plan.sides["A"].scenario.model / "ab"
     with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
-        comparison = PairedMeasurement(recorder, asked, options.models_dir, bars)
+        comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]

@@ -1,12 +1,12 @@
-"""B ∕ A with its interval, and what may be said of it. Pure functions of a comparison's samples.
+"""B ∕ A with its interval, and what it shows. Pure functions of a comparison's samples.
 
 Of round r of pair p the log ratio is d_pr = ln( B's tokens/s ∕ A's tokens/s ): both were timed within seconds of each
 other, so what the machine did to both is not in it. A pair's log ratio m_p is the mean of its rounds, and the
 estimate is exp of the mean of the m_p. Its interval is Student's over the m_p, as `stats.mean_interval` has it: the
 pair of processes is the unit of replication (T. Kalibera and R. Jones, "Rigorous Benchmarking in Reasonable Time",
 ISMM 2013), since rounds of one pair share what its two processes drew, and follow each other. However they do, all
-of that is in the spread of the m_p, so the rounds' autocorrelation needs no estimate here; it only tells, in
-`noise`, whether more rounds or more pairs would narrow the interval.
+of that is in the spread of the m_p, so the rounds' autocorrelation needs no estimate here; it only decides, in
+`log_spread`, whether more rounds or more pairs would narrow the interval.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PairedRatio:
     n: int
 
     @classmethod
-    def of(cls, logs: Interval | None) -> PairedRatio | None:
+    def from_logs(cls, logs: Interval | None) -> PairedRatio | None:
         """From the interval of log ratios."""
         if logs is None:
             return None
@@ -60,7 +60,7 @@ class PairedRatio:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Spread:
     """Standard deviations of log ratios: of the pairs' means, and of what the rounds alone would make of them."""
 
     between: float
@@ -73,62 +73,62 @@ def log_ratios(result: AbResult) -> list[list[float]]:
     return [
         [
             math.log(b.tokens_per_s / a.tokens_per_s)
-            for a, b in zip(of_a.samples, of_b.samples, strict=True)
+            for a, b in zip(run_a.samples, run_b.samples, strict=True)
             if not a.is_void(result.a.scenario) and not b.is_void(result.b.scenario)
         ]
-        for of_a, of_b in pairs
+        for run_a, run_b in pairs
     ]
 
 
 def ratio(logs: list[list[float]]) -> PairedRatio | None:
     """B ∕ A over all pairs; None where no round is valid."""
-    return PairedRatio.of(mean_interval(logs))
+    return PairedRatio.from_logs(mean_interval(logs))
 
 
 def ratio_within(logs: list[float]) -> PairedRatio | None:
     """B ∕ A of one pair, with the interval that holds for these two processes only; see `stats.series_interval`."""
-    return PairedRatio.of(series_interval(logs))
+    return PairedRatio.from_logs(series_interval(logs))
 
 
-def faster(found: PairedRatio | None) -> str | None:
+def faster(paired: PairedRatio | None) -> str | None:
     """The side that is faster, "A" or "B"; None where nothing is shown: the interval holds 1, or there is none."""
-    if found is None or found.low is None or found.low <= 1 <= found.high:
+    if paired is None or paired.low is None or paired.low <= 1 <= paired.high:
         return None
-    return "B" if found.low > 1 else "A"
+    return "B" if paired.low > 1 else "A"
 
 
-def sentence(found: PairedRatio | None) -> str:
+def verdict(paired: PairedRatio | None) -> str:
     """The answer to "is B faster than A?"."""
-    if found is None:
+    if paired is None:
         return "no verdict: no round is valid"
-    if found.low is None:
+    if paired.low is None:
         return (
-            f"no verdict: B was {found.value:.{DIGITS}f} times as fast as A in one pair of processes, "
+            f"no verdict: B was {paired.value:.{DIGITS}f} times as fast as A in one pair of processes, "
             "which cannot tell a configuration from the luck of its processes"
         )
-    winner = faster(found)
+    winner = faster(paired)
     if winner is None:
-        return f"no difference shown: B ∕ A is {found.shown}, an interval that holds 1"
-    return f"B is {'faster' if winner == 'B' else 'slower'}: {found.shown} times A"
+        return f"no difference shown: B ∕ A is {paired.shown}, an interval that holds 1"
+    return f"B is {'faster' if winner == 'B' else 'slower'}: {paired.shown} times A"
 
 
-def noise(logs: list[list[float]]) -> Noise | None:
-    """Where the interval's width comes from; None for fewer than two pairs, or rounds that tell nothing of theirs.
+def log_spread(logs: list[list[float]]) -> Spread | None:
+    """Where the interval's width comes from; None for fewer than two pairs, or where a pair's rounds have no interval.
 
     The rounds' part is √( mean of s² ∕ effective size ), as if each pair of processes were like the others.
     """
     pairs = [pair for pair in logs if pair]
-    widths = [series_interval(pair) for pair in pairs]
-    if len(pairs) < 2 or any(found.low is None for found in widths):
+    intervals = [series_interval(pair) for pair in pairs]
+    if len(pairs) < 2 or any(interval.low is None for interval in intervals):
         return None
     errors = [statistics.variance(pair) / effective_size(pair) for pair in pairs]
-    return Noise(statistics.stdev([found.mean for found in widths]), math.sqrt(statistics.fmean(errors)))
+    return Spread(statistics.stdev([interval.mean for interval in intervals]), math.sqrt(statistics.fmean(errors)))
 
 
-def remedy(found: Noise | None) -> str:
+def remedy(spread: Spread | None) -> str:
     """What would narrow the interval."""
-    if found is None:
+    if spread is None:
         return "more `--processes`"
-    if found.within**2 <= BARELY * found.between**2:
+    if spread.within**2 <= BARELY * spread.between**2:
         return "more `--processes`: it is the processes that differ"
     return "more `--rounds`: it is the rounds that differ"

@@ -25,7 +25,7 @@ ROUNDS = {"cuda": 10, "cpu": 6}
 MAX_TOKENS = {"cuda": 128, "cpu": 32}
 TIME_BUDGET_S = 1200
 ONE_DEVICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
-"""Variables that say which GPU is used: both sides share one, whose memory is checked and whose limits are measured."""
+"""Variables that select the GPU: both sides share one, whose memory is checked and whose limits are measured."""
 VARIABLE = re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*")
 CHOICES = {
     "engine": tuple(ENGINES),
@@ -36,21 +36,21 @@ CHOICES = {
 KEYS = f"{', '.join(CHOICES)}, python (the path of another one) and env.NAME (a variable of its environment)"
 
 
-def configuration(text: str) -> dict[str, str]:
+def parse_configuration(text: str) -> dict[str, str]:
     """ "engine=mii precision=float16" as a dictionary. Raises ArgumentTypeError for a key or value that is none."""
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from None
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise argparse.ArgumentTypeError(f"{word!r} is not key=value")
-        if key in found:
+        if key in settings:
             raise argparse.ArgumentTypeError(f"{key} is given twice")
-        found[key] = _checked(key, value)
-    return found
+        settings[key] = _checked(key, value)
+    return settings
 
 
 def _checked(key: str, value: str) -> str:
@@ -68,10 +68,10 @@ def _checked(key: str, value: str) -> str:
 
 
 def _python(value: str) -> str:
-    found = shutil.which(value)
-    if found is None:
+    executable = shutil.which(value)
+    if executable is None:
         raise argparse.ArgumentTypeError(f"no Python at {value!r}")
-    return str(Path(found).absolute())  # not resolved: a link in a virtual environment says which one it is
+    return str(Path(executable).absolute())  # not resolved: a link in a virtual environment identifies that environment
 
 
 def add(parser, *, positive: Callable, count: Callable, percentage: Callable) -> None:
@@ -79,7 +79,7 @@ def add(parser, *, positive: Callable, count: Callable, percentage: Callable) ->
     for side in ("a", "b"):
         parser.add_argument(
             f"--{side}",
-            type=configuration,
+            type=parse_configuration,
             required=True,
             metavar="'KEY=VALUE …'",
             help=f"the configuration {side.upper()}: {KEYS}; what is left out is the default",
@@ -110,7 +110,7 @@ def add(parser, *, positive: Callable, count: Callable, percentage: Callable) ->
         metavar="SECONDS",
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and whether both fit; stop")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be done, and whether both fit; stop")
 
 
 def _add_scenario(parser, positive: Callable) -> None:
@@ -132,12 +132,10 @@ def _add_scenario(parser, positive: Callable) -> None:
 
 
 def ab_parser() -> Parser:
-    pass
-
     parser = Parser(
         prog="bench.sh ab",
-        description="Is B faster than A? Loads both at once, times them in turn, in several pairs of processes, and "
-        "answers with the ratio of their tokens/s and its 95% interval.",
+        description="Is B faster than A? Loads both at once, times them interleaved, in several pairs of processes, "
+        "and answers with the ratio of their tokens/s and its 95% interval.",
     )
     add(parser, positive=positive_integer, count=whole_number, percentage=percentage)
     parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 from bench_deepspeed.benchmarks.run import kind as run_kind
 from bench_deepspeed.core.text import NOT_MEASURED
 
@@ -13,7 +13,7 @@ from .records import FILE, WHAT, AbResult
 
 
 def _subject(result: AbResult) -> Subject:
-    scenarios = [of.scenario for of in result.sides.values()]
+    scenarios = [side.scenario for side in result.sides.values()]
     return Subject(
         models=_unique(s.model for s in scenarios),
         weights=", ".join(_unique(s.weights for s in scenarios)),
@@ -35,13 +35,13 @@ def _headline(result: AbResult) -> str:
 
 def _refusal(result: AbResult) -> str | None:
     """Why a comparison must not be published; None when it may."""
-    if any("digest" not in of.model for of in result.sides.values()):
+    if any("digest" not in side.model for side in result.sides.values()):
         return "an engine without a model measures nothing"
-    if result.status != "complete":
-        return f"its status is {result.status!r}"
+    if reason := status_refusal(result):
+        return reason
     if result.a.void_count or result.b.void_count:
         return "some of its generations are void"
-    if any(of.limits is None for of in result.sides.values()):
+    if any(side.limits is None for side in result.sides.values()):
         return "no limits were measured with it"
     return None
 
@@ -50,15 +50,15 @@ def samples(result: AbResult) -> list[dict[str, object]]:
     """Those of A, then those of B; a round is valid or void as a whole."""
     void = {
         (pair, number)
-        for of in result.sides.values()
-        for pair, run in enumerate(of.runs, 1)
+        for side_result in result.sides.values()
+        for pair, run in enumerate(side_result.runs, 1)
         for number, sample in enumerate(run.samples, 1)
-        if sample.is_void(of.scenario)
+        if sample.is_void(side_result.scenario)
     }
     rows = []
-    for side, of in result.sides.items():
-        settings = {name: getattr(of.scenario, name) for name in ("model", "weights", "engine", "precision")}
-        for row in run_kind.samples(of):
+    for side, side_result in result.sides.items():
+        settings = {name: getattr(side_result.scenario, name) for name in ("model", "weights", "engine", "precision")}
+        for row in run_kind.samples(side_result):
             valid = row["valid"] and (row["group"], row["index"]) not in void
             rows.append({**row, **settings, "side": side, "valid": valid})
     return rows

@@ -15,7 +15,9 @@ from .records import AbResult
 def constants(result: AbResult) -> str:
     """What both share, in one line."""
     s = result.a.scenario
-    prompt_tokens = {sample.prompt_tokens for of in result.sides.values() for sample in of.valid_samples}
+    prompt_tokens = {
+        sample.prompt_tokens for side_result in result.sides.values() for sample in side_result.valid_samples
+    }
     length = f"{' or '.join(map(str, sorted(prompt_tokens))) or 'prompt'} + {s.max_tokens} tokens"
     return f"{models(result)}; {run_metrics.device_name(result.a)}; {length}"
 
@@ -27,27 +29,27 @@ def models(result: AbResult) -> str:
 
 def configuration(result: AbResult, side: str) -> str:
     """Engine and precision, and what else differs between the sides."""
-    of, other = result.sides[side], result.sides["B" if side == "A" else "A"]
-    parts = [of.scenario.engine, of.scenario.precision]
-    for mine, theirs in ((model_title(of), model_title(other)), (of.scenario.weights, other.scenario.weights)):
+    own, other = result.sides[side], result.sides["B" if side == "A" else "A"]
+    parts = [own.scenario.engine, own.scenario.precision]
+    for mine, theirs in ((model_title(own), model_title(other)), (own.scenario.weights, other.scenario.weights)):
         parts += [mine] * (mine != theirs)
-    facts, others = of.environment, other.environment
+    facts, others = own.environment, other.environment
     packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
     parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
     parts += [f"Python {facts.get('python')}"] * (facts.get("python") != others.get("python"))
-    asked = result.asked[side]
-    return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in asked.items() if key.startswith("env."))])
+    settings = result.asked[side]
+    return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in settings.items() if key.startswith("env."))])
 
 
-def model_title(of: Result) -> str:
+def model_title(side_result: Result) -> str:
     """A side's model, and whether its weights are random."""
-    return catalog.load(of.scenario.model).title + (RANDOM if run_metrics.is_random(of) else "")
+    return catalog.load(side_result.scenario.model).title + (RANDOM if run_metrics.is_random(side_result) else "")
 
 
 def same(result: AbResult) -> bool:
     """Whether A was compared with itself."""
     return result.a.scenario == result.b.scenario and not any(
-        key == "python" or key.startswith("env.") for asked in result.asked.values() for key in asked
+        key == "python" or key.startswith("env.") for settings in result.asked.values() for key in settings
     )
 
 
@@ -55,10 +57,10 @@ def facets_of(result: AbResult) -> frozenset[Facets]:
     """What the page's filter knows a comparison by: it is shown whole or not at all."""
     return frozenset(
         Facets(
-            model_title(of),
-            of.scenario.engine,
-            machine_of(result.environment, of.scenario.device),
-            of.scenario.precision,
+            model_title(side_result),
+            side_result.scenario.engine,
+            machine_of(result.environment, side_result.scenario.device),
+            side_result.scenario.precision,
         )
-        for of in result.sides.values()
+        for side_result in result.sides.values()
     )

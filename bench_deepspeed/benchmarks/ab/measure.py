@@ -1,4 +1,4 @@
-"""The measuring of a comparison: pair after pair of processes, loaded at once and timed in turn.
+"""The measuring of a comparison: pair after pair of processes, loaded at once, with interleaved generations.
 
 What is measured is in ab.json as soon as a round is over.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import run_log
 from bench_deepspeed.benchmarks.common.limits import measure_limits
+from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
@@ -32,9 +33,9 @@ from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import estimate, plan, rounds
+from . import estimate, rounds
 from .flags import EXPENSIVE_LOAD_S, EXPENSIVE_PAIRS
-from .plan import Plan, Side
+from .plan import Plan, Side, refusal
 from .records import SIDES, AbResult, Round
 
 Workers = dict[str, WorkerProcess]
@@ -52,8 +53,8 @@ def _named(side: str) -> Iterator[None]:
 class PairedMeasurement:
     """The measuring itself; the recorder's result is filled."""
 
-    def __init__(self, recorder: RunFolder[AbResult], asked: Plan, models_dir: Path, bars: progress_bars.Bars):
-        self.recorder, self.plan, self.models_dir, self.bars = recorder, asked, models_dir, bars
+    def __init__(self, recorder: RunFolder[AbResult], plan: Plan, models_dir: Path, bars: progress_bars.Bars):
+        self.recorder, self.plan, self.models_dir, self.bars = recorder, plan, models_dir, bars
         self.result = recorder.result
         self.scenario = self.result.a.scenario
 
@@ -72,16 +73,12 @@ class PairedMeasurement:
             self._measure_pair(folders)
             ended = self._enough(time.monotonic() - started)
         self.result.stopped = ended
-        self._tell(ended)
+        self.recorder.note(ended, self.bars)
 
     def _worker(self, side: str, **variables: str) -> WorkerProcess:
-        asked = self.plan.sides[side]
+        configuration = self.plan.sides[side]
         log = self.recorder.folder / f"worker-{side.lower()}.log"
-        return WorkerProcess(log, self.bars.progress, asked.python, **{**variables, **asked.variables})
-
-    def _tell(self, text: str) -> None:
-        self.recorder.write_log(text)
-        self.bars.note(text)
+        return WorkerProcess(log, self.bars.progress, configuration.python, **{**variables, **configuration.variables})
 
     def _prepare(self, side: Side) -> Path | None:
         """Have a side's weights made ready. Returns their folder, None for an engine without any."""
@@ -95,7 +92,7 @@ class PairedMeasurement:
             return
         with self._worker("A") as worker, self.bars.spinner("looking for memory"):
             free_bytes = worker.call(tasks.free_bytes, self.plan.device)
-        if reason := plan.refusal(self.plan, free_bytes):
+        if reason := refusal(self.plan, free_bytes):
             raise MachineError(f"{reason}; compare by two runs of `bench.sh run`, or with a smaller model")
 
     def _measure_pair(self, folders: dict[str, Path | None]) -> None:
@@ -131,9 +128,8 @@ class PairedMeasurement:
         for side, worker in workers.items():
             with self.bars.spinner(f"{name}: loading A and B"), _named(side):
                 loaded = loading[side].result()
-                result, run = self.result.sides[side], runs[side]
-                run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
-                result.engine = loaded.engine
+                result = self.result.sides[side]
+                record_loading(result, runs[side], loaded)
                 result.environment |= worker.call(tasks.software)
                 if folders[side]:  # torch is loaded then
                     result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
@@ -148,7 +144,8 @@ class PairedMeasurement:
                 self.recorder.write_log(run_log.generated(f"{name}, {side}: warm-up", number, count, sample))
                 advance(f"{side} {sample.tokens_per_s:.1f} tokens/s")
         if count is None:
-            self._tell(f"{name}: " + ", ".join(f"{side} {warmed(runs[side])}" for side in SIDES))
+            steadiness = ", ".join(f"{side} {warmed(runs[side])}" for side in SIDES)
+            self.recorder.note(f"{name}: {steadiness}", self.bars)
 
     def _rounds(self, workers: Workers, runs: dict[str, Run], orders: list[str], name: str) -> None:
         idle: dict[str, float | None] = {}
@@ -165,8 +162,8 @@ class PairedMeasurement:
         generate = {side: partial(timed, side) for side in SIDES}
         with self.bars.counter(f"{name}: measuring", len(orders)) as advance:
             for number, order in enumerate(orders, start=1):
-                samples = rounds.timed(order, generate)
-                rounds.keep(samples, runs)
+                samples = rounds.time_round(order, generate)
+                rounds.keep_round(samples, runs)
                 self.result.rounds[-1].append(Round(order, {side: idle[side] for side in SIDES}))
                 self.recorder.save()
                 for side in order:
@@ -217,12 +214,12 @@ def _ready_s(run: Run) -> float:
 
 
 def _half_width(logs: list[list[float]]) -> float:
-    found = estimate.ratio(logs)
-    return math.inf if found is None else found.half_width
+    ratio = estimate.ratio(logs)
+    return math.inf if ratio is None else ratio.half_width
 
 
 def _without_partner(sample: Sample) -> Sample:
-    """The process that waits on the same GPU is no stranger there."""
+    """A reading without the other side's process, which waits on the same GPU."""
     reading = sample.reading
     if reading is None or not reading.other_gpu_processes:
         return sample

@@ -26,14 +26,14 @@ def _codes(result: AbResult) -> list[str]:
     return [finding.code for finding in warnings.check(result)]
 
 
-def _of_side(side: str, name: str, meaning: str, value: Callable[[Result], object]) -> Metric[AbResult]:
-    def of_result(result: AbResult):
+def _side_metric(side: str, name: str, meaning: str, value: Callable[[Result], object]) -> Metric[AbResult]:
+    def side_value(result: AbResult):
         return value(result.sides[side])
 
-    return Metric(f"{side.lower()}_{name}", "", "", f"{meaning}, of {side}", of_result, place="data")
+    return Metric(f"{side.lower()}_{name}", "", "", f"{meaning}, of {side}", side_value, place="data")
 
 
-def _side(side: str) -> list[Metric[AbResult]]:
+def _side_metrics(side: str) -> list[Metric[AbResult]]:
     bounds, summary = run_metrics.speed_bounds, {metric.name: metric for metric in run_metrics.METRICS}
     settings = {
         "model": "name of the model",
@@ -42,7 +42,7 @@ def _side(side: str) -> list[Metric[AbResult]]:
         "precision": "of weights and arithmetic",
     }
     return [
-        *(_of_side(side, name, meaning, _setting(name)) for name, meaning in settings.items()),
+        *(_side_metric(side, name, meaning, _setting(name)) for name, meaning in settings.items()),
         Metric(
             f"{side.lower()}_configuration",
             "",
@@ -51,12 +51,12 @@ def _side(side: str) -> list[Metric[AbResult]]:
             lambda result: configuration(result, side),
             place="data",
         ),
-        _of_side(side, "prompt_tokens", "tokens of each prompt", run_metrics.prompt_tokens),
-        _of_side(side, "tokens_per_s_mean", run_metrics.SPEED.meaning, run_metrics.mean_speed),
-        _of_side(side, "tokens_per_s_low", "lower end of its 95% interval", lambda r: (b := bounds(r)) and b[0]),
-        _of_side(side, "tokens_per_s_high", "upper end of its 95% interval", lambda r: (b := bounds(r)) and b[1]),
+        _side_metric(side, "prompt_tokens", "tokens of each prompt", run_metrics.prompt_tokens),
+        _side_metric(side, "tokens_per_s_mean", run_metrics.SPEED.meaning, run_metrics.mean_speed),
+        _side_metric(side, "tokens_per_s_low", "lower end of its 95% interval", lambda r: (b := bounds(r)) and b[0]),
+        _side_metric(side, "tokens_per_s_high", "upper end of its 95% interval", lambda r: (b := bounds(r)) and b[1]),
         *(
-            _of_side(side, name, summary[name].meaning, summary[name].value)
+            _side_metric(side, name, summary[name].meaning, summary[name].value)
             for name in ("tokens_per_s_std", "compile_s")
         ),
     ]
@@ -102,7 +102,7 @@ METRICS: tuple[Metric[AbResult], ...] = (
         lambda r: estimate.faster(ratio_of(r)),
         place="data",
     ),
-    Metric("verdict", "verdict", "", "it in words", lambda r: estimate.sentence(ratio_of(r)), place="summary"),
-    *(metric for side in SIDES for metric in _side(side)),
+    Metric("verdict", "verdict", "", "it in words", lambda r: estimate.verdict(ratio_of(r)), place="summary"),
+    *(metric for side in SIDES for metric in _side_metrics(side)),
     Metric("warnings", "warnings", "", "codes of the warnings, a space between", lambda r: " ".join(_codes(r))),
 )

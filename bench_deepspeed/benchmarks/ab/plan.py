@@ -1,4 +1,4 @@
-"""What is compared: two scenarios that differ in nothing but what was asked for, and whether both fit at once."""
+"""What is compared: two scenarios that differ in nothing but what the user chose, and whether both fit at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Plan:
-    """Both sides, and whether nobody said how many pairs there are to be."""
+    """Both sides, and whether the user left the number of pairs open."""
 
     sides: dict[str, Side]
     pairs_left_open: bool
@@ -66,24 +66,24 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(sides, options.processes is None)
 
 
-def _side(name: str, common: dict, asked: dict[str, str]) -> Side:
-    own = {option: asked[key] for key, option in FLAGS.items() if key in asked}
-    variables = {key.removeprefix("env."): value for key, value in asked.items() if key.startswith("env.")}
-    return Side(name, scenario_of(argparse.Namespace(**{**common, **own})), asked.get("python"), variables)
+def _side(name: str, common: dict, settings: dict[str, str]) -> Side:
+    own = {option: settings[key] for key, option in FLAGS.items() if key in settings}
+    variables = {key.removeprefix("env."): value for key, value in settings.items() if key.startswith("env.")}
+    return Side(name, scenario_of(argparse.Namespace(**{**common, **own})), settings.get("python"), variables)
 
 
-def new(plan: Plan, options: argparse.Namespace, started_at: str) -> AbResult:
+def new_result(plan: Plan, options: argparse.Namespace, started_at: str) -> AbResult:
     """A comparison that has not begun. Paths are left out of it."""
-    asked = {name: _published(getattr(options, name.lower())) for name in SIDES}
+    settings = {name: _published(getattr(options, name.lower())) for name in SIDES}
     a, b = (Result(side.scenario, started_at=started_at) for side in plan.sides.values())
-    return AbResult(a, b, asked, started_at=started_at)
+    return AbResult(a, b, settings, started_at=started_at)
 
 
-def _published(asked: dict[str, str]) -> dict[str, str]:
-    """What may be published of what was asked for: a path may hold a user's name, a variable a secret."""
+def _published(settings: dict[str, str]) -> dict[str, str]:
+    """What may be published of what the user chose: a path may hold a user's name, a variable a secret."""
     return {
         k: "another" if k == "python" else _value(k.removeprefix("env."), v).replace(str(Path.home()), "~")
-        for k, v in asked.items()
+        for k, v in settings.items()
     }
 
 
@@ -92,7 +92,7 @@ def _value(name: str, value: str) -> str:
 
 
 def refusal(plan: Plan, free_bytes: int | None) -> str | None:
-    """Why both cannot be loaded at once, with the arithmetic; None where they can, or nobody knows."""
+    """Why both cannot be loaded at once, with the arithmetic; None where they can, or that is not known."""
     arithmetic, total = _together(plan)
     if free_bytes is None or total <= free_bytes:
         return None

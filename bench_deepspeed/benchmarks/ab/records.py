@@ -23,7 +23,7 @@ class Round:
     order: str
     """ "AB": A was first; or "BA"."""
     idle_cpus: dict[str, float | None]
-    """CPUs that each side kept busy while the other was timed; None where that was too short to tell."""
+    """CPUs that each side kept busy while the other was timed; None where that was too short to measure."""
 
 
 @dataclass
@@ -73,9 +73,9 @@ class AbResult:
 
 def shared(a: dict, b: dict) -> dict:
     """The facts that both have alike; of a fact with parts, the parts."""
-    found = {name: (a[name], b[name]) for name in a if name in b}
+    pairs = {name: (a[name], b[name]) for name in a if name in b}
     return {
-        name: shared(one, other) if isinstance(one, dict) and isinstance(other, dict) else one
-        for name, (one, other) in found.items()
-        if one == other or (isinstance(one, dict) and isinstance(other, dict))
+        name: shared(first, second) if isinstance(first, dict) and isinstance(second, dict) else first
+        for name, (first, second) in pairs.items()
+        if first == second or (isinstance(first, dict) and isinstance(second, dict))
     }

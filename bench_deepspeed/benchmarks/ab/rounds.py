@@ -28,7 +28,7 @@ def orders(rounds: int, seed: int | str, pair: int) -> list[str]:
 
 
 def warm_up(generate: GenerateBy, runs: dict[str, Run], count: int | None) -> Iterator[tuple[str, Sample]]:
-    """Warm both up in turn, as they will be timed in turn, until each is steady. Yields side and sample."""
+    """Warm both up, interleaved as they will be timed, until each is steady. Yields side and sample."""
     each = {side: warm_ups(generate[side], runs[side], count) for side in SIDES}
     while each:
         for side in list(each):
@@ -39,12 +39,12 @@ def warm_up(generate: GenerateBy, runs: dict[str, Run], count: int | None) -> It
                 yield side, sample
 
 
-def timed(order: str, generate: GenerateBy) -> dict[str, Sample]:
+def time_round(order: str, generate: GenerateBy) -> dict[str, Sample]:
     """One round: each side's generation, in this order."""
     return {side: generate[side]() for side in order}
 
 
-def keep(samples: dict[str, Sample], runs: dict[str, Run]) -> None:
-    """A round that is whole enters both runs; half of one is no comparison."""
+def keep_round(samples: dict[str, Sample], runs: dict[str, Run]) -> None:
+    """Append the samples of a complete round to both runs; half of one is no comparison."""
     for side, run in runs.items():
         run.samples.append(samples[side])

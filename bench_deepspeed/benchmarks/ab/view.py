@@ -1,4 +1,4 @@
-"""A comparison as blocks: one sentence, both sides, the pairs, and what must be known beside them."""
+"""A comparison as blocks: one sentence, both sides, the pairs, and their remarks and warnings."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LEGEND = (
 
 def view(result: AbResult) -> list[Block]:
     """The whole comparison: the verdict first after what both share."""
-    found = _warnings(result)
+    block = _warnings(result)
     return [
         Text(constants(result)),
         _sides(result),
         Text(verdict(result), strong=True),
         _pairs(result),
         *map(Text, [LEGEND, *remarks(result)]),
-        *([found] if found.found else []),
+        *([block] if block.found else []),
     ]
 
 
@@ -42,38 +42,38 @@ def _warnings(result: AbResult) -> Warnings:
 
 def verdict(result: AbResult) -> str:
     """The one sentence."""
-    return estimate.sentence(estimate.ratio(estimate.log_ratios(result)))
+    return estimate.verdict(estimate.ratio(estimate.log_ratios(result)))
 
 
 def log_lines(result: AbResult) -> list[str]:
     """What the log ends with."""
     sides = [
-        f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(of)} tokens/s"
-        for side, of in result.sides.items()
+        f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(side_result)} tokens/s"
+        for side, side_result in result.sides.items()
     ]
-    found = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).found]
-    return [*sides, verdict(result), *remarks(result), *found]
+    warning_lines = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).found]
+    return [*sides, verdict(result), *remarks(result), *warning_lines]
 
 
 def _sides(result: AbResult) -> Table:
     """One row a side."""
-    std = next(one for one in run_metrics.METRICS if one.name == "tokens_per_s_std")
+    std = next(metric for metric in run_metrics.METRICS if metric.name == "tokens_per_s_std")
     table = []
-    for side, of in result.sides.items():
-        row = {"": side, "configuration": configuration(result, side), "tokens/s": run_metrics.speed_cell(of)}
-        compiled = {"compiling": run_metrics.compiling(of)} if _compiles(result) else {}
-        table.append({**row, "std": std.cell(of), "pairs × rounds": run_metrics.counts(of), **compiled})
+    for side, own in result.sides.items():
+        row = {"": side, "configuration": configuration(result, side), "tokens/s": run_metrics.speed_cell(own)}
+        compiled = {"compiling": run_metrics.compiling(own)} if _compiles(result) else {}
+        table.append({**row, "std": std.cell(own), "pairs × rounds": run_metrics.counts(own), **compiled})
     return Table(table, "Both sides", [facets_of(result)] * len(table))
 
 
 def _compiles(result: AbResult) -> bool:
-    return any(run.compile_s is not None for of in result.sides.values() for run in of.runs)
+    return any(run.compile_s is not None for side_result in result.sides.values() for run in side_result.runs)
 
 
 def _pairs(result: AbResult) -> Table:
     """One row a pair of processes, with both speeds and their ratio, and at the end all together."""
     logs = estimate.log_ratios(result)
-    by_side = [process_speeds(of) for of in result.sides.values()]
+    by_side = [process_speeds(side_result) for side_result in result.sides.values()]
     table = [
         {"pair": str(index), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
         for index, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
@@ -84,7 +84,7 @@ def _pairs(result: AbResult) -> Table:
 
 def _all(speeds: list[list[float]]) -> list[float]:
     """The processes' means; see `stats.mean_interval`."""
-    return [found.mean for process in speeds if (found := mean_interval([process]))]
+    return [interval.mean for process in speeds if (interval := mean_interval([process]))]
 
 
 def _means(speeds: Sequence[Sequence[float]]) -> dict[str, str]:
@@ -92,26 +92,24 @@ def _means(speeds: Sequence[Sequence[float]]) -> dict[str, str]:
     return {"A tokens/s": cells[0], "B tokens/s": cells[1]}
 
 
-def _ratio(found: estimate.PairedRatio | None) -> str:
-    return NOT_MEASURED if found is None else found.shown
+def _ratio(paired: estimate.PairedRatio | None) -> str:
+    return NOT_MEASURED if paired is None else paired.shown
 
 
 def remarks(result: AbResult) -> list[str]:
-    """What must stand beside the figures."""
-    found = []
+    """What a reader must know with the numbers."""
+    lines = []
     if same(result):
-        found.append("A and B are the same configuration: what differs is noise, and a verdict would be an error")
-    if any(run_metrics.is_random(of) for of in result.sides.values()):
-        found.append("random weights: the speed of this shape, not of a model that answers anything")
-    if any(of.scenario.engine == "fake" for of in result.sides.values()):
-        found.append("the fake engine: not a measurement of anything")
+        lines.append("A and B are the same configuration: what differs is noise, and a verdict would be an error")
+    if any(run_metrics.is_random(side) for side in result.sides.values()):
+        lines.append("random weights: the speed of this shape, not of a model that answers anything")
+    if any(side.scenario.engine == "fake" for side in result.sides.values()):
+        lines.append("the fake engine: not a measurement of anything")
     if _compiles(result):
-        found.append(
-            "compiling: of each process in turn, beside the other side's loading; it is in no speed and no ratio"
-        )
+        lines.append("compiling: of each process in order, while the other side loads; it is in no speed and no ratio")
     if void := result.a.void_count + result.b.void_count:
-        found.append(f"{void} generations void (another number of tokens): their rounds are left out")
-    return found
+        lines.append(f"{void} generations void (another number of tokens): their rounds are left out")
+    return lines
 
 
 def overview(items: Sequence[Item[AbResult]], compact: bool) -> list[Block]:
@@ -123,7 +121,7 @@ def overview(items: Sequence[Item[AbResult]], compact: bool) -> list[Block]:
 
 def _section(item: Item[AbResult]) -> Section:
     result = item.content
-    # What differs between the two machines' facts stands with the sides.
+    # What differs between the two machines' facts is shown with the sides.
     measured = origin(result.a.environment, result.a.scenario.device, result.started_at)
     blocks: list[Block] = [
         *map(Text, unfinished(result)),
@@ -133,26 +131,29 @@ def _section(item: Item[AbResult]) -> Section:
         Section("Raw samples", [Table(_rounds(result), "Raw samples")], folded=True),
         Section("Environment", [Facts(environment_facts(_facts(result)))], folded=True),
     ]
-    engines = " against ".join(f"{of.scenario.engine}, {of.scenario.precision}" for of in result.sides.values())
+    engines = " against ".join(f"{side.scenario.engine}, {side.scenario.precision}" for side in result.sides.values())
     return Section(f"{models(result)}: {engines}", blocks, facets=facets_of(result))
 
 
 def _rounds(result: AbResult) -> list[dict[str, str]]:
     """Column title → cell of each round, as it was timed."""
-    found = []
+    rows = []
     for pair, (a, b, rounds) in enumerate(zip(result.a.runs, result.b.runs, result.rounds, strict=False), 1):
-        for index, (of_a, of_b, one) in enumerate(zip(a.samples, b.samples, rounds, strict=False), 1):
-            void = of_a.is_void(result.a.scenario) or of_b.is_void(result.b.scenario)
-            row = {"pair": str(pair), "round": str(index), "first": one.order[0]}
-            row |= {f"{side} seconds": f"{sample.seconds:.6f}" for side, sample in (("A", of_a), ("B", of_b))}
-            row |= {f"{side} tokens/s": f"{sample.tokens_per_s:.3f}" for side, sample in (("A", of_a), ("B", of_b))}
-            found.append({**row, "counted": "no: void" if void else "yes"})
-    return found
+        for index, (sample_a, sample_b, timed) in enumerate(zip(a.samples, b.samples, rounds, strict=False), 1):
+            void = sample_a.is_void(result.a.scenario) or sample_b.is_void(result.b.scenario)
+            row = {"pair": str(pair), "round": str(index), "first": timed.order[0]}
+            by_side = {"A": sample_a, "B": sample_b}
+            row |= {f"{side} seconds": f"{sample.seconds:.6f}" for side, sample in by_side.items()}
+            row |= {f"{side} tokens/s": f"{sample.tokens_per_s:.3f}" for side, sample in by_side.items()}
+            rows.append({**row, "counted": "no: void" if void else "yes"})
+    return rows
 
 
 def _settings(result: AbResult) -> dict[str, str]:
     scenario = result.a.scenario
-    sides = {side: " ".join(f"{key}={value}" for key, value in asked.items()) for side, asked in result.asked.items()}
+    sides = {
+        side: " ".join(f"{key}={value}" for key, value in settings.items()) for side, settings in result.asked.items()
+    }
     facts = {"prompt": scenario.prompt, "seed": str(scenario.seed), "started": result.started_at}
     return {**sides, **facts, "status": result.status, "stopped": result.stopped or "not by itself"}
 
@@ -160,8 +161,8 @@ def _settings(result: AbResult) -> dict[str, str]:
 def _facts(result: AbResult) -> dict:
     """The environment: once what both sides have alike, else that of each."""
     a, b = result.a.environment, result.b.environment
-    found = {}
+    facts = {}
     for name in {**a, **b}:
         alike = name in a and name in b and a[name] == b[name]
-        found |= {name: a[name]} if alike else {f"{name} of A": a.get(name), f"{name} of B": b.get(name)}
-    return found
+        facts |= {name: a[name]} if alike else {f"{name} of A": a.get(name), f"{name} of B": b.get(name)}
+    return facts

@@ -8,23 +8,23 @@ from bench_deepspeed.measure.warnings import Finding
 from . import estimate
 from .records import SIDES, AbResult
 
-OF_A_SIDE = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
-"""Drift strikes both sides alike here, and each one's own interval is not what decides."""
+SIDE_CODES = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
+"""Codes of the warnings of one side. Drift affects both alike here, and each one's own interval decides nothing."""
 IDLE_CPUS = 0.1
 """Of a CPU: a library's housekeeping stays far below, a thread that waits by spinning is at 1."""
 MIN_PAIRS = 3
-WIDE = 0.05
+WIDE_HALF_WIDTH = 0.05
 
 
 def check(result: AbResult) -> list[Finding]:
     """All warnings, those of a side with its name before them."""
-    found = [
+    findings = [
         Finding(finding.code, f"{side}: {finding.text}", finding.remedy)
-        for side, of_side in result.sides.items()
-        for finding in warnings.check(of_side)
-        if finding.code in OF_A_SIDE
+        for side, side_result in result.sides.items()
+        for finding in warnings.check(side_result)
+        if finding.code in SIDE_CODES
     ]
-    return [*found, *filter(None, [_few(result), _wide(result), *(_not_idle(result, side) for side in SIDES)])]
+    return [*findings, *filter(None, [_few(result), _wide(result), *(_not_idle(result, side) for side in SIDES)])]
 
 
 def _few(result: AbResult) -> Finding | None:
@@ -38,23 +38,23 @@ def _few(result: AbResult) -> Finding | None:
 def _wide(result: AbResult) -> Finding | None:
     """The ratio's interval is wider than ± 5%."""
     logs = estimate.log_ratios(result)
-    found = estimate.ratio(logs)
-    if found is None or found.low is None or found.half_width <= WIDE:
+    ratio = estimate.ratio(logs)
+    if ratio is None or ratio.low is None or ratio.half_width <= WIDE_HALF_WIDTH:
         return None
-    noise = estimate.noise(logs) if len(logs) >= MIN_PAIRS else None  # of fewer nobody can tell what varies
-    parts = f"; the pairs differ by {noise.between:.1%}, their rounds explain {noise.within:.1%}" if noise else ""
-    text = f"the ratio's interval is wide: ± {found.half_width:.1%}{parts}"
-    return Finding("wide_interval", text, estimate.remedy(noise))
+    spread = estimate.log_spread(logs) if len(logs) >= MIN_PAIRS else None  # fewer do not show what varies
+    parts = f"; the pairs differ by {spread.between:.1%}, their rounds explain {spread.within:.1%}" if spread else ""
+    text = f"the ratio's interval is wide: ± {ratio.half_width:.1%}{parts}"
+    return Finding("wide_interval", text, estimate.remedy(spread))
 
 
 def _not_idle(result: AbResult, side: str) -> Finding | None:
-    """A process that computes while it should wait takes from the other what it is compared by."""
-    told = [r.idle_cpus[side] for pair in result.rounds for r in pair if r.idle_cpus[side] is not None]
-    busy = [cpus for cpus in told if cpus > IDLE_CPUS]
+    """A process that computes while it should wait slows down the other side, which biases the ratio."""
+    readings = [r.idle_cpus[side] for pair in result.rounds for r in pair if r.idle_cpus[side] is not None]
+    busy = [cpus for cpus in readings if cpus > IDLE_CPUS]
     if not busy:
         return None
     text = (
         f"{side} kept up to {max(busy):.2f} CPUs busy while the other was timed, "
-        f"more than {IDLE_CPUS} in {len(busy)} of {len(told)} rounds"
+        f"more than {IDLE_CPUS} in {len(busy)} of {len(readings)} rounds"
     )
     return Finding("not_idle", text, "measure each alone (`bench.sh run`), and compare their intervals")

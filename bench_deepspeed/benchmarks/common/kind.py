@@ -42,9 +42,9 @@ class Subject:
 class Kind(Generic[Saved, Row]):
     """A kind of result: how a file of it is read, what its rows are, and how it is shown.
 
-    `rows` are what `metrics` are of: the result itself, or each scenario, level or precision of it. `identity` gives
-    what of the common columns varies within a file. `view` shows one result whole; `overview` shows several beside each
-    other, as the documents and the page do, in few columns where `compact`.
+    `rows` are what `metrics` are of: the result itself, or each scenario, level or precision of it. `view` shows
+    one result whole; `overview` shows several next to each other, as the documents and the page do, with few columns
+    where `compact`.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Kind(Generic[Saved, Row]):
     """In messages: "a result"."""
     load: Callable[[Path], Saved]
     fields: frozenset[str]
-    """Top-level fields that tell a file of this kind which has no `kind` of its own."""
+    """Top-level fields that identify a file of this kind which has no `kind` of its own."""
     subject: Callable[[Saved], Subject]
     metrics: tuple[Metric[Row], ...]
     rows: Callable[[Saved], Sequence[Row]]
@@ -113,8 +113,26 @@ def machine_of(environment: Mapping, device: str) -> str:
     return str(environment.get("gpu_used") or (names.pop() if len(names) == 1 else device))
 
 
+def status_refusal(content: Content) -> str | None:
+    """Why a measurement that is not complete must not be published; None for one that is."""
+    return None if content.status == "complete" else f"its status is {content.status!r}"
+
+
+def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:
+    """The column of the warnings' codes."""
+    return Metric(
+        "warnings",
+        "warnings",
+        "",
+        "codes of the warnings, a space between",
+        lambda row: " ".join(codes(row)),
+        place="summary",
+        shown=lambda row: ", ".join(codes(row)) or "none",
+    )
+
+
 def unfinished(content: Content) -> list[str]:
-    """What must be said of a measurement that did not end by itself."""
+    """The remark on a measurement that did not end by itself."""
     if content.status == "complete":
         return []
     return [f"{content.status}{f' ({content.error})' if content.error else ''}: not all that was asked for is here"]

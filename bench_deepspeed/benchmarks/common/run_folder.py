@@ -15,6 +15,7 @@ from bench_deepspeed.core import paths, signals
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_atomically
+from bench_deepspeed.core.progress_bars import Bars
 
 from .run_log import Log
 
@@ -39,7 +40,7 @@ class RunFolder(Generic[SavedResult]):
 
     `place` is where a new folder is made and held; with `new=False`, it is the folder itself, which this process
     holds already. In it are `file`, the result, and `log`, where a log is wanted; an absolute path names a log
-    elsewhere. `where` is what is said of the folder after Ctrl-C or a signal.
+    elsewhere. `where` is the message that names the folder after Ctrl-C or a signal.
 
     Entering it raises MachineError when the folder, the file or the log cannot be written; then no folder is left.
     """
@@ -103,6 +104,11 @@ class RunFolder(Generic[SavedResult]):
         """Write lines into the log, if there is one. Raises MachineError."""
         for line in lines if self.log else ():
             self.log.line(line)
+
+    def note(self, text: str, bars: Bars) -> None:
+        """Write a line into the log and show it above the bars. Raises MachineError."""
+        self.write_log(text)
+        bars.note(text)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

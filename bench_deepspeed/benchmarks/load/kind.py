@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
@@ -49,8 +49,8 @@ def _headline(result: LoadResult) -> str:
 def _refusal(result: LoadResult) -> str | None:
     if "digest" not in result.model:
         return "no model was loaded: it measures the load generator"
-    if result.status != "complete":
-        return f"its status is {result.status!r}"
+    if reason := status_refusal(result):
+        return reason
     return None if any(row.measured for row in rows(result)) else "no level was measured"
 
 

@@ -23,7 +23,7 @@ from .records import FILE, Quality
 TABLES = "quality.md"
 
 
-def _opened(scenario: Scenario, options, asked: QuestionSet) -> Quality:
+def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
     """A check that has not begun."""
     return Quality(
         model={"name": scenario.model, "title": catalog.load(scenario.model).title, "weights": scenario.weights},
@@ -31,29 +31,29 @@ def _opened(scenario: Scenario, options, asked: QuestionSet) -> Quality:
         device=scenario.device,
         reference_device=options.reference_device or scenario.device,
         environment={},
-        system_prompt=asked.system_prompt,
-        max_tokens=asked.max_tokens,
+        system_prompt=questions.system_prompt,
+        max_tokens=questions.max_tokens,
         questions=[],
         started_at=utc_now(),
     )
 
 
-def check(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:
+def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:
     """Check, print the verdicts, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s.
 
     Raises QualityError where --fail_on_quality was given and a verdict is against the engine.
     """
-    asked = question_files.load(options.questions)  # a malformed file is named before a folder is made
-    quality = _opened(scenario, options, asked)
+    questions = question_files.load(options.questions)  # a malformed file is named before a folder is made
+    quality = _opened(scenario, options, questions)
     recorder = RunFolder(place, FILE, quality, new=new)
     try:
         with recorder, Bars() as bars:
-            Checker(recorder, scenario, options, asked, bars).run(precisions)
+            Checker(recorder, scenario, options, questions, bars).run(precisions)
     finally:
         if quality.questions:  # of a check that was cut off, what there is
             page = recorder.folder / TABLES
             recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
-    print(terminal.render([view.numbers(quality)]))
+    print(terminal.render([view.distances(quality)]))
     print(f"\nquality {paths.shown(recorder.folder / TABLES)}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")
@@ -68,5 +68,5 @@ def run(scenario: Scenario, options) -> int:
         )
     every = engine_class(scenario.engine).precisions[scenario.device]
     precisions = (options.precision,) if options.precision else every
-    check(scenario, options, options.output_dir / scenario.model, precisions, new=True)
+    check_quality(scenario, options, options.output_dir / scenario.model, precisions, new=True)
     return 0

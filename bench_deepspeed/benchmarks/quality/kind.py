@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 
 from . import view
 from .metrics import METRICS, rows
@@ -15,10 +15,6 @@ def _subject(quality: Quality) -> Subject:
     return Subject(
         (str(model["name"]),), str(model["weights"]), (quality.engine,), precisions, quality.device, quality.started_at
     )
-
-
-def _refusal(quality: Quality) -> str | None:
-    return None if quality.status == "complete" else f"its status is {quality.status!r}"
 
 
 KIND = Kind(
@@ -35,6 +31,6 @@ KIND = Kind(
     overview=view.overview,
     headline=lambda _quality: "",
     warnings=lambda quality: [f"outside the noise floor in {precision}" for precision in quality.outside],
-    refusal=_refusal,
+    refusal=status_refusal,
     published="quality",
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item
 from bench_deepspeed.core import units
-from bench_deepspeed.measure import metrics as figures
+from bench_deepspeed.measure import metrics as latency_metrics
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.records import Profile, Result
 from bench_deepspeed.measure.statistics import process_speeds, speed_interval
@@ -30,7 +30,7 @@ def speeds(title: str, items: Sequence[RunItem]) -> Strip | None:
     rows = tuple(_speed(item) for item in items if item.content.valid_samples)
     if not rows:
         return None
-    return Strip(f"Tokens/s of {title}", Axis("", "tokens/s", from_zero=True), rows, _says(rows))
+    return Strip(f"Tokens/s of {title}", Axis("", "tokens/s", from_zero=True), rows, _description(rows))
 
 
 def _speed(item: RunItem) -> StripRow:
@@ -38,9 +38,9 @@ def _speed(item: RunItem) -> StripRow:
     interval, bounds = speed_interval(result), metrics.speed_bounds(result)
     low, high = bounds or (None, None)
     samples = tuple(
-        Sample(speed, process, f"process {process + 1}, sample {index} of {len(of_process)}")
-        for process, of_process in enumerate(process_speeds(result))
-        for index, speed in enumerate(of_process, 1)
+        Sample(speed, process, f"process {process + 1}, sample {index} of {len(speeds_of_process)}")
+        for process, speeds_of_process in enumerate(process_speeds(result))
+        for index, speed in enumerate(speeds_of_process, 1)
     )
     cell = metrics.SPEED.cell(result)
     return StripRow(
@@ -65,10 +65,10 @@ def _note(item: RunItem) -> str:
 
 def latency(metric_name: str, title: str, items: Sequence[RunItem]) -> Strip | None:
     """TTFT ("ttft_s") or TPOT ("tpot_s") of the results of one model that have it, every generation a dot."""
-    metric = next(one for one in metrics.METRICS if one.name == metric_name)
-    rows = tuple(_latency(item, found) for item in items if (found := SECONDS[metric_name](item.content)))
+    metric = next(metric for metric in metrics.METRICS if metric.name == metric_name)
+    rows = tuple(_latency(item, seconds) for item in items if (seconds := LATENCY_SERIES[metric_name](item.content)))
     axis = Axis(metric.title, "ms", from_zero=True)
-    return Strip(f"{metric.title} of {title}", axis, rows, _says(rows)) if rows else None
+    return Strip(f"{metric.title} of {title}", axis, rows, _description(rows)) if rows else None
 
 
 def _latency(item: RunItem, seconds: list[float]) -> StripRow:
@@ -93,11 +93,14 @@ def _ttft(result: Result) -> list[float]:
 
 def _tpot(result: Result) -> list[float]:
     """TPOT of each generation, of those that have a mean."""
-    found, new_tokens = result.latency, result.scenario.max_tokens
-    return figures.tpot_s(found, new_tokens) if found and figures.mean_tpot_s(found, new_tokens) else []
+    measured, new_tokens = result.latency, result.scenario.max_tokens
+    if measured is None or not latency_metrics.mean_tpot_s(measured, new_tokens):
+        return []
+    return latency_metrics.tpot_s(measured, new_tokens)
 
 
-SECONDS: dict[str, Callable[[Result], list[float]]] = {"ttft_s": _ttft, "tpot_s": _tpot}
+LATENCY_SERIES: dict[str, Callable[[Result], list[float]]] = {"ttft_s": _ttft, "tpot_s": _tpot}
+"""Metric → the seconds of each generation."""
 
 
 def steps(phase: str, items: Sequence[RunItem]) -> Bars | None:
@@ -107,20 +110,20 @@ def steps(phase: str, items: Sequence[RunItem]) -> Bars | None:
     return _bars(f"Parts of a {phase} step", rows) if rows else None
 
 
-def profile(title: str, profiles: Sequence[Profile]) -> Bars:
-    """The phases of one result, beside each other."""
-    return _bars(title, tuple(_step(one.phase, (), one) for one in profiles))
+def profile_bars(title: str, profiles: Sequence[Profile]) -> Bars:
+    """The phases of one result, next to each other."""
+    return _bars(title, tuple(_step(profile.phase, (), profile) for profile in profiles))
 
 
 def _bars(title: str, rows: tuple[BarRow, ...]) -> Bars:
-    says = f"{title}. " + "; ".join(f"{row.label}: {row.note}" for row in rows)
-    return Bars(title, rows, says, idle=(step.GPU_IDLE, step.HOST))
+    description = f"{title}. " + "; ".join(f"{row.label}: {row.note}" for row in rows)
+    return Bars(title, rows, description, idle=(step.GPU_IDLE, step.HOST))
 
 
-def _step(label: str, keys: tuple[Facets, ...], one: Profile) -> BarRow:
-    aside = "a step" if one.phase == "decode" else f"for {one.prompt_tokens} tokens"
-    value, parts = units.milliseconds(one.step_s), tuple(step.parts(one).items())
-    return BarRow(label=label, keys=keys, note=step.bottleneck(one), value=value, aside=aside, parts=parts)
+def _step(label: str, keys: tuple[Facets, ...], profile: Profile) -> BarRow:
+    aside = "a step" if profile.phase == "decode" else f"for {profile.prompt_tokens} tokens"
+    value, parts = units.milliseconds(profile.step_s), tuple(step.parts(profile).items())
+    return BarRow(label=label, keys=keys, note=step.bottleneck(profile), value=value, aside=aside, parts=parts)
 
 
 def _label(item: RunItem) -> str:
@@ -128,5 +131,5 @@ def _label(item: RunItem) -> str:
     return f"{metrics.model_title(item.content)} · {scenario.engine}, {scenario.precision}"
 
 
-def _says(rows: Sequence[StripRow]) -> str:
+def _description(rows: Sequence[StripRow]) -> str:
     return "; ".join(f"{row.label}: {row.value} {row.aside}" for row in rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common import questions as question_files
 from bench_deepspeed.benchmarks.common import run_log
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
-from bench_deepspeed.benchmarks.quality.command import check
+from bench_deepspeed.benchmarks.quality.command import check_quality
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.machine import environment
@@ -19,7 +19,7 @@ from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import can_check
 
 from . import profile, view
-from .measure import limits_of, measure
+from .measure import device_limits, measure
 
 
 def run(scenario: Scenario, options) -> int:
@@ -31,7 +31,7 @@ def run(scenario: Scenario, options) -> int:
     if options.fail_on_quality and not with_quality:
         raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
     if with_quality:
-        question_files.load(options.questions)  # a malformed file is told before anything starts
+        question_files.load(options.questions)  # a malformed file is reported before anything starts
     result = Result(scenario, started_at=utc_now())
     log_file = options.log_file.absolute() if options.log_file else "performance.log"
     recorder = RunFolder(options.output_dir / scenario.model, "result.json", result, log=log_file)
@@ -40,7 +40,7 @@ def run(scenario: Scenario, options) -> int:
         recorder.write_log(*run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment))
         measure(recorder, options, bars)
         recorder.save()
-        plausibility.require_possible(result, lambda: limits_of(recorder, bars))
+        plausibility.require_possible(result, lambda: device_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
@@ -60,7 +60,7 @@ def run(scenario: Scenario, options) -> int:
 def _check_quality(scenario: Scenario, options, folder: Path) -> None:
     """Check the answers. Where that cannot be done, the measurement stands all the same."""
     try:
-        check(scenario, options, folder, (scenario.precision,), new=False)
+        check_quality(scenario, options, folder, (scenario.precision,), new=False)
     except BenchError as error:
         if options.fail_on_quality:
             raise

@@ -31,7 +31,7 @@ def show(scenario: Scenario, options) -> int:
             f"started for {scenario.time_budget_s:.0f} s at most"
         )
     if not options.no_quality and can_check(scenario):
-        print(f"quality     the answers to {options.questions} against float32, cached beside the weights")
+        print(f"quality     the answers to {options.questions} against float32, cached next to the weights")
     if not (VENV / ".installed").exists():
         print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
     for step in steps:

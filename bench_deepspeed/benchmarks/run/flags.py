@@ -27,13 +27,13 @@ def run_parser() -> Parser:
             "Then checks the answers against float32 (pretrained weights).\n\n"
             "other commands (each has its own --help):\n"
             "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
-            "  bench.sh doctor   what this machine has, what it lacks and how to mend it\n"
+            "  bench.sh doctor   what this machine has, what it lacks and how to fix it\n"
             "  bench.sh report   render the tables of the documents, or write results as CSV, JSON lines or HTML\n"
             "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
-            "  bench.sh load     many requests at a time: latency, throughput, the highest rate that can be borne\n"
+            "  bench.sh load     many requests at a time: latency, throughput, the highest sustainable rate\n"
             "  bench.sh compare  saved results: what differs, and whether one is faster\n"
             "  bench.sh results  list the runs in logs/, show one, delete old ones\n"
-            "  bench.sh ab       is B faster than A? two configurations, timed in turn\n"
+            "  bench.sh ab       is B faster than A? two configurations, interleaved\n"
             "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
         ),
         epilog=f"exit codes:\n{codes}",
@@ -50,11 +50,11 @@ def run_parser() -> Parser:
         "--log_file",
         type=Path,
         metavar="FILE",
-        help="the readable log, appended to (default: performance.log beside the JSON)",
+        help="the readable log, appended to (default: performance.log next to the JSON)",
     )
     add_place(places)
     other = parser.add_argument_group("other")
-    other.add_argument("--dry_run", action="store_true", help="say what would be done, fetched and written, and stop")
+    other.add_argument("--dry_run", action="store_true", help="print what would be done, fetched and written, and stop")
     add_common(other)
     return parser
 

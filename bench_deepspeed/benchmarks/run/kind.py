@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.columns import sample_row
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 from bench_deepspeed.benchmarks.common.provenance import lacking
 from bench_deepspeed.measure.records import Result
 
@@ -31,8 +31,8 @@ def _refusal(result: Result) -> str | None:
     valid, wanted = len(result.valid_samples), len(result.runs) * result.scenario.repetitions
     if result.scenario.engine == "fake":
         return "the fake engine measures nothing"
-    if result.status != "complete":
-        return f"its status is {result.status!r}"
+    if reason := status_refusal(result):
+        return reason
     if result.void_count or valid != wanted or not valid:
         return f"{valid} of {wanted} repetitions are valid, {result.void_count} void"
     fact = lacking(result.environment, result.scenario.device)

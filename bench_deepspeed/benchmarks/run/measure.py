@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import run_log
 from bench_deepspeed.benchmarks.common.limits import measure_limits
+from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.engines import engine_class
@@ -29,19 +30,19 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     What is measured once, apart from the speed, is measured in the last of them.
     """
     result, ended = recorder.result, None
-    worker_of = partial(_worker, recorder, bars)
+    start_worker = partial(_worker, recorder, bars)
     name, want = result.scenario.model, want_of(result.scenario)
-    model_folder = prepare(result.model, name, want, models_dir=options.models_dir, worker=worker_of, bars=bars)
+    model_folder = prepare(result.model, name, want, models_dir=options.models_dir, worker=start_worker, bars=bars)
     started = time.monotonic()
     while ended is None:
-        with worker_of() as worker:
+        with start_worker() as worker:
             _timed(recorder, worker, model_folder, bars)
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
-                _tell(recorder, bars, ended)
+                recorder.note(ended, bars)
                 passes.in_process(recorder, worker, bars)
     if engine_class(result.scenario.engine).reads_weights():
-        result.limits = limits_of(recorder, bars)
+        result.limits = device_limits(recorder, bars)
     passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
 
 
@@ -53,8 +54,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
     name = f"process {len(result.runs)}"
     with bars.spinner(f"{name}: loading the engine"):
         loaded = _load(worker, scenario, model_folder)
-    run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
-    result.engine = loaded.engine
+    record_loading(result, run, loaded)
     result.environment |= worker.call(tasks.torch_facts, scenario.device)
     recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
@@ -67,7 +67,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             recorder.write_log(run_log.generated("warm-up", len(run.warmups), scenario.warmups, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
     if scenario.warmups is None:
-        _tell(recorder, bars, f"{name}: {warmed(run)}")
+        recorder.note(f"{name}: {warmed(run)}", bars)
     with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
         for sample in repetitions(generate, run, scenario.repetitions):
             recorder.save()
@@ -75,12 +75,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
 
 
-def _tell(recorder: Recorder, bars: progress_bars.Bars, text: str) -> None:
-    recorder.write_log(text)
-    bars.note(text)
-
-
-def limits_of(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
+def device_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
+    """Measure the device's limits, in a process of its own. Raises MachineError where it cannot be used."""
     scenario = recorder.result.scenario
     return measure_limits(scenario.device, scenario.precision, partial(_worker, recorder, bars), bars)
 

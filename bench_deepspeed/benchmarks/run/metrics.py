@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from bench_deepspeed.benchmarks.common.kind import machine_of
+from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
 from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED, RANDOM
 from bench_deepspeed.measure import metrics, warnings
@@ -43,10 +43,10 @@ def speed_cell(result: Result) -> str:
 
 def counts(result: Result) -> str:
     """ "3 × 10" where each of three processes has ten valid repetitions, else "10 + 10 + 4"."""
-    of_each = [len(speeds) for speeds in process_speeds(result)]
-    if len(set(of_each)) == 1:
-        return f"{len(of_each)} × {of_each[0]}"
-    return " + ".join(map(str, of_each)) or "0"
+    numbers = [len(speeds) for speeds in process_speeds(result)]
+    if len(set(numbers)) == 1:
+        return f"{len(numbers)} × {numbers[0]}"
+    return " + ".join(map(str, numbers)) or "0"
 
 
 def peak_bytes(result: Result) -> int | None:
@@ -86,10 +86,10 @@ def speed_bounds(result: Result) -> Bounds | None:
     return interval.low, interval.high
 
 
-def _summary(of: Callable[[Summary], float | None]) -> Callable[[Result], float | None]:
+def _summary(statistic: Callable[[Summary], float | None]) -> Callable[[Result], float | None]:
     def value(result: Result) -> float | None:
         summary = summarize([sample.tokens_per_s for sample in result.valid_samples])
-        return summary and of(summary)
+        return summary and statistic(summary)
 
     return value
 
@@ -134,12 +134,12 @@ def _mbu(result: Result) -> metrics.Utilization | None:
     return metrics.mbu(result, catalog.load(result.scenario.model))
 
 
-def _value(of: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], float | None]:
-    return lambda result: (found := of(result)) and found.value
+def _value(utilization: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], float | None]:
+    return lambda result: (measured := utilization(result)) and measured.value
 
 
-def _source(of: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], str | None]:
-    return lambda result: (found := of(result)) and found.source
+def _source(utilization: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], str | None]:
+    return lambda result: (measured := utilization(result)) and measured.source
 
 
 def _decode(result: Result) -> Profile | None:
@@ -232,7 +232,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "latency_method",
         "latency method",
         "",
-        "how tokens were told apart: `streamed` or `difference`",
+        "how the times of tokens were separated: `streamed` or `difference`",
         _method,
         place="data",
     ),
@@ -364,13 +364,5 @@ METRICS: tuple[Metric[Result], ...] = (
         lambda r: r.energy and r.energy.source,
     ),
     Metric("power_w", "power", "W", "mean power during it", lambda r: r.energy and metrics.mean_power_w(r.energy)),
-    Metric(
-        "warnings",
-        "warnings",
-        "",
-        "codes of the warnings, a space between",
-        lambda r: " ".join(_codes(r)),
-        place="summary",
-        shown=lambda r: ", ".join(_codes(r)) or "none",
-    ),
+    warnings_metric(_codes),
 )

@@ -1,6 +1,6 @@
 """What is measured once, apart from the speed, each in generations of its own after the timed ones.
 
-A pass that fails leaves its figure "not measured", says why, and takes nothing from what was measured before.
+A pass that fails leaves its metric "not measured", logs why, and takes nothing from what was measured before.
 """
 
 from __future__ import annotations
@@ -81,8 +81,6 @@ def _take(passes: dict[str, Take], recorder: Recorder, worker: WorkerProcess, ba
                 passes[name](recorder, worker)
         except BenchError as error:
             # Not the others either: an engine that failed once may answer the next call with the rest of this one.
-            text = f"{', '.join(names[done:])} not measured: {error}"
-            recorder.write_log(text)
-            bars.note(text)
+            recorder.note(f"{', '.join(names[done:])} not measured: {error}", bars)
             return
         recorder.save()

@@ -70,4 +70,4 @@ def write(folder: Path, profiles: Sequence[Profile], title: str) -> None:
         (folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error
-    svg.write(folder, {"profile": charts.profile(title, profiles)})
+    svg.write(folder, {"profile": charts.profile_bars(title, profiles)})

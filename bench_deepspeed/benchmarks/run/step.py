@@ -10,12 +10,12 @@ from bench_deepspeed.measure.records import Profile
 
 HOST_BOUND_IDLE = 0.20
 """Idle for more than this share of a step: host-bound. A host that cost nothing would then make the step
-1 ∕ (1 − 0.20) = 1.25 times as fast; less is of the order by which the speed differs between processes."""
+1 ∕ (1 − 0.20) = 1.25 times as fast; less is about as much as the speed differs between processes."""
 
 FAMILIES = {  # the first whose pattern is found in the name, whatever its case; else "other"
     # inductor names a kernel after all that it fused, of whatever family
     "fused": r"^triton_(poi|red|per|for)_|CompiledFxGraph",
-    # Flash attention is built of CUTLASS, so attention stands before the matrix products.
+    # Flash attention is built of CUTLASS, so attention comes before the matrix products.
     "attention": r"flash|fmha|attention|sdpa|kv_rotary|kv_copy",
     "norm": r"(rms|layer)_?norm|fused(_residual)?_ln",
     "matrix products": r"gemm|gemv|cutlass|cublas|nvjet|split_?k_?reduc|aten::(addmm|mm|bmm|baddbmm|linear|matmul)$",
@@ -66,11 +66,11 @@ def bottleneck(profile: Profile) -> str:
     idle = idle_time / profile.step_s
     largest = next(iter(sums))
     takes = f"{largest} take {percent(sums[largest] / profile.step_s)}"
-    of_it = "of each decode step" if profile.phase == "decode" else f"of the {profile.phase}"
+    whole = "of each decode step" if profile.phase == "decode" else f"of the {profile.phase}"
     if profile.device == "cuda":
         if idle > HOST_BOUND_IDLE:
-            return f"host-bound: the GPU idles {percent(idle)} {of_it}"
-        return f"GPU-bound: the GPU works {percent(1 - idle)} {of_it}, {takes}"
+            return f"host-bound: the GPU idles {percent(idle)} {whole}"
+        return f"GPU-bound: the GPU works {percent(1 - idle)} {whole}, {takes}"
     if idle > HOST_BOUND_IDLE:
-        return f"host-bound: Python and the framework take {percent(idle)} {of_it}, {takes}"
-    return f"compute: {takes} {of_it}, Python and the framework {percent(idle)}"
+        return f"host-bound: Python and the framework take {percent(idle)} {whole}, {takes}"
+    return f"compute: {takes} {whole}, Python and the framework {percent(idle)}"

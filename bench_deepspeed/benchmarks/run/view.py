@@ -1,4 +1,4 @@
-"""A result as blocks: alone, and several beside each other."""
+"""A result as blocks: alone, and several next to each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, starmap
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import PRECISIONS
@@ -18,15 +18,14 @@ from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Sect
 from bench_deepspeed.report.chart import Chart
 
 from . import charts, metrics
+from .charts import RunItem
 
 LEGEND = (
     "tokens/s: mean [95% interval of it, from the means of the processes]; "
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
-SHARED = ("device", "precision", "prompt + new tokens", "n")  # said once, above, where all rows have the same
+SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
 NO_LIMITS = ("no_limits", "no limits were measured with it, so no gate has checked its speed", "measure it again")
-
-RunItem = Item[Result]
 
 
 def title(result: Result) -> str:
@@ -36,7 +35,7 @@ def title(result: Result) -> str:
 
 
 def remarks(result: Result) -> list[str]:
-    """What must stand beside the number."""
+    """What a reader must know with the number."""
     lines = []
     if metrics.is_random(result):
         lines.append("random weights: the speed of this shape, not of a model that answers anything")
@@ -47,21 +46,21 @@ def remarks(result: Result) -> list[str]:
     return lines
 
 
-def found_warnings(result: Result) -> Warnings:
-    """Each warning with its figures and its remedy."""
-    return Warnings([(found.code, found.text, found.remedy) for found in warnings.check(result)])
+def warnings_block(result: Result) -> Warnings:
+    """Each warning with its values and its remedy."""
+    return Warnings([(finding.code, finding.text, finding.remedy) for finding in warnings.check(result)])
 
 
 def view(result: Result) -> list[Block]:
-    """A finished run: its speed, what it is made of, and what must be known beside it."""
+    """A finished run: its speed, what it is made of, and its remarks and warnings."""
     blocks: list[Block] = [
         Facts(metric.cells(metrics.METRICS, result, "summary")),
         Text(LEGEND),
         Facts(metric.cells(metrics.METRICS, result, "detail")),
         *map(Text, remarks(result)),
     ]
-    found = found_warnings(result)
-    return [*blocks, found] if found.found else blocks
+    block = warnings_block(result)
+    return [*blocks, block] if block.found else blocks
 
 
 def log_lines(result: Result) -> list[str]:
@@ -73,7 +72,7 @@ def log_lines(result: Result) -> list[str]:
         f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
         f"{metrics.speed_cell(result)} tokens/s (mean [95% interval], n = {n})",
         *remarks(result),
-        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in found_warnings(result).found),
+        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in warnings_block(result).found),
     ]
 
 
@@ -101,7 +100,7 @@ def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
 
 
 def _order(item: RunItem) -> tuple:
-    """Where its row stands: by model, then in the order of ENGINES and PRECISIONS, others last."""
+    """The place of its row: by model, then in the order of ENGINES and PRECISIONS, others last."""
     s = item.content.scenario
     engine, precision = [*ENGINES, s.engine].index(s.engine), [*PRECISIONS, s.precision].index(s.precision)
     return s.model, metrics.model_title(item.content), engine, s.device, precision, s.weights, item.path
@@ -133,29 +132,29 @@ def _details(items: Sequence[RunItem]) -> Table:
     """What each speed is made of: one row a metric, one column a result, headed by its evidence."""
     cells = {_short(item): metric.cells(metrics.METRICS, item.content, "detail") for item in items}
     names = [m.title for m in metrics.METRICS if m.place == "detail"]
-    rows = [{"": name, **{head: of_one[name] for head, of_one in cells.items()}} for name in names]
-    of_columns = {_short(item): frozenset({charts.facets_of(item)}) for item in items}
-    return Table(rows, "What each speed is made of", column_facets=of_columns)
+    rows = [{"": name, **{head: details[name] for head, details in cells.items()}} for name in names]
+    column_facets = {_short(item): frozenset({charts.facets_of(item)}) for item in items}
+    return Table(rows, "What each speed is made of", column_facets=column_facets)
 
 
 def _short(item: RunItem) -> str:
-    """What tells a result from others: the file's name, with its folder's where a run named it."""
+    """What distinguishes a result from others: the file's name, with its folder's where a run named it."""
     return item.path.stem if item.path.name != item.kind.file else f"{item.path.parent.name}/result"
 
 
 def _notes(result: Result) -> list[str]:
-    """What must stand beside the figures of a result."""
+    """What a reader must know with the numbers of a result."""
     note = result.model.get("note")
     return [*unfinished(result), *remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
 
 
 def _doubts(items: Sequence[RunItem]) -> list[str]:
     """The warnings, each with the results that it is of."""
-    names: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for item in items:
-        for code, text, remedy in [*found_warnings(item.content).found, *_unlimited(item.content)]:
-            names.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
-    return [f"{', '.join(of)}: {text}" for text, of in names.items()]
+        for code, text, remedy in [*warnings_block(item.content).found, *_unlimited(item.content)]:
+            results.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
+    return [f"{', '.join(names)}: {text}" for text, names in results.items()]
 
 
 def _unlimited(result: Result) -> list[tuple[str, str, str]]:
@@ -172,11 +171,11 @@ def _latencies(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
     figures = [
         figure
         for model, items in by_model.items()
-        for name in charts.SECONDS
+        for name in charts.LATENCY_SERIES
         for figure in _figure(f"run-{name}", charts.latency(name, model, items))
     ]
     items = [item for some in by_model.values() for item in some]
-    measured = [item for item in items if any(seconds(item.content) for seconds in charts.SECONDS.values())]
+    measured = [item for item in items if any(seconds(item.content) for seconds in charts.LATENCY_SERIES.values())]
     return [Section("Latency", [*figures, *_left_out(items, measured)], folded=True)] if figures else []
 
 
@@ -197,14 +196,14 @@ def _steps(items: Sequence[RunItem]) -> list[Block]:
 def _card(item: RunItem) -> Section:
     """All that must be known of a result, and its raw samples."""
     result, scenario = item.content, item.content.scenario
-    asked = {"prompt": scenario.prompt, "warm-ups": _or_steady(scenario.warmups), "seed": str(scenario.seed)}
-    asked |= {"started": result.started_at, "status": result.status}
+    settings = {"prompt": scenario.prompt, "warm-ups": _or_steady(scenario.warmups), "seed": str(scenario.seed)}
+    settings |= {"started": result.started_at, "status": result.status}
     label, facets = title(result), frozenset({charts.facets_of(item)})
     blocks: list[Block] = [
         *map(Text, _notes(result)),
-        Warnings([*found_warnings(result).found, *_unlimited(result)]),
+        Warnings([*warnings_block(result).found, *_unlimited(result)]),
         Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
-        Facts(asked, "Settings"),
+        Facts(settings, "Settings"),
         Table(_processes(result), f"Processes of {label}"),
         Table(_samples(result), f"Raw samples of {label}"),
         Facts({"evidence": item.name, "SHA-256": item.sha256}, "Evidence"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 
 from . import view
 from .records import FILE, SelfTest
@@ -29,6 +29,6 @@ KIND = Kind(
     overview=view.overview,
     headline=lambda _test: "",
     warnings=lambda test: [f"{c.name}: {c.verdict}" for c in test.comparisons if c.verdict != "pass"],
-    refusal=lambda test: None if test.status == "complete" else f"its status is {test.status!r}",
+    refusal=status_refusal,
     published="selftests",
 )

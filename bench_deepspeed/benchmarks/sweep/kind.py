@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.columns import sample_row
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 
 from . import view
 from .metrics import METRICS, rows
@@ -37,8 +37,8 @@ def _headline(sweep: SweepResult) -> str:
 
 
 def _refusal(sweep: SweepResult) -> str | None:
-    if sweep.status != "complete":
-        return f"its status is {sweep.status!r}"
+    if reason := status_refusal(sweep):
+        return reason
     return "the fake engine measures nothing" if "fake" in sweep.settings.engines else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench_deepspeed.benchmarks.common.kind import warnings_metric
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.metric import Metric
@@ -188,13 +189,5 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "higher",
         place="summary",
     ),
-    Metric(
-        "warnings",
-        "warnings",
-        "",
-        "codes of the warnings, a space between",
-        lambda r: " ".join(warnings_of(r)),
-        place="summary",
-        shown=lambda r: ", ".join(warnings_of(r)) or "none",
-    ),
+    warnings_metric(warnings_of),
 )
