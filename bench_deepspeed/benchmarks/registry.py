@@ -30,7 +30,7 @@ def kinds() -> list[Kind]:
 
 
 def kind_of(data: object) -> Kind | None:
-    """The kind of a file's JSON: what its `kind` says, else by its top-level fields; None for what is no result."""
+    """The kind of a file's JSON: that of its `kind`, else by its top-level fields; None for what is no result."""
     if not isinstance(data, dict):
         return None
     if "kind" in data:

@@ -66,7 +66,7 @@ QUEUES = {"one after the other": (fifo, 1), "16 at once": (fifo, 16), "sharing 1
 def level(utilization: float, kind: str, services: int, seed: int) -> Level:
     """A level against a queue whose every service takes one second of one server."""
     serve, servers = QUEUES[kind]
-    window, rate = Window.of(services / servers, 1.0), utilization * servers
+    window, rate = Window.settled(services / servers, 1.0), utilization * servers
     arrivals = list(itertools.takewhile(lambda due_s: due_s < window.stop_s, poisson(rate, seed)))
     ends = serve(arrivals, servers)
     records = [

@@ -43,7 +43,7 @@ def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):
     assert plot.read_text().count("labelled with its clients") == 2
 
 
-def test_a_rate_that_cannot_be_borne_ends_the_sweep(bench, tmp_path):
+def test_a_rate_that_is_not_sustained_ends_the_levels(bench, tmp_path):
     behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1)  # 20 requests a second at most
     done = bench(*STUB, "--rates", "60,70", "--seconds", "2", "-m", "1", env=behaviour)
     assert done.returncode == 0, done

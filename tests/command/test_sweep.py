@@ -72,7 +72,7 @@ def test_what_fails_is_recorded_and_the_sweep_goes_on(bench, tmp_path):
     fates = {"at_batch": {"2": "fail", "4": "die", "8": "short"}}
     done = run_fake(bench, "--batch_sizes", "1-16*2", "--prompt_tokens", "8", behaviour=fates)
     assert done.returncode == 1
-    assert error_of(done.stderr) == "3 of 5 scenarios failed, as told above"
+    assert error_of(done.stderr) == "3 of 5 scenarios failed, as reported above"
     sweep = sweep_of(tmp_path)
     assert statuses(sweep) == {1: "complete", 2: "failed", 4: "failed", 8: "failed", 16: "complete"}
     reasons = [scenario.reason for scenario in sweep.scenarios if scenario.reason]

@@ -166,7 +166,7 @@ def test_the_quality_reference_is_not_computed_from_other_tensors(tmp_path):
     tokenizer.save_pretrained(folder)
     load = Load(folder, "cpu", "float32", tmp_path, [], 1)
     with pytest.raises(WeightsError, match="2 missing"):
-        reference.prepare(Worker(no_progress), load, "0" * 64, QuestionSet("", 1, ["deep"], [{}]))
+        reference.prepare_reference(Worker(no_progress), load, "0" * 64, QuestionSet("", 1, ["deep"], [{}]))
 
 
 def test_a_gguf_file_with_other_tensors_is_refused(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def loaded(engine, model, tmp_path, precision="float32"):
 
 def computed(engine, asked, folder):
     """A reference folder with the engine's answers to the questions."""
-    prompts = reference.encode(engine.tokenizer, asked, engine.context_tokens)
+    prompts = reference.encode_questions(engine.tokenizer, asked, engine.context_tokens)
     reference.compute(engine, prompts, asked.max_tokens, folder, no_progress)
     return folder
 
@@ -99,10 +99,10 @@ def worker_of(engine) -> Worker:
     return worker
 
 
-def judged(engine, truth, tmp_path, precision="float32", beside=None):
-    """The verdict on an engine, beside Transformers in the same precision."""
-    floor = assess(worker_of(beside), Task(truth, 10, keep=tmp_path)) if beside else None
-    answers = assess(worker_of(engine), Task(truth, 10, beside=tmp_path if beside else None))
+def judged(engine, truth, tmp_path, precision="float32", floor_engine=None):
+    """The verdict on an engine, with Transformers in the same precision."""
+    floor = assess(worker_of(floor_engine), Task(truth, 10, keep=tmp_path)) if floor_engine else None
+    answers = assess(worker_of(engine), Task(truth, 10, floor=tmp_path if floor_engine else None))
     measures = verdict.measures(answers)
     return verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine.own_kernels)
 
@@ -202,7 +202,7 @@ def test_cache_is_another_for_another_model_question_template_or_device(model, t
     for name, theta in (("one", 1.0), ("other", 2.0)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"rope_theta": theta}))
-    asked, templated = (reference.encode(tokenizer, TWO, 512) for tokenizer in (own, changed))
+    asked, templated = (reference.encode_questions(tokenizer, TWO, 512) for tokenizer in (own, changed))
     keys = [
         ("one", "a", asked, 10, "cpu"),
         ("other", "a", asked, 10, "cpu"),

@@ -23,7 +23,7 @@ class Requests:
         self._threads[-1].start()
 
     def _hold(self, name: str, tokens: int) -> None:
-        with self.room.of(tokens, DEADLINE_S):
+        with self.room.reserve(tokens, DEADLINE_S):
             self.holding.append(name)
             self._ends[name].wait()
             self.holding.remove(name)
@@ -67,7 +67,7 @@ def test_a_block_is_one_request_s():
 def test_what_never_fits_is_told():
     with (
         pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"),
-        KvAdmission(4, 64).of(5 * 64, 1.0),
+        KvAdmission(4, 64).reserve(5 * 64, 1.0),
     ):
         pass
 
@@ -75,16 +75,16 @@ def test_what_never_fits_is_told():
 def test_a_request_that_fails_keeps_its_room():
     """MII goes on filling it, whoever listens."""
     room = KvAdmission(1, 64)
-    with pytest.raises(ZeroDivisionError), room.of(64, 1.0):
+    with pytest.raises(ZeroDivisionError), room.reserve(64, 1.0):
         raise ZeroDivisionError
-    with pytest.raises(NoKvSpaceError), room.of(64, 0.01):
+    with pytest.raises(NoKvSpaceError), room.reserve(64, 0.01):
         pass
 
 
 def test_who_waits_too_long_is_told_and_stands_in_nobody_s_way():
     room = KvAdmission(2, 64)
-    with room.of(64, 1.0):
-        with pytest.raises(NoKvSpaceError), room.of(2 * 64, 0.01):
+    with room.reserve(64, 1.0):
+        with pytest.raises(NoKvSpaceError), room.reserve(2 * 64, 0.01):
             pass
-        with room.of(64, 1.0):
+        with room.reserve(64, 1.0):
             pass

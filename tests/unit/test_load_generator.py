@@ -42,4 +42,4 @@ def test_load_goes_on_after_the_window_only_while_its_requests_are_under_way():
 
     source = (Request("a", 1, 0, due_s) for due_s in (0.0, 0.3, 0.35, 500.0))
     flights = Generator(send, source, Window(0.0, 0.1, 1000.0), timeout_s=60.0).run()
-    assert [flight.asked.due_s for flight in flights] == [0.0, 0.3, 0.35]
+    assert [flight.request.due_s for flight in flights] == [0.0, 0.3, 0.35]

@@ -194,11 +194,12 @@ def test_a_generator_that_lags_is_told_of(lag_s, first_s, remarks):
 
 
 def test_windows_and_their_edges():
-    window = Window.of(10.0, first_s=0.1)
+    window = Window.settled(10.0, first_s=0.1)
     assert window == Window(2.0, 12.0, 14.0)
     assert [window.holds(t) for t in (1.999, 2.0, 11.999, 12.0)] == [False, True, True, False]
-    assert Window.of(10.0, first_s=3.0) == Window(6.0, 16.0, 22.0)  # a fifth would be over before the load is there
-    assert Window.of(10.0, first_s=6.0) == Window(10.0, 20.0, 30.0)
+    # A fifth would be over before the load is there.
+    assert Window.settled(10.0, first_s=3.0) == Window(6.0, 16.0, 22.0)
+    assert Window.settled(10.0, first_s=6.0) == Window(10.0, 20.0, 30.0)
     trace = Window.of_trace(12.0)
     assert [trace.holds(t) for t in (1.999, 2.0001, 12.0)] == [False, True, True]
 

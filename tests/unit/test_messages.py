@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
-from bench_deepspeed.benchmarks.quality.reference import Reference
-from bench_deepspeed.benchmarks.quality.reference import prepare as prepare_reference
+from bench_deepspeed.benchmarks.quality.reference import Reference, prepare_reference
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Energy, Latency, Profile, Reading, Sample, Share
 from bench_deepspeed.weights import Prepared, Want

@@ -13,7 +13,7 @@ from scipy import stats
 from support import no_progress
 
 from bench_deepspeed.benchmarks.selftest import command, measure
-from bench_deepspeed.benchmarks.selftest.blocks import Block
+from bench_deepspeed.benchmarks.selftest.blocks import TimedBlock
 from bench_deepspeed.core.errors import BenchError
 
 BUDGET_S = 60.0
@@ -22,11 +22,11 @@ BUDGET_S = 60.0
 def blocks_of(ratios) -> Iterator[dict]:
     """Blocks whose harness makes `ratio` times the tokens/s of the bare loop."""
     for ratio in ratios:
-        yield Block([1.0 / ratio, 1.0 / ratio], [1.0, 1.0])
+        yield TimedBlock([1.0 / ratio, 1.0 / ratio], [1.0, 1.0])
 
 
-def compared(ratios, budget_s: float = BUDGET_S, asked_s: float | None = None) -> command.ClockComparison:
-    return measure.compare(blocks_of(ratios), "x", budget_s, no_progress, asked_s=asked_s)
+def compared(ratios, budget_s: float = BUDGET_S, known_s: float | None = None) -> command.ClockComparison:
+    return measure.compare(blocks_of(ratios), "x", budget_s, no_progress, known_s=known_s)
 
 
 def noisy(ratio: float, spread: float, seed: int):
@@ -87,8 +87,8 @@ def test_what_straddles_the_limit_takes_more_blocks_until_time_is_up(a_second_a_
 
 
 def test_a_time_shorter_than_the_known_one_is_a_failure():
-    assert compared(itertools.repeat(1.0), asked_s=1.0).verdict == "pass"
-    assert compared(itertools.repeat(1.0), asked_s=1.001).verdict == "fail"
+    assert compared(itertools.repeat(1.0), known_s=1.0).verdict == "pass"
+    assert compared(itertools.repeat(1.0), known_s=1.001).verdict == "fail"
 
 
 def test_looking_again_and_again_does_not_find_a_pass_by_chance(a_second_a_block):

@@ -116,7 +116,7 @@ def published(folder: Path, **changes) -> tuple[Path, Path]:
     page, evidence = folder / "docs" / "page.md", folder / "docs" / "results" / "sweeps" / "one.json"
     evidence.parent.mkdir(parents=True)
     page.write_text("# Page\n\n<!-- sweep: llama -->\n<!-- /sweep -->\n")
-    sweep = plan.new(SETTINGS)
+    sweep = plan.new_result(SETTINGS)
     for scenario in sweep.scenarios:
         measured(scenario, (0.1, 0.1), (0.5, 0.5))
     gpu = {"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}
@@ -172,7 +172,7 @@ def test_what_measures_nothing_is_not_published(tmp_path, changes):
 
 
 def test_lines_of_a_figure_leave_out_what_failed():
-    sweep = plan.new(SweepSettings(**{**vars(SETTINGS), "batch_sizes": [1, 2, 4]}))
+    sweep = plan.new_result(SweepSettings(**{**vars(SETTINGS), "batch_sizes": [1, 2, 4]}))
     for scenario in sweep.scenarios[:2]:
         measured(scenario, (0.1, 0.1), (0.5, 0.5))
     sweep.scenarios[2].status, sweep.scenarios[2].reason = "failed", "out of memory"

@@ -26,7 +26,7 @@ def prepare(
 ) -> Path | None:
     """Have a model's weights made ready. Returns their folder, None where none are wanted.
 
-    `model` is what a result says of it, and is filled as it becomes known. Raises WeightsError and MachineError as
+    `model` is its description in a result, filled as it becomes known. Raises WeightsError and MachineError as
     `weights.prepare` does.
     """
     spec = catalog.load(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that figures depend on most
+MAIN_PACKAGES = ("torch", "deepspeed", "deepspeed-mii", "transformers")  # those that results depend on most
 
 
 def origin(environment: Mapping, device: str, started_at: str) -> str:
@@ -26,7 +26,7 @@ def lacking(environment: Mapping, device: str) -> str | None:
 
 def _sentence(facts: Mapping, device: str, started_at: str) -> str:
     gpu = f"{_gpu(facts)}; " if device == "cuda" else ""
-    packages = ", ".join(f"{name} {facts['packages'].get(name) or 'not installed'}" for name in PACKAGES)
+    packages = ", ".join(f"{name} {facts['packages'].get(name) or 'not installed'}" for name in MAIN_PACKAGES)
     return (
         f"Measured on {started_at[:10]}: {gpu}{facts['cpu']}, {facts['cpu_count']} CPUs, {facts['system']}; "
         f"Python {facts['python']}, {packages}; suite {facts['suite']}, commit {facts['commit'] or 'not recorded'}."

@@ -1,4 +1,4 @@
-"""The questions that are asked: the owner's five, or a team's own.
+"""The questions of a quality check: the owner's five, or a team's own.
 
 A JSON file: {"system_prompt": text, "max_tokens": number, "questions": [{"prompt": text,
 "published": {model: {precision: text}}}]}; only "questions" with their prompts must be there. Any other
@@ -15,7 +15,7 @@ from bench_deepspeed.core.errors import UsageError
 
 MAX_TOKENS = 120
 FIELDS = {"system_prompt": str, "max_tokens": int, "questions": list}
-OF_A_QUESTION = {"prompt", "published"}
+QUESTION_FIELDS = {"prompt", "published"}
 IN_WORDS = {str: "a text", int: "a whole number", list: "a list"}
 
 
@@ -46,12 +46,12 @@ def load(path: Path, flag: str = "--questions") -> QuestionSet:
         data = json.loads(text)
     except ValueError as error:
         raise UsageError(f"{flag} {path} is not JSON: {error}") from error
-    asked = _checked(data, text, f"{flag} {path}")
-    for number, prompt in enumerate([asked.system_prompt, *asked.prompts]):
+    questions = _checked(data, text, f"{flag} {path}")
+    for number, prompt in enumerate([questions.system_prompt, *questions.prompts]):
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             which = f"question {number}" if number else '"system_prompt"'
             raise UsageError(f"{flag} {path}: {which} holds half a character (a lone surrogate)")
-    return asked
+    return questions
 
 
 def _checked(data: object, text: str, named: str) -> QuestionSet:
@@ -74,7 +74,7 @@ def _checked(data: object, text: str, named: str) -> QuestionSet:
         if not isinstance(prompt, str) or not prompt.strip():
             problem = f'question {number + 1} must be an object with a "prompt" that is not empty'
             fail(problem, "questions", number, "prompt")
-        for key in question.keys() - OF_A_QUESTION:
+        for key in question.keys() - QUESTION_FIELDS:
             fail(f'question {number + 1}: unknown field "{key}": there are prompt, published', "questions", number, key)
         if not _is_published(question.get("published", {})):
             problem = f'question {number + 1}: "published" must be {{model: {{precision: text}}}}'

@@ -48,9 +48,9 @@ def loaded(which: str, times: Loaded) -> str:
     return f"{which}: engine loaded in {times.load_s:.1f} s{built}{compiled}"
 
 
-def generated(which: str, number: int, of: int | None, sample: Sample) -> str:
-    """One timed generation; `of` is None where nobody knows yet how many there will be."""
-    numbered = f"{which} {number}" + (f"/{of}" if of else "")
+def generated(which: str, number: int, total: int | None, sample: Sample) -> str:
+    """One timed generation; `total` is None where the number of generations is not fixed."""
+    numbered = f"{which} {number}" + (f"/{total}" if total else "")
     return (
         f"{numbered}: {sample.prompt_tokens} + {sample.new_tokens} tokens "
         f"in {sample.seconds:.6f} s = {sample.tokens_per_s:.3f} tokens/s"

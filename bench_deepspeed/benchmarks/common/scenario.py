@@ -10,13 +10,13 @@ from bench_deepspeed.machine.environment import default_device, gpus
 from bench_deepspeed.measure.records import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
-PROCESSES = 3  # the fewest that tell apart what differs between processes from what does not, at bearable cost
+PROCESSES = 3  # the fewest that tell apart what differs between processes from what does not, at an acceptable cost
 REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
 TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
 MODEL = {"cuda": "llama", "cpu": "smollm2"}
 WORKSPACE_BYTES = 1_000_000_000
-"""Left free beside weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
+"""Left free next to weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
 
 
@@ -36,8 +36,8 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     device = options.device or default_device()
     engine = options.engine or DEFAULT_ENGINES[device]
     precision = _precision(engine, device, options.precision)
-    wanted = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
-    for flag, where in wanted.items():
+    devices = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
+    for flag, where in devices.items():
         if where == "cuda" and not gpus() and not getattr(options, "dry_run", False):  # a plan needs no GPU
             raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
     return Scenario(

@@ -1,1 +1,1 @@
-"""`bench.sh load`: many requests at a time, their latency, and how many the target can bear."""
+"""`bench.sh load`: many requests at a time, their latency, and the highest sustained rate."""

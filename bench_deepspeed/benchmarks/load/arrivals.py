@@ -11,8 +11,8 @@ from bench_deepspeed.core.errors import UsageError
 
 from .records import Request, Workload
 
-TEXTS = 512
-"""So many different requests are made before the first level, then they come round again: FastGen's number."""
+DIFFERENT_REQUESTS = 512
+"""Requests made before the first level; they are then repeated in order. The number is FastGen's."""
 TRACE_FIELDS = {"arrival_s": (int, float), "prompt_tokens": (int,), "output_tokens": (int,)}
 
 
@@ -45,21 +45,21 @@ def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[i
     prompts = rng.normal(prompt, workload.spread * prompt, count)
     outputs = rng.normal(output, workload.spread * output, count)
     pairs = []
-    for wanted, new in zip(prompts.round().astype(int), outputs.round().astype(int), strict=True):
+    for prompt_length, new in zip(prompts.round().astype(int), outputs.round().astype(int), strict=True):
         fitting = min(max(int(new), 1), context_tokens - 1)
-        pairs.append((min(max(int(wanted), 1), context_tokens - fitting), fitting))
+        pairs.append((min(max(int(prompt_length), 1), context_tokens - fitting), fitting))
     return pairs
 
 
-def closed(requests: list[Request]) -> Iterator[Request]:
+def closed_loop(requests: list[Request]) -> Iterator[Request]:
     """The requests round and round, for clients that send when their last one ended."""
     return itertools.cycle(requests)
 
 
-def timed(requests: list[Request], times: Iterator[float]) -> Iterator[Request]:
+def open_loop(requests: list[Request], times: Iterator[float]) -> Iterator[Request]:
     """The requests round and round, each due at the next time."""
-    for asked, due_s in zip(itertools.cycle(requests), times, strict=False):
-        yield Request(asked.prompt, asked.prompt_tokens, asked.max_tokens, due_s)
+    for request, due_s in zip(itertools.cycle(requests), times, strict=False):
+        yield Request(request.prompt, request.prompt_tokens, request.max_tokens, due_s)
 
 
 def read_trace(path: Path) -> list[tuple[float, int, int]]:

@@ -21,8 +21,8 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
     if not series:
         return None
     x, y = Axis("throughput, requests/s", from_zero=True), Axis("latency (median)", "s", from_zero=True)
-    says = f"Median latency over throughput of {model}; the tables have its figures"
-    return Lines(f"Latency over throughput of {model}", x, y, tuple(series), says)
+    description = f"Median latency over throughput of {model}; the tables have its values"
+    return Lines(f"Latency over throughput of {model}", x, y, tuple(series), description)
 
 
 def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:

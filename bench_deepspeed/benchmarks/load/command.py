@@ -27,13 +27,13 @@ def run(scenario: Scenario, options) -> int:
     What was measured is in load.json whatever happens: it is rewritten after each level.
     """
     workload = workload_of(scenario, options)
-    beside = [LoadResult.load(path) for path in options.beside]
+    others = [LoadResult.load(path) for path in options.beside]
     result = _opened(scenario, options, workload)
     with RunFolder(options.output_dir / scenario.model / "load", FILE, result) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
     print(terminal.render(view.view(result)))
-    chart = charts.latency(model_title(result), [result, *beside])
+    chart = charts.latency(model_title(result), [result, *others])
     drawn = svg.write(recorder.folder, {"load": chart}) if chart else []
     for what, path in [("\nload", recorder.path), *(("plot", path) for path in drawn)]:
         print(f"{what}    {paths.shown(path)}")
@@ -50,10 +50,10 @@ def workload_of(scenario: Scenario, options) -> Workload:
     """What is sent, with the device's defaults. Raises UsageError for a file that is malformed, with its line."""
     trace = read_trace(options.trace) if options.trace else None
     prompts = questions.load(options.prompts, "--prompts").prompts if options.prompts else None
-    of_file = trace is not None or prompts is not None
+    from_file = trace is not None or prompts is not None
     device = scenario.device
     return Workload(
-        prompt_tokens=None if of_file else options.prompt_tokens or PROMPT_TOKENS[device],
+        prompt_tokens=None if from_file else options.prompt_tokens or PROMPT_TOKENS[device],
         max_tokens=None if trace else options.max_tokens or MAX_TOKENS[device],
         spread=options.spread,
         seconds=options.seconds or SECONDS[device],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.benchmarks.load.targets import DEFAULTS, TARGETS, target_class
+from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines import engine_class
@@ -27,20 +27,20 @@ def add(parser) -> None:
         "--target",
         choices=TARGETS,
         help=f"{'; '.join(f'{name}: {target_class(name).summary}' for name in TARGETS)} "
-        f"(default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']})",
+        f"(default: {DEFAULT_TARGETS['cuda']}, on cpu {DEFAULT_TARGETS['cpu']})",
     )
     parser.add_argument(
         "--clients",
-        type=_list_of(int),
+        type=_number_list(int),
         metavar="N,N…",
         help="levels of a closed loop: so many clients, each of which sends when its last request ended "
         f"(default, without --rates and --trace: {_shown(CLIENTS['cuda'])}, on cpu {_shown(CLIENTS['cpu'])})",
     )
     parser.add_argument(
         "--rates",
-        type=_list_of(float),
+        type=_number_list(float),
         metavar="R,R…",
-        help="levels of an open loop: so many requests a second, as a Poisson process; ends where they cannot be borne",
+        help="levels of an open loop: requests a second, as a Poisson process; ends at the first that is not sustained",
     )
     parser.add_argument(
         "--trace",
@@ -99,7 +99,7 @@ def _add_lengths(parser) -> None:
 def check(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the machine. Raises UsageError for what cannot be together."""
     if options.target is None:
-        options.target = DEFAULTS["cpu" if (options.device or default_device()) != "cuda" else "cuda"]
+        options.target = DEFAULT_TARGETS["cpu" if (options.device or default_device()) != "cuda" else "cuda"]
     target = target_class(options.target)
     if target.engine and options.engine not in (None, target.engine):
         raise UsageError(f"--target {target.name} is made of {target.engine}: leave out --engine {options.engine}")
@@ -114,14 +114,14 @@ def check(options: argparse.Namespace) -> None:
         given |= {"--spread": options.spread, "--seconds": options.seconds}
         for flag, value in given.items():
             if value:
-                raise UsageError(f"--trace says when and how long requests are: leave out {flag}")
+                raise UsageError(f"--trace sets when and how long requests are: leave out {flag}")
     if options.prompts and options.prompt_tokens:
-        raise UsageError("--prompts says what the prompts are: leave out --prompt_tokens")
+        raise UsageError("--prompts sets the prompts: leave out --prompt_tokens")
     if options.rates and options.rates != sorted(set(options.rates)):
-        raise UsageError("--rates must rise, since the first that cannot be borne ends them")
+        raise UsageError("--rates must rise, since the first that is not sustained ends them")
 
 
-def _list_of(kind: type):
+def _number_list(kind: type):
     def parse(text: str) -> list:
         try:
             values = [kind(part) for part in text.split(",")]
@@ -158,10 +158,10 @@ def _port(text: str) -> int:
 
 
 def _spread(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
-    if not found or float(found[1]) > 100:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    if not match or float(match[1]) > 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage up to 100%, such as 30%")
-    return float(found[1]) / 100
+    return float(match[1]) / 100
 
 
 def _shown(values: list) -> str:
@@ -169,8 +169,6 @@ def _shown(values: list) -> str:
 
 
 def load_parser() -> Parser:
-    pass
-
     parser = Parser(
         prog="bench.sh load",
         description="Sends requests from clients that wait for their answers, or at rates whatever comes back, and "

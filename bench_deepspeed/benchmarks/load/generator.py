@@ -23,7 +23,7 @@ from .records import Request
 EDGE = 0.2
 """The load is on for this share of the window before it at least, and up to as long after it."""
 SETTLING = 2
-"""… and for so many times what the first request took, up to the window's own length: it found nobody there."""
+"""… and for so many times what the first request took, alone, up to the window's own length."""
 MOST_IN_FLIGHT = 1000
 """Threads of the pool. What is due beyond them waits for one, and its latency counts on."""
 CHECK_S = 1.0
@@ -39,7 +39,7 @@ class Window:
     """What is due from here on is not sent."""
 
     @classmethod
-    def of(cls, seconds: float, first_s: float) -> Window:
+    def settled(cls, seconds: float, first_s: float) -> Window:
         """A window of so many seconds, with its edges, where the first request ended after `first_s`."""
         edge = min(max(EDGE * seconds, SETTLING * first_s), seconds)
         return cls(edge, edge + seconds, seconds + 2 * edge)
@@ -58,7 +58,7 @@ class Window:
 class InFlightRequest:
     """One request under way. `times` are those of its tokens; all are seconds from the level's start."""
 
-    asked: Request
+    request: Request
     sent_s: float | None = None
     times: list[float] = field(default_factory=list)
     error: str | None = None
@@ -68,8 +68,8 @@ class InFlightRequest:
 class Generator:
     """Runs one level. `clients`: so many requests at a time, of a source without times; None: at the source's.
 
-    `window` is the steady window, or its seconds: then it begins when the load has settled (see `Window.of`), and is
-    known after the first request.
+    `window` is the steady window, or its seconds: then it begins when the load has settled (see `Window.settled`), and
+    is known after the first request.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Generator:
         self._send, self._source, self._check = send, source, check
         self._timeout_s, self._clients = timeout_s, clients
         self._seconds = None if isinstance(window, Window) else window
-        self.window = window if self._seconds is None else Window.of(window, math.inf)
+        self.window = window if self._seconds is None else Window.settled(window, math.inf)
         self._ended: queue.SimpleQueue[tuple[InFlightRequest, Future]] = queue.SimpleQueue()
         self._due: deque[Request] = deque()
         self._under_way: dict[InFlightRequest, float] = {}  # → when it is abandoned; in the order of sending
@@ -114,9 +114,9 @@ class Generator:
 
     def _take(self, due_s: float | None) -> None:
         """Take the source's next request, if there is one: due then, or at its own time."""
-        asked = next(self._source, None)
-        if asked is not None:
-            self._due.append(asked if due_s is None else dataclasses.replace(asked, due_s=due_s))
+        request = next(self._source, None)
+        if request is not None:
+            self._due.append(request if due_s is None else dataclasses.replace(request, due_s=due_s))
 
     def _launch_due(self) -> None:
         while self._due:
@@ -125,19 +125,19 @@ class Generator:
             elif self._due[0].due_s > self._now():
                 return
             else:
-                asked = self._due.popleft()
+                request = self._due.popleft()
                 if not self._clients:
                     self._take(None)
-                self._launch(asked)
+                self._launch(request)
 
     def _is_wanted(self, due_s: float) -> bool:
         """In the window or before it; after it for as long as requests of the window are under way."""
         if due_s < self.window.end_s:
             return True
-        return due_s < self.window.stop_s and any(self.window.holds(f.asked.due_s) for f in self._under_way)
+        return due_s < self.window.stop_s and any(self.window.holds(f.request.due_s) for f in self._under_way)
 
-    def _launch(self, asked: Request) -> None:
-        flight = InFlightRequest(asked)
+    def _launch(self, request: Request) -> None:
+        flight = InFlightRequest(request)
         self.flights.append(flight)
         self._under_way[flight] = self._now() + self._timeout_s
         self.most_in_flight = max(self.most_in_flight, len(self._under_way))
@@ -146,13 +146,13 @@ class Generator:
     def _fly(self, flight: InFlightRequest) -> None:
         flight.sent_s = self._now()
         try:
-            times = self._send(flight.asked)
+            times = self._send(flight.request)
         except RequestError as error:
             flight.error = flight.error or str(error)
         else:
             flight.times = [moment - self._started for moment in times]
-            if len(times) != flight.asked.max_tokens:
-                flight.error = flight.error or f"{len(times)} tokens came, {flight.asked.max_tokens} were asked for"
+            if len(times) != flight.request.max_tokens:
+                flight.error = flight.error or f"{len(times)} tokens came, {flight.request.max_tokens} were asked for"
         flight.ended_s = self._now()
 
     def _wait(self) -> None:
@@ -163,7 +163,7 @@ class Generator:
             flight, future = self._ended.get(timeout=max(0.0, until_s - self._now()))
             future.result()  # raises what ended the target, and not only this request
             if self._seconds is not None and flight is self.flights[0] and flight.error is None:
-                self.window = Window.of(self._seconds, flight.ended_s - flight.asked.due_s)
+                self.window = Window.settled(self._seconds, flight.ended_s - flight.request.due_s)
             self._land(flight, flight.ended_s)
         except queue.Empty:
             if abandoned_s <= self._now():

@@ -20,7 +20,7 @@ PROMPT_TOKENS_PER_S = 512
 GENERATION_TOKENS_PER_S = (2, 4, 6)
 """FastGen's service level: its post's rates, and the span of its benchmark's moving average."""
 LAG_S, LAG_SHARE = 0.010, 0.05
-"""A generator that sends later than this (p99), or than this share of the median latency, is told of."""
+"""A generator that sends later than this (p99), or than this share of the median latency, is reported."""
 CPU_SHARE = 0.8
 """One Python process computes on one CPU at a time; near the whole of it, it is what is measured."""
 ARRIVALS = 5
@@ -31,7 +31,7 @@ ARRIVALS = 5
 class LevelStatistics:
     """One level in numbers, of the requests that were due in its window; None where nothing came to measure.
 
-    A level that is not measured has only counts and lag, and its first remark says why: see `unmeasured`.
+    A level that is not measured has only counts and lag, and its first remark gives the reason: see `unmeasured`.
 
     `offered_per_s` counts those due, `requests_per_s` those that ended in the window, whenever they began, and
     `tokens_per_s` the tokens that came in it, each over the window's seconds. `good_per_s` counts those due in
@@ -75,12 +75,12 @@ def record(flight: InFlightRequest) -> Record:
     times = flight.times
     slowest = slowest_ema([later - earlier for earlier, later in itertools.pairwise(times)])
     return Record(
-        due_s=round(flight.asked.due_s, 6),
+        due_s=round(flight.request.due_s, 6),
         sent_s=_rounded(flight.sent_s),
         first_s=_rounded(times[0] if times else None),
         last_s=_rounded(times[-1] if times else None),
-        prompt_tokens=flight.asked.prompt_tokens,
-        max_tokens=flight.asked.max_tokens,
+        prompt_tokens=flight.request.prompt_tokens,
+        max_tokens=flight.request.max_tokens,
         new_tokens=len(times),
         slowest_ema_s=_rounded(slowest),
         error=flight.error,
@@ -89,7 +89,7 @@ def record(flight: InFlightRequest) -> Record:
 
 def itl(flights: list[InFlightRequest], window: Window) -> dict[str, float]:
     """Percentiles of all token gaps of the requests that were due in the window and did not fail."""
-    whole = [f.times for f in flights if window.holds(f.asked.due_s) and f.error is None]
+    whole = [f.times for f in flights if window.holds(f.request.due_s) and f.error is None]
     return percentiles([later - earlier for times in whole for earlier, later in itertools.pairwise(times)]) or {}
 
 
@@ -109,7 +109,7 @@ def ended_in_window(level: Level) -> list[Record]:
 
 
 def unmeasured(level: Level) -> str | None:
-    """Why a level has no statistics_of, and what would give it some, in words; None for a level that is measured.
+    """Why a level has no statistics, and what would give it some, in words; None for a level that is measured.
 
     It takes a window that is at least as long as its shortest request, in which a request was due that did not fail,
     and a request ended.
@@ -178,7 +178,7 @@ def tpot(record: Record) -> float | None:
 
 
 def meets(record: Record, sla: dict[str, float | None]) -> bool:
-    """Whether a request met the plain service level: TTFT and TPOT at most as long as asked, where asked."""
+    """Whether a request met the plain service level: TTFT and TPOT within its limits, where these are set."""
     if record.error is not None:
         return False
     first, each = sla["ttft_s"], sla["tpot_s"]
@@ -197,26 +197,26 @@ def meets_fastgen(record: Record, tokens_per_s: float) -> bool:
 
 
 def statistics_of(level: Level, sla: dict[str, float | None]) -> LevelStatistics:
-    """A level's statistics_of; see `LevelStatistics`."""
+    """A level's statistics; see `LevelStatistics`."""
     due = due_in_window(level)
     lags = [record.sent_s - record.due_s for record in due if record.sent_s is not None]
     reason = unmeasured(level)
-    found = LevelStatistics(
+    statistics = LevelStatistics(
         due=len(due),
         failed=sum(record.error is not None for record in due),
         lag_p99_s=percentile(lags, 99) if lags else None,
         remarks=[] if reason is None else [f"not measured: {reason}"],
         **(_measured(level, due, sla) if reason is None else {}),
     )
-    found.remarks.extend(_remarks(level, found))
-    return found
+    statistics.remarks.extend(_remarks(level, statistics))
+    return statistics
 
 
 def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> dict:
-    """The statistics_of that a level has only where it is measured."""
+    """The statistics that a level has only where it is measured."""
     seconds = window_s(level)
     good = [record for record in due if record.error is None]
-    asked = any(limit is not None for limit in sla.values())
+    has_sla = any(limit is not None for limit in sla.values())
     return {
         "offered_per_s": len(due) / seconds,
         "requests_per_s": len(ended_in_window(level)) / seconds,
@@ -225,27 +225,27 @@ def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> 
         "ttft_s": percentiles([ttft(record) for record in good]),
         "tpot_s": percentiles([t for t in map(tpot, good) if t is not None]),
         "itl_s": level.itl_s or None,
-        "good_per_s": sum(meets(record, sla) for record in due) / seconds if asked else None,
+        "good_per_s": sum(meets(record, sla) for record in due) / seconds if has_sla else None,
         "effective_per_s": {
             rate: sum(meets_fastgen(record, rate) for record in due) / seconds for rate in GENERATION_TOKENS_PER_S
         },
     }
 
 
-def _remarks(level: Level, found: LevelStatistics) -> list[str]:
-    """What makes a level's statistics_of doubtful, in words."""
-    said = []
-    lag, latency = found.lag_p99_s, found.e2e_s
+def _remarks(level: Level, statistics: LevelStatistics) -> list[str]:
+    """What makes a level's statistics doubtful, in words."""
+    remarks = []
+    lag, latency = statistics.lag_p99_s, statistics.e2e_s
     if lag is not None and (lag > LAG_S or (latency and lag > LAG_SHARE * latency["p50"])):
-        said.append(f"the load generator lagged: p99 {1e3 * lag:.1f} ms")
+        remarks.append(f"the load generator lagged: p99 {1e3 * lag:.1f} ms")
     if level.generator_cpu_share > CPU_SHARE:
-        said.append(f"the load generator took {level.generator_cpu_share:.0%} of a CPU")
+        remarks.append(f"the load generator took {level.generator_cpu_share:.0%} of a CPU")
     if level.waited_for_kv:
-        said.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
-    if 0 < found.failed < found.due:  # where all failed, nothing is measured, and that has been said
+        remarks.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
+    if 0 < statistics.failed < statistics.due:  # where all failed, the level is reported as not measured
         errors = sorted({record.error for record in due_in_window(level) if record.error is not None})
-        said.append(f"{found.failed} of {found.due} requests failed ({errors[0]})")
-    return said
+        remarks.append(f"{statistics.failed} of {statistics.due} requests failed ({errors[0]})")
+    return remarks
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -49,7 +49,7 @@ class LoadTest:
         self._levels += [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
 
     def run(self) -> None:
-        """Every level, until a rate cannot be borne. After a failed request the target is started anew."""
+        """Every level, until a rate is not sustained. After a failed request the target is started again."""
         waiting, want = list(self._levels), want_of(self._scenario)
         places = {"models_dir": self._models_dir, "worker": self._worker, "bars": self._bars}
         model_folder = prepare(self.result.model, self._scenario.model, want, **places)
@@ -71,7 +71,7 @@ class LoadTest:
                         waiting = []
 
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
-        """Why a rate cannot be borne; None where it can.
+        """Why a rate is not sustained; None where it is.
 
         One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
         this time, since then it is too high for certain.
@@ -82,9 +82,9 @@ class LoadTest:
             return f"{failed} of {len(due)} requests failed"
         verdict = judge(level)
         if verdict.saturated and _is_healthy(level):
-            again = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
-            if _is_healthy(again):
-                self.result.levels[-1], verdict = again, judge(again)
+            longer = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
+            if _is_healthy(longer):
+                self.result.levels[-1], verdict = longer, judge(longer)
                 self._recorder.save()
         return verdict.words if verdict.saturated else None
 

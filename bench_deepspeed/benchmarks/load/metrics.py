@@ -19,7 +19,7 @@ LATENCIES = {
     "itl": "inter-token latency",
     "e2e": "end to end: from when the request was due to its last token",
 }
-SHOWN = {"ttft": (50, 99), "tpot": (50, 99), "e2e": (50, 99)}
+TABLE_PERCENTILES = {"ttft": (50, 99), "tpot": (50, 99), "e2e": (50, 99)}
 """Latency → the percentiles that tables show; the others are in flat files."""
 
 
@@ -49,7 +49,7 @@ def rows(result: LoadResult) -> list[LevelRow]:
     return [LevelRow(result, level) for level in result.levels]
 
 
-def _figure(name: str) -> Callable[[LevelRow], Value]:
+def _statistic(name: str) -> Callable[[LevelRow], Value]:
     return lambda row: getattr(row.statistics, name)
 
 
@@ -57,7 +57,7 @@ def _percentile(name: str, percent: int) -> Metric[LevelRow]:
     def value(row: LevelRow) -> float | None:
         return (getattr(row.statistics, f"{name}_s") or {}).get(f"p{percent}")
 
-    place = "summary" if percent in SHOWN.get(name, ()) else "detail"
+    place = "summary" if percent in TABLE_PERCENTILES.get(name, ()) else "detail"
     words = "median" if percent == 50 else f"{percent}th percentile"
     title, meaning = f"{name.upper()} p{percent}", f"{LATENCIES[name]}; {words}"
     return Metric(f"{name}_p{percent}_s", title, "s", meaning, value, "lower", place=place)
@@ -99,13 +99,13 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         lambda r: r.level.rate,
         place="data",
     ),
-    Metric("due", "due", "count", "requests due in the window", _figure("due"), place="data"),
+    Metric("due", "due", "count", "requests due in the window", _statistic("due"), place="data"),
     Metric(
         "failed",
         "failed",
         "count",
         "of the requests due, those that failed",
-        _figure("failed"),
+        _statistic("failed"),
         "lower",
         place="summary",
         shown=lambda r: f"{r.statistics.failed} of {r.statistics.due}",
@@ -115,19 +115,19 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "requests/s",
         "requests/s",
         "achieved: requests that ended in the window a second",
-        _figure("requests_per_s"),
+        _statistic("requests_per_s"),
         "higher",
         place="summary",
     ),
     Metric(
-        "offered_per_s", "offered", "requests/s", "requests due a second", _figure("offered_per_s"), place="summary"
+        "offered_per_s", "offered", "requests/s", "requests due a second", _statistic("offered_per_s"), place="summary"
     ),
     Metric(
         "tokens_per_s",
         "tokens/s",
         "tokens/s",
         "tokens that came in the window a second",
-        _figure("tokens_per_s"),
+        _statistic("tokens_per_s"),
         "higher",
         place="summary",
     ),
@@ -137,12 +137,14 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "goodput",
         "requests/s",
         "requests a second within the service level, where one was set",
-        _figure("good_per_s"),
+        _statistic("good_per_s"),
         "higher",
         place="summary",
     ),
     *map(_effective, GENERATION_TOKENS_PER_S),
-    Metric("lag_p99_s", "lag p99", "s", "how late the generator sent, 99th percentile", _figure("lag_p99_s"), "lower"),
+    Metric(
+        "lag_p99_s", "lag p99", "s", "how late the generator sent, 99th percentile", _statistic("lag_p99_s"), "lower"
+    ),
     Metric(
         "generator_cpu_share",
         "generator's CPU",
@@ -196,7 +198,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "remarks",
         "remarks",
         "",
-        "what makes the figures doubtful",
+        "what makes the values doubtful",
         lambda r: "; ".join(r.statistics.remarks),
         place="summary",
     ),

@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import QUESTIONS
 
-from .arrivals import TEXTS, lengths
+from .arrivals import DIFFERENT_REQUESTS, lengths
 from .records import Request, Workload
 
 
@@ -56,16 +56,16 @@ def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
         texts = [source.cut(number, min(prompt, source.context_tokens)) for number, (prompt, _) in enumerate(sizes)]
     elif workload.prompts:
-        sizes = lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, TEXTS)
-        texts = [workload.prompts[number % len(workload.prompts)] for number in range(TEXTS)]
+        sizes = lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, DIFFERENT_REQUESTS)
+        texts = [workload.prompts[number % len(workload.prompts)] for number in range(DIFFERENT_REQUESTS)]
     else:
-        sizes = lengths(workload, source.context_tokens, TEXTS)
+        sizes = lengths(workload, source.context_tokens, DIFFERENT_REQUESTS)
         texts = [source.cut(number, prompt) for number, (prompt, _) in enumerate(sizes)]
-    made = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
-    for number, (asked, (prompt, _)) in enumerate(zip(made, sizes, strict=True), start=1):
-        if max(asked.prompt_tokens, prompt) + asked.max_tokens > source.context_tokens:
+    different = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
+    for number, (request, (prompt, _)) in enumerate(zip(different, sizes, strict=True), start=1):
+        if max(request.prompt_tokens, prompt) + request.max_tokens > source.context_tokens:
             raise UsageError(
-                f"request {number} has {max(asked.prompt_tokens, prompt)} prompt tokens and asks for "
-                f"{asked.max_tokens} more, but the model's context is {source.context_tokens}"
+                f"request {number} has {max(request.prompt_tokens, prompt)} prompt tokens and asks for "
+                f"{request.max_tokens} more, but the model's context is {source.context_tokens}"
             )
-    return made
+    return different

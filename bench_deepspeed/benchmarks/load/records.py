@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is sent at every level. Token counts are None where a file says them.
+    """What is sent at every level. Token counts are None where a file sets them.
 
     `spread` is the standard deviation of the lengths over their mean; `trace` and `prompts` are what the
     files held: [arrival, prompt tokens, output tokens], and texts.
@@ -44,7 +44,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Record:
-    """One request as it went. `error` says why it failed; a failed one is in no statistic of latency.
+    """One request as it went. `error` is why it failed; a failed one is in no statistic of latency.
 
     `slowest_ema_s` is the largest exponential moving average of its token gaps, see `metrics.slowest_ema`.
     """
@@ -65,8 +65,8 @@ class Level:
     """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
 
     `server_cpu_share` has CPU seconds a second of each process of the target that computes, by what it is.
-    `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target tells
-    nobody.
+    `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target
+    does not report it.
     """
 
     clients: int | None
@@ -94,7 +94,7 @@ def level_name(clients: int | None, rate: float | None) -> str:
 
 @dataclass
 class LoadResult:
-    """One load test: what was asked of which target, where, and its levels in the order they ran."""
+    """One load test: what was requested of which target, where, and its levels in the order they ran."""
 
     scenario: dict
     target: dict

@@ -1,4 +1,4 @@
-"""Whether a target keeps up with a rate, told from one level alone."""
+"""Whether a target keeps up with a rate, judged from one level alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Verdict:
     @property
     def words(self) -> str:
         if self.slope is None:
-            return f"not told: fewer than {MIN_REQUESTS} requests"
+            return f"not known: fewer than {MIN_REQUESTS} requests"
         if not self.saturated:
             return "settled"
         return f"saturated: {self.slope:.2g} more in flight each second, {self.completed:.0%} of what is due ends"

@@ -19,7 +19,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.worker.state import Worker
 
 from . import level_statistics
-from .arrivals import closed, poisson, timed
+from .arrivals import closed_loop, open_loop, poisson
 from .generator import Generator, Window
 from .prompts import Tokens, Words, requests
 from .records import Level, Request, Workload
@@ -34,24 +34,25 @@ class Session:
         self._workload = workload
         self._requests = requests(workload, _source(setup.folder))
         self._target = target_class(target)()
-        longest = max(asked.prompt_tokens + asked.max_tokens for asked in self._requests)
+        longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest), progress)
 
     def warm_up(self) -> None:
         """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""
-        for asked in self._requests[:WARM_UPS]:
+        for request in self._requests[:WARM_UPS]:
             try:
-                times = self._send(asked)
+                times = self._send(request)
             except RequestError as error:
                 raise BenchError(f"the first requests failed: {error}") from error
-            if len(times) != asked.max_tokens:
-                raise BenchError(f"the first requests: {len(times)} tokens came, {asked.max_tokens} were asked for")
+            if len(times) != request.max_tokens:
+                raise BenchError(f"the first requests: {len(times)} tokens came, {request.max_tokens} were asked for")
 
-    def _send(self, asked: Request) -> list[float]:
-        room, timeout_s = self._target.kv_admission, self._workload.timeout_s
+    def _send(self, request: Request) -> list[float]:
+        admission, timeout_s = self._target.kv_admission, self._workload.timeout_s
         try:
-            with room.of(asked.prompt_tokens + asked.max_tokens, timeout_s) if room else contextlib.nullcontext():
-                return self._target.send(asked)
+            tokens = request.prompt_tokens + request.max_tokens
+            with admission.reserve(tokens, timeout_s) if admission else contextlib.nullcontext():
+                return self._target.send(request)
         except NoKvSpaceError as error:
             raise RequestError("no room in the KV cache") from error
 
@@ -61,8 +62,8 @@ class Session:
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
         server_cpu_s = self._target.cpu_s()
-        room = self._target.kv_admission
-        waited = room and room.waited
+        admission = self._target.kv_admission
+        waited = admission and admission.waited
         cpu_s, started = self._cpu_s(), time.perf_counter()
         flights = generator.run()
         seconds = time.perf_counter() - started
@@ -76,7 +77,7 @@ class Session:
             itl_s=level_statistics.itl(flights, window),
             generator_cpu_share=round(cpu_share, 4),
             most_in_flight=generator.most_in_flight,
-            waited_for_kv=room and room.waited - waited,
+            waited_for_kv=admission and admission.waited - waited,
             server_cpu_share=server_cpu,
             records=[level_statistics.record(flight) for flight in flights],
         )
@@ -86,15 +87,15 @@ class Session:
     ) -> tuple[Window | float, Iterator[Request]]:
         workload = self._workload
         if clients is not None:
-            return seconds, closed(self._requests)
+            return seconds, closed_loop(self._requests)
         if rate is not None:
-            return seconds, timed(self._requests, poisson(rate, workload.seed))
+            return seconds, open_loop(self._requests, poisson(rate, workload.seed))
         arrivals = [arrival for arrival, _, _ in workload.trace]
         return Window.of_trace(arrivals[-1]), self._traced(arrivals)
 
     def _traced(self, arrivals: list[float]) -> Iterator[Request]:
-        for asked, due_s in zip(self._requests, arrivals, strict=True):
-            yield dataclasses.replace(asked, due_s=due_s)
+        for request, due_s in zip(self._requests, arrivals, strict=True):
+            yield dataclasses.replace(request, due_s=due_s)
 
     def _cpu_s(self) -> float:
         """CPU seconds of this process, without those of the engine's own threads."""
@@ -110,7 +111,7 @@ class Session:
 
 
 def open_target(worker: Worker, target: str, setup: Setup, workload: Workload) -> dict[str, Any]:
-    """Open what a load test loads, for `hold_level`, in the worker. Returns what the target says of itself."""
+    """Open what a load test loads, for `hold_level`, in the worker. Returns the target's description."""
     session = Session(target, setup, workload, worker.progress)
     worker.keep(session)
     session.warm_up()

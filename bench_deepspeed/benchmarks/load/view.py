@@ -1,4 +1,4 @@
-"""A load test as blocks: its levels, and what must be known beside them."""
+"""A load test as blocks: its levels, and the notes on them."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ def line(result: LoadResult, level: Level) -> str:
 
 
 def view(result: LoadResult) -> list[Block]:
-    """All levels, and what must be known beside them."""
+    """All levels, and the notes on them."""
     return [_table(result, "summary"), *map(Text, notes(result))]
 
 
 def _table(result: LoadResult, *places: str) -> Table:
     cells = [{k: v for place in places for k, v in metric.cells(METRICS, row, place).items()} for row in rows(result)]
-    return Table(_telling(cells), f"Load test of {title(result)}", [frozenset({facets_of(result)})] * len(cells))
+    return Table(
+        _without_empty_columns(cells), f"Load test of {title(result)}", [frozenset({facets_of(result)})] * len(cells)
+    )
 
 
-def _telling(cells: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The rows without the columns that say nothing at any level."""
+def _without_empty_columns(cells: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The rows without the columns that are empty at every level."""
     titles = cells[0] if cells else {}
     empty = {name for name in titles if {row[name] for row in cells} <= {"", NOT_MEASURED}}
     return [{name: value for name, value in row.items() if name not in empty} for row in cells]
 
 
 def notes(result: LoadResult) -> list[str]:
-    """What was sent, and what the levels say together."""
-    found = [f"{title(result)}. {result.target['service']}", LEGEND]
+    """What was sent, and what follows from all levels together."""
+    lines = [f"{title(result)}. {result.target['service']}", LEGEND]
     rates = [level.rate for level in result.levels if level.rate is not None]
     if rates:
-        found.insert(1, "highest sustained rate: " + _sustained(result, min(rates)))
+        lines.insert(1, "highest sustained rate: " + _sustained(result, min(rates)))
     if result.stopped:
-        found.insert(1, f"stopped at {result.stopped}")
-    return found
+        lines.insert(1, f"stopped at {result.stopped}")
+    return lines
 
 
 def _sustained(result: LoadResult, lowest: float) -> str:
@@ -74,8 +76,8 @@ def _sustained(result: LoadResult, lowest: float) -> str:
 def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
     """The curves of each model's load tests in one chart, then the levels of each test."""
     models = dict.fromkeys(model_title(item.content) for item in items)
-    of_models = [[item for item in items if model_title(item.content) == model] for model in models]
-    return [*(figure for some in of_models for figure in _figure(some)), *map(_section, items)]
+    groups = [[item for item in items if model_title(item.content) == model] for model in models]
+    return [*(figure for group in groups for figure in _figure(group)), *map(_section, items)]
 
 
 def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
@@ -93,7 +95,7 @@ def _section(item: Item[LoadResult]) -> Section:
         *map(Text, unfinished(result)),
         *view(result),
         Text(measured, link=Link("JSON", item.path)),
-        Section("All figures of each level", [_table(result, "summary", "detail")], folded=True),
+        Section("All metrics of each level", [_table(result, "summary", "detail")], folded=True),
         Section("Environment", [Facts(environment_facts(result.environment))], folded=True),
     ]
     return Section(title(result), blocks, facets=frozenset({facets_of(result)}))

@@ -17,14 +17,14 @@ from . import agreement, reference
 class Task:
     """The reference's folder and the longest answer.
 
-    `keep`: a folder where the engine's logits go. `beside`: the folder where Transformers in the same
-    precision kept its own, to tell what the engine adds on top; None: the reference's.
+    `keep`: a folder where the engine's logits go. `floor`: the folder where Transformers in the same
+    precision kept its own, against which the engine's own addition is measured; None: the reference's.
     """
 
     folder: Path
     max_tokens: int
     keep: Path | None = None
-    beside: Path | None = None
+    floor: Path | None = None
 
 
 def assess(worker: Worker, task: Task) -> list[dict[str, Any]]:
@@ -35,12 +35,12 @@ def assess(worker: Worker, task: Task) -> list[dict[str, Any]]:
     results = []
     for number, expected in enumerate(answers):
         worker.progress(label, number, len(answers))
-        results.append(_assess_one(engine, task, number, expected))
+        results.append(_assess_question(engine, task, number, expected))
     worker.progress(label, len(answers), len(answers))
     return results
 
 
-def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict:
+def _assess_question(engine: Engine, task: Task, number: int, expected: dict) -> dict:
     tokens = expected["answer_ids"]
     answer = engine.answer(expected["prompt_ids"], task.max_tokens)
     logits = {place: engine.logits(ids, tokens) for place, ids in reference.contexts(expected).items()}
@@ -49,7 +49,7 @@ def _assess_one(engine: Engine, task: Task, number: int, expected: dict) -> dict
             reference.save_logits(logits, task.keep, number)
     truth = reference.read_logits(task.folder, number)
     # The floor, which keeps its logits, is its own neighbour: nothing is on top of it.
-    neighbour = logits if task.keep else reference.read_logits(task.beside or task.folder, number)
+    neighbour = logits if task.keep else reference.read_logits(task.floor or task.folder, number)
     result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
     result |= agreement.free_running(tokens, answer)
     result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)

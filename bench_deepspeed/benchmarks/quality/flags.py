@@ -16,7 +16,7 @@ def quality_parser() -> Parser:
     parser = Parser(
         prog="bench.sh quality",
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
-        "and the logits with Transformers in float32, beside Transformers in the same precision.",
+        "and the logits with Transformers in float32, and with Transformers in the same precision.",
     )
     add_choice(parser, default_precision="every one of the engine")
     add_quality(parser)

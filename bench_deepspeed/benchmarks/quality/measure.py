@@ -29,8 +29,8 @@ REFERENCE = "float32"
 class Checker:
     """What a check needs at every step: places, settings, progress. The recorder's result is filled."""
 
-    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, asked: QuestionSet, bars: Bars):
-        self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, asked, bars
+    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, questions: QuestionSet, bars: Bars):
+        self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, questions, bars
         self.quality = recorder.result
         self.models_dir = options.models_dir
 
@@ -38,10 +38,10 @@ class Checker:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
         self.quality.environment = environment.host_facts()
         reference = self._reference(self._prepare("transformers", REFERENCE))
-        asked = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
+        rows = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         self.quality.questions = [
             {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
-            for prompt, text, published in asked
+            for prompt, text, published in rows
         ]
         self.recorder.save()
         for precision in precisions:
@@ -57,10 +57,10 @@ class Checker:
         with self._worker() as worker, self.bars.spinner("float32 reference"):
             where = (self.quality.reference_device, REFERENCE, worker.log_folder)
             settings = Load(folder, *where, prompts=[], max_tokens=self.questions.max_tokens)
-            return worker.call(references.prepare, settings, self.quality.model["digest"], self.questions)
+            return worker.call(references.prepare_reference, settings, self.quality.model["digest"], self.questions)
 
     def _candidate(self, precision: str, reference: Reference) -> dict:
-        """One precision: the engine against float32, beside Transformers in the same precision."""
+        """One precision: the engine against float32, with Transformers in the same precision as the floor."""
         name = self.scenario.engine
         with self.recorder.scratch() as kept:
             logits: Path | None = kept.absolute()
@@ -71,12 +71,12 @@ class Checker:
             if name == "transformers" and floor is not None:
                 engine = floor
             else:
-                engine = self._assess(name, precision, reference, beside=logits)
+                engine = self._assess(name, precision, reference, floor=logits)
         candidate = {"precision": precision, "engine": engine, "floor": floor}
         return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
 
     def _assess(
-        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, beside: Path | None = None
+        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, floor: Path | None = None
     ) -> list[dict]:
         folder, device = self._prepare(engine, precision), self.scenario.device
         max_tokens = self.questions.max_tokens
@@ -84,7 +84,7 @@ class Checker:
             settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
             worker.load(engine, settings)
             self.quality.environment |= worker.call(tasks.torch_facts, device)
-            return worker.call(assess, Task(reference.folder, max_tokens, keep, beside))
+            return worker.call(assess, Task(reference.folder, max_tokens, keep, floor))
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)

@@ -1,4 +1,4 @@
-"""The metrics of one precision of a quality check: an engine's distance from float32, beside the noise floor."""
+"""The metrics of one precision of a quality check: an engine's distance from float32, with the noise floor's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench_deepspeed.measure.metric import Metric
 from .records import Quality
 from .verdict import TITLES, Measures, floor_of, measures, verdict_of
 
-PLACES = {"early": "with the question first in the context", "late": "after the other questions and answers"}
+PLACE_MEANINGS = {"early": "with the question first in the context", "late": "after the other questions and answers"}
 DISTANCES = {
     "top1_disagreement": "share of positions where the largest logit is another token",
     "nll_difference": "ΔNLL, nats",
@@ -51,7 +51,7 @@ def rows(quality: Quality) -> list[CandidateRow]:
     return [CandidateRow(quality, candidate) for candidate in quality.candidates]
 
 
-def _of(name: str, title: str, meaning: str, value: Callable[[Measures], object]) -> Metric[CandidateRow]:
+def _answer_metric(name: str, title: str, meaning: str, value: Callable[[Measures], object]) -> Metric[CandidateRow]:
     """A measure of the engine's own answers, with the noise floor's in brackets."""
 
     def shown(row: CandidateRow) -> str:
@@ -66,41 +66,43 @@ def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _distance(of: str, place: str, name: str) -> Metric[CandidateRow]:
-    """One distance of the logits at one place in the context, of the engine or ("floor_") of the noise floor."""
-    meaning = f"{DISTANCES[name]}, {PLACES[place]}" + (": Transformers in the same precision" if of else "")
-    source = "floor" if of else "engine"
+def _distance(source: str, place: str, name: str) -> Metric[CandidateRow]:
+    """One distance of the logits at one place in the context, of the "engine" or the noise "floor"."""
+    is_floor = source == "floor"
+    meaning = f"{DISTANCES[name]}, {PLACE_MEANINGS[place]}"
+    meaning += ": Transformers in the same precision" if is_floor else ""
 
     def value(row: CandidateRow) -> float:
         return getattr(getattr(getattr(row, source), place), name)
 
-    title = f"{TITLES[name]}, {place}" + (" (floor)" if of else "")
-    return Metric(f"{of}{place}_{name}", title, "", meaning, value, "lower", place="data")
+    prefix = "floor_" if is_floor else ""
+    title = f"{TITLES[name]}, {place}" + (" (floor)" if is_floor else "")
+    return Metric(f"{prefix}{place}_{name}", title, "", meaning, value, "lower", place="data")
 
 
 METRICS: tuple[Metric[CandidateRow], ...] = (
     Metric("precision", "precision", "", "of weights and arithmetic", lambda row: row.precision, place="summary"),
     Metric("questions", "questions", "count", "questions asked", lambda row: row.engine.questions, place="data"),
-    _of(
+    _answer_metric(
         "exact_answers",
         "exact answers",
         "answers with all tokens equal to the reference's",
         lambda m: m.exact_matches,
     ),
-    _of(
+    _answer_metric(
         "first_difference",
         "first difference",
         "the first token that differs in any answer; none where all are equal",
         lambda m: m.first_difference,
     ),
-    _of("edit_similarity", "edit similarity", "1 − edit distance ∕ length", lambda m: m.edit_similarity),
-    _of("answer_gap", TITLES["answer_gap"], "the answer gap, in logits", lambda m: m.answer_gap),
+    _answer_metric("edit_similarity", "edit similarity", "1 − edit distance ∕ length", lambda m: m.edit_similarity),
+    _answer_metric("answer_gap", TITLES["answer_gap"], "the answer gap, in logits", lambda m: m.answer_gap),
     *(
-        _distance(of, place, name)
-        for of in ("", "floor_")
-        for place in PLACES
+        _distance(source, place, name)
+        for source in ("engine", "floor")
+        for place in PLACE_MEANINGS
         for name in DISTANCES
-        if not (of and name == "on_top_kl")
+        if not (source == "floor" and name == "on_top_kl")
     ),
     Metric(
         "within_noise_floor",

@@ -1,4 +1,4 @@
-"""quality.json: what a check asked, and all that was answered. docs/methodology.md documents each field."""
+"""quality.json: the questions of a check, and all answers. docs/methodology.md documents each field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "quality.json"
 
 @dataclass
 class Quality:
-    """One check: what was asked, what float32 answered, and what each engine and precision answered.
+    """One check: the questions, what float32 answered, and what each engine and precision answered.
 
     `candidates` holds, for each precision, the engine's and the floor's answers, question by question, and
     the verdict that follows from them. `questions` is empty until the reference is there.

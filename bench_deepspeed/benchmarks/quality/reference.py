@@ -1,7 +1,7 @@
-"""The ground truth: Transformers in float32, computed once and cached beside the weights.
+"""The ground truth: Transformers in float32, computed once and cached next to the weights.
 
 The cache's name is a digest of all that the answer depends on, so a change of any of it is a new
-reference; a cache that was cut or altered is computed anew. A question's logits lie in a file of their
+reference; a cache that was cut or altered is computed again. A question's logits lie in a file of their
 own, so that memory does not grow with the number of questions.
 """
 
@@ -38,7 +38,7 @@ class Reference:
     texts: list[str]
 
 
-def prepare(worker: Worker, load: Load, digest: str, questions: QuestionSet) -> Reference:
+def prepare_reference(worker: Worker, load: Load, digest: str, questions: QuestionSet) -> Reference:
     """Have the float32 answers to the questions, from the cache or computed by the worker.
 
     `load` is how the engine is loaded where they are computed; the prompts are the questions'. `digest` is that of
@@ -49,7 +49,7 @@ def prepare(worker: Worker, load: Load, digest: str, questions: QuestionSet) -> 
 
     tasks.require_device(load.device)
     context_tokens = AutoConfig.from_pretrained(load.folder).max_position_embeddings
-    prompts = encode(AutoTokenizer.from_pretrained(load.folder), questions, context_tokens)
+    prompts = encode_questions(AutoTokenizer.from_pretrained(load.folder), questions, context_tokens)
     device = torch.cuda.get_device_name() if load.device == "cuda" else "cpu"
     folder = folder_of(load.folder, digest, prompts, questions.max_tokens, device)
 
@@ -71,12 +71,12 @@ def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: in
     from torch import __version__ as torch_version
     from transformers import __version__ as transformers_version
 
-    asked = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
-    key = json.dumps([digest, *asked, device, torch_version, transformers_version])
+    request = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
+    key = json.dumps([digest, *request, device, torch_version, transformers_version])
     return model.parent / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def encode(tokenizer, questions: QuestionSet, context_tokens: int) -> list[list[int]]:
+def encode_questions(tokenizer, questions: QuestionSet, context_tokens: int) -> list[list[int]]:
     """The questions' token ids. Raises UsageError for one that the context cannot hold with its answer."""
     prompts = [chat.encode(tokenizer, questions.system_prompt, prompt) for prompt in questions.prompts]
     for number, ids in enumerate(prompts, start=1):

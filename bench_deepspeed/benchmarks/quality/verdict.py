@@ -10,7 +10,7 @@ from bench_deepspeed.core.precision import PRECISIONS
 
 # An engine with kernels of its own rounds differently from Transformers in the same precision, so its
 # distance from float32 scatters around the floor; a maximum, which is one position's, scatters more.
-# The factors are choices; docs/methodology.md says so.
+# The factors are choices; see docs/methodology.md.
 FACTOR = 2.0
 FACTOR_OF_A_MAXIMUM = 10.0
 ERRORS = 2.0  # standard errors by which a mean may differ by chance
@@ -108,7 +108,7 @@ def verdict_of(candidate: dict, own_kernels: bool) -> dict:
 
 
 def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) -> dict:
-    """The verdict: `ok`, the words, and each measure that is outside with its figures and its limit."""
+    """The verdict: `ok`, the words, and each measure that is outside with its value and its limit."""
     outside = []
     for place in ("early", "late"):
         distance, base = getattr(engine, place), getattr(floor, place)
@@ -144,15 +144,15 @@ def _limits(engine: Distance, floor: Distance, own_kernels: bool) -> dict[str, f
 def _largest_share(floor: float, positions: int) -> float:
     """The largest share of disagreements that does not show more than FACTOR times the floor's rate.
 
-    Two counts a and b of equally many positions, whose rates stand as FACTOR to 1, are binomial given their
+    Two counts a and b of equally many positions, whose rates are in the ratio FACTOR to 1, are binomial given their
     sum: a of a + b with the probability FACTOR ∕ (FACTOR + 1) (J. Przyborowski and H. Wilenski, 1940). The
     share is too large where as many or more have a probability below CHANCE.
     """
     from scipy.stats import binom
 
-    of_floor, probability = round(floor * positions), FACTOR / (FACTOR + 1.0)
+    floor_count, probability = round(floor * positions), FACTOR / (FACTOR + 1.0)
     count = 0
-    while count < positions and binom.sf(count, count + 1 + of_floor, probability) >= CHANCE:
+    while count < positions and binom.sf(count, count + 1 + floor_count, probability) >= CHANCE:
         count += 1
     return count / positions
 
@@ -162,8 +162,8 @@ def _words(engine: Measures, outside: list[dict]) -> str:
         worst = max(outside, key=lambda o: o["value"] / o["limit"] if o["limit"] else math.inf)
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
         title = TITLES[worst["measure"]]
-        figures = f"{worst['place']} {title} {worst['value']:.3g}, the limit is {worst['limit']:.3g}"
-        return f"outside the noise floor: {figures}{more}"
+        values = f"{worst['place']} {title} {worst['value']:.3g}, the limit is {worst['limit']:.3g}"
+        return f"outside the noise floor: {values}{more}"
     if engine.early.max_kl == engine.late.max_kl == 0.0 and engine.exact_matches == engine.questions:
         return "identical to float32"
     return "within the noise floor"

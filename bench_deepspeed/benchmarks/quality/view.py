@@ -10,7 +10,7 @@ from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Cell, Facets, Facts, Link, Quoted, Section, Table, Text
 
-from .metrics import METRICS, PLACES, CandidateRow, rows
+from .metrics import METRICS, PLACE_MEANINGS, CandidateRow, rows
 from .records import Quality
 from .verdict import TITLES, Distance
 
@@ -19,7 +19,7 @@ GROUND_TRUTH = "Transformers float32 (ground truth)"
 
 def view(quality: Quality) -> list[Block]:
     """The whole check."""
-    return [Text(intro(quality)), numbers(quality), _answers(quality)]
+    return [Text(intro(quality)), distances(quality), _answers(quality)]
 
 
 def document(quality: Quality) -> list[Block]:
@@ -41,7 +41,7 @@ def _section(item: Item[Quality], compact: bool) -> Section:
         Text(origin(quality.environment, quality.device, quality.started_at), link=Link("JSON", item.path)),
         *map(Text, unfinished(quality)),
         Text(intro(quality)),
-        numbers(quality),
+        distances(quality),
         *([] if compact else [_answers(quality)]),
         Section("Environment", [Facts(environment_facts(quality.environment))], folded=True),
     ]
@@ -63,14 +63,14 @@ def intro(quality: Quality) -> str:
     )
 
 
-def numbers(quality: Quality) -> Table:
+def distances(quality: Quality) -> Table:
     """Two rows a precision, "engine (floor)" for each measure, early and late."""
     table: list[dict[str, str]] = []
     facets = []
     for row in rows(quality):
         cells = metric.cells(METRICS, row, "summary")
         verdict = cells.pop("verdict")
-        for place in PLACES:
+        for place in PLACE_MEANINGS:
             forced = _forced(getattr(row.engine, place), getattr(row.floor, place))
             first = place == "early"
             own = cells if first else dict.fromkeys(cells, "")
@@ -102,8 +102,8 @@ def _answers(quality: Quality) -> Table:
         row |= _published(question["published"], titles)
         row[GROUND_TRUTH] = Quoted(question["reference"])
         table.append(row)
-    of_columns = {f"{quality.engine} {row.precision}": frozenset({facets_of(quality, row)}) for row in rows(quality)}
-    return Table(table, "Answers side by side", column_facets=of_columns)
+    column_facets = {f"{quality.engine} {row.precision}": frozenset({facets_of(quality, row)}) for row in rows(quality)}
+    return Table(table, "Answers side by side", column_facets=column_facets)
 
 
 def published_answers(questions: QuestionSet, model: str) -> Table | None:

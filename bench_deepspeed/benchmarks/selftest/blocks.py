@@ -10,14 +10,14 @@ from bench_deepspeed.worker.state import Worker
 
 
 @dataclass(frozen=True)
-class Block:
+class TimedBlock:
     """Times of the suite and of the bare loop, in seconds, each in the order in which they were taken."""
 
     harness_s: list[float]
     bare_s: list[float]
 
 
-def interleaved(worker: Worker, prompt: str, max_tokens: int) -> Block:
+def interleaved(worker: Worker, prompt: str, max_tokens: int) -> TimedBlock:
     """Four generations in the order ABBA: A by `tasks.generate`, B by a bare loop around the library."""
     engine = worker.engine
 
@@ -30,11 +30,11 @@ def interleaved(worker: Worker, prompt: str, max_tokens: int) -> Block:
         engine.synchronize()
         return time.perf_counter() - started
 
-    seconds = [time_one() for time_one in (harness, bare, bare, harness)]
-    return Block(seconds[::3], seconds[1:3])
+    seconds = [generation() for generation in (harness, bare, bare, harness)]
+    return TimedBlock(seconds[::3], seconds[1:3])
 
 
-def nested(worker: Worker, prompt: str, max_tokens: int) -> Block:
+def nested(worker: Worker, prompt: str, max_tokens: int) -> TimedBlock:
     """One generation by `tasks.generate`, and what the library's call took within it."""
     engine, call, inner_s = worker.engine, worker.engine.library_call, []
 
@@ -49,4 +49,4 @@ def nested(worker: Worker, prompt: str, max_tokens: int) -> Block:
         harness_s = [tasks.generate(worker, prompt, max_tokens).seconds]
     finally:
         del vars(engine)["library_call"]
-    return Block(harness_s, inner_s)
+    return TimedBlock(harness_s, inner_s)

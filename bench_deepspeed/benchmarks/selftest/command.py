@@ -10,14 +10,14 @@ from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import terminal
 
 from . import view
-from .measure import ERROR, KNOWN_BUDGET_S, KNOWN_S, LIMIT, keep, known_latency, real_engine
+from .measure import ERROR, KNOWN_BUDGET_S, KNOWN_S, LIMIT, add_comparison, known_latency, real_engine
 from .records import FILE, ClockComparison, SelfTest
 
 
 def run(scenario: Scenario, options) -> int:
     """`bench.sh selftest`. Returns 0; raises BenchError when a part does not pass.
 
-    In turn a real engine may be noisier than any budget tells apart; then it is enough that it passes nested.
+    Interleaved, a real engine may be noisier than any budget resolves; then it is enough that it passes nested.
     """
     test = SelfTest(
         started_at=utc_now(),
@@ -30,7 +30,8 @@ def run(scenario: Scenario, options) -> int:
     with RunFolder(options.output_dir / "selftest", FILE, test) as recorder, progress_bars.Bars() as bars:
         test.environment = environment.host_facts()
         for seconds in KNOWN_S:
-            keep(recorder, known_latency(seconds, min(KNOWN_BUDGET_S, options.budget), scenario, recorder.folder, bars))
+            budget_s = min(KNOWN_BUDGET_S, options.budget)
+            add_comparison(recorder, known_latency(seconds, budget_s, scenario, recorder.folder, bars))
         real_engine(scenario, options, recorder, bars)
     print(terminal.render([view.table(test.comparisons)]))
     print(f"\nselftest {paths.shown(recorder.path)}")
@@ -42,15 +43,15 @@ def _require_pass(comparisons: list[ClockComparison]) -> None:
     failed = [comparison.name for comparison in comparisons if comparison.verdict == "fail"]
     if failed:
         raise BenchError(f"the suite's times differ from a bare loop's by more than {LIMIT:.1%}: {', '.join(failed)}")
-    *decisive, in_turn = comparisons
-    if in_turn.verdict != "pass":
+    *decisive, interleaved = comparisons
+    if interleaved.verdict != "pass":
         print(
-            f"{in_turn.name}: within --budget the engine's own times differ too much to tell {LIMIT:.1%}; "
+            f"{interleaved.name}: within --budget the engine's own times differ too much to resolve {LIMIT:.1%}; "
             "nested, both clocks time the same generation"
         )
-    open_ones = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
-    if open_ones:
+    unresolved = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
+    if unresolved:
         raise BenchError(
-            f"not shown for {', '.join(open_ones)}: this machine was too noisy to tell {LIMIT:.1%}; "
+            f"not shown for {', '.join(unresolved)}: this machine was too noisy to resolve {LIMIT:.1%}; "
             "end other work on it, or give more time with --budget"
         )

@@ -11,8 +11,8 @@ def selftest_parser() -> Parser:
     parser = Parser(
         prog="bench.sh selftest",
         description="Measures the suite itself: the known latencies of the fake engine; what the suite adds within an "
-        "engine's generation; and generations by the suite and by a bare loop in turn. Exits 1 when they differ by "
-        "more than 0.5%, or when the first two cannot be told.",
+        "engine's generation; and interleaved generations by the suite and by a bare loop. Exits 1 when they differ by "
+        "more than 0.5%, or when the first two cannot be shown.",
     )
     add_choice(parser)
     parser.add_argument(

@@ -2,8 +2,8 @@
 
 First the fake engine, whose latency is known, through the whole harness; then a real engine, twice. Nested: the
 suite's clock, and within the same generation one around the library's call alone, so that the engine's own noise is
-the same in both. In turn: in one worker process generations are timed by the suite (A) and by a bare loop around the
-library's call (B), in the order ABBA, so that a steady drift cancels out of each such block.
+the same in both. Interleaved: in one worker process generations are timed by the suite (A) and by a bare loop around
+the library's call (B), in the order ABBA, so that a steady drift cancels out of each such block.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 from bench_deepspeed.worker.state import Worker
 
-from .blocks import Block, interleaved, nested
+from .blocks import TimedBlock, interleaved, nested
 from .records import ClockComparison, SelfTest
 
 LIMIT = 0.005  # the suite's share of a time, at most
@@ -37,7 +37,8 @@ KNOWN_S = (0.02, 0.05, 0.1)
 KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
 
 
-def keep(recorder: RunFolder[SelfTest], comparison: ClockComparison) -> None:
+def add_comparison(recorder: RunFolder[SelfTest], comparison: ClockComparison) -> None:
+    """Append a comparison to the result, and save it."""
     recorder.result.comparisons.append(comparison)
     recorder.save()
 
@@ -45,22 +46,22 @@ def keep(recorder: RunFolder[SelfTest], comparison: ClockComparison) -> None:
 def known_latency(
     seconds: float, budget_s: int, scenario: Scenario, folder: Path, bars: progress_bars.Bars
 ) -> ClockComparison:
-    """The fake engine, asked to take a time."""
+    """The fake engine, set to take that time."""
     behaviour = json.dumps({"seconds": [seconds]})
     name = f"known latency {seconds * 1000:.0f} ms"
     with WorkerProcess(folder / "worker.log", bars.progress, BENCH_FAKE=behaviour) as worker:
         settings = Load(None, "cpu", "float32", worker.log_folder, [scenario.prompt], scenario.max_tokens)
         worker.load("fake", settings)
-        return compare(_blocks(worker, scenario, interleaved), name, budget_s, bars.progress, asked_s=seconds)
+        return compare(_blocks(worker, scenario, interleaved), name, budget_s, bars.progress, known_s=seconds)
 
 
 def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars: progress_bars.Bars) -> None:
-    """The scenario's engine and model, nested and in turn."""
-    worker_of = partial(WorkerProcess, recorder.folder / "worker.log", bars.progress)
-    places = {"models_dir": options.models_dir, "worker": worker_of, "bars": bars}
+    """The scenario's engine and model, nested and interleaved."""
+    start_worker = partial(WorkerProcess, recorder.folder / "worker.log", bars.progress)
+    places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
     model_folder = prepare({}, scenario.model, want_of(scenario), **places)
     name = f"{scenario.engine}, {scenario.model}"
-    with worker_of() as worker:
+    with start_worker() as worker:
         with bars.spinner("loading the engine"):
             where = (scenario.device, scenario.precision, worker.log_folder)
             settings = Load(model_folder, *where, [scenario.prompt], scenario.max_tokens)
@@ -69,11 +70,13 @@ def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars
             recorder.result.environment |= worker.call(tasks.torch_facts, scenario.device)
         for timed, how in ((nested, "nested"), (interleaved, "in turn")):
             blocks = _blocks(worker, scenario, timed)
-            keep(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
+            add_comparison(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
 
 
-def _blocks(process: WorkerProcess, scenario: Scenario, timed: Callable[[Worker, str, int], Block]) -> Iterator[Block]:
-    """Blocks for as long as they are asked for, warm from the first."""
+def _blocks(
+    process: WorkerProcess, scenario: Scenario, timed: Callable[[Worker, str, int], TimedBlock]
+) -> Iterator[TimedBlock]:
+    """Blocks without end, warm from the first."""
     for number in range(10**9):
         block = process.call(timed, scenario.prompt, scenario.max_tokens)
         if number >= WARMUPS:
@@ -81,36 +84,36 @@ def _blocks(process: WorkerProcess, scenario: Scenario, timed: Callable[[Worker,
 
 
 def compare(
-    blocks: Iterator[Block], name: str, budget_s: float, progress: Callable, asked_s: float | None = None
+    blocks: Iterator[TimedBlock], name: str, budget_s: float, progress: Callable, known_s: float | None = None
 ) -> ClockComparison:
     """Take blocks until the interval decides or the budget is spent.
 
     Looking again and again would find a pass by chance, so the looks come when the blocks have doubled, and
     the k-th has the probability ERROR / 2^k to be wrong: ERROR in all (Boole's inequality).
     """
-    started = shown = time.monotonic()
-    harness, bare, ratios = [], [], []
+    started = reported = time.monotonic()
+    harness_s, bare_s, ratios = [], [], []
     look, due = 1, FIRST_LOOK
     for block in blocks:
-        harness += block.harness_s
-        bare += block.bare_s
+        harness_s += block.harness_s
+        bare_s += block.bare_s
         ratios.append(block_ratio(block.harness_s, block.bare_s))
         now = time.monotonic()
         spent = now - started >= budget_s
-        if now - shown >= 1:
+        if now - reported >= 1:
             progress(name, min(int(now - started), int(budget_s)), int(budget_s))
-            shown = now
+            reported = now
         if len(ratios) < due and not spent:
             continue
         interval = median_interval(ratios, ERROR / 2**look)
-        verdict = _verdict(interval, harness, asked_s)
+        verdict = _verdict(interval, harness_s, known_s)
         if verdict != "not shown" or spent:
             break
         look, due = look + 1, 2 * due
-    if shown > started:
+    if reported > started:
         progress(name, int(budget_s), int(budget_s))
     low, high = interval or (None, None)
-    return ClockComparison(name, asked_s, harness, bare, statistics.median(ratios), low, high, verdict)
+    return ClockComparison(name, known_s, harness_s, bare_s, statistics.median(ratios), low, high, verdict)
 
 
 def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
@@ -137,9 +140,9 @@ def median_interval(values: list[float], error: float) -> tuple[float, float] | 
     return (ordered[k - 1], ordered[-k]) if k else None
 
 
-def _verdict(interval: tuple[float, float] | None, harness_s: list[float], asked_s: float | None) -> str:
-    if asked_s is not None and min(harness_s) < asked_s:
-        return "fail"  # no engine takes less than it takes
+def _verdict(interval: tuple[float, float] | None, harness_s: list[float], known_s: float | None) -> str:
+    if known_s is not None and min(harness_s) < known_s:
+        return "fail"  # a time below the known latency is impossible
     if interval is None:
         return "not shown"
     low, high = interval

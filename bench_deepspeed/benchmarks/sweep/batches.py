@@ -15,7 +15,7 @@ LABEL = "batch of {} × ({} + {} tokens)"
 
 @dataclass
 class BatchTimes:
-    """Generations of one token, and of all, after the same prompts, in turn; tokens are those of each sequence."""
+    """Generations of one token, and of all, after the same prompts, interleaved; tokens are those of each sequence."""
 
     prefill: list[Sample] = field(default_factory=list)
     total: list[Sample] = field(default_factory=list)
@@ -31,7 +31,7 @@ def measure(
     repetitions: int,
     seed: int,
 ) -> BatchTimes:
-    """Generations of one token and of `max_tokens` after the same prompts, in turn.
+    """Generations of one token and of `max_tokens` after the same prompts, interleaved.
 
     Raises BenchError when any sequence has another number of tokens than asked for.
     """

@@ -9,7 +9,7 @@ from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
 from . import derived
 from .labels import constants, facets_of, varying
-from .metrics import SETTINGS
+from .metrics import COMBINED
 from .records import SweepResult, SweepScenario
 
 UNITS = {"batch_size": "batch {}", "prompt_tokens": "prompt {}", "max_tokens": "{} new tokens"}
@@ -31,7 +31,7 @@ def throughput(sweep: SweepResult) -> Lines | None:
         x,
         y,
         (*series, *_limits(sweep, curves)),
-        f"Decode throughput over the batch size of {constants(sweep)}; the table has its figures",
+        f"Decode throughput over the batch size of {constants(sweep)}; the table has its values",
         subtitle=constants(sweep),
     )
 
@@ -49,7 +49,7 @@ def prefill(sweep: SweepResult) -> Lines | None:
         Axis("prompt tokens of each sequence", log=True),
         Axis("prefill", "ms", log=True),
         tuple(series),
-        f"Prefill time over the prompt's length of {constants(sweep)}; the table has its figures",
+        f"Prefill time over the prompt's length of {constants(sweep)}; the table has its values",
         subtitle=constants(sweep),
     )
 
@@ -57,7 +57,7 @@ def prefill(sweep: SweepResult) -> Lines | None:
 def _curves(sweep: SweepResult, along: str, drawable: Callable[[SweepScenario], bool]) -> Curves:
     """The scenarios of each line: those that differ only in the field `along`, in its order."""
     curves: Curves = {}
-    others = [metric.name for metric in SETTINGS if metric.name != along]
+    others = [metric.name for metric in COMBINED if metric.name != along]
     complete = [scenario for scenario in sweep.scenarios if scenario.status == "complete" and drawable(scenario)]
     for scenario in sorted(complete, key=lambda s: getattr(s, along)):
         curves.setdefault(tuple(getattr(scenario, name) for name in others), []).append(scenario)
@@ -96,14 +96,14 @@ def _prefill_point(scenario: SweepScenario, x: float) -> Point:
 def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
     """The two bounds of the roofline; of engines that differ in nothing else, they are the same."""
     spec = catalog.load(sweep.settings.model)
-    of_engines: dict[tuple, list[SweepScenario]] = {}
+    by_setting: dict[tuple, list[SweepScenario]] = {}
     colours: dict[tuple, str] = {}
     for key, scenarios in curves.items():
         limited = [scenario for scenario in scenarios if derived.limits_of(sweep, scenario)]
-        of_engines.setdefault(key[1:], []).extend(limited)
+        by_setting.setdefault(key[1:], []).extend(limited)
         colours.setdefault(key[1:], _colour(key))
     series = []
-    for others, scenarios in of_engines.items():
+    for others, scenarios in by_setting.items():
         limits = derived.limits_of(sweep, scenarios[0]) if scenarios else None
         if limits is None:
             continue
@@ -121,5 +121,5 @@ def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
 
 def drawn(sweep: SweepResult) -> dict[str, Lines]:
     """Name of its file → chart, of those that this sweep has points for."""
-    made = {"throughput": throughput(sweep), "prefill": prefill(sweep)}
-    return {name: chart for name, chart in made.items() if chart is not None}
+    by_name = {"throughput": throughput(sweep), "prefill": prefill(sweep)}
+    return {name: chart for name, chart in by_name.items() if chart is not None}

@@ -1,4 +1,4 @@
-"""`bench.sh sweep`: measure, draw the figures, and say what failed."""
+"""`bench.sh sweep`: measure, draw the figures, and report what failed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(options) -> int:
         facts = environment.host_facts()
         plan.require_same(result.environment, {name: facts[name] for name in plan.COMPARED}, "the environment's")
     else:
-        result = plan.new(plan.settings_of(options))
+        result = plan.new_result(plan.settings_of(options))
         place, file = options.output_dir / result.settings.model, FILE
         facts = environment.host_facts()
     result.started_at.append(utc_now())
@@ -47,16 +47,16 @@ def run(options) -> int:
 
 
 def _close(recorder: RunFolder[SweepResult]) -> None:
-    """Draw the figures and say what there is; raise for what failed."""
+    """Draw the figures and list the files; raise for what failed."""
     result = recorder.result
     print("\n" + "\n".join([view.LEGEND, *view.reasons(result)]))
     drawn = svg.write(recorder.folder, charts.drawn(result))
     for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log_path)]:
         print(f"{what}  {paths.shown(path)}")
     counts = Counter(scenario.status for scenario in result.scenarios)
-    of_all = f"of {len(result.scenarios)} scenarios"
+    total = f"of {len(result.scenarios)} scenarios"
     if counts["impossible"]:
         reason = next(s.reason for s in result.scenarios if s.status == "impossible")
-        raise ImpossibleError(f"{counts['impossible']} {of_all} beyond this device's limits; the first: {reason}")
+        raise ImpossibleError(f"{counts['impossible']} {total} beyond this device's limits; the first: {reason}")
     if counts["failed"]:
-        raise BenchError(f"{counts['failed']} {of_all} failed, as told above")
+        raise BenchError(f"{counts['failed']} {total} failed, as reported above")

@@ -1,4 +1,4 @@
-"""Figures of one scenario of a sweep, from its samples, the model's shape and the device's limits.
+"""Metrics of one scenario of a sweep, from its samples, the model's shape and the device's limits.
 
 With batch size B, prompt tokens P and new tokens N of each sequence. `None`: not measured.
 """
@@ -19,7 +19,7 @@ from bench_deepspeed.model.catalog import ModelSpec
 from .records import SweepResult, SweepScenario
 
 UNCERTAIN = 0.1
-"""A difference of two times whose standard error is more than this share of it says too little to be shown."""
+"""A difference of two times whose standard error is more than this share of it is too uncertain to be shown."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def decode_rate(scenario: SweepScenario) -> DecodeRate | None:
 
     The standard error of the difference is √(s²(total) ∕ n + s²(prefill) ∕ n), with the sample variances of
     n repetitions. None for N = 1, and where the difference is not above zero or its error more than a tenth
-    of it: then prefill and decode cannot be told apart.
+    of it: then prefill and decode cannot be separated.
     """
     if scenario.max_tokens == 1 or not scenario.total:
         return None
@@ -114,10 +114,10 @@ def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> 
     for what, samples in (("prefill", scenario.prefill), ("a generation", scenario.total)):
         for sample in samples:
             plausibility.check_clock(what, sample.seconds, resolution)
-    one, batch = step(spec, scenario), f"batch {scenario.batch_size}"
+    decode_step, batch = step(spec, scenario), f"batch {scenario.batch_size}"
     for sample in scenario.total:
-        plausibility.check_steps(f"a generation, {batch}", scenario.max_tokens / sample.seconds, one, limits)
+        plausibility.check_steps(f"a generation, {batch}", scenario.max_tokens / sample.seconds, decode_step, limits)
     if rate := decode_rate(scenario):
-        plausibility.check_steps(f"decoding, {batch}", rate.tokens_per_s / scenario.batch_size, one, limits)
+        plausibility.check_steps(f"decoding, {batch}", rate.tokens_per_s / scenario.batch_size, decode_step, limits)
     flops = scenario.batch_size * arithmetic.prefill_flops(spec, scenario.prompt_tokens)
     plausibility.check_prefill(flops, min(sample.seconds for sample in scenario.prefill), limits)

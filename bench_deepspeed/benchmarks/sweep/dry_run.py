@@ -19,7 +19,7 @@ def show(options) -> int:
         sweep = plan.resumed(plan.file_of(options.resume))
         plan.settings_of(options, sweep.settings)
     else:
-        sweep = plan.new(plan.settings_of(options))
+        sweep = plan.new_result(plan.settings_of(options))
     spec, settings = catalog.load(sweep.settings.model), sweep.settings
     free_bytes = environment.free_memory_bytes(settings.device)
     print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")

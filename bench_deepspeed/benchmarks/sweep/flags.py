@@ -10,7 +10,7 @@ from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
-from .plan import LISTS, PRECISION
+from .plan import LISTS, PRECISION, REPETITIONS, WARMUPS
 
 MEANINGS = {
     "batch_sizes": "sequences at once",
@@ -33,10 +33,6 @@ def add_lists(group) -> None:
 
 
 def sweep_parser() -> Parser:
-    pass
-    from .plan import REPETITIONS as PAIRS
-    from .plan import WARMUPS
-
     parser = Parser(
         prog="bench.sh sweep",
         description="Measures every combination of the lists: prefill and decoding of batches. A list is values and "
@@ -50,7 +46,8 @@ def sweep_parser() -> Parser:
         "--repetitions",
         type=positive_integer,
         metavar="N",
-        help=f"timed pairs of generations, of one token and of all (default: {PAIRS['cuda']}, on cpu {PAIRS['cpu']})",
+        help="timed pairs of generations, of one token and of all "
+        f"(default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
     )
     fixed.add_argument(
         "--warmups",
@@ -60,7 +57,7 @@ def sweep_parser() -> Parser:
     )
     other = parser.add_argument_group("other")
     other.add_argument(
-        "--resume", type=Path, metavar="PATH", help="go on with this sweep, its folder or sweep.json, in its settings"
+        "--resume", type=Path, metavar="PATH", help="continue this sweep, its folder or sweep.json, in its settings"
     )
     other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
     add_place(other)

@@ -7,7 +7,7 @@ from bench_deepspeed.core.text import RANDOM
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Facets
 
-from .metrics import SETTINGS, ScenarioRow
+from .metrics import COMBINED, ScenarioRow
 from .records import SweepResult, SweepScenario
 
 
@@ -17,7 +17,7 @@ def constants(sweep: SweepResult) -> str:
     shared = {
         "model": model_title(sweep),
         "device": machine_of(sweep.environment, sweep.settings.device),
-        **{setting.title: setting.cell(first) for setting in SETTINGS if setting.name not in varying(sweep)},
+        **{setting.title: setting.cell(first) for setting in COMBINED if setting.name not in varying(sweep)},
         "repetitions": str(sweep.settings.repetitions),
     }
     return "; ".join(f"{title}: {value}" for title, value in shared.items())
@@ -32,7 +32,7 @@ def model_title(sweep: SweepResult) -> str:
 
 def varying(sweep: SweepResult) -> list[str]:
     """The settings that have more than one value in this sweep."""
-    names = [setting.name for setting in SETTINGS]
+    names = [setting.name for setting in COMBINED]
     return [name for name in names if len({getattr(scenario, name) for scenario in sweep.scenarios}) > 1]
 
 

@@ -30,7 +30,7 @@ from .records import SweepLoad, SweepResult, SweepScenario
 
 
 class _FailedError(Exception):
-    """Leaves the block of a worker that failed: it is then ended, and not asked to close an engine that may hang."""
+    """Leaves the block of a worker that failed: it is then ended, and does not close an engine that may hang."""
 
     def __init__(self, scenarios: list[SweepScenario], reason: str):
         super().__init__(reason)
@@ -38,7 +38,7 @@ class _FailedError(Exception):
 
 
 class Rows(Protocol):
-    """How a sweep is shown while it is measured: what stands above its rows, and each row."""
+    """How a sweep is shown while it is measured: the lines above its rows, and each row."""
 
     def head(self, sweep: SweepResult) -> list[str]:
         """The lines above the rows."""
@@ -67,8 +67,8 @@ class SweepRun:
                 scenario.reason = plan.refusal(self.spec, self.settings, scenario, free_bytes)
                 scenario.status = "refused" if scenario.reason else "pending"
         self.recorder.save()
-        of_one_load = itertools.groupby(self.result.scenarios, key=lambda s: (s.engine, s.precision))
-        for (engine, precision), scenarios in of_one_load:
+        loads = itertools.groupby(self.result.scenarios, key=lambda s: (s.engine, s.precision))
+        for (engine, precision), scenarios in loads:
             pending = []
             for scenario in scenarios:
                 pending += [scenario] if scenario.status == "pending" else []
@@ -146,7 +146,7 @@ class SweepRun:
         warmups = max(self.settings.warmups, MIN_WARMUPS)  # the first of a process finds it cold
         while pending:
             scenario = pending[0]
-            self._measure_one(worker, scenario, warmups)
+            self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
             if self._excess(scenario):
                 return scenario
@@ -154,7 +154,7 @@ class SweepRun:
             warmups = self.settings.warmups
         return None
 
-    def _measure_one(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
+    def _measure_scenario(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
         try:
             times = worker.call(
                 batches.measure,

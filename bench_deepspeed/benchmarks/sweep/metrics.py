@@ -1,4 +1,4 @@
-"""The metrics of one scenario of a sweep. A scenario that is not complete has no figures: none is shown as a speed."""
+"""The metrics of one scenario of a sweep. A scenario that is not complete has no values: none is shown as a speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench_deepspeed.model import catalog
 from . import derived
 from .records import SweepResult, SweepScenario
 
-OF_THE_MACHINE = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
+MACHINE_CODES = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
 """Codes of the warnings that the readings around a scenario's generations can give."""
 
 
@@ -61,7 +61,7 @@ def warnings_of(row: ScenarioRow) -> list[str]:
         seed=settings.seed,
     )
     result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
-    return [finding.code for finding in warnings.check(result) if finding.code in OF_THE_MACHINE]
+    return [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
 
 
 def _complete(value: Callable[[ScenarioRow], float | None]) -> Callable[[ScenarioRow], float | None]:
@@ -99,25 +99,25 @@ def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
     return lambda row: str(getattr(row.scenario, name))
 
 
-SETTINGS: tuple[Metric[ScenarioRow], ...] = (
+COMBINED: tuple[Metric[ScenarioRow], ...] = (
     _setting("engine", "engine", "what generated"),
     _setting("precision", "precision", "of weights and arithmetic"),
     _setting("batch_size", "batch", "sequences at once"),
     _setting("prompt_tokens", "prompt", "tokens of each prompt"),
     _setting("max_tokens", "new tokens", "new tokens of each generation"),
 )
-"""What a sweep combines: each is a column where it varies, and said once above the table where it does not."""
+"""What a sweep combines: each is a column where it varies, and shown once above the table where it does not."""
 
 METRICS: tuple[Metric[ScenarioRow], ...] = (
     Metric(
         "status",
         "status",
         "",
-        "of the scenario: `complete`, or why it has no figures",
+        "of the scenario: `complete`, or why it has no values",
         lambda r: r.scenario.status,
         place="data",
     ),
-    *SETTINGS,
+    *COMBINED,
     Metric(
         "repetitions",
         "repetitions",
@@ -126,7 +126,7 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         lambda r: len(r.scenario.total),
         place="data",
     ),
-    Metric("reason", "reason", "", "why there are no figures", lambda r: r.scenario.reason, place="data"),
+    Metric("reason", "reason", "", "why there are no values", lambda r: r.scenario.reason, place="data"),
     Metric(
         "prefill_s",
         "prefill",

@@ -86,7 +86,7 @@ def _require_device(engine: str, device: str) -> None:
 
 
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
-    """The product, in the order in which it is measured: what one loaded engine can do stands together."""
+    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent."""
     lists = (settings.engines, settings.precisions, settings.prompt_tokens, settings.max_tokens, settings.batch_sizes)
     return [
         SweepScenario(engine, precision, batch, prompt, new)
@@ -94,7 +94,7 @@ def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
     ]
 
 
-def new(settings: SweepSettings) -> SweepResult:
+def new_result(settings: SweepSettings) -> SweepResult:
     """A sweep that has not begun."""
     return SweepResult(settings, scenarios_of(settings))
 
@@ -104,7 +104,7 @@ def file_of(path: Path) -> Path:
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"--resume {path}: there is no {FILE}")
-    return file.resolve()  # beside it, not beside a link to it, lies the rest of the sweep
+    return file.resolve()  # the rest of the sweep is next to the file, not next to a link to it
 
 
 def resumed(file: Path) -> SweepResult:

@@ -1,4 +1,4 @@
-"""The data of a sweep, and the sweep.json that it is kept in. Samples are stored, figures derived from them."""
+"""The data of a sweep, and the sweep.json that it is kept in. Samples are stored, metrics derived from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "sweep.json"
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What was asked for: the scenarios are the product of the five lists."""
+    """What the user chose: the scenarios are the product of the five lists."""
 
     model: str
     device: str
@@ -50,7 +50,7 @@ class SweepScenario:
     prefill: list[Sample] = field(default_factory=list)
     """Generations of one token; tokens are those of each sequence."""
     total: list[Sample] = field(default_factory=list)
-    """Generations of `max_tokens`, in turn with those."""
+    """Generations of `max_tokens`, interleaved with those."""
 
     @property
     def tokens(self) -> int:
@@ -77,7 +77,7 @@ class SweepLoad:
 
 @dataclass
 class SweepResult:
-    """A sweep: what was asked for, where and with what it ran, and its scenarios in their order."""
+    """A sweep: its settings, where and with what it ran, and its scenarios in their order."""
 
     settings: SweepSettings
     scenarios: list[SweepScenario]
@@ -104,7 +104,7 @@ class SweepResult:
         return sweep
 
     def _divisors(self) -> Iterator[float]:
-        """Every time and limit that a figure is a quotient of."""
-        yield from (sample.seconds for one in self.scenarios for sample in [*one.prefill, *one.total])
+        """Every time and limit that a metric is divided by."""
+        yield from (sample.seconds for scenario in self.scenarios for sample in [*scenario.prefill, *scenario.total])
         for limits in self.limits.values():
             yield from limits.divisors

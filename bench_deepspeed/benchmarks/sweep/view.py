@@ -1,4 +1,4 @@
-"""A sweep as blocks: a column only for what varies, and what does not is said once above the table."""
+"""A sweep as blocks: a column only for what varies, and what does not is shown once above the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, T
 
 from . import charts
 from .labels import constants, facets_of, model_title, varying
-from .metrics import METRICS, SETTINGS, ScenarioRow
+from .metrics import COMBINED, METRICS, ScenarioRow
 from .records import SweepResult, SweepScenario
 
 LEGEND = (
@@ -24,17 +24,17 @@ WIDTHS = {"engine": 12, "precision": 9, "prefill": 13, "decode tokens/s": 20, "o
 
 
 def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
-    """Column → cell. What was not measured has its status in the first column of figures."""
-    of_row = ScenarioRow(sweep, scenario)
-    settings = {setting.title: setting.cell(of_row) for setting in SETTINGS if setting.name in varying(sweep)}
-    figures = metric.cells(METRICS, of_row, "summary")
+    """Column → cell. What was not measured has its status in the first column of metrics."""
+    scenario_row = ScenarioRow(sweep, scenario)
+    settings = {setting.title: setting.cell(scenario_row) for setting in COMBINED if setting.name in varying(sweep)}
+    cells = metric.cells(METRICS, scenario_row, "summary")
     if max(sweep.settings.max_tokens) == 1:
-        del figures["decode tokens/s"]
-    if not sweep.limits or "decode tokens/s" not in figures:
-        del figures["of the limit"]
+        del cells["decode tokens/s"]
+    if not sweep.limits or "decode tokens/s" not in cells:
+        del cells["of the limit"]
     if scenario.status != "complete":
-        figures = {title: scenario.status if number == 0 else "" for number, title in enumerate(figures)}
-    return {**settings, **figures}
+        cells = {title: scenario.status if number == 0 else "" for number, title in enumerate(cells)}
+    return {**settings, **cells}
 
 
 def view(sweep: SweepResult) -> list[Block]:
@@ -50,9 +50,8 @@ def overview(items: Sequence[Item[SweepResult]], compact: bool) -> list[Block]:
 
 def _section(item: Item[SweepResult], compact: bool) -> Section:
     sweep = item.content
-
-    of_rows = [frozenset({facets_of(sweep, scenario)}) for scenario in sweep.scenarios]
-    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], f"Sweep of {model_title(sweep)}", of_rows)
+    row_facets = [frozenset({facets_of(sweep, scenario)}) for scenario in sweep.scenarios]
+    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], f"Sweep of {model_title(sweep)}", row_facets)
     notes = [*unfinished(sweep), LEGEND, *reasons(sweep)]
     blocks: list[Block] = [
         Text(constants(sweep), link=Link("JSON", item.path)),
@@ -62,7 +61,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
         Text(origin(sweep.environment, sweep.settings.device, sweep.started_at[0])),
         Section("Environment", [Facts(environment_facts(sweep.environment))], folded=True),
     ]
-    return Section(model_title(sweep), blocks, facets=frozenset().union(*of_rows))
+    return Section(model_title(sweep), blocks, facets=frozenset().union(*row_facets))
 
 
 def figures(item: Item[SweepResult]) -> list[Figure]:
@@ -96,7 +95,7 @@ def _rule(widths: dict[str, int]) -> str:
 
 
 def reasons(sweep: SweepResult) -> list[str]:
-    """Why rows have no figures, one line each."""
+    """Why rows have no values, one line each."""
     return [
         f"{scenario.status}: {scenario.title()}: {scenario.reason}" for scenario in sweep.scenarios if scenario.reason
     ]

@@ -12,7 +12,7 @@ TARGETS = {
     "sequential": "sequential:SequentialTarget",
     "stub": "stub:StubTarget",
 }
-DEFAULTS = {"cuda": "serve", "cpu": "sequential"}
+DEFAULT_TARGETS = {"cuda": "serve", "cpu": "sequential"}
 
 
 def target_class(name: str) -> type[Target]:

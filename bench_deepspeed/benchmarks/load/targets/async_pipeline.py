@@ -37,9 +37,9 @@ class AsyncTarget(Target):
         self.kv_admission = KvAdmission(*self._engine.kv_pool())
         self.engine_threads = frozenset([self._engine.pipeline.thread.native_id])
 
-    def send(self, asked: Request) -> list[float]:
+    def send(self, request: Request) -> list[float]:
         # put and get in the thread that calls, one stream a thread: MII's result queues are per thread.
-        return self._engine.stream(asked.prompt, asked.max_tokens, time.perf_counter)
+        return self._engine.stream(request.prompt, request.max_tokens, time.perf_counter)
 
     def describe(self) -> dict:
         return self._engine.describe().facts

@@ -44,7 +44,7 @@ class Target(ABC):
     name: str
     summary: str
     service: str
-    """How it serves, in words that stand beside its numbers."""
+    """How it serves, in words that are shown with its numbers."""
     engine: str | None
     """The only engine that it is made of; None: the user chooses."""
     listens: str | None = None
@@ -61,7 +61,7 @@ class Target(ABC):
         """Start it; afterwards it takes requests. Raises BenchError with what to do."""
 
     @abstractmethod
-    def send(self, asked: Request) -> list[float]:
+    def send(self, request: Request) -> list[float]:
         """Send one request, and return `time.perf_counter()` as each of its new tokens was there.
 
         Raises RequestError, or BenchError where the target is gone.

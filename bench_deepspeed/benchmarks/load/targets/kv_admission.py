@@ -30,11 +30,11 @@ class KvAdmission:
         """Requests that did not find room at once."""
 
     @contextlib.contextmanager
-    def of(self, tokens: int, timeout_s: float) -> Iterator[None]:
+    def reserve(self, tokens: int, timeout_s: float) -> Iterator[None]:
         """Hold the blocks of one request, prompt and answer, until it has ended well.
 
         Those of one that failed stay taken: MII goes on with a stream that nobody listens to. A target that a request
-        failed on is started anew. Raises NoKvSpaceError when there is no room within that time, and BenchError for a
+        failed on is started again. Raises NoKvSpaceError when there is no room within that time, and BenchError for a
         request that never fits.
         """
         needed = -(-tokens // self._block_tokens)

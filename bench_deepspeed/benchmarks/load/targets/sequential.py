@@ -35,16 +35,16 @@ class SequentialTarget(Target):
             streaming=engine_class(setup.engine).streams_in_own_process,
         )
         self._loaded = self._worker.load(setup.engine, settings)
-        self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order in which it was asked
+        self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order of arrival
 
-    def send(self, asked: Request) -> list[float]:
-        return self._queue.submit(self._stream, asked).result()
+    def send(self, request: Request) -> list[float]:
+        return self._queue.submit(self._stream, request).result()
 
-    def _stream(self, asked: Request) -> list[float]:
+    def _stream(self, request: Request) -> list[float]:
         from bench_deepspeed.worker import tasks
 
         # perf_counter is the system's monotonic clock: the same in both processes.
-        return self._worker.call(tasks.stream, asked.prompt, asked.max_tokens)
+        return self._worker.call(tasks.stream, request.prompt, request.max_tokens)
 
     def describe(self) -> dict:
         return self._loaded.engine.facts

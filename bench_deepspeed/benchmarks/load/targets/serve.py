@@ -1,4 +1,4 @@
-"""A persistent deployment: `mii.serve`, asked through MII's own gRPC client, token by token.
+"""A persistent deployment: `mii.serve`, called through MII's own gRPC client, token by token.
 
 MII's servers listen on all interfaces and take no other address (`mii.grpc_related`, `_do_serve`); the
 client connects over loopback. They read the tokenizer with `trust_remote_code=True`: `weights.own_code` refuses a
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import psutil
 
 STOP_S = 15  # a deployment that has not ended by itself after this is killed with the worker
-WORKSPACE_BYTES = 3_000_000_000
-"""Left free beside weights and KV cache, for MII's workspace and the CUDA contexts of its processes."""
+SERVE_WORKSPACE_BYTES = 3_000_000_000
+"""Left free next to weights and KV cache, for MII's workspace and the CUDA contexts of its processes."""
 
 
 class ServeTarget(Target):
@@ -62,31 +62,31 @@ class ServeTarget(Target):
         self._servers = servers({process: process.cmdline() for process in self._processes})
 
     def connect(self, make_client, timeout_s: float) -> None:
-        """Start the event loop of the client that `make_client` returns, and have it made there."""
+        """Start the event loop of the client that `make_client` returns, and create the client there."""
         self._timeout_s = timeout_s
         self._processes: list[psutil.Process] = []
         self._servers: dict[str, psutil.Process] = {}
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._client = self._run(_made(make_client)).result()
+        self._client = self._run(_create(make_client)).result()
 
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def send(self, asked: Request) -> list[float]:
+    def send(self, request: Request) -> list[float]:
         import grpc
 
         try:
-            return self._run(asyncio.wait_for(self._stream(asked), self._timeout_s)).result()
+            return self._run(asyncio.wait_for(self._stream(request), self._timeout_s)).result()
         except grpc.aio.AioRpcError as error:
             raise RequestError(f"gRPC {error.code().name}: {error.details()}") from error
         except asyncio.TimeoutError as error:
             raise RequestError("timeout") from error
 
-    async def _stream(self, asked: Request) -> list[float]:
-        settings = {"stream": True, "max_new_tokens": asked.max_tokens, "do_sample": False, "ignore_eos": True}
+    async def _stream(self, request: Request) -> list[float]:
+        settings = {"stream": True, "max_new_tokens": request.max_tokens, "do_sample": False, "ignore_eos": True}
         times: list[float] = []
-        async for (response,) in self._client._request_async_response_stream([asked.prompt], **settings):
+        async for (response,) in self._client._request_async_response_stream([request.prompt], **settings):
             if response.finish_reason == "none":  # the message with a reason comes after the last token, and is empty
                 times.append(time.perf_counter())
         return times
@@ -118,14 +118,14 @@ def servers(commands: dict[psutil.Process, list[str]]) -> dict[str, psutil.Proce
     return {"load balancer" if "--load-balancer" in command else "model server": p for p, command in python.items()}
 
 
-async def _made(make_client):
+async def _create(make_client):
     return make_client()
 
 
 def _pool(folder: Path) -> tuple[int, int]:
-    """How many KV blocks the GPU has room for beside these weights, and tokens in each.
+    """How many KV blocks the GPU has room for next to these weights, and tokens in each.
 
-    Left to itself MII takes all but 1 GB, and tells nobody how many blocks that is.
+    By default MII takes all but 1 GB, and does not report how many blocks that is.
     """
     import torch
     from transformers import AutoConfig
@@ -137,7 +137,7 @@ def _pool(folder: Path) -> tuple[int, int]:
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     tokens = mii.block_tokens(config.head_dim)
     values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
-    blocks = (free - weights - WORKSPACE_BYTES) // (values * config.dtype.itemsize)
+    blocks = (free - weights - SERVE_WORKSPACE_BYTES) // (values * config.dtype.itemsize)
     if blocks < 1:
         raise MachineError(
             f"{free / 1e9:.1f} GB of GPU memory are free: too little for {weights / 1e9:.1f} GB of weights"
@@ -146,7 +146,7 @@ def _pool(folder: Path) -> tuple[int, int]:
 
 
 def gpu_number(visible: str) -> int:
-    """The GPU to serve on: MII's launcher counts all of them, whatever CUDA_VISIBLE_DEVICES says."""
+    """The GPU to serve on: MII's launcher counts all of them, whatever CUDA_VISIBLE_DEVICES is."""
     first = visible.split(",", maxsplit=1)[0].strip()
     if first and not first.isdigit():
         raise MachineError(f"mii.serve takes a GPU by its number: CUDA_VISIBLE_DEVICES is {visible!r}, set it to one")
@@ -154,7 +154,7 @@ def gpu_number(visible: str) -> int:
 
 
 def deployment(gateway: int, gpu: int, blocks: int) -> dict:
-    """What `mii.serve` is given beside the model: every port, of which its own are fixed ones, the GPU and its pool."""
+    """What `mii.serve` is given besides the model: every port (its own defaults are fixed), the GPU and its pool."""
     replica = {
         "hostname": "localhost",
         "tensor_parallel_ports": [free_port()],

@@ -43,11 +43,11 @@ class StubTarget(Target):
             raise BenchError(f"the stub server did not start: it ended with code {self._process.wait()}")
         self._connections = threading.local()
 
-    def send(self, asked: Request) -> list[float]:
+    def send(self, request: Request) -> list[float]:
         times: list[float] = []
         try:
             connection = self._connection()
-            connection.sendall(f"{asked.max_tokens}\n".encode())
+            connection.sendall(f"{request.max_tokens}\n".encode())
             while received := connection.recv(4096):
                 now = time.perf_counter()
                 times += [now] * received.count(b".")

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-DEFAULTS = {"first_s": 0.02, "gap_s": 0.01, "at_once": None, "stall_s": 0.0}
+DEFAULT_BEHAVIOUR = {"first_s": 0.02, "gap_s": 0.01, "at_once": None, "stall_s": 0.0}
 
 
 class Slots:
@@ -72,7 +72,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 def main() -> None:
     with Server(("127.0.0.1", int(sys.argv[1])), Handler) as server:
-        server.behaviour = {**DEFAULTS, **json.loads(sys.argv[2])}
+        server.behaviour = {**DEFAULT_BEHAVIOUR, **json.loads(sys.argv[2])}
         server.slots = Slots(server.behaviour)
         print("ready", flush=True)
         server.serve_forever()
