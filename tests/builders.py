@@ -158,7 +158,7 @@ class Nvml:
 
 
 def gpu_that(**answers) -> NvmlGpu:
-    return Gpu.find(Nvml(**{f"nvmlDeviceGet{name}": answer for name, answer in answers.items()}), GPU_UUID)
+    return NvmlGpu.find(Nvml(**{f"nvmlDeviceGet{name}": answer for name, answer in answers.items()}), GPU_UUID)
 
 
 def on_gpu(*pids: int) -> list[SimpleNamespace]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import Gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -29,7 +29,7 @@ def memory_bytes(device: str, gpus: list[Gpu]) -> int:
 
 def plan(models_dir: Path, spec: ModelSpec, device: str) -> list[weights.Step]:
     """What is still to do before the device's default engine can load the pretrained model."""
-    engine = engine_class(DEFAULTS[device])
+    engine = engine_class(DEFAULT_ENGINES[device])
     return weights.plan(models_dir, spec, weights.Want("pretrained", engine.form, engine.precisions[device][0], 0))
 
 
@@ -59,7 +59,7 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
-    needed = PRECISIONS[engine_class(DEFAULTS[device]).precisions[device][0]].value_bytes * spec.parameters
+    needed = PRECISIONS[engine_class(DEFAULT_ENGINES[device]).precisions[device][0]].value_bytes * spec.parameters
     if needed > memory:
         detail = f"its weights take {shown_size(needed)} of memory and {PLACES[device]} has {shown_size(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
