@@ -12,7 +12,7 @@ import os
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import UsageError
 
-from . import listing as report
+from . import listing
 from .entries import Entry, read_entry
 from .find import SavedRun, folders
 from .prune import prune
@@ -22,7 +22,7 @@ def run(options) -> int:
     """List, show or delete. Returns the exit code; raises UsageError for an ID that names no run, or several."""
     runs = folders(options.output_dir)
     if options.action == "show":
-        print(report.shown(_named(runs, options)))
+        print(listing.shown(_named(runs, options)))
         return 0
     if not runs:
         print("[]" if options.json else f"no runs in {options.output_dir}")
@@ -33,7 +33,7 @@ def run(options) -> int:
     if options.json:
         print(json.dumps(list(map(_plain, entries)), indent=1, ensure_ascii=False))
     elif entries:
-        print(report.listing(entries))
+        print(listing.text(entries))
     else:
         print(f"none of {len(runs)} runs in {paths.shown(options.output_dir)} is what the flags ask for")
     return 0

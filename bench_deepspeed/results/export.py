@@ -30,9 +30,8 @@ def run(options) -> int:
     if not items:
         raise UsageError("nothing is published here: name FILEs")
     _of_each(items, require_possible)
-    text = (
-        WRITERS[options.format](items, options).encode("utf-8", "replace").decode()
-    )  # a lone surrogate cannot be written
+    text = WRITERS[options.format](items, options)
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     if options.output is None or _is_stdout(options.output):
         sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
         sys.stdout.write(text)

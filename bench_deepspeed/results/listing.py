@@ -21,7 +21,7 @@ LEGEND = (
 )
 
 
-def listing(entries: list[Entry]) -> str:
+def text(entries: list[Entry]) -> str:
     """One row a run, the newest last, and below what went wrong, a line each."""
     rows = [_row(entry) for entry in sorted(entries, key=lambda entry: entry.started)]
     errors = [f"{entry.id}: {entry.status}: {entry.error}" for entry in entries if entry.error]

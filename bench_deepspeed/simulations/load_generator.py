@@ -62,7 +62,7 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
     os.environ["BENCH_STUB"] = json.dumps(SERVICE)
     workload = Workload(32, TOKENS, 0.0, seconds, 30.0, 0)
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup("fake", "", "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
+        setup = Setup("fake", None, "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
         session = Session("stub", setup, workload, lambda label, done, total: None)
         try:
             session.warm_up()

@@ -231,7 +231,7 @@ def limited(groups: int) -> Lines:
 
 
 def test_a_limit_has_the_colour_of_what_it_limits():
-    looks = legend.looks(limited(2))
+    looks = legend.series_looks(limited(2))
     assert [look.colour for look in looks[:2]] == [look.colour for look in looks[2:]]
     assert looks[0].colour != looks[1].colour
 

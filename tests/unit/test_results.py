@@ -13,7 +13,7 @@ from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
-from bench_deepspeed.results import listing as report
+from bench_deepspeed.results import listing
 from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
 
@@ -31,7 +31,7 @@ def test_a_damaged_file_is_listed_with_the_reason(logs, file, text):
     assert (entry.status, entry.kind) == ("unreadable", FILES[file])
     assert f"{file} is not a" in entry.error
     assert "\n" not in entry.error
-    assert f"{entry.id}: unreadable: {entry.error}" in report.listing([entry])
+    assert f"{entry.id}: unreadable: {entry.error}" in listing.text([entry])
 
 
 @pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])

@@ -10,7 +10,7 @@ from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 
-from . import view as report
+from . import view
 from .comparable import obstacles
 from .comparison import Comparison
 
@@ -31,10 +31,10 @@ def run(options) -> int:
     if options.json:
         print(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
     else:
-        print(report.text(comparison))
+        print(view.text(comparison))
     slower = [letter for letter, regression in comparison.regressions().items() if regression == "shown"]
     if slower:
-        raise RegressionError("; ".join(report.regression(comparison, letter) for letter in slower))
+        raise RegressionError("; ".join(view.regression(comparison, letter) for letter in slower))
     return 0
 
 
@@ -50,6 +50,6 @@ def _result(path: Path) -> Result:
         result = Result.load(path)
         plausibility.check(result, catalog.load(result.scenario.model))
         with_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
-        report.text(with_itself)  # what cannot be compared with itself is damaged
+        view.text(with_itself)  # what cannot be compared with itself is damaged
         with_itself.as_json()
     return result

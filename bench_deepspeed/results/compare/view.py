@@ -107,9 +107,8 @@ def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
         return f"{letter} and a: no verdict, since one of them has no valid repetition"
     words = f"{letter} makes {ratio.shown} times the tokens/s of a"
     if ratio.verdict is None:
-        processes = {
-            name: len(process_means(result)) for name, result in _by_letter(comparison, comparison.results).items()
-        }
+        results = _by_letter(comparison, comparison.results)
+        processes = {name: len(process_means(result)) for name, result in results.items()}
         single = " and ".join(name for name in ("a", letter) if processes[name] == 1)
         return (
             f"no verdict: {words}; of {single} one process was measured, and how much another would differ is not "
