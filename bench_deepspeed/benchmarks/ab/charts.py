@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
-from bench_deepspeed.report.chart import Axis, Sample, Strip, StripRow
+from bench_deepspeed.report.chart import Axis, Dot, Strip, StripRow
 
 from . import estimate, warnings
 from .labels import configuration, facets_of, models
@@ -41,7 +41,7 @@ def _row(result: AbResult) -> StripRow | None:
         aside=aside,
         warnings=", ".join(finding.code for finding in warnings.check(result)),
         samples=tuple(
-            Sample(paired.value, 0, f"pair {number} of {len(logs)}: {paired.shown}, {n} rounds")
+            Dot(paired.value, 0, f"pair {number} of {len(logs)}: {paired.shown}, {n} rounds")
             for number, paired, n in pairs
             if paired
         ),

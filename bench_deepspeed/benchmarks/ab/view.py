@@ -32,7 +32,7 @@ def view(result: AbResult) -> list[Block]:
         Text(verdict(result), strong=True),
         _pairs(result),
         *map(Text, [LEGEND, *remarks(result)]),
-        *([block] if block.found else []),
+        *([block] if block.findings else []),
     ]
 
 
@@ -51,7 +51,7 @@ def log_lines(result: AbResult) -> list[str]:
         f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(side_result)} tokens/s"
         for side, side_result in result.sides.items()
     ]
-    warning_lines = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).found]
+    warning_lines = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).findings]
     return [*sides, verdict(result), *remarks(result), *warning_lines]
 
 

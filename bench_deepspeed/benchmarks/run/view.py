@@ -60,7 +60,7 @@ def view(result: Result) -> list[Block]:
         *map(Text, remarks(result)),
     ]
     block = warnings_block(result)
-    return [*blocks, block] if block.found else blocks
+    return [*blocks, block] if block.findings else blocks
 
 
 def log_lines(result: Result) -> list[str]:
@@ -72,7 +72,7 @@ def log_lines(result: Result) -> list[str]:
         f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
         f"{metrics.speed_cell(result)} tokens/s (mean [95% interval], n = {n})",
         *remarks(result),
-        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in warnings_block(result).found),
+        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in warnings_block(result).findings),
     ]
 
 
@@ -152,7 +152,7 @@ def _doubts(items: Sequence[RunItem]) -> list[str]:
     """The warnings, each with the results that it is of."""
     results: dict[str, list[str]] = {}
     for item in items:
-        for code, text, remedy in [*warnings_block(item.content).found, *_unlimited(item.content)]:
+        for code, text, remedy in [*warnings_block(item.content).findings, *_unlimited(item.content)]:
             results.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
     return [f"{', '.join(names)}: {text}" for text, names in results.items()]
 
@@ -201,7 +201,7 @@ def _card(item: RunItem) -> Section:
     label, facets = title(result), frozenset({charts.facets_of(item)})
     blocks: list[Block] = [
         *map(Text, _notes(result)),
-        Warnings([*warnings_block(result).found, *_unlimited(result)]),
+        Warnings([*warnings_block(result).findings, *_unlimited(result)]),
         Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
         Facts(settings, "Settings"),
         Table(_processes(result), f"Processes of {label}"),
