@@ -132,6 +132,7 @@ def _add_scenario(parser, positive: Callable) -> None:
 
 
 def ab_parser() -> Parser:
+    """The command line of `bench.sh ab`."""
     parser = Parser(
         prog="bench.sh ab",
         description="Is B faster than A? Loads both at once, times them interleaved, in several pairs of processes, "

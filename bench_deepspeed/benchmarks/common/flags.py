@@ -15,6 +15,7 @@ from .scenario import MODEL
 
 
 def add_common(group) -> None:
+    """The flags of every command."""
     group.add_argument(
         "--no_setup",
         action="store_true",
@@ -25,10 +26,12 @@ def add_common(group) -> None:
 
 
 def add_help(group) -> None:
+    """`-h` and `--help`."""
     group.add_argument("-h", "--help", action="help", help="show this and stop")
 
 
 def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
+    """The model, the engine and the precision."""
     add_model(group)
     group.add_argument(
         "--engine", choices=ENGINES, help=f"default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu"
@@ -41,6 +44,7 @@ def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu"
 
 
 def add_model(group) -> None:
+    """The device, the model, its weights and the seed."""
     group.add_argument(
         "-d",
         "--device",
@@ -69,6 +73,7 @@ def add_model(group) -> None:
 
 
 def add_place(group) -> None:
+    """The folders of results and of weights."""
     group.add_argument(
         "--output_dir",
         type=Path,
@@ -86,6 +91,7 @@ def add_place(group) -> None:
 
 
 def add_quality(group) -> None:
+    """The flags of the check of the answers."""
     group.add_argument(
         "--questions",
         type=Path,

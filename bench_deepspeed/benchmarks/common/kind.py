@@ -38,6 +38,11 @@ class Subject:
     """The last time that it was started, UTC, ISO 8601."""
 
 
+def status_refusal(content: Content) -> str | None:
+    """Why a measurement that is not complete must not be published; None for one that is."""
+    return None if content.status == "complete" else f"its status is {content.status!r}"
+
+
 @dataclass(frozen=True)
 class Kind(Generic[Saved, Row]):
     """A kind of result: how a file of it is read, what its rows are, and how it is shown.
@@ -54,21 +59,21 @@ class Kind(Generic[Saved, Row]):
     what: str
     """In messages: "a result"."""
     load: Callable[[Path], Saved]
-    fields: frozenset[str]
-    """Top-level fields that identify a file of this kind which has no `kind` of its own."""
     subject: Callable[[Saved], Subject]
     metrics: tuple[Metric[Row], ...]
     rows: Callable[[Saved], Sequence[Row]]
     view: Callable[[Saved], Sequence[Block]]
     overview: Callable[[Sequence[Item[Saved]], bool], Sequence[Block]]
-    headline: Callable[[Saved], str]
-    """Its cell in the list of saved runs."""
-    warnings: Callable[[Saved], Sequence[str]]
-    """Codes of its warnings."""
-    refusal: Callable[[Saved], str | None]
-    """Why it must not be published; None when it may be."""
     published: str
     """Its folder below docs/results/; "" for that folder itself."""
+    fields: frozenset[str] = frozenset()
+    """Top-level fields that identify a file of this kind which has no `kind` of its own."""
+    headline: Callable[[Saved], str] = lambda _saved: ""
+    """Its cell in the list of saved runs."""
+    warnings: Callable[[Saved], Sequence[str]] = lambda _saved: ()
+    """Codes of its warnings."""
+    refusal: Callable[[Saved], str | None] = status_refusal
+    """Why it must not be published; None when it may be."""
     samples: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
@@ -111,11 +116,6 @@ def machine_of(environment: Mapping, device: str) -> str:
         return str(environment.get("cpu") or device)
     names = {gpu["name"] for gpu in environment.get("gpus", [])}
     return str(environment.get("gpu_used") or (names.pop() if len(names) == 1 else device))
-
-
-def status_refusal(content: Content) -> str | None:
-    """Why a measurement that is not complete must not be published; None for one that is."""
-    return None if content.status == "complete" else f"its status is {content.status!r}"
 
 
 def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:

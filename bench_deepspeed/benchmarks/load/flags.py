@@ -29,25 +29,7 @@ def add(parser) -> None:
         help=f"{'; '.join(f'{name}: {target_class(name).summary}' for name in TARGETS)} "
         f"(default: {DEFAULT_TARGETS['cuda']}, on cpu {DEFAULT_TARGETS['cpu']})",
     )
-    parser.add_argument(
-        "--clients",
-        type=_number_list(int),
-        metavar="N,N…",
-        help="levels of a closed loop: so many clients, each of which sends when its last request ended "
-        f"(default, without --rates and --trace: {_shown(CLIENTS['cuda'])}, on cpu {_shown(CLIENTS['cpu'])})",
-    )
-    parser.add_argument(
-        "--rates",
-        type=_number_list(float),
-        metavar="R,R…",
-        help="levels of an open loop: requests a second, as a Poisson process; ends at the first that is not sustained",
-    )
-    parser.add_argument(
-        "--trace",
-        type=Path,
-        metavar="FILE",
-        help='one request a line: {"arrival_s": 0.5, "prompt_tokens": 100, "output_tokens": 20}',
-    )
+    _add_levels(parser)
     _add_lengths(parser)
     parser.add_argument(
         "--seconds",
@@ -67,6 +49,28 @@ def add(parser) -> None:
     parser.add_argument("--port", type=_port, metavar="N", help="where serve and stub listen (default: any free one)")
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
+    )
+
+
+def _add_levels(parser) -> None:
+    parser.add_argument(
+        "--clients",
+        type=_number_list(int),
+        metavar="N,N…",
+        help="levels of a closed loop: so many clients, each of which sends when its last request ended "
+        f"(default, without --rates and --trace: {_shown(CLIENTS['cuda'])}, on cpu {_shown(CLIENTS['cpu'])})",
+    )
+    parser.add_argument(
+        "--rates",
+        type=_number_list(float),
+        metavar="R,R…",
+        help="levels of an open loop: requests a second, as a Poisson process; ends at the first that is not sustained",
+    )
+    parser.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help='one request a line: {"arrival_s": 0.5, "prompt_tokens": 100, "output_tokens": 20}',
     )
 
 
@@ -169,6 +173,7 @@ def _shown(values: list) -> str:
 
 
 def load_parser() -> Parser:
+    """The command line of `bench.sh load`."""
     parser = Parser(
         prog="bench.sh load",
         description="Sends requests from clients that wait for their answers, or at rates whatever comes back, and "

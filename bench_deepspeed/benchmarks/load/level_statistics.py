@@ -99,11 +99,13 @@ def tokens_in(flights: list[InFlightRequest], window: Window) -> int:
 
 
 def due_in_window(level: Level) -> list[Record]:
+    """The requests due in the window, failed ones included."""
     start, end = level.window_s
     return [record for record in level.records if start <= record.due_s < end]
 
 
 def ended_in_window(level: Level) -> list[Record]:
+    """The requests that ended in the window without a failure, whenever they were due."""
     start, end = level.window_s
     return [record for record in level.records if record.error is None and start <= record.last_s < end]
 
@@ -165,15 +167,17 @@ def _rounded_up(seconds: float) -> float:
 
 
 def e2e(record: Record) -> float:
+    """Seconds from when a request was due to its last token."""
     return record.last_s - record.due_s
 
 
 def ttft(record: Record) -> float:
+    """Seconds from when a request was due to its first token."""
     return record.first_s - record.due_s
 
 
 def tpot(record: Record) -> float | None:
-    """None for a single token."""
+    """Seconds per output token after the first; None for a single token."""
     return (record.last_s - record.first_s) / (record.new_tokens - 1) if record.new_tokens > 1 else None
 
 

@@ -13,6 +13,7 @@ from bench_deepspeed.core.arguments import Parser
 
 
 def quality_parser() -> Parser:
+    """The command line of `bench.sh quality`."""
     parser = Parser(
         prog="bench.sh quality",
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "

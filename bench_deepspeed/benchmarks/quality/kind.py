@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
 
 from . import view
 from .metrics import METRICS, rows
@@ -23,14 +23,11 @@ KIND = Kind(
     title="Quality",
     what="a quality check",
     load=Quality.load,
-    fields=frozenset(),
     subject=_subject,
     metrics=METRICS,
     rows=rows,
     view=view.view,
     overview=view.overview,
-    headline=lambda _quality: "",
     warnings=lambda quality: [f"outside the noise floor in {precision}" for precision in quality.outside],
-    refusal=status_refusal,
     published="quality",
 )

@@ -18,6 +18,7 @@ from bench_deepspeed.measure.stopping import CHEAP_LOAD_S
 
 
 def run_parser() -> Parser:
+    """The command line of `bench.sh run`."""
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog="bench.sh [run]",

@@ -8,6 +8,7 @@ from bench_deepspeed.core.arguments import Parser, positive_integer
 
 
 def selftest_parser() -> Parser:
+    """The command line of `bench.sh selftest`."""
     parser = Parser(
         prog="bench.sh selftest",
         description="Measures the suite itself: the known latencies of the fake engine; what the suite adds within an "

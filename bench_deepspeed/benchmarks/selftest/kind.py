@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Subject
 
 from . import view
 from .records import FILE, SelfTest
@@ -21,14 +21,11 @@ KIND = Kind(
     title="Self-test",
     what="a self-test",
     load=SelfTest.load,
-    fields=frozenset(),
     subject=_subject,
     metrics=view.METRICS,
     rows=lambda test: test.comparisons,
     view=view.view,
     overview=view.overview,
-    headline=lambda _test: "",
     warnings=lambda test: [f"{c.name}: {c.verdict}" for c in test.comparisons if c.verdict != "pass"],
-    refusal=status_refusal,
     published="selftests",
 )

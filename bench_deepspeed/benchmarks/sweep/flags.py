@@ -33,6 +33,7 @@ def add_lists(group) -> None:
 
 
 def sweep_parser() -> Parser:
+    """The command line of `bench.sh sweep`."""
     parser = Parser(
         prog="bench.sh sweep",
         description="Measures every combination of the lists: prefill and decoding of batches. A list is values and "

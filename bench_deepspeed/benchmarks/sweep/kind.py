@@ -55,7 +55,6 @@ KIND = Kind(
     view=view.view,
     overview=view.overview,
     headline=_headline,
-    warnings=lambda _sweep: (),
     refusal=_refusal,
     published="sweeps",
     samples=samples,
