@@ -21,7 +21,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep import command as sweep
 from bench_deepspeed.core import folder_lock
-from bench_deepspeed.core.errors import BenchError, MachineError, Terminated, UsageError
+from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.core.paths import RESULTS
 
@@ -137,6 +137,10 @@ class Saved:
         path.write_text(json.dumps([self.status, self.error]))
 
 
+def interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -148,7 +152,6 @@ def full_disk() -> OSError:
         (BenchError("no luck"), "failed", "no luck"),
         (ValueError("x"), "failed", "a defect of this suite: ValueError('x')"),
         (KeyboardInterrupt(), "interrupted", None),
-        (Terminated(signal.SIGTERM), "interrupted", None),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -199,10 +202,16 @@ def test_a_folder_that_is_there_is_not_made_anew(tmp_path):
 def test_a_scratch_folder_is_gone_after_an_interruption(tmp_path, monkeypatch, signals):
     """Also where a second signal comes while it is being removed."""
     if signals == 2:
-        monkeypatch.setattr(tempfile.TemporaryDirectory, "__exit__", lambda *_: (_ for _ in ()).throw(Terminated(15)))
-    with pytest.raises(Terminated), RunFolder(tmp_path, "x.json", Saved()) as recorder, recorder.scratch() as scratch:
+        monkeypatch.setattr(
+            tempfile.TemporaryDirectory, "__exit__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+    with (
+        pytest.raises(KeyboardInterrupt),
+        RunFolder(tmp_path, "x.json", Saved()) as recorder,
+        recorder.scratch() as scratch,
+    ):
         (scratch / "logits").touch()
-        raise Terminated(signal.SIGTERM)
+        raise KeyboardInterrupt
     assert [path.name for path in recorder.folder.iterdir()] == ["x.json"]
 
 

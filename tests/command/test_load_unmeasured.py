@@ -10,10 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
+from builders import NO_SLA, STUB, behave
+from builders import level_of as level
+from builders import request_record as record
+from builders import saved_load as saved
 from results import load as load_result
 from support import error_of
-from test_load import STUB, behave, saved
-from test_load_metrics import NO_SLA, level, record
 
 from bench_deepspeed.benchmarks.load import charts as reports
 from bench_deepspeed.benchmarks.load import metrics, saturation
