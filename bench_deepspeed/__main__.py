@@ -1,4 +1,4 @@
-"""Signals and exit codes, and what of the user's environment must not matter."""
+"""The process: signals, exit codes, and the parts of the user's environment that must not change a measurement."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import sys
 from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import BenchError
 
-BARS = re.compile("TQDM_.*")
-"""Variables by which tqdm draws in another way, or fails: they must not change what is measured."""
+TQDM_VARIABLES = re.compile("TQDM_.*")
+"""Variables that change how tqdm draws, or make it fail: they must not change what is measured."""
 
 
 def set_up_process() -> None:
     """Handle signals, and keep variables and terminals of the user's from changing what is measured."""
     signals.install()
-    for name in filter(BARS.fullmatch, [*os.environ]):
+    for name in filter(TQDM_VARIABLES.fullmatch, [*os.environ]):
         del os.environ[name]  # for the workers as well
-    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign is no reason to lose a result
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character must not cost a result
     if sys.stderr is not None:
-        sys.stderr = _Remarks(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
+        sys.stderr = _StandardError(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
 
 
 def main(argv: list[str]) -> int:
@@ -53,13 +53,13 @@ def run(argv: list[str]) -> int:
         print(f"bench.sh: error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output went away, as `head` does. Python would complain once more at exit.
+        # The reader of our output went away, as `head` does. Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
 
 
-class _Remarks(io.FileIO):
-    """Standard error: that nobody reads it, or its disk is full, is no reason to lose a measurement."""
+class _StandardError(io.FileIO):
+    """Standard error: where nobody reads it, or its disk is full, the measurement goes on."""
 
     def write(self, data) -> int:
         try:

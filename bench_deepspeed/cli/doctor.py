@@ -28,7 +28,7 @@ from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.paths import LOGS, ROOT, VENV
 from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS, free_port
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import Gpu, gpus, installed_version, nvcc_version
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
@@ -279,7 +279,7 @@ def memory_bytes(device: str, found: list[Gpu]) -> int:
 
 def plan(models_dir: Path, spec: ModelSpec, device: str) -> list[weights.Step]:
     """What is still to do before the device's default engine can load the pretrained model."""
-    engine = engine_class(DEFAULTS[device])
+    engine = engine_class(DEFAULT_ENGINES[device])
     return weights.plan(models_dir, spec, weights.Want("pretrained", engine.form, engine.precisions[device][0], 0))
 
 
@@ -307,7 +307,7 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
-    needed = PRECISIONS[engine_class(DEFAULTS[device]).precisions[device][0]].value_bytes * spec.parameters
+    needed = PRECISIONS[engine_class(DEFAULT_ENGINES[device]).precisions[device][0]].value_bytes * spec.parameters
     if needed > memory:
         detail = f"its weights take {_size(needed)} of memory and {WHERE[device]} has {_size(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")

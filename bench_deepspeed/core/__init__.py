@@ -1,1 +1,1 @@
-"""What every other package uses, and what knows none of them."""
+"""What every other package uses; it imports none of them."""

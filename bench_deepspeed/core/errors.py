@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading or showing a file comes to that was altered: other fields, a time of zero, words for a number."""
+"""What reading or showing an altered file raises: other fields, a time of zero, words for a number."""
 
 
 class BenchError(Exception):
@@ -34,7 +34,7 @@ class MachineError(BenchError):
 
 
 class WeightsError(BenchError):
-    """The weights cannot be had or trusted: no licence, no network, a file that is cut or altered,
+    """The weights cannot be obtained or trusted: no licence, no network, a file that is cut or altered,
     tensors that are not the model's."""
 
     exit_code = 4
@@ -47,7 +47,7 @@ class QualityError(BenchError):
 
 
 class ImpossibleError(BenchError):
-    """A figure beyond what the device was measured to do: the measurement is wrong, whatever the engine."""
+    """A speed beyond what the device was measured to do: the measurement is wrong, whatever the engine."""
 
     exit_code = 6
 
@@ -60,7 +60,10 @@ class RegressionError(BenchError):
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Whatever is wrong with a file's content, in one line that names it: a UsageError, or an ImpossibleError."""
+    """Report whatever is wrong with a file's content in one line that names it.
+
+    Raises UsageError, or ImpossibleError where that is what the block raises.
+    """
     try:
         yield
     except BenchError as error:

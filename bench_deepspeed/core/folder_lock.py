@@ -1,7 +1,7 @@
 """Which folders of runs are in use: a run holds a lock on its folder until its process ends, however it ends.
 
-A file that says "running" says so for ever after a kill, and a number of a process may by then be another's. The
-kernel gives a lock back, so nobody has to clean up.
+A status file would still say "running" after a kill, and a process id may by then belong to another process. The
+kernel releases a lock, so nobody has to clean up.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from pathlib import Path
 
 from .errors import UsageError
 
-LOOK_S = 5
-"""Who looks at a folder keeps it for microseconds: who keeps it longer than this is at work in it."""
+WAIT_S = 5
+"""A check whether a folder is in use locks it for microseconds; a lock that is held longer than this is a run's."""
 _HELD: list[int] = []
 
 
 def hold(folder: Path) -> None:
-    """Hold a folder for as long as this process lives; its children do not. Without effect where locks are unknown.
+    """Hold a folder for as long as this process lives; its children do not. Without effect where the file
+    system knows no locks.
 
-    Waits for those who look whether it is held. Raises UsageError where another process holds it.
+    Waits for checks whether it is held. Raises UsageError where another process holds it.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    deadline = time.monotonic() + LOOK_S
+    deadline = time.monotonic() + WAIT_S
     while not _locked(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             os.close(descriptor)
@@ -50,8 +51,8 @@ def _locked(descriptor: int, how: int) -> bool:
 def unheld(folder: Path) -> Iterator[bool]:
     """Whether no process of this machine holds a folder; if so, none can come to hold it in the block.
 
-    Any number may look at once. Raises OSError where the folder cannot be opened. Where locks are unknown it is
-    taken for held.
+    Any number of processes may check at once. Raises OSError where the folder cannot be opened. Where the file
+    system knows no locks, the folder counts as held.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
-    """Raises BenchError, about the file that is to be `what`, where a value is not above zero, or is no number."""
+    """Raises BenchError, about the file that is expected to be `what`, where a value is not a number above zero."""
     if not all(0 < value < math.inf for value in values):
         raise BenchError(
             f"{path} is not {what} of this suite: it holds a time, a limit or a number of tokens that is not above zero"
@@ -26,7 +26,7 @@ def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
 
 
 def validated(cls: type[T], data: object) -> T:
-    """The data as a dataclass. Raises BenchError that says which field is not of its type."""
+    """The data as a dataclass. Raises BenchError that names the field that is not of its type."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -71,7 +71,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, text: str, old: os.stat_result | None) -> None:
-    """Write a new file beside a path, and rename it to that."""
+    """Write a new file in the same folder as a path, and rename it to that path."""
     if old is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     mode = 0o666 if old is None else old.st_mode & 0o777

@@ -22,7 +22,7 @@ def numbers(text: str) -> list[int]:
     return list(values)
 
 
-def names(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
+def names_among(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
     """A parser of lists of these names, each once, in their order."""
 
     def parse(text: str) -> list[str]:
@@ -41,15 +41,15 @@ def _parts(text: str) -> list[str]:
 def _expand(part: str, text: str) -> list[int]:
     if re.fullmatch(r"\d+", part, re.ASCII):
         return [_within(int(part), text)]
-    found = RANGE.fullmatch(part)
-    if not found or not part.isascii():
+    interval = RANGE.fullmatch(part)
+    if not interval or not part.isascii():
         raise _refusal(text, f"{part!r} is neither a whole number nor a range")
-    first, last, by = _within(int(found[1]), text), _within(int(found[2]), text), int(found[4])
+    first, last, by = _within(int(interval[1]), text), _within(int(interval[2]), text), int(interval[4])
     if last < first:
         raise _refusal(text, f"{part!r} ends before it starts")
-    if by < (2 if found[3] == "*" else 1):
+    if by < (2 if interval[3] == "*" else 1):
         raise _refusal(text, f"{part!r} never gets from {first} to {last}")
-    if found[3] == "+":
+    if interval[3] == "+":
         return list(range(first, last + 1, by))[: MOST + 1]
     values = [first]
     while values[-1] * by <= last:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 class Bars:
     """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them.
 
-    `leave`: what is done stays on the terminal.
+    `leave`: bars that are complete stay on the terminal.
     """
 
     def __init__(self, leave: bool = True):
@@ -34,7 +34,7 @@ class Bars:
             self._bar = None
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """Show what a worker reports: so much of so much, under a label."""
+        """Show what a worker reports: `done` of `total`, under a label."""
         if self._bar is None or self._bar.desc != label or self._bar.total != total:
             self._close()
             layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
@@ -63,7 +63,7 @@ class Bars:
 
     def _tick(self, done: threading.Event) -> None:
         while not done.wait(0.5):
-            bar = self._bar  # the other thread may put it down at any moment
+            bar = self._bar  # the other thread may close it at any moment
             if bar is not None:
                 bar.refresh()
 

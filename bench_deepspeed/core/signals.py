@@ -17,7 +17,7 @@ _RECEIVED: list[tuple[int, float]] = []
 
 
 def install() -> None:
-    """Handle the three, but none that is ignored, as nohup does with SIGHUP."""
+    """Handle the three signals, but none that is ignored, as nohup does with SIGHUP."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)

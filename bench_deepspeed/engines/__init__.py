@@ -13,7 +13,7 @@ ENGINES = {
     "transformers_compiled": "transformers_compiled:TransformersCompiledEngine",
     "fake": "fake:FakeEngine",
 }
-DEFAULTS = {"cuda": "mii", "cpu": "deepspeed"}
+DEFAULT_ENGINES = {"cuda": "mii", "cpu": "deepspeed"}
 
 
 def engine_class(name: str) -> type[Engine]:

@@ -1,7 +1,7 @@
 """The contract between the harness and an engine.
 
-An engine is one class in one file of this folder. Its class attributes say what it can do, and are read
-without importing torch; all heavy imports stand inside its methods. An instance lives in a worker
+An engine is one class in one file of this folder. Its class attributes describe what it can do, and are read
+without importing torch; all heavy imports are inside its methods. An instance lives in a worker
 process of its own.
 """
 
@@ -23,7 +23,7 @@ from bench_deepspeed.model.catalog import ModelSpec
 
 @dataclass(frozen=True)
 class Load:
-    """What an engine is given to load: a prepared model folder, and the longest that it will be asked.
+    """What an engine is given to load: a prepared model folder, and the largest requests that will follow.
 
     `folder` is None for an engine that reads no weights.
     `prompts` are texts or lists of token ids; the KV cache has room for any one of them and `max_tokens`,
@@ -59,16 +59,16 @@ class Engine(ABC):
     precisions: dict[str, tuple[str, ...]]
     """Device → the precisions it runs there, the default first. A device not named is refused."""
     refusals: dict[str, str] = {}
-    """Device → why not, for devices that users will ask for all the same."""
+    """Device → why it does not run there, for devices that users are likely to try."""
     listens: str | None = None
     """What it opens to other machines while it is loaded, and what to do about it; None: nothing."""
     own_kernels = True
-    """False: it runs Transformers' own code, so in the same precision it must agree with it to the bit."""
+    """False: it runs Transformers' own code, so in the same precision its answers must be bit-identical."""
     form: str | None
-    """The form of the weights that it reads (see `weights/`); None: it needs none."""
+    """The form of the weights that it reads (see `weights/`); None: it needs no weights."""
 
     clock = staticmethod(time.perf_counter)
-    """What generations are timed with. Only a simulation has another."""
+    """The clock of all timed generations. Only a simulation has another."""
     kernel_build_s: float | None = None
     compile_s: float | None = None
     """Seconds of loading in which the model itself was compiled; None: it is not."""
@@ -80,7 +80,7 @@ class Engine(ABC):
     profiled = True
     """Whether there is work to profile in its generations: False for one that only waits."""
     streams = False
-    """Whether it can hand over each token as it is made: it has `stream`."""
+    """Whether it can stream tokens: it implements `stream`."""
     streams_in_own_process = False
     """Whether that takes another process, loaded with `Load.streaming`."""
 
@@ -95,7 +95,7 @@ class Engine(ABC):
 
     @abstractmethod
     def library_call(self, prompt: str, max_tokens: int) -> object:
-        """Have the library generate, with as little of this suite around it as there can be.
+        """Have the library generate, with as little of this suite around it as possible.
 
         Text in, text out: greedy, exactly `max_tokens` tokens, the end-of-sequence token ignored.
         """
@@ -112,7 +112,7 @@ class Engine(ABC):
         """
 
     def vocabulary(self) -> list[int]:
-        """The token ids that a prompt may be made of: all but the special and the added ones."""
+        """The token ids that a prompt may contain: all but the special and the added ones."""
         return sorted(set(self.tokenizer.get_vocab().values()) - set(self.tokenizer.added_tokens_decoder))
 
     @classmethod
@@ -123,7 +123,7 @@ class Engine(ABC):
         return int(sequences * arithmetic.kv_bytes(spec, precision, tokens))
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
-        """Generate as `generate` does, and return the clock's time at which each new token was there as text."""
+        """Generate as `generate` does, and return the clock's time at which each new token was available as text."""
         raise UsageError(f"the engine {self.name} does not stream")
 
     @abstractmethod
@@ -132,7 +132,7 @@ class Engine(ABC):
 
     @abstractmethod
     def logits(self, ids: list[int], answer: list[int]):
-        """The logits that stand behind each token of `answer` when it follows `ids`, teacher-forced.
+        """The logits of each token of `answer` when it follows `ids`, teacher-forced.
 
         Returns a float32 tensor on the CPU of shape (len(answer), vocabulary).
         """
@@ -143,11 +143,11 @@ class Engine(ABC):
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Return once the device has done everything asked of it."""
+        """Return once the device has finished all work."""
 
     @abstractmethod
     def reset_memory_peak(self) -> None:
-        """Start new peaks, and watch the KV cache until `memory` is called, after one generation."""
+        """Start new peaks, and record the use of the KV cache until `memory` is called, after one generation."""
 
     @abstractmethod
     def memory(self) -> Memory:

@@ -21,13 +21,13 @@ def load_model(folder: Path, **settings):
     # Mismatched shapes would otherwise be an error that does not name them.
     settings |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(folder, **settings)
+        model, report = AutoModelForCausalLM.from_pretrained(folder, **settings)
     except OSError as error:
         raise WeightsError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
-    shapes = {f"{name} ({_size(stored)}, not {_size(own)})" for name, stored, own in found["mismatched_keys"]}
+    shapes = {f"{name} ({_size(stored)}, not {_size(own)})" for name, stored, own in report["mismatched_keys"]}
     faults = {
-        "missing": found["missing_keys"],
-        "unexpected": found["unexpected_keys"],
+        "missing": report["missing_keys"],
+        "unexpected": report["unexpected_keys"],
         "of another shape": shapes,
     }
     if any(faults.values()):

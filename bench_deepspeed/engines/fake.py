@@ -2,11 +2,11 @@
 
 It needs no weights and makes no text. Its behaviour comes from the environment variable BENCH_FAKE, a
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
-have made; default: what was asked), `fail_at` (the call, counted from 0, at which it raises), `die_at`
-(the call at which the process kills itself), `lies` (true: it says that it reads the model's weights),
-`virtual` (true: nobody waits, a clock of its own is put forward), `noise` (see `Noise`). Of a batch: `cost`, the
+have generated; default: the number requested), `fail_at` (the call, counted from 0, at which it raises), `die_at`
+(the call at which the process kills itself), `lies` (true: it claims to read the model's weights),
+`virtual` (true: it does not sleep but advances a clock of its own), `noise` (see `Noise`). Of a batch: `cost`, the
 seconds of each part (`prompt_token` and `token` of each sequence, `step` of all together), and `at_batch`,
-from the size of a batch to what becomes of it: "fail", "die", "sleep" (for ten minutes) or "short" (it makes
+from the size of a batch to its outcome: "fail", "die", "sleep" (for ten minutes) or "short" (it generates
 one token less).
 """
 
@@ -52,7 +52,7 @@ class Noise:
         self._following = self._random.gauss(0.0, autocorrelated)
 
     def factor(self, call: int) -> float:
-        """The factor of this call; calls are asked for in their order."""
+        """The factor of this call; to be called once for each call, in order."""
         now = self._random.gauss(0.0, self._independent)
         logarithm = self._process + self._following + now + self._drift * call
         self._following = self._autocorrelation * self._following + self._random.gauss(0.0, self._innovation)
@@ -67,10 +67,10 @@ class FakeEngine(Engine):
 
     @classmethod
     def reads_weights(cls) -> bool:
-        return _asked().get("lies", False)
+        return _configured().get("lies", False)
 
     def load(self, load: Load, progress: Progress) -> None:
-        self._behaviour = {"seconds": [0.01], **_asked()}
+        self._behaviour = {"seconds": [0.01], **_configured()}
         self._noise = Noise(**self._behaviour.get("noise", {}))
         self._calls = 0
         self._now = 0.0
@@ -90,13 +90,13 @@ class FakeEngine(Engine):
 
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
         size, tokens = len(prompts), len(prompts[0])
-        fate = self._behaviour.get("at_batch", {}).get(str(size))
-        self._end_if(fate == "fail", fate == "die")
-        if fate == "sleep":
+        outcome = self._behaviour.get("at_batch", {}).get(str(size))
+        self._end_if(outcome == "fail", outcome == "die")
+        if outcome == "sleep":
             time.sleep(600)
         cost = {"prompt_token": 0.0, "token": 0.0, "step": 0.001, **self._behaviour.get("cost", {})}
         self._wait(size * tokens * cost["prompt_token"] + max_tokens * (cost["step"] + size * cost["token"]))
-        return [Generation("", tokens, max_tokens - (fate == "short")) for _ in prompts]
+        return [Generation("", tokens, max_tokens - (outcome == "short")) for _ in prompts]
 
     def vocabulary(self) -> list[int]:
         return list(range(32_000))
@@ -109,7 +109,7 @@ class FakeEngine(Engine):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
-        raise UsageError("the fake engine answers nothing: quality needs a real one")
+        raise UsageError("the fake engine has no answers: quality needs a real one")
 
     def logits(self, ids: list[int], answer: list[int]):
         raise UsageError("the fake engine has no logits: quality needs a real one")
@@ -118,11 +118,11 @@ class FakeEngine(Engine):
         """There is no device."""
 
     def reset_memory_peak(self) -> None:
-        """There is no memory to speak of."""
+        """There is no memory to measure."""
 
     def memory(self) -> Memory:
         return Memory()
 
 
-def _asked() -> dict:
+def _configured() -> dict:
     return json.loads(os.environ.get("BENCH_FAKE", "{}"))

@@ -9,7 +9,7 @@ from bench_deepspeed.measure.records import Memory
 
 
 def measure(weights: int, kv_pool: int | None, kv_used: int, on_gpu: bool) -> Memory:
-    """Add to an engine's own parts what torch, the driver and the system tell."""
+    """Add to an engine's own parts what torch, the driver and the system report."""
     peak = driver = workspace = None
     if on_gpu:
         import torch

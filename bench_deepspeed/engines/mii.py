@@ -1,4 +1,4 @@
-"""DeepSpeed-MII's pipeline: what this suite is for."""
+"""DeepSpeed-MII's pipeline, the engine that this suite is for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .memory import measure, reset_peaks
 MINIMUM_CAPABILITY = (8, 0)
 # DeepSpeed 0.19.8's own limits, raised only where a batch needs it: sequences known and sequences in one forward
 # pass, and tokens in it.
-AT_ONCE = {"max_tracked_sequences": 2048, "max_ragged_sequence_count": 512, "max_ragged_batch_size": 768}
+BATCH_LIMITS = {"max_tracked_sequences": 2048, "max_ragged_sequence_count": 512, "max_ragged_batch_size": 768}
 
 
 class MiiEngine(Engine):
@@ -64,7 +64,7 @@ class MiiEngine(Engine):
 
         self.tokenizer = tokenizer
         self._tokenizer = TokenizerForMii(tokenizer)
-        # Left to itself MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
+        # By default MII takes all free memory but 1 GB for the KV cache; and its ports are fixed ones.
         state = {} if load.concurrent else state_manager(self._blocks, self._sequences)
         settings = {
             "model_name_or_path": str(load.folder),
@@ -77,7 +77,7 @@ class MiiEngine(Engine):
             return mii.pipeline(**settings)
         pipeline = mii.api.async_pipeline(mii.config.ModelConfig(**settings))
         self._blocks = min(pipeline.inference_engine.free_blocks)
-        threading.excepthook = _end_process  # whoever waits for a token of a dead thread would wait for ever
+        threading.excepthook = _end_process  # a caller that waits for a token of a dead thread would wait for ever
         pipeline.start()
         return pipeline
 
@@ -142,7 +142,7 @@ class MiiEngine(Engine):
         self.pipeline.put = self._watched_put  # the pool is empty again when a generation returns
 
     def _watched_put(self, uids, tokens):
-        """The pipeline's forward pass, and a look at how much of the pool is taken after it."""
+        """The pipeline's forward pass; records how much of the pool is used after it."""
         logits = type(self.pipeline).put(self.pipeline, uids, tokens)
         used = self._blocks - min(self.pipeline.inference_engine.free_blocks)
         self._blocks_used = max(self._blocks_used, used)
@@ -186,14 +186,14 @@ def _chunks(ids: list[int]) -> list[list[int]]:
 
 def state_manager(blocks: int, sequences: int) -> dict:
     """DeepSpeed's settings for a pool of so many blocks, and so many sequences at once."""
-    at_once = {name: max(default, sequences) for name, default in AT_ONCE.items()}
-    return {**at_once, "memory_config": {"mode": "allocate", "size": blocks}}
+    limits = {name: max(default, sequences) for name, default in BATCH_LIMITS.items()}
+    return {**limits, "memory_config": {"mode": "allocate", "size": blocks}}
 
 
 def kv_blocks(tokens: int, head_dim: int, sequences: int = 1) -> int:
     """KV blocks that so many sequences of so many tokens each fill, and one to spare.
 
-    A pool that runs out corrupts results without a word.
+    A pool that runs out corrupts results without an error.
     """
     return sequences * -(-tokens // block_tokens(head_dim)) + 1
 

@@ -44,8 +44,8 @@ class TransformersEngine(Engine):
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
         new_ids = self._continue_all(prompts, max_tokens, eos=None)
         texts = self.tokenizer.batch_decode(new_ids)
-        made = zip(texts, prompts, new_ids, strict=True)
-        return [Generation(text, len(prompt), len(new)) for text, prompt, new in made]
+        answers = zip(texts, prompts, new_ids, strict=True)
+        return [Generation(text, len(prompt), len(new)) for text, prompt, new in answers]
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from .timed_streamer import TimedStreamer
@@ -105,7 +105,7 @@ class TransformersEngine(Engine):
         self._watch = self.model.register_forward_hook(self._note_cache)
 
     def _note_cache(self, _model, _arguments, output) -> None:
-        self._kv_used = max(self._kv_used, cache_bytes(output.past_key_values))
+        self._kv_used = max(self._kv_used, kv_cache_bytes(output.past_key_values))
 
     def memory(self) -> Memory:
         self._watch.remove()
@@ -119,6 +119,6 @@ class TransformersEngine(Engine):
         return replace(super().describe(), attention=self.model.config._attn_implementation)
 
 
-def cache_bytes(cache) -> int:
+def kv_cache_bytes(cache) -> int:
     """Bytes of the keys and values that a Transformers cache holds."""
     return sum(tensor.nbytes for layer in cache.layers for tensor in (layer.keys, layer.values))

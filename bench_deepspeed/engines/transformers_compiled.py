@@ -1,8 +1,8 @@
-"""Transformers as those use it who want speed of it: a static KV cache, and each decode step compiled.
+"""Transformers tuned for speed: a static KV cache, and each decode step compiled.
 
 `generate` compiles the forward pass of its decode steps by itself where the cache's size is fixed (Transformers,
 "Optimizing inference"): with inductor's mode "reduce-overhead", which on CUDA records it as a CUDA graph and replays
-that. Prefill runs as it is, since each length of a prompt would be compiled anew.
+that. Prefill runs as it is, since each length of a prompt would be compiled separately.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from bench_deepspeed.model.catalog import ModelSpec
 
 from .base import Load, longest_prompt
 from .memory import measure, reset_peaks
-from .transformers import TransformersEngine, cache_bytes
+from .transformers import TransformersEngine, kv_cache_bytes
 
-STEPS = 3  # of a compiled function: the first compiles it, the second records the CUDA graph, the third replays it
+COMPILE_STEPS = 3
+"""Steps of a compiled function: the first compiles it, the second records the CUDA graph, the third replays it."""
 LABEL = "compiling the decode step"
 
 
 class TransformersCompiledEngine(TransformersEngine):
-    """One KV cache lives at a time, and is used again by each generation, so that its address never changes.
+    """There is one KV cache at a time, and each generation reuses it, so that its address never changes.
 
-    Its length is settled by `Load`: the longest prompt with its answer, or each of `Load.batches` exactly, because a
+    Its length follows from `Load`: the longest prompt with its answer, or each of `Load.batches` exactly, because a
     step reads all of it, however little is filled.
     """
 
@@ -40,7 +41,7 @@ class TransformersCompiledEngine(TransformersEngine):
         super().load(load, progress)
         from transformers import CompileConfig
 
-        # One graph or an error: what runs as it is between two graphs would be slow without a word.
+        # One graph or an error: uncompiled code between two graphs would be slow without a warning.
         config = CompileConfig(fullgraph=True, dynamic=False)
         config._compile_all_devices = True  # on the CPU too, where `generate` would not by itself
         self.model.generation_config.compile_config = config
@@ -64,10 +65,10 @@ class TransformersCompiledEngine(TransformersEngine):
         try:
             for done, (sequences, tokens) in enumerate(self._shapes):
                 progress(LABEL, done, len(self._shapes))
-                new_tokens = min(1 + STEPS, tokens - 1)
+                new_tokens = min(1 + COMPILE_STEPS, tokens - 1)
                 if new_tokens > 1:
                     self._seconds(sequences, 1, 1)
-                    times = -(-STEPS // (new_tokens - 1))
+                    times = -(-COMPILE_STEPS // (new_tokens - 1))
                     first = self._seconds(sequences, new_tokens, times)
                     seconds += max(0.0, first - self._seconds(sequences, new_tokens, times))
         except torch._dynamo.exc.TorchDynamoException as error:
@@ -97,10 +98,10 @@ class TransformersCompiledEngine(TransformersEngine):
         return super()._generate(rows, max_tokens, eos, past_key_values=cache, **settings)
 
     def _cache_for(self, sequences: int, prompt_tokens: int, max_tokens: int):
-        """An empty cache with room for the generation: the one that lives, where it is right.
+        """An empty cache with room for the generation: the current one, where it fits.
 
         A generation with decode steps takes the shape that was compiled for it. One of a single token has none,
-        so any room will do, and where there is none it has a cache of its own, which nobody keeps.
+        so any room will do, and where there is none it gets a cache of its own, which is not kept.
         """
         import torch
 
@@ -156,7 +157,7 @@ class TransformersCompiledEngine(TransformersEngine):
 
     def memory(self) -> Memory:
         _, tokens = self._shape
-        pool = cache_bytes(self._cache)
+        pool = kv_cache_bytes(self._cache)
         used = pool * int(self._cache.get_seq_length()) // tokens
         return measure(self._weights_bytes(), pool, used, self._on_gpu)
 

@@ -1,1 +1,1 @@
-"""The machine: what it has, what it is doing, and what it can do at most."""
+"""The machine: its hardware and software, its load, and what it can do at most."""

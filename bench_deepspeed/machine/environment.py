@@ -33,12 +33,12 @@ def gpus() -> list[Gpu]:
 
 def default_device() -> str:
     """cuda where a usable GPU is, else cpu; usable: one that MII's kernels are made for (8.0 or more)."""
-    majors = [gpu.capability.split(".")[0] for gpu in gpus()]  # "[N/A]" where the driver does not tell
+    majors = [gpu.capability.split(".")[0] for gpu in gpus()]  # "[N/A]" where the driver does not report it
     return "cuda" if any(major.isdigit() and int(major) >= 8 for major in majors) else "cpu"
 
 
 def host_facts() -> dict:
-    """The machine and the software, as told without importing anything heavy."""
+    """The machine and the software, without importing anything heavy."""
     return {
         "suite": __version__,
         "commit": _commit(),
@@ -62,7 +62,7 @@ def software() -> dict:
 
 
 def torch_facts(device: str) -> dict:
-    """What torch says of itself; called in the worker, after the engine has loaded."""
+    """What torch reports of itself; called in the worker, after the engine has loaded."""
     import torch
 
     from .gpu import NvmlGpu
@@ -77,7 +77,7 @@ def torch_facts(device: str) -> dict:
 
 
 def free_memory_bytes(device: str) -> int | None:
-    """Memory that nobody uses, told without torch: of one GPU, or the host's (Linux).
+    """Memory that nobody uses, measured without torch: of one GPU, or the host's (Linux).
 
     The GPU is the first of CUDA_VISIBLE_DEVICES, by nvidia-smi's numbers, where that is set.
     """
@@ -112,7 +112,7 @@ def nvcc_version() -> str | None:
 
 
 def _driver_cuda() -> str | None:
-    """The newest CUDA that the driver runs, from NVML; None where it does not tell."""
+    """The newest CUDA that the driver runs, from NVML; None where it does not report it."""
     import pynvml
 
     try:

@@ -1,6 +1,6 @@
 """The GPU that torch uses, as the driver sees it (NVML, the library behind nvidia-smi).
 
-What a GPU or its driver does not tell is None. So is everything on a part of a GPU (MIG): clocks, energy
+What a GPU or its driver does not report is None. So is everything on a part of a GPU (MIG): clocks, energy
 and temperature are those of the whole one, which others use at the same time.
 """
 
@@ -24,7 +24,7 @@ THROTTLE_REASONS = {
 """NVML's bits, nvmlClocksEventReason… (before: …ThrottleReason…), for what holds the clocks down."""
 
 NOT_THROTTLING = 0x001 | 0x002
-"""The bits of an idle GPU, which one is right after a generation, and of clocks that a user has set."""
+"""The bits of an idle GPU, as it is right after a generation, and of clocks that a user has set."""
 
 
 class NvmlGpu:
@@ -50,67 +50,58 @@ class NvmlGpu:
             gpu = cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"))
         except nvml.NVMLError:
             return None
-        mig = gpu._ask("nvmlDeviceGetMigMode")  # [now, after the next reset]
+        mig = gpu._query("nvmlDeviceGetMigMode")  # [now, after the next reset]
         return None if mig and mig[0] else gpu
 
-    def _ask(self, function: str, *arguments):
+    def _query(self, function: str, *arguments):
         try:
             return getattr(self._nvml, function)(self._handle, *arguments)
         except (self._nvml.NVMLError, AttributeError):  # the latter from a binding older than the function
             return None
 
     def sm_clock_mhz(self) -> int | None:
-        return self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
+        return self._query("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
 
     def memory_clock_mhz(self) -> int | None:
-        return self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_MEM)
+        return self._query("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_MEM)
 
     def temperature_c(self) -> int | None:
-        return self._ask("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
+        return self._query("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
 
     def slowdown_c(self) -> int | None:
         """The temperature at which the GPU slows itself down.
 
-        Newer GPUs tell only how far away it is, so there it is that distance and the temperature of now.
+        Newer GPUs report only the margin to it: there it is that margin plus the current temperature.
         """
-        threshold = self._ask("nvmlDeviceGetTemperatureThreshold", self._nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
+        threshold = self._query("nvmlDeviceGetTemperatureThreshold", self._nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
         if threshold:
             return threshold
-        temperature, margin = self.temperature_c(), self._ask("nvmlDeviceGetMarginTemperature")
+        temperature, margin = self.temperature_c(), self._query("nvmlDeviceGetMarginTemperature")
         return None if temperature is None or margin is None else temperature + margin
 
     def throttle_reasons(self) -> list[str] | None:
         """What holds the clocks down, by name; a bit that has none by its number."""
-        bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        bits = self._query("nvmlDeviceGetCurrentClocksThrottleReasons")
         if bits is None:
             return None
-        holding = [1 << n for n in range(bits.bit_length()) if bits & ~NOT_THROTTLING & 1 << n]
-        return [THROTTLE_REASONS.get(bit, hex(bit)) for bit in holding]
+        active = [1 << n for n in range(bits.bit_length()) if bits & ~NOT_THROTTLING & 1 << n]
+        return [THROTTLE_REASONS.get(bit, hex(bit)) for bit in active]
 
     def other_processes(self) -> int | None:
         """Processes on this GPU that are neither this one nor descend from it.
 
         None where the driver does not list this process: in a container it may number processes as the
-        host does, and then nobody can tell which ones are ours.
+        host does, and then it is not known which ones are ours.
         """
         kinds = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
-        pids = {process.pid for kind in kinds for process in self._ask(kind) or []}
+        pids = {process.pid for kind in kinds for process in self._query(kind) or []}
         if os.getpid() not in pids:
             return None
         return sum(not _is_ours(pid) for pid in pids)
 
-    def memory_used_bytes(self) -> int | None:
-        """All memory in use on this GPU, by whomever and for whatever."""
-        memory = self._ask("nvmlDeviceGetMemoryInfo")
-        return memory and memory.used
-
     def energy_mj(self) -> int | None:
         """Millijoules that the whole board has drawn since the driver was loaded."""
-        return self._ask("nvmlDeviceGetTotalEnergyConsumption")
-
-    def power_mw(self) -> int | None:
-        """Milliwatts that the whole board draws: on most GPUs the mean of the last second."""
-        return self._ask("nvmlDeviceGetPowerUsage")
+        return self._query("nvmlDeviceGetTotalEnergyConsumption")
 
 
 def _is_ours(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Who else uses the processors."""
+"""How much other processes use the processors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cpus:
         """CPUs kept busy by other processes since the start, on average: busy time − our own, ∕ time passed.
 
         Busy is whatever a CPU did but idle or wait for a disk, and what a hypervisor gave to others. None
-        where too little time has passed to tell.
+        where too little time has passed.
         """
         passed, busy, ours = (now - then for now, then in zip(self._times(), self._since, strict=True))
         return max(0.0, busy - ours) / passed if passed >= SHORTEST_S else None

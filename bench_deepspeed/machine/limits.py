@@ -1,6 +1,6 @@
-"""What this device can do at most, measured with plain torch: the figure that stands beside every speed.
+"""What this device can do at most, measured with plain torch: every speed is compared with it.
 
-A limit is the best of its measurements, not their mean: what disturbs one only ever makes it slower.
+A limit is the best of its measurements, not their mean: a disturbance only ever makes one slower.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def matmul_flops_per_s(device: str, precision: str) -> float:
 
 
 def cache_bytes(device: str) -> int | None:
-    """The most that caches can keep from one decode step to the next; None where it cannot be told.
+    """The most that caches can keep from one decode step to the next; None where it is not known.
 
     On CUDA the level 2 cache. On a CPU the sum of all data caches of all levels: whether a level repeats
     what another holds differs from one processor to the next, and the sum is never too small.

@@ -1,6 +1,6 @@
 """What the machine was doing around a timed generation, and what generations draw.
 
-Nothing here runs while the clock does: a probe looks before the start and after the stop.
+Nothing here runs while the clock does: a probe reads before the start and after the stop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .host import Cpus
 
 
 class NoProbe:
-    """For an engine that is not one: its times are made up, and the machine has no part in them."""
+    """For the fake engine: its times do not depend on the machine."""
 
     gpu = None
 
@@ -27,7 +27,7 @@ class NoProbe:
 
 
 class Probe:
-    """Looks at the machine around a generation; made once an engine has loaded, when the GPU is in use.
+    """Reads the machine around a generation; created once an engine has loaded, when the GPU is in use.
 
     `compilations` is the engine's count of them so far, or None.
     """
@@ -39,15 +39,15 @@ class Probe:
 
     def before(self) -> None:
         """Call before everything that belongs to the generation."""
-        gc.collect()  # rubbish of the previous repetition is not this one's
+        gc.collect()  # what the previous repetition left must not slow this one
         self._compiled_before = self._compilations()
         self._cpus.start()
 
     def after(self) -> Reading:
         """Call right after the clock has stopped: the GPU's clocks then still are those of the generation."""
-        of_gpu = {}
+        gpu_values = {}
         if self.gpu is not None:
-            of_gpu = {
+            gpu_values = {
                 "sm_clock_mhz": self.gpu.sm_clock_mhz(),
                 "memory_clock_mhz": self.gpu.memory_clock_mhz(),
                 "throttle_reasons": self.gpu.throttle_reasons(),
@@ -55,5 +55,5 @@ class Probe:
                 "other_gpu_processes": self.gpu.other_processes(),
             }
         busy, compiled = self._cpus.others_busy(), self._compilations()
-        anew = None if compiled is None else compiled - self._compiled_before
-        return Reading(**of_gpu, other_cpus_busy=busy, compilations=anew)
+        compilations = None if compiled is None else compiled - self._compiled_before
+        return Reading(**gpu_values, other_cpus_busy=busy, compilations=compilations)

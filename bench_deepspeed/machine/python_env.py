@@ -1,4 +1,4 @@
-"""Gets from whatever Python started the suite to the one with the pinned packages."""
+"""Switches from the Python that started the suite to the one with the pinned packages."""
 
 from __future__ import annotations
 

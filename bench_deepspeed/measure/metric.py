@@ -1,4 +1,4 @@
-"""The definition of a metric: everything that tables, flat files, documents, `compare` and the glossary say of one."""
+"""The definition of a metric: everything that tables, flat files, documents, `compare` and the glossary show of it."""
 
 from __future__ import annotations
 

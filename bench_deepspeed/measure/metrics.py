@@ -1,7 +1,7 @@
-"""Figures derived from a result's raw measurements and from the model's shape: utilization, latency, energy.
+"""Metrics derived from a result's raw measurements and from the model's shape: utilization, latency, energy.
 
 Bytes and FLOPs are those that the model's arithmetic demands, the same for every engine: one that reads or
-computes more than it must comes out lower. `None` means that what a figure needs was not measured.
+computes more than it must comes out lower. `None` means that what a metric needs was not measured.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def ttft_s(latency: Latency) -> float | None:
 def itl_s(latency: Latency) -> dict[int, float] | None:
     """Inter-token latency: its 50th, 90th and 99th percentiles over all gaps of all generations.
 
-    With linear interpolation, as NumPy does by default. None where tokens were not watched one by one.
+    With linear interpolation, as NumPy does by default. None where tokens were not timed one by one.
     """
     gaps = [gap for generation in latency.itl_s for gap in generation]
     if not gaps:
@@ -114,7 +114,7 @@ def mfu(result: Result, spec: ModelSpec) -> Utilization | None:
     """Model FLOPs utilization of prefill: FLOP/s that it must compute ∕ those of the measured matrix product.
 
     Chowdhery et al. (2022), with the measured product instead of the data sheet's. From the mean time, as
-    every speed here: the fastest would compare the luckiest of few with the typical of others. The time
+    every speed here: the fastest would compare the best of few with the typical of others. The time
     holds the tokenizer too, so it is a lower bound.
     """
     if result.prefill is None or result.limits is None or not result.prefill.seconds:

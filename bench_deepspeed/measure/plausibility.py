@@ -1,7 +1,7 @@
 """The gate: a speed beyond the device's own measured limits is a wrong measurement, whoever reports it.
 
 It is what a timed call that did not wait for the device looks like, or an engine that counts tokens which it
-did not make. Nothing that the gate stops is ever shown as a speed.
+did not generate. Nothing that the gate stops is ever shown as a speed.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench_deepspeed.core.errors import ImpossibleError
-from bench_deepspeed.model import arithmetic as metrics
-from bench_deepspeed.model import catalog
+from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import metrics as measure_metrics
+from . import metrics
 from .records import Limits, Result, best_of
 
 TOLERANCE = 1.05  # a plain copy, sum or product comes near the device's ceiling, and is not the ceiling
-TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
+MIN_TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one decode step must do: bytes to read, and FLOPs. Of one sequence, it makes one token."""
+class DecodeStep:
+    """What one decode step must do: bytes to read, and FLOPs. For one sequence, it generates one token."""
 
     bytes: float
     flops: float
 
 
 def check(result: Result, spec: ModelSpec) -> None:
-    """Compare everything timed with what the device can do.
+    """Compare every time with what the device can do.
 
     Raises ImpossibleError with the arithmetic. An engine that reads no weights is not checked, and without
     measured limits only the clock is.
@@ -44,11 +43,11 @@ def check(result: Result, spec: ModelSpec) -> None:
     if limits is None:
         return
     if result.valid_samples:
-        step = Step(measure_metrics.step_bytes(result, spec), metrics.decode_flops(spec))
+        step = DecodeStep(metrics.step_bytes(result, spec), arithmetic.decode_flops(spec))
         for what, steps_per_s in _rates(result):
             check_steps(what, steps_per_s, step, limits)
     if result.prefill and result.prefill.seconds:
-        flops = metrics.prefill_flops(spec, result.prefill.prompt_tokens)
+        flops = arithmetic.prefill_flops(spec, result.prefill.prompt_tokens)
         check_prefill(flops, min(result.prefill.seconds), limits)
 
 
@@ -69,18 +68,18 @@ def require_possible(result: Result, measure_limits: Callable[[], Limits]) -> No
 
 def check_clock(what: str, seconds: float, resolution_s: float) -> None:
     """A time must be so long that the clock's ticks do not matter."""
-    if seconds < TICKS * resolution_s:
+    if seconds < MIN_TICKS * resolution_s:
         raise ImpossibleError(
-            f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks tells nothing "
-            f"below {TICKS * resolution_s:.3g} s"
+            f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks is too coarse "
+            f"for less than {MIN_TICKS * resolution_s:.3g} s"
         )
 
 
-def check_steps(what: str, steps_per_s: float, step: Step, limits: Limits) -> None:
+def check_steps(what: str, steps_per_s: float, step: DecodeStep, limits: Limits) -> None:
     """Decode steps a second against the memory's bandwidth and the matrix products.
 
-    Caches can hold at most what fits in them from one step to the next, so that much of a step's bytes is not
-    held against it; where their size is not known, memory is not checked.
+    Caches can hold at most what fits in them from one step to the next, so that much of a step's bytes is
+    not counted; where their size is not known, memory is not checked.
     """
     steps = f"{what}: {steps_per_s:.1f} steps/s"
     if limits.cache_bytes is not None and (from_memory := step.bytes - limits.cache_bytes) > 0:
@@ -92,23 +91,23 @@ def check_steps(what: str, steps_per_s: float, step: Step, limits: Limits) -> No
 
 def check_prefill(flops: float, seconds: float, limits: Limits) -> None:
     """A prompt's FLOPs over its seconds against the matrix products."""
-    arithmetic = f"prefill: {_si(flops, 'FLOP')} / {seconds:.4g} s"
-    _compare(arithmetic, flops / seconds, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
+    calculation = f"prefill: {_si(flops, 'FLOP')} / {seconds:.4g} s"
+    _compare(calculation, flops / seconds, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
 
 
-def _compare(arithmetic: str, rate: float, limit: float, unit: str, cpu_share: float | None) -> None:
+def _compare(calculation: str, rate: float, limit: float, unit: str, cpu_share: float | None) -> None:
     """A limit that was measured with a share of the CPUs refutes nothing that all of them could do."""
     share = 1.0 if cpu_share is None else cpu_share
     if rate > TOLERANCE * limit / share:
         with_share = "" if share > 0.99 else f" with {share:.0%} of its CPUs"
         raise ImpossibleError(
-            f"impossible: {arithmetic} = {_si(rate, unit)}/s, "
+            f"impossible: {calculation} = {_si(rate, unit)}/s, "
             f"but this device was measured at {_si(limit, unit)}/s{with_share}"
         )
 
 
 def _times(result: Result) -> Iterator[tuple[str, float]]:
-    """Every time that a figure comes from, and what took it."""
+    """Every time that a metric comes from, and what took it."""
     for number, sample in enumerate(result.valid_samples, 1):
         yield f"repetition {number}", sample.seconds
     if result.latency:
@@ -127,7 +126,7 @@ def _rates(result: Result) -> Iterator[tuple[str, float]]:
         yield f"repetition {number}", sample.tokens_per_s
     for seconds in result.latency.e2e_s if result.latency else []:
         yield "a generation timed for latency", result.scenario.max_tokens / seconds
-    if rate := measure_metrics.decode_rate(result):
+    if rate := metrics.decode_rate(result):
         yield f"decoding ({rate.source})", rate.steps_per_s
 
 

@@ -14,7 +14,7 @@ from .statistics import LEVEL, process_means
 DIGITS = 3
 
 
-def shown(value: float, low: float, high: float, digits: int) -> str:
+def ratio_text(value: float, low: float, high: float, digits: int) -> str:
     """ "1.04 [1.01, 1.07]": a ratio and its interval, with `digits` behind the point, or more.
 
     As many as show on which side of 1 each bound is: "[1.00, 1.05]" would hold 1 where 1.0012 does not.
@@ -38,10 +38,10 @@ class Ratio:
 
     @property
     def shown(self) -> str:
-        """With its interval; see `shown`."""
+        """With its interval; see `ratio_text`."""
         if self.low is None or self.high is None:
             return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
-        return shown(self.value, self.low, self.high, DIGITS)
+        return ratio_text(self.value, self.low, self.high, DIGITS)
 
     @property
     def verdict(self) -> str | None:

@@ -71,7 +71,7 @@ class Sample:
         return self.new_tokens / self.seconds
 
     def is_void(self, scenario: Scenario) -> bool:
-        """A run that made another number of tokens measured something else: it is never averaged in."""
+        """A run that generated another number of tokens measured something else: it is never averaged in."""
         return self.new_tokens != scenario.max_tokens
 
 
@@ -98,7 +98,7 @@ class Limits:
     matmul_flops_per_s: float
     precision: str
     cache_bytes: int | None = None
-    """The most that caches can keep from one step to the next; None where the system does not tell."""
+    """The most that caches can keep from one step to the next; None where the system does not report it."""
     cpu_share: float | None = None
     """The share of the CPUs that other processes left to this measurement; None on CUDA."""
 
@@ -109,13 +109,13 @@ class Limits:
 
     @property
     def divisors(self) -> tuple[float, float]:
-        """What figures are divided by."""
+        """What metrics are divided by."""
         return self.bytes_per_s, self.matmul_flops_per_s
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Generations whose tokens were watched one by one, or told apart by length.
+    """Generations whose tokens were timed one by one, or that were compared by length.
 
     `method`: "streamed", then `itl_s` holds the gaps between tokens of each generation; or "difference",
     then `ttft_s` are generations of one token and `e2e_s` others of `max_tokens`, and `itl_s` is empty.
@@ -137,7 +137,7 @@ class Prefill:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by part, of one generation; None for a part that is not there or cannot be told.
+    """Bytes by part, of one generation; None for a part that is not there or cannot be measured.
 
     One number would be mostly the pool that an engine chose to reserve.
     """
@@ -151,7 +151,7 @@ class Memory:
     """Device peak - weights - KV cache: activations, workspaces and buffers."""
     device_peak_bytes: int | None = None
     driver_bytes: int | None = None
-    """What the driver says is in use on the whole GPU, right after the generation."""
+    """What the driver reports as in use on the whole GPU, right after the generation."""
     host_peak_bytes: int | None = None
 
 
@@ -194,7 +194,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class EngineDescription:
-    """How an engine was set up, as it says itself. None: it has no such thing, or the result is older than that."""
+    """How an engine was set up, as it reports itself. None: it has no such thing, or the result is older than that."""
 
     name: str | None = None
     reads_weights: bool | None = None
@@ -208,7 +208,7 @@ class EngineDescription:
     static_caches: list[list[int]] | None = None
     """Sequences and tokens of each KV cache of a fixed length."""
     compiler_cache: str | None = None
-    """Whether something compiled was had from the cache on disk ("warm") or not ("cold")."""
+    """Whether something compiled was read from the cache on disk ("warm") or not ("cold")."""
     cuda_graphs: int | None = None
     """CUDA graphs that were recorded while it loaded."""
 
@@ -259,14 +259,14 @@ class Result:
         return result
 
     def require_times(self, path: Path, what: str) -> None:
-        """Raises BenchError, about the file that is to be `what`, where figures cannot be made of its times."""
+        """Raises BenchError, about the file that is to be `what`, where metrics cannot be computed from its times."""
         require_divisors(self._divisors(), path, what)
         latency = self.latency
         if latency and latency.method == "streamed" and len(latency.ttft_s) != len(latency.e2e_s):
             raise BenchError(f"{path} is not {what} of this suite: a generation lacks one of its two latencies")
 
     def _divisors(self) -> Iterator[float]:
-        """Every time, limit and number of tokens that a figure is a quotient of."""
+        """Every time, limit and number of tokens that a metric is divided by."""
         yield self.scenario.max_tokens
         if self.limits:
             yield from self.limits.divisors
@@ -278,7 +278,7 @@ class Result:
 
 
 def best_of(first: Limits, second: Limits) -> Limits:
-    """Of two measurements of one device in one precision, the better figure of each kind, the smaller share of CPUs."""
+    """Of two measurements of one device in one precision, the better value of each kind, the smaller share of CPUs."""
     names = ("copy_bytes_per_s", "read_bytes_per_s", "matmul_flops_per_s")
     best = {name: max(getattr(first, name), getattr(second, name)) for name in names}
     shares = [limits.cpu_share for limits in (first, second) if limits.cpu_share is not None]

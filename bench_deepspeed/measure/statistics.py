@@ -102,7 +102,7 @@ def mean_interval(groups: list[list[float]]) -> Interval | None:
 
 
 def effective_size(values: list[float]) -> float:
-    """How many independent values would tell the mean as well as these, which follow each other.
+    """How many independent values would estimate the mean as well as these, which are autocorrelated.
 
     n ∕ τ with τ = 1 + 2 Σ ρ_k, at least 1 and at most n. ρ_k are the sample's autocorrelations, summed as
     Geyer's initial positive sequence: Γ_m = ρ_2m + ρ_2m+1 for as long as it is above zero, τ = 2 Σ Γ_m − 1
@@ -178,15 +178,15 @@ def trend(values: list[float]) -> Trend | None:
         return None
     from scipy.stats import spearmanr
 
-    found = spearmanr(range(len(values)), values)
-    return Trend(float(found.statistic), float(found.pvalue))
+    correlation = spearmanr(range(len(values)), values)
+    return Trend(float(correlation.statistic), float(correlation.pvalue))
 
 
 def outliers(values: list[float], limit: float = OUTLIER_Z) -> list[int]:
     """The indices of values whose modified z-score 0.6745 (x_i - median) / MAD exceeds the limit in size.
 
     MAD is the median of |x_i - median| (B. Iglewicz and D. Hoaglin, "How to Detect and Handle Outliers",
-    1993). Where more than half of the values are equal, MAD is zero and nothing can be said: none.
+    1993). Where more than half of the values are equal, MAD is zero and the score is not defined: none.
     """
     if not values:
         return []

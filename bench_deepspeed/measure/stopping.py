@@ -18,10 +18,10 @@ STEADY_GAIN = 0.02
 """Getting faster by less than this is not warming up any more."""
 MAX_PROCESSES = 30
 IN_A_ROW = 5
-"""So many intervals in a row have to be within the target: of many looks one is narrow by luck, and a run that ended
-with it would hold the truth too seldom (docs/methodology.md, "Statistics", shows how often this one does)."""
+"""So many intervals in a row have to be within the target: of many intervals one is narrow by chance, and a run that
+ended with it would contain the true mean too seldom (docs/methodology.md, "Statistics", shows how often)."""
 CHEAP_LOAD_S = 120
-"""An engine that takes longer to load is loaded once, unless the user says how often."""
+"""An engine that takes longer to load is loaded once, unless the user sets the number of processes."""
 
 
 def is_steady(warmups: list[Sample]) -> bool:
@@ -67,8 +67,8 @@ def warmed(run: Run) -> str:
 def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
     """Why no further process is to be measured, in words; None while one is.
 
-    `elapsed_s` is the time since the first process was started. `leave_out`: nobody said how many
-    processes there are to be, so where loading is expensive one will do.
+    `elapsed_s` is the time since the first process was started. `leave_out`: the user set
+    no number of processes, so where loading is expensive one process is enough.
     """
     scenario, n = result.scenario, len(result.runs)
     load_s = (result.runs[0].load_s if result.runs else None) or 0.0
@@ -89,13 +89,13 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
 def target_met(scenario: Scenario, done: str, n: int, width: Callable[[int], float], elapsed_s: float) -> str | None:
     """Why the search for a narrow interval ends after `n` processes, `done` in words; None while it goes on.
 
-    The scenario has a target. `width` tells the relative half width of the interval after so many processes.
+    The scenario has a target. `width` returns the relative half width of the interval after so many processes.
     """
     target, budget_s = scenario.target_ci, scenario.time_budget_s
     assert target is not None
-    looks = [width(count) for count in range(n - IN_A_ROW + 1, n + 1)]
-    interval = f"the interval is ± {looks[-1]:.2%}, the target ± {target:.2%}"
-    if max(looks) <= target:
+    widths = [width(count) for count in range(n - IN_A_ROW + 1, n + 1)]
+    interval = f"the interval is ± {widths[-1]:.2%}, the target ± {target:.2%}"
+    if max(widths) <= target:
         return f"{done}: the target is met; {interval}"
     if n >= MAX_PROCESSES:
         return f"{done}, the most there are; {interval}"

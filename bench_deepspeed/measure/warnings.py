@@ -1,8 +1,8 @@
-"""Warnings: what a reader must know before trusting the figures, and what to do about it.
+"""Warnings: what a reader must know before trusting the results, and what to do about it.
 
-Each check looks at a result, asks nothing of the machine, and finds something or nothing. A warning that
-comes with every result is soon read by nobody: the statistical checks are set so that each finds
-something in less than one of twenty results without a fault, which a test simulates.
+Each check reads a result, not the machine, and returns a warning or none. A warning that
+comes with every result is soon read by nobody: the statistical checks are set so that each warns
+of less than one in twenty results without a fault, which a test simulates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FIRST_SLOWER = 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """One warning: its code, what was found in figures, and what to do about it."""
+    """One warning: its code, the fault with its values, and what to do about it."""
 
     code: str
     text: str
@@ -45,16 +45,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A check by its code: `look` returns what it found in words, or None."""
+    """A check by its code: `check` returns the fault in words, or None."""
 
     code: str
-    look: Callable[[Result], str | None]
+    check: Callable[[Result], str | None]
     remedy: str
 
 
 def check(result: Result) -> list[Finding]:
     """All warnings of a result, in the order of the table."""
-    return [Finding(c.code, text, c.remedy) for c in CHECKS if (text := c.look(result))]
+    return [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
 
 
 def _drift(result: Result) -> str | None:
@@ -83,8 +83,8 @@ def _drift(result: Result) -> str | None:
 
 def _trend_p(speeds: list[float]) -> float:
     """The p-value of no trend, not below what so many values in perfect order come to by chance: 2 ∕ n!."""
-    found = trend(speeds)
-    return 1.0 if found is None else max(found.p, 2 / math.factorial(len(speeds)))
+    series_trend = trend(speeds)
+    return 1.0 if series_trend is None else max(series_trend.p, 2 / math.factorial(len(speeds)))
 
 
 def _outliers(result: Result) -> str | None:
@@ -153,7 +153,7 @@ def _measured(result: Result) -> list[int]:
 
 
 def _first_call(result: Result) -> str | None:
-    """Warm-ups that did not suffice: they say so, or the first repetition is slower than the noise allows.
+    """Warm-ups that did not suffice: they did not become steady, or the first repetition is slower than noise allows.
 
     Slower by more than 10% than the median of those after it, and an outlier among them.
     """
@@ -181,12 +181,12 @@ def _clocks(result: Result) -> str | None:
 
 
 def _throttling(result: Result) -> str | None:
-    told = [r.throttle_reasons for r in _readings(result) if r.throttle_reasons is not None]
-    counts = Counter(reason for reasons in told for reason in reasons)
+    known = [r.throttle_reasons for r in _readings(result) if r.throttle_reasons is not None]
+    counts = Counter(reason for reasons in known for reason in reasons)
     if not counts:
         return None
-    held = ", ".join(f"{reason} after {n}" for reason, n in counts.most_common())
-    return f"the GPU's clocks were held down: {held} of {_repetitions(len(told))}"
+    causes = ", ".join(f"{reason} after {n}" for reason, n in counts.most_common())
+    return f"the GPU's clocks were held down: {causes} of {_repetitions(len(known))}"
 
 
 def _temperature(result: Result) -> str | None:
@@ -213,21 +213,21 @@ def _busy_host(result: Result) -> str | None:
     loaded = [share for share in busy if share > limit]
     if not loaded:
         return None
-    of = f" of {cpus}" if cpus else ""
+    total = f" of {cpus}" if cpus else ""
     return (
-        f"other processes kept up to {max(loaded):.1f}{of} CPUs busy, "
+        f"other processes kept up to {max(loaded):.1f}{total} CPUs busy, "
         f"more than {limit:.1f} during {len(loaded)} of {_repetitions(len(busy))}"
     )
 
 
 def _recompiled(result: Result) -> str | None:
     """Whatever the engine compiles or records once more is in the time of the repetition."""
-    told = [r.compilations for r in _readings(result) if r.compilations is not None]
-    anew = [count for count in told if count]
-    if not anew:
+    known = [r.compilations for r in _readings(result) if r.compilations is not None]
+    compiled = [count for count in known if count]
+    if not compiled:
         return None
-    of_all = f"{len(anew)} of {_repetitions(len(told))}"
-    return f"the engine compiled its model, or recorded a graph of it, {sum(anew)} times during {of_all}"
+    repetitions = f"{len(compiled)} of {_repetitions(len(known))}"
+    return f"the engine compiled its model, or recorded a graph of it, {sum(compiled)} times during {repetitions}"
 
 
 def _readings(result: Result) -> list[Reading]:
@@ -238,9 +238,9 @@ def _repetitions(n: int) -> str:
     return f"{n} repetition{'s' if n > 1 else ''}"
 
 
-CHECKS = (
+RULES = (
     Rule("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
-    Rule("outliers", _outliers, "look for what ran beside it; trust the median more than the mean"),
+    Rule("outliers", _outliers, "look for what ran at the same time; trust the median more than the mean"),
     Rule("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
     Rule("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
     Rule("no_interval", _no_interval, "`--processes 3` or more"),

@@ -1,1 +1,1 @@
-"""Models: what there is, and the arithmetic that follows from their shape."""
+"""Models: the catalog, and the arithmetic that follows from their shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,14 +59,7 @@ class ModelSpec:
     @cached_property
     def parameters(self) -> int:
         """Number of parameters, a tied output head counted once."""
-        return sum(_product(shape) for shape in self.tensor_shapes.values())
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
+        return sum(math.prod(shape) for shape in self.tensor_shapes.values())
 
 
 def names() -> list[str]:
@@ -76,7 +70,7 @@ def names() -> list[str]:
 def load(name: str) -> ModelSpec:
     """Read the manifest of one model. Raises UsageError when it is not one.
 
-    The name may come from a result file, so it is looked up among those that there are.
+    The name may come from a result file, so it must be one of `names`.
     """
     if name not in names():
         raise UsageError(f"{name!a:.80} is not a model of this suite: it has {', '.join(names())}")

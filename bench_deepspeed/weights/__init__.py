@@ -5,7 +5,7 @@
     models/<model>/pretrained-mii-float16    the same values as MII takes them
     models/<model>/random-0[-mii-float16]    random values with seed 0
 
-`plan` says what is missing without touching anything; `prepare` makes it.
+`plan` returns what is missing and changes nothing; `prepare` makes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Want:
 class Step:
     """One thing to be done before a model is ready, and what it costs.
 
-    `damage` says what is wrong with the folder that lies there now, None where there is none.
+    `damage` describes what is wrong with the folder that is there now; None where there is none.
     """
 
     folder: Path
@@ -131,7 +131,7 @@ def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -
     """Make what is missing, and return the weights ready to load.
 
     Raises WeightsError, also for weights that bring code of their own (see `own_code`), or MachineError. A run cut off
-    here leaves nothing that a later one could take for whole, and what was fetched is fetched once.
+    here leaves nothing that a later one could take for complete, and what was fetched is not fetched again.
     """
     base, final = base_folder(models_dir, spec, want), final_folder(models_dir, spec, want)
     if plan(models_dir, spec, want):
@@ -150,7 +150,7 @@ def prepare(models_dir: Path, spec: ModelSpec, want: Want, progress: Progress) -
 def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress) -> None:
     partial = store.partial_of(step.folder)
     fetches = step.download_bytes > 0
-    if not fetches:  # a conversion that was cut off starts anew
+    if not fetches:  # a conversion that was cut off starts again
         shutil.rmtree(partial, ignore_errors=True)
         store.require_disk(step.folder, step.write_bytes)
     elif step.damage and store.damage_of(step.folder) and not partial.exists():

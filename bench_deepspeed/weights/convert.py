@@ -1,6 +1,6 @@
 """From a Transformers checkpoint to one that MII's kernels take, value for value.
 
-MII wants every tensor in the run's precision, an output head of its own, no tensors beside the model's,
+MII wants every tensor in the run's precision, an output head of its own, no tensors other than the model's,
 and a ratio of query to KV heads that its kernels were built for.
 """
 

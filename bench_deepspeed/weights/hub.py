@@ -1,6 +1,6 @@
 """Weights from the Hugging Face hub: a pinned revision, safetensors only, resumable, digests verified.
 
-`listing` checks what the hub says of its files. The bytes are fetched here, because huggingface_hub 1.33 throws away
+`listing` checks the hub's description of its files. The bytes are fetched here, because huggingface_hub 1.33 discards
 what has arrived of a file when a fetch breaks off, which may be 10 GB; `transfer` bounds each request.
 """
 
@@ -99,7 +99,7 @@ def _fetch_parts(spec: ModelSpec, folder: Path, missing: list[RemoteFile], progr
 
 
 def _complete(url: str, file: RemoteFile, part: Path, report: Callable[[int], None]) -> None:
-    """Append to `part` what it lacks; a broken connection is taken up again as long as whole chunks arrive."""
+    """Append to `part` what it lacks; a broken connection is opened again as long as whole chunks arrive."""
     import httpx
 
     from . import transfer
@@ -111,7 +111,7 @@ def _complete(url: str, file: RemoteFile, part: Path, report: Callable[[int], No
             if _size_of(part) < file.size:
                 raise ConnectionError(f"{file.name} ended early")
         except (httpx.TransportError, ConnectionError):
-            # Counted from the most that ever was there: a server may begin anew each time.
+            # Counted from the largest size so far: a server may restart the file each time.
             size = _size_of(part)
             grew = size >= reached + transfer.CHUNK_BYTES
             fruitless, reached = (0, size) if grew else (fruitless + 1, reached)
@@ -126,7 +126,7 @@ def _append(url: str, file: RemoteFile, part: Path, offset: int, report: Callabl
     with part.open("ab") as output:
 
         def take(position: int, chunk: bytes) -> None:
-            output.truncate(position)  # to nothing, where the server sends the whole file whatever was asked for
+            output.truncate(position)  # to nothing, where the server sends the whole file in spite of the range
             output.write(chunk)
             report(position + len(chunk))
 
@@ -145,7 +145,7 @@ def _size_of(path: Path) -> int:
 
 @contextlib.contextmanager
 def _hub_errors(spec: ModelSpec) -> Iterator[None]:
-    """Turn what the hub and the network answer into one line with the thing to do."""
+    """Turn errors of the hub and the network into one line that says what to do."""
     import httpx
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
@@ -165,10 +165,10 @@ def _hub_errors(spec: ModelSpec) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        what = "try later"
+        remedy = "try later"
         if status in {401, 403}:
-            what = "the token is wrong or expired, or may not read this: check HF_TOKEN or `hf auth login`"
-        raise WeightsError(f"the hub answered {status} for {repo}: {what}; {alternative}") from error
+            remedy = "the token is wrong or expired, or may not read this: check HF_TOKEN or `hf auth login`"
+        raise WeightsError(f"the hub answered {status} for {repo}: {remedy}; {alternative}") from error
     except BadAnswerError as error:
         raise WeightsError(
             f"the hub's answer is refused: {error}; check HF_ENDPOINT and the network, and run again (what was fetched "

@@ -1,4 +1,4 @@
-"""The hub's listing of a repository, checked where it enters: nothing that a server says is taken on trust.
+"""The hub's listing of a repository, checked where it is read: no answer of a server is trusted.
 
 A name of the listing becomes a file name here, a digest a part of one, and a size the room on the disk.
 """
@@ -37,14 +37,14 @@ DIGEST_DIGITS = {"sha256": 64, "git": 40}
 
 
 class BadAnswerError(Exception):
-    """The server answered what no hub answers; the message says what, in one line."""
+    """The server's answer is not one that a hub gives; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
     """A file of the repository's top folder: `name` is safe to join to a folder, `size` counts bytes.
 
-    `digest` is in lower-case hexadecimal digits, and `algorithm` says of what: "sha256" of the content (large
+    `digest` is in lower-case hexadecimal digits, and `algorithm` names what it is of: "sha256" of the content (large
     files), "git" of a git blob (small ones).
     """
 
@@ -68,7 +68,7 @@ def parse(body: bytes) -> list[RemoteFile]:
     """The files of a listing that an engine needs.
 
     Raises ConnectionError where the body is no JSON (a network that wants a login answers with a page), BadAnswerError
-    where it is a listing that no hub gives.
+    where the listing is not one that a hub gives.
     """
     try:
         listing = json.loads(body)
@@ -88,7 +88,7 @@ def parse(body: bytes) -> list[RemoteFile]:
 
 
 def _is_wanted(name: str) -> bool:
-    # fnmatch's star takes slashes too, and a folder's files are none of a model's.
+    # fnmatch's star takes slashes too, and files in subfolders are not part of a model.
     return "/" not in name and any(fnmatch(name, pattern) for pattern in WANTED)
 
 
@@ -120,4 +120,4 @@ def check_index(path: Path, names: set[str]) -> None:
     except DAMAGE as error:
         raise BadAnswerError(f"{path.name} is not an index of shards") from error
     if foreign:
-        raise BadAnswerError(f"{path.name} names the file {min(foreign, key=str)!a:.80}, which the listing has not")
+        raise BadAnswerError(f"{path.name} names the file {min(foreign, key=str)!a:.80}, which is not in the listing")

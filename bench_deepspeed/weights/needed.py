@@ -14,5 +14,5 @@ def want_of(scenario: Scenario) -> weights.Want | None:
 
 
 def can_check(scenario: Scenario) -> bool:
-    """Whether a scenario has answers that can be compared at all."""
+    """Whether a scenario has answers whose quality can be checked."""
     return scenario.weights == "pretrained" and want_of(scenario) is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import WeightsError
 
-SETTINGS = "*config*.json"
+SETTINGS_FILES = "*config*.json"
 """Where Transformers looks for the name of such code. In other files, such as tokenizer.json, keys are tokens."""
 CODE_KEYS = {"auto_map", "custom_pipelines", "custom_code"}
 
@@ -22,7 +22,7 @@ def refuse(folder: Path) -> None:
     read."""
     if scripts := sorted(folder.rglob("*.py")):
         raise _refusal(f"{scripts[0]} is Python code")
-    for path in sorted(folder.rglob(SETTINGS)):
+    for path in sorted(folder.rglob(SETTINGS_FILES)):
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
             names = sorted(CODE_KEYS & set(_keys(settings)))
@@ -37,7 +37,7 @@ def _refusal(what: str) -> WeightsError:
 
 
 def _keys(value: object) -> Iterator[str]:
-    """The keys, at any depth of a JSON value, that have something behind them."""
+    """The keys, at any depth of a JSON value, whose value is not empty."""
     if isinstance(value, list):
         for inner in value:
             yield from _keys(inner)

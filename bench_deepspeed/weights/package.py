@@ -17,8 +17,7 @@ from .store import sha256_of
 
 def find(name: str) -> metadata.Distribution | None:
     """An installed package: importable, or among those that setup.sh keeps off Python's path."""
-    found = metadata.Distribution.discover(name=name, path=[*sys.path, str(MODEL_DATA)])
-    return next(iter(found), None)
+    return next(iter(metadata.Distribution.discover(name=name, path=[*sys.path, str(MODEL_DATA)])), None)
 
 
 def locate(source: dict) -> Path:

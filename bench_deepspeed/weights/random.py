@@ -1,8 +1,9 @@
-"""A model of the true shape with seeded random values: for speed only, without licence or download."""
+"""A model of the true shape with seeded random values: for speed only; needs no licence and no download."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 
@@ -40,15 +41,11 @@ def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
         generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little", signed=True))
         return torch.empty(shape).normal_(0.0, spread, generator=generator).to(torch.float16)
 
-    sizes = {name: 2 * _count(shape) for name, shape in spec.tensor_shapes.items()}
+    sizes = {name: 2 * math.prod(shape) for name, shape in spec.tensor_shapes.items()}
     shards.write(folder, sizes, make, "writing random weights", progress)
     AutoConfig.for_model(**spec.shape, dtype="float16").save_pretrained(folder)
     _write_tokenizer(spec, folder, progress)
     return {"weights": "random", "seed": seed}
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return shape[0] * (shape[1] if len(shape) > 1 else 1)
 
 
 def _write_tokenizer(spec: ModelSpec, folder: Path, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""Folders of weights that are whole or absent, never half.
+"""Folders of weights that are complete or absent, never partial.
 
 A folder is built under a `.partial-` name, its files' digests are written to `complete.json`, and only
 then is it renamed into place. What lies in place is checked before every use: sizes and times always,
@@ -49,7 +49,7 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
     """
     partial = partial_of(folder)
     shutil.rmtree(partial / ".cache", ignore_errors=True)
-    (partial / STAMP).unlink(missing_ok=True)  # of the damaged folder that a fetch has mended
+    (partial / STAMP).unlink(missing_ok=True)  # of the damaged folder that a fetch has repaired
     files = sorted(path for path in partial.rglob("*") if path.is_file())
     progress(f"digests of {folder.name}", 0, len(files))
     with ThreadPoolExecutor() as pool:
@@ -119,7 +119,7 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def free_bytes(folder: Path) -> int:
+def free_disk_bytes(folder: Path) -> int:
     """Bytes free on the disk where a folder is or would be."""
     # os.access, not Path.exists: the latter raises where a parent may not be searched.
     existing = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
@@ -128,7 +128,7 @@ def free_bytes(folder: Path) -> int:
 
 def require_disk(folder: Path, needed_bytes: int) -> None:
     """Raise MachineError unless the disk under `folder` has that much free."""
-    free = free_bytes(folder)
+    free = free_disk_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
             f"{folder} needs {needed_bytes / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free: "
@@ -177,6 +177,6 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise MachineError(f"writing {folder} failed: {error}") from error
     except SafetensorError as error:
-        if "I/O error" in str(error):  # safetensors' word for what the system answered, such as a full disk
+        if "I/O error" in str(error):  # how safetensors reports an error of the system, such as a full disk
             raise MachineError(f"writing {folder} failed: {error}") from error
         raise WeightsError(f"{folder}: {error}") from error

@@ -47,7 +47,7 @@ class WorkerProcess:
     """A worker and all that it starts; a context manager that leaves none of them behind.
 
     Its output, and that of every library in it, goes to `log`. `python` runs it, this process's own where none is
-    named; `variables` are added to its environment. Once a signal came, to start it or to ask it for anything raises
+    named; `variables` are added to its environment. Once a signal came, to start it or to call it raises
     KeyboardInterrupt.
     """
 
@@ -77,7 +77,7 @@ class WorkerProcess:
 
     @property
     def log_folder(self) -> Path:
-        """Where the engine's own logs go: beside the worker's."""
+        """Where the engine's own logs go: the folder of the worker's log."""
         return self._log.parent.absolute()
 
     def call(self, function: Callable[Concatenate[Worker, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -88,13 +88,13 @@ class WorkerProcess:
         return self.send(function, *args, **kwargs).result()
 
     def send(self, function: Callable[Concatenate[Worker, P], R], *args: P.args, **kwargs: P.kwargs) -> Pending[R]:
-        """Have the worker call a function while this process goes on. Nothing may be sent before the result is had."""
+        """Have the worker call a function while this process goes on. Send nothing else before the result is read."""
         signals.check()
         message = {
             "call": messages.name_of(function),
             "arguments": messages.encode_arguments(function, args, kwargs),
         }
-        with contextlib.suppress(ConnectionError):  # it died between two calls: the result's error tells
+        with contextlib.suppress(ConnectionError):  # it died between two calls: `_receive` reports it
             self._stream.write(json.dumps(message) + "\n")
             self._stream.flush()
         return Pending(lambda: messages.decode_result(function, self._receive()))
@@ -111,11 +111,11 @@ class WorkerProcess:
                     self._raise(messages.Failure(**message["error"]))
                 return message["result"]
         except ConnectionError:
-            pass  # told below, as when the stream just ends
+            pass  # reported below, as when the stream just ends
         raise BenchError(self._exit_reason())
 
     def load(self, engine: str, settings: Load) -> tasks.Loaded:
-        """Have an engine loaded; see `tasks.load`. Says on stderr what it opens to other machines."""
+        """Have an engine loaded; see `tasks.load`. Reports on stderr what it opens to other machines."""
         return self.send_load(engine, settings).result()
 
     def send_load(self, engine: str, settings: Load) -> Pending[tasks.Loaded]:
@@ -139,7 +139,7 @@ class WorkerProcess:
     def _exit_reason(self) -> str:
         code = self._process.wait()
         if code == -signal.SIGKILL:
-            how = "was killed, most often for want of memory"
+            how = "was killed, most often for lack of memory"
         else:
             how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"the engine's process {how} (its output: {self._log})"
@@ -178,11 +178,11 @@ class WorkerProcess:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """The worker's environment: ours, without what a launcher such as torchrun says of ranks and ports, which
-    MII and DeepSpeed would take for theirs; with `variables`, and the suite on Python's path whatever these say."""
+    """The worker's environment: ours, without the ranks and ports that a launcher such as torchrun sets, which
+    MII and DeepSpeed would use; with `variables`, and with the suite on Python's path in any case."""
     kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    found = {**kept, "TOKENIZERS_PARALLELISM": "false", **variables}
-    return {**found, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), found.get("PYTHONPATH")]))}
+    merged = {**kept, "TOKENIZERS_PARALLELISM": "false", **variables}
+    return {**merged, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), merged.get("PYTHONPATH")]))}
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -1,7 +1,7 @@
 """What generations draw, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
 
 Both count joules since some moment in the past, for the whole device: idle power and other processes'
-work are in the figure.
+work are in the value.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class GpuCounter:
 
 
 class RaplCounter:
-    """The CPU packages' energy, without the memory beside them.
+    """The CPU packages' energy, without the memory's.
 
     Source: https://docs.kernel.org/power/powercap/powercap.html. The counter of a package wraps around, so it
-    has to be asked more often than that takes: minutes.
+    has to be read more often than that takes: minutes.
     """
 
     def __init__(self, packages: list[Path]):
@@ -77,7 +77,7 @@ def open_counter(device: str, gpu: NvmlGpu | None, powercap: Path = POWERCAP) ->
 def measure(engine: Engine, counter: Counter, prompt: str, max_tokens: int, seconds: float) -> Energy:
     """Generate until that many seconds have passed, and take what the counter rose by.
 
-    One generation goes before: a counter that lags behind then starts with the draw of a generation too.
+    One generation goes before: a counter that lags behind then starts during the load of a generation too.
     """
     engine.generate(prompt, max_tokens)
     engine.synchronize()

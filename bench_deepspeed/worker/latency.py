@@ -1,4 +1,4 @@
-"""Prefill and decode apart: the passes for latency, in the process of a loaded engine.
+"""Prefill and decode separately: the passes for latency, in the process of a loaded engine.
 
 TTFT is the time to the first token, E2E that to the last, ITL each gap between two tokens that follow one
 another, TPOT = (E2E - TTFT) / (n - 1) for n new tokens: the definitions of vLLM's benchmark.
@@ -17,22 +17,22 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Latency, Prefill, Sample
 
-REPETITIONS = 3
+PASS_REPETITIONS = 3
 PREFILL_TOKENS = 512
-RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is made
+RESERVE_TOKENS = PREFILL_TOKENS + 1  # with the one that is generated
 LABEL = "measuring latency"
 
-Generate = Callable[[str, int], Sample]
+TimedGenerate = Callable[[str, int], Sample]
 """The one timed generation: `tasks.generate` of a worker, as (prompt, max_tokens) → its sample."""
 
 
 def measure(
-    engine: Engine, generate: Generate, *, prompt: str, max_tokens: int, repetitions: int, progress: Progress
+    engine: Engine, generate: TimedGenerate, *, prompt: str, max_tokens: int, repetitions: int, progress: Progress
 ) -> Latency:
     """Times to the first and the last token, and between, in seconds. Raises BenchError on a wrong count.
 
-    Where the engine hands over tokens as they are made, they are timed as they come; else generations of
-    one token are told apart from generations of `max_tokens`.
+    Where the engine streams, each token is timed as it arrives; else generations of one token are compared with
+    generations of `max_tokens`.
     """
     if engine.streams:
         return _streamed(engine, prompt, max_tokens, repetitions, progress)
@@ -58,13 +58,15 @@ def _streamed(engine: Engine, prompt: str, max_tokens: int, repetitions: int, pr
     return latency
 
 
-def _differences(generate: Generate, prompt: str, max_tokens: int, repetitions: int, progress: Progress) -> Latency:
+def _differences(
+    generate: TimedGenerate, prompt: str, max_tokens: int, repetitions: int, progress: Progress
+) -> Latency:
     lengths = (1, max_tokens) if max_tokens > 1 else (1,)  # after one token, the first is the last
     seconds: dict[int, list[float]] = {length: [] for length in lengths}
     total = 1 + repetitions
     for done in range(total):
         progress(LABEL, done, total)
-        for length in lengths:  # one of each in turn, so that drift meets both alike
+        for length in lengths:  # interleaved, so that drift affects both lengths alike
             taken = _seconds(generate, prompt, length)
             if done > 0:
                 seconds[length].append(_rounded(taken))
@@ -72,7 +74,7 @@ def _differences(generate: Generate, prompt: str, max_tokens: int, repetitions: 
     return Latency("difference", seconds[1], seconds[max_tokens], [])
 
 
-def prefill(engine: Engine, generate: Generate, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
+def prefill(engine: Engine, generate: TimedGenerate, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
     """Generations of one token after a prompt of at most `tokens` tokens, or of what the context holds.
 
     The engine must have been loaded with RESERVE_TOKENS. None for an engine without a tokenizer. Raises
@@ -101,22 +103,22 @@ def long_prompt(tokenizer: Any, prompt: str, tokens: int) -> str:
         return len(tokenizer(text[:length]).input_ids)
 
     text = prompt + " "
-    copies = 1 + tokens // max(1, count(len(text)) - 1)  # one token less: the first copy may bear a BOS
+    copies = 1 + tokens // max(1, count(len(text)) - 1)  # one token less: the first copy may contain a BOS
     text *= copies
     return text[: max(1, bisect_right(range(len(text) + 1), tokens, key=count) - 1)]
 
 
-def _seconds(generate: Generate, prompt: str, new_tokens: int) -> float:
+def _seconds(generate: TimedGenerate, prompt: str, new_tokens: int) -> float:
     sample = generate(prompt, new_tokens)
     _require(sample.new_tokens, new_tokens)
     return sample.seconds
 
 
-def _require(made: int, wanted: int) -> None:
-    if made != wanted:
-        raise BenchError(f"the engine made {made} tokens, {wanted} were asked for")
+def _require(new_tokens: int, expected: int) -> None:
+    if new_tokens != expected:
+        raise BenchError(f"the engine generated {new_tokens} tokens, {expected} were requested")
 
 
 def _rounded(seconds: float) -> float:
-    """To the microsecond: what is finer is noise, and would fill the file."""
+    """To the microsecond: finer digits are noise, and would fill the file."""
     return round(seconds, 6)

@@ -12,19 +12,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from bench_deepspeed.core.paths import PACKAGE
-
-from .state import Worker
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-P = ParamSpec("P")
 R = TypeVar("R")
-Task = Callable[Concatenate[Worker, P], R]
-"""What a parent can call: a function whose first argument is the worker."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def decode_arguments(function: Callable[..., object], data: Mapping[str, Any]) -
 
 
 def encode_result(function: Callable[..., object], result: object) -> Any:
-    """What the function returned, in JSON. Raises TypeError where it is of another type than the function says."""
+    """What the function returned, in JSON. Raises TypeError where it is of another type than annotated."""
     return _encode(function, "return", result)
 
 

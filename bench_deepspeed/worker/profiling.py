@@ -1,6 +1,6 @@
-"""What holds it back: where the time of a decode step and of a prefill goes, measured in the worker.
+"""Where the time of a decode step and of a prefill goes, measured in the worker.
 
-Three passes of their own, so that no observer disturbs another: the worker's clock alone for the time of a
+Three separate passes, so that no profiler disturbs another: the worker's clock alone for the time of a
 step, torch's profiler for what the device does in it, cProfile for what the host does. None of them looks
 into the engine: a decode step is the difference between a generation of 1 + S tokens and one of 1 token.
 """
@@ -21,9 +21,9 @@ from typing import Any
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Profile, Share
 
-from .latency import PREFILL_TOKENS, Generate, prefill_prompt
+from .latency import PREFILL_TOKENS, TimedGenerate, prefill_prompt
 
-STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
+DECODE_STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
 REPEATS = 5  # the median of an odd number of differences is one of them
 HOST_FUNCTIONS = 20
 # What Kineto reports on the GPU's time line while nothing runs there.
@@ -32,7 +32,7 @@ WAITS = {"Event Sync", "Stream Sync", "Context Sync", "Stream Wait Event", "Unkn
 
 @dataclass(frozen=True)
 class Phase:
-    """What is looked at: a generation of `tokens` tokens, less one of `base_tokens` (0: less nothing)."""
+    """What is profiled: a generation of `tokens` tokens, less one of `base_tokens` (0: less nothing)."""
 
     name: str
     prompt: str
@@ -46,7 +46,7 @@ class Phase:
 
 @dataclass
 class Observed:
-    """What an observer saw in one generation, by name; `busy_s` None: nothing could be seen of the device."""
+    """What a profiler recorded in one generation, by name; `busy_s` None: it could not see the device."""
 
     wall_s: float = 0.0
     busy_s: float | None = 0.0
@@ -58,17 +58,17 @@ class Observed:
         self.calls[name] += calls
 
     def shares(self, base: Observed, steps: int, scale: float = 1.0) -> list[Share]:
-        """What a step took beyond `base`, the largest first. What was called as often in both is no step's."""
+        """What a step took beyond `base`, the largest first. What was called as often in both belongs to no step."""
         called = {name: count - base.calls[name] for name, count in self.calls.items()}
-        found = [
+        result = [
             Share(name, scale * (self.seconds[name] - base.seconds.get(name, 0.0)) / steps, count / steps)
             for name, count in called.items()
             if count > 0
         ]
-        return sorted(found, key=lambda share: -share.seconds)
+        return sorted(result, key=lambda share: -share.seconds)
 
 
-def profile(engine: Engine, generate: Generate, device: str, prompt: str, max_tokens: int) -> list[Profile]:
+def profile(engine: Engine, generate: TimedGenerate, device: str, prompt: str, max_tokens: int) -> list[Profile]:
     """Profile the decode steps after `prompt` and the prefill of a longer one.
 
     The engine must have been loaded for `max_tokens` after `prompt`, and with `latency.RESERVE_TOKENS`. With
@@ -76,18 +76,18 @@ def profile(engine: Engine, generate: Generate, device: str, prompt: str, max_to
     """
     phases = _phases(engine, prompt, max_tokens)
     for phase in phases:
-        generate(phase.prompt, phase.tokens)  # a length that the warm-ups did not have sets things up once
+        generate(phase.prompt, phase.tokens)  # the first generation of a new length includes set-up
     _trace(generate, device, prompt, 1)  # so does the first trace
     return [_profile_phase(engine, generate, device, phase) for phase in phases]
 
 
 def _phases(engine: Engine, prompt: str, max_tokens: int) -> list[Phase]:
-    steps = min(STEPS, max_tokens - 1)
+    steps = min(DECODE_STEPS, max_tokens - 1)
     decode = [Phase("decode", prompt, 1 + steps, 1)] if steps else []
     return [*decode, Phase("prefill", prefill_prompt(engine, prompt, PREFILL_TOKENS) or prompt, 1, 0)]
 
 
-def _profile_phase(engine: Engine, generate: Generate, device: str, phase: Phase) -> Profile:
+def _profile_phase(engine: Engine, generate: TimedGenerate, device: str, phase: Phase) -> Profile:
     prompt_tokens, step_s = _step_time(generate, phase)
     base = _trace(generate, device, phase.prompt, phase.base_tokens)
     whole = _trace(generate, device, phase.prompt, phase.tokens)
@@ -109,7 +109,7 @@ def _profile_phase(engine: Engine, generate: Generate, device: str, phase: Phase
     )
 
 
-def _step_time(generate: Generate, phase: Phase) -> tuple[int, float]:
+def _step_time(generate: TimedGenerate, phase: Phase) -> tuple[int, float]:
     """The prompt's tokens, and the median over some pairs of generations of their difference ∕ steps, in seconds."""
     differences = []
     for _ in range(REPEATS):
@@ -120,7 +120,7 @@ def _step_time(generate: Generate, phase: Phase) -> tuple[int, float]:
 
 
 def _scale(device: str, step_s: float, traced_step_s: float) -> float | None:
-    """What turns a traced time into one of an untraced step; None where the steps are lost in the clock's noise.
+    """What turns a traced time into one of an untraced step; None where the steps are below the clock's noise.
 
     A GPU's kernels take as long with the profiler as without. On the CPU the profiler slows down what it
     measures, so that only an operator's share of the traced step is known, and step_s is shared out by it.
@@ -131,7 +131,7 @@ def _scale(device: str, step_s: float, traced_step_s: float) -> float | None:
 
 
 def _busy_time(whole: Observed, base: Observed, steps: int, scale: float | None) -> float | None:
-    """Busy seconds a step; None where the device was not seen, or where they are lost in the clock's noise."""
+    """Busy seconds a step; None where the device was not seen, or where they are below the clock's noise."""
     if scale is None or whole.busy_s is None or base.busy_s is None or whole.busy_s < base.busy_s:
         return None
     return scale * (whole.busy_s - base.busy_s) / steps
@@ -143,7 +143,7 @@ def _why_unknown(device: str) -> str:
     return "other work on the machine disturbed more than the steps took"
 
 
-def _trace(generate: Generate, device: str, prompt: str, tokens: int) -> Observed:
+def _trace(generate: TimedGenerate, device: str, prompt: str, tokens: int) -> Observed:
     """One generation under torch's profiler: kernels and copies on CUDA, operators' own time on the CPU."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity
@@ -155,14 +155,14 @@ def _trace(generate: Generate, device: str, prompt: str, tokens: int) -> Observe
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with torch_profile(activities=activities) as profiler:
         wall_s = generate(prompt, tokens).seconds
-    ours = [
+    device_events = [
         event for event in profiler.events() if event.device_type == (DeviceType.CUDA if on_gpu else DeviceType.CPU)
     ]
-    return observed(ours, on_gpu, wall_s)
+    return observed(device_events, on_gpu, wall_s)
 
 
 def observed(events: Iterable[Any], on_gpu: bool, wall_s: float) -> Observed:
-    """What the profiler's events (torch's FunctionEvents) of one device and one generation come to."""
+    """What the profiler's events (torch's FunctionEvents) of one device and one generation add up to."""
     work = [
         event
         for event in events

@@ -72,7 +72,7 @@ def _answer(worker: Worker, name: str, arguments: dict[str, Any]) -> Any:
 
 
 def _failure(error: BaseException) -> messages.Failure:
-    """An exception as the parent shall raise it again; a foreign one keeps its traceback in the log."""
+    """An exception as the parent is to raise it again; the traceback of a foreign one goes to the log."""
     if isinstance(error, BenchError):
         return messages.Failure(type(error).__name__, str(error))
     traceback.print_exc()
@@ -81,6 +81,7 @@ def _failure(error: BaseException) -> messages.Failure:
 
 
 def main() -> None:
+    """Serve the calls that arrive at the socket whose number is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     channel = socket.socket(fileno=int(sys.argv[1]))
     output = channel.makefile("w", encoding="utf-8")

@@ -43,7 +43,7 @@ class LoadedEngine:
 
 
 class Worker:
-    """One worker process as its tasks see it."""
+    """The state of one worker process."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
@@ -80,7 +80,7 @@ class Worker:
         return self.loaded.engine
 
     def timed(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Timed[R]:
-        """Time one call of the engine. Between the clock's start and stop stands that call and its completion."""
+        """Time one call of the engine. Between the clock's start and stop is only that call and its completion."""
         engine, probe = self.loaded.engine, self.loaded.probe
         probe.before()
         engine.synchronize()

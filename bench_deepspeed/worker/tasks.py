@@ -24,7 +24,7 @@ from .state import LoadedEngine, Worker
 
 @dataclass(frozen=True)
 class Loaded:
-    """What loading an engine took, in seconds, and what the engine says of itself.
+    """What loading an engine took, in seconds, and what the engine reports of itself.
 
     `load_s` is without the seconds of building kernels and of compiling; these are None where there was none of it.
     """
@@ -76,7 +76,7 @@ def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
 
 
 def stream(worker: Worker, prompt: str, max_tokens: int) -> list[float]:
-    """Generate, and return `time.perf_counter()` as each token was there: one clock for a machine's processes."""
+    """Generate, and return `time.perf_counter()` at each token: one clock for a machine's processes."""
     return worker.engine.stream(prompt, max_tokens, time.perf_counter)
 
 
@@ -121,7 +121,7 @@ def profile(worker: Worker, prompt: str, max_tokens: int) -> list[Profile]:
 
 
 def torch_facts(worker: Worker, device: str) -> dict[str, Any]:
-    """What torch tells of the machine; nothing where what this process has loaded does without torch."""
+    """What torch reports of the machine; empty where this process has not imported torch."""
     return environment.torch_facts(device) if "torch" in sys.modules else {}
 
 
@@ -136,7 +136,7 @@ def close(worker: Worker) -> None:
 
 
 def require_device(device: str) -> None:
-    """Refuse CUDA where torch cannot use it, before something fails in words of its own. Raises MachineError."""
+    """Refuse CUDA where torch cannot use it, before a library fails with an unclear message. Raises MachineError."""
     if device != "cuda":
         return
     import torch
@@ -144,5 +144,5 @@ def require_device(device: str) -> None:
     if not torch.cuda.is_available():
         build = torch.version.cuda or "none: this torch was built for the CPU"
         raise MachineError(
-            f"torch {torch.__version__} cannot use the GPU (its CUDA: {build}): `bench.sh doctor` tells more"
+            f"torch {torch.__version__} cannot use the GPU (its CUDA: {build}): `bench.sh doctor` shows more"
         )

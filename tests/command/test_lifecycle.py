@@ -216,7 +216,7 @@ def test_a_scratch_folder_is_gone_after_an_interruption(tmp_path, monkeypatch, s
 
 
 def test_a_sweep_is_not_read_while_another_process_may_write_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_lock, "LOOK_S", 0.05)
+    monkeypatch.setattr(folder_lock, "WAIT_S", 0.05)
     (tmp_path / "sweep.json").write_text("{")
     hold(tmp_path)
     with pytest.raises(UsageError, match="another process is at work in"):

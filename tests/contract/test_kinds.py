@@ -253,5 +253,5 @@ def test_a_model_that_nobody_knows_is_named_with_its_file(form, tmp_path, no_dra
     if form in ("csv", "jsonl"):
         assert "nobody's" in shown(path, form)
         return
-    with pytest.raises(UsageError, match="selftest.json: models/nobody's.json is not a model's manifest"):
+    with pytest.raises(UsageError, match='selftest.json: "nobody.s" is not a model of this suite'):
         shown(path, form)

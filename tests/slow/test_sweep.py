@@ -29,7 +29,7 @@ def test_deepspeed_takes_the_settings_for_many_sequences(sequences, expected):
     names = ("max_tracked_sequences", "max_ragged_sequence_count", "max_ragged_batch_size")
     assert tuple(getattr(config, name) for name in names) == expected
     assert (config.memory_config.mode, config.memory_config.size) == ("allocate", 99)
-    assert {name: getattr(DSStateManagerConfig(), name) for name in names} == mii.AT_ONCE
+    assert {name: getattr(DSStateManagerConfig(), name) for name in names} == mii.BATCH_LIMITS
 
 
 @pytest.fixture(scope="module")

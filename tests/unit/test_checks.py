@@ -10,7 +10,7 @@ import pytest
 from support import ROOT
 
 from bench_deepspeed.measure.records import Energy, Reading, Result, Run, Sample, Scenario
-from bench_deepspeed.measure.warnings import CHECKS, check
+from bench_deepspeed.measure.warnings import RULES, check
 
 CALM = Reading(1980, 2619, 55, [], 0, 0.05)
 CLEAN = [[100.0, 100.4, 99.7, 100.2, 99.9, 100.1, 99.8, 100.3, 99.6, 100.05]] * 3
@@ -97,7 +97,7 @@ def test_each_warning_appears_with_its_figures(code):
 
 
 def test_every_warning_is_tested():
-    assert list(CASES) == [c.code for c in CHECKS]
+    assert list(CASES) == [rule.code for rule in RULES]
 
 
 def test_warm_ups_that_did_not_become_steady_are_told():
@@ -170,7 +170,7 @@ def section(title: str) -> str:
 
 def test_the_documented_warnings_are_those_of_the_code():
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", section("Warnings"), re.M)
-    assert rows == [(c.code, c.remedy) for c in CHECKS]
+    assert rows == [(rule.code, rule.remedy) for rule in RULES]
 
 
 @pytest.mark.parametrize(("title", "data"), [("Readings", Reading), ("Energy", Energy)])

@@ -10,7 +10,7 @@ import pytest
 from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
-from bench_deepspeed.engines import DEFAULTS, ENGINES, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES, engine_class
 from bench_deepspeed.model import catalog
 
 
@@ -21,7 +21,7 @@ def test_defaults_are_those_that_help_shows():
     assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (cli.PROCESSES, None, None)
     assert (scenario.repetitions, scenario.max_tokens) == (cli.REPETITIONS["cpu"], cli.MAX_TOKENS["cpu"])
     assert (scenario.model, scenario.engine, scenario.precision) == ("smollm2", "deepspeed", "float32")
-    assert engine_class(DEFAULTS["cuda"]).precisions["cuda"][0] == "float16"
+    assert engine_class(DEFAULT_ENGINES["cuda"]).precisions["cuda"][0] == "float16"
 
 
 def test_a_target_is_a_share_and_has_a_budget():
@@ -94,7 +94,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
         f"timed generations in each process (default: {cli.REPETITIONS['cuda']}, on cpu {cli.REPETITIONS['cpu']})",
         f"exactly (default: {cli.MAX_TOKENS['cuda']}, on cpu {cli.MAX_TOKENS['cpu']})",
         f"the model (default: {cli.MODEL['cuda']} on cuda, {cli.MODEL['cpu']} on cpu)",
-        f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu",
+        f"default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu",
         "default: float16 on cuda, float32 on cpu",
         "(default: pretrained)",
         "generations before the timed ones in each process (default: until the times are steady)",

@@ -291,7 +291,7 @@ def test_markdown_has_the_tables_of_the_documents(bench, files, tmp_path):
         "refused",
         "| 2 clients",
         "host-bound",
-        "**no difference",
+        "**No difference",
     ):
         assert words in text
     assert "[JSON](result.json)" in text

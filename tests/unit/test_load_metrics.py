@@ -267,7 +267,7 @@ def test_the_table_says_how_it_was_served():
 
 
 def test_the_plot_has_a_curve_for_each_loop_of_each_test():
-    chart = load_charts.latency([result(), result(levels=[level([record(3.0)])])])
+    chart = load_charts.latency("SmolLM2", [result(), result(levels=[level([record(3.0)])])])
     svg = vega.svg(chart)
     assert svg.count("labelled with its clients") == 2
     assert svg.count("labelled with its rate") == 1

@@ -38,11 +38,11 @@ def test_a_reading_holds_what_the_driver_tells(monkeypatch):
     assert gpus_own == Reading(1980, 2619, 41, ["power cap", "software thermal slowdown"], 1)
 
 
-def test_what_the_driver_does_not_tell_is_none():
+def test_what_the_driver_does_not_report_is_none():
     gpu = gpu_that()
-    figures = (gpu.sm_clock_mhz, gpu.memory_clock_mhz, gpu.temperature_c, gpu.slowdown_c, gpu.throttle_reasons)
-    others = (gpu.other_processes, gpu.memory_used_bytes, gpu.energy_mj, gpu.power_mw)
-    assert [figure() for figure in figures + others] == [None] * 9
+    clocks = (gpu.sm_clock_mhz, gpu.memory_clock_mhz, gpu.throttle_reasons)
+    others = (gpu.temperature_c, gpu.slowdown_c, gpu.other_processes, gpu.energy_mj)
+    assert [read() for read in clocks + others] == [None] * 7
 
 
 def test_a_machine_whose_nvml_does_not_know_the_gpu():

@@ -61,7 +61,7 @@ def test_who_comes_while_another_looks_holds_all_the_same(tmp_path):
 
 
 def test_a_folder_is_held_by_one_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder_lock, "LOOK_S", 0.05)
+    monkeypatch.setattr(folder_lock, "WAIT_S", 0.05)
     hold(tmp_path)
     with pytest.raises(UsageError, match="another process is at work in"):
         hold(tmp_path)

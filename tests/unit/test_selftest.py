@@ -76,7 +76,7 @@ def test_without_time_nothing_is_shown():
 @pytest.fixture
 def a_second_a_block(monkeypatch) -> None:
     now = itertools.count()
-    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    monkeypatch.setattr(measure, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
 
 
 def test_what_straddles_the_limit_takes_more_blocks_until_time_is_up(a_second_a_block):

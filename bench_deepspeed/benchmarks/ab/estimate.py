@@ -16,7 +16,7 @@ import statistics
 from dataclasses import dataclass
 
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure.ratio import DIGITS, shown
+from bench_deepspeed.measure.ratio import DIGITS, ratio_text
 from bench_deepspeed.measure.statistics import Interval, effective_size, mean_interval, series_interval
 
 from .records import AbResult
@@ -51,12 +51,12 @@ class PairedRatio:
 
     @property
     def shown(self) -> str:
-        """ "1.23 [1.20, 1.26]", with as many digits as its width is worth; see also `compare.ratio.shown`."""
+        """ "1.23 [1.20, 1.26]", with as many digits as its width is worth; see also `measure.ratio.ratio_text`."""
         if self.low is None:
             return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
         width = (self.high - self.low) / 2
         digits = min(max(2, -math.floor(math.log10(width))), MOST_DIGITS) if width > 0 else MOST_DIGITS
-        return shown(self.value, self.low, self.high, digits)
+        return ratio_text(self.value, self.low, self.high, digits)
 
 
 @dataclass(frozen=True)

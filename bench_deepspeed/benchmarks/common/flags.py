@@ -8,7 +8,7 @@ from bench_deepspeed import __version__
 from bench_deepspeed.core.arguments import whole_number
 from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.engines import DEFAULTS, ENGINES
+from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 from bench_deepspeed.model import catalog
 
 from .scenario import MODEL
@@ -31,7 +31,7 @@ def add_help(group) -> None:
 def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
     add_model(group)
     group.add_argument(
-        "--engine", choices=ENGINES, help=f"default: {DEFAULTS['cuda']} on cuda, {DEFAULTS['cpu']} on cpu"
+        "--engine", choices=ENGINES, help=f"default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu"
     )
     group.add_argument(
         "--precision",

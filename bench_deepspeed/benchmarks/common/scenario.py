@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench_deepspeed.core.errors import MachineError, UsageError
-from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, gpus
 from bench_deepspeed.measure.records import Scenario
 
@@ -34,7 +34,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     if options.time_budget and options.target_ci is None:
         raise UsageError("--time_budget limits the search for --target_ci: give that as well")
     device = options.device or default_device()
-    engine = options.engine or DEFAULTS[device]
+    engine = options.engine or DEFAULT_ENGINES[device]
     precision = _precision(engine, device, options.precision)
     wanted = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
     for flag, where in wanted.items():

@@ -40,7 +40,7 @@ def show(scenario: Scenario, options) -> int:
     if want and not steps:
         print(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
     total = sum(step.write_bytes for step in steps)
-    print(f"disk        {_gb(total)} needed, {_gb(store.free_bytes(options.models_dir.absolute()))} free")
+    print(f"disk        {_gb(total)} needed, {_gb(store.free_disk_bytes(options.models_dir.absolute()))} free")
     files = "result.json, performance.log, profile.*, worker.log"
     print(f"results     {options.output_dir}/{scenario.model}/<time>/: {files}")
     if options.log_file:

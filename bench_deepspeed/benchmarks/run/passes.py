@@ -34,12 +34,12 @@ def _energy(recorder: Recorder, worker: WorkerProcess) -> None:
 
 def _prefill(recorder: Recorder, worker: WorkerProcess) -> None:
     prompt, tokens = recorder.result.scenario.prompt, latency.PREFILL_TOKENS
-    recorder.result.prefill = worker.call(tasks.measure_prefill, prompt, tokens, latency.REPETITIONS)
+    recorder.result.prefill = worker.call(tasks.measure_prefill, prompt, tokens, latency.PASS_REPETITIONS)
 
 
 def _latency(recorder: Recorder, worker: WorkerProcess) -> None:
     prompt, max_tokens = recorder.result.scenario.prompt, recorder.result.scenario.max_tokens
-    recorder.result.latency = worker.call(tasks.measure_latency, prompt, max_tokens, latency.REPETITIONS)
+    recorder.result.latency = worker.call(tasks.measure_latency, prompt, max_tokens, latency.PASS_REPETITIONS)
 
 
 def _profile(recorder: Recorder, worker: WorkerProcess) -> None:

@@ -70,12 +70,12 @@ def _standard_error(scenario: SweepScenario) -> float | None:
     return math.sqrt(sum(statistics.variance(seconds) / len(seconds) for seconds in series))
 
 
-def step(spec: ModelSpec, scenario: SweepScenario) -> plausibility.Step:
+def step(spec: ModelSpec, scenario: SweepScenario) -> plausibility.DecodeStep:
     """A decode step of the whole batch: the weights once and B contexts to read, 2 · weights · B FLOPs."""
     context = arithmetic.mean_context(spec, scenario.prompt_tokens, scenario.max_tokens)
     contexts = scenario.batch_size * arithmetic.kv_bytes(spec, scenario.precision, context)
     weights = arithmetic.decode_bytes(spec, scenario.precision, 0)
-    return plausibility.Step(weights + contexts, scenario.batch_size * arithmetic.decode_flops(spec))
+    return plausibility.DecodeStep(weights + contexts, scenario.batch_size * arithmetic.decode_flops(spec))
 
 
 def memory_limit(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> float:

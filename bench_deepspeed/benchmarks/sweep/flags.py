@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_p
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.engines import DEFAULTS, ENGINES
+from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
 from .plan import LISTS, PRECISION
 
@@ -25,11 +25,11 @@ def add_lists(group) -> None:
         shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
         note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
         group.add_argument(f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
-    precisions = number_lists.names(tuple(PRECISIONS))
+    precisions = number_lists.names_among(tuple(PRECISIONS))
     note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
     group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
-    note = f"default: {DEFAULTS['cuda']}, on cpu {DEFAULTS['cpu']}"
-    group.add_argument("--engines", type=number_lists.names(tuple(ENGINES)), metavar="LIST", help=note)
+    note = f"default: {DEFAULT_ENGINES['cuda']}, on cpu {DEFAULT_ENGINES['cpu']}"
+    group.add_argument("--engines", type=number_lists.names_among(tuple(ENGINES)), metavar="LIST", help=note)
 
 
 def sweep_parser() -> Parser:

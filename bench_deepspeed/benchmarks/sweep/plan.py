@@ -9,7 +9,7 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core.errors import MachineError, UsageError
-from bench_deepspeed.engines import DEFAULTS, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, gpus
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -57,7 +57,7 @@ def _defaults(device: str) -> dict:
         "device": device,
         "weights": "pretrained",
         "seed": 0,
-        "engines": [DEFAULTS[device]],
+        "engines": [DEFAULT_ENGINES[device]],
         "precisions": [PRECISION[device]],
         **{name: lists[device] for name, lists in LISTS.items()},
         "repetitions": REPETITIONS[device],
