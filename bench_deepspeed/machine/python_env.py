@@ -12,7 +12,7 @@ from bench_deepspeed.core.paths import SETUP, VENV
 
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
 NEEDED += ("diptest", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm")
-NEEDED += ("vl_convert", "yaml")
+NEEDED += ("yaml",)
 
 
 def require_packages(python: str) -> None:

@@ -16,7 +16,9 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
 
     None where no level has a latency. A level that has remarks in the table is flagged.
     """
-    curves = [_curve(result, kind, str(n)) for n, result in enumerate(results) for kind in ("clients", "rate")]
+    titles = [title(result) for result in results]
+    names = [f"{name}, test {n}" if titles.count(name) > 1 else name for n, name in enumerate(titles, start=1)]
+    curves = [_curve(*named, kind) for named in zip(names, results, strict=True) for kind in ("clients", "rate")]
     series = [curve for curve in curves if curve]
     if not series:
         return None
@@ -25,13 +27,13 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
     return Lines(f"Latency over throughput of {model}", x, y, tuple(series), says)
 
 
-def _curve(result: LoadResult, kind: str, colour: str) -> Series | None:
+def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
     levels = [row for row in rows(result) if getattr(row.level, kind) is not None and row.statistics.e2e_s]
     if not levels:
         return None
-    name = f"{title(result)}; labelled with its {kind}"
     stroke = "solid" if kind == "clients" else "dashed"
-    return Series(name, tuple(map(_point, levels)), (facets_of(result),), stroke, colour=colour)
+    points = tuple(map(_point, levels))
+    return Series(f"{name}; labelled with its {kind}", points, (facets_of(result),), stroke, colour=name)
 
 
 def _point(row: LevelRow) -> Point:
