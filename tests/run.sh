@@ -24,8 +24,7 @@ lint() {
 
 run_tests() { # <pytest's arguments>...
   local code=0 failed=0
-  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu and not serial" -n logical --maxprocesses 4 --dist loadgroup "$@" ||
-    code=$?
+  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu and not serial" -n logical --maxprocesses 4 "$@" || code=$?
   ((code == 0 || code == 5)) || failed=$code # 5: none of those chosen is of this part
   code=0
   "$python" -m pytest -m "not gpu and serial" "$@" || code=$?

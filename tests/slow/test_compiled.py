@@ -17,8 +17,6 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 from bench_deepspeed.worker.state import Worker
 
-pytestmark = pytest.mark.xdist_group("compiled")  # what its tests share is made once, in one worker
-
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_TOKENS = 8
 NEW_TOKENS = 6

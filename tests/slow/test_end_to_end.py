@@ -15,8 +15,6 @@ from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import store
 
-pytestmark = pytest.mark.xdist_group("end_to_end")  # what its tests share is made once, in one worker
-
 ENGINES = ("deepspeed", "transformers")
 NEW_TOKENS = 8
 FLAGS = ("-d", "cpu", "--precision", "float32", "-r", "2", "-m", str(NEW_TOKENS))

@@ -18,8 +18,6 @@ from bench_deepspeed.report import palette
 from bench_deepspeed.results import files as evidence
 from bench_deepspeed.results import page as html
 
-pytestmark = pytest.mark.xdist_group("html_report")  # what its tests share is made once, in one worker
-
 # Chromium's own calls home are none of the page's requests; as root it has no sandbox.
 FLAGS = (
     "--disable-gpu",

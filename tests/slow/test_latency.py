@@ -17,8 +17,6 @@ from bench_deepspeed.measure.records import Sample
 from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-pytestmark = pytest.mark.xdist_group("latency")  # what its tests share is made once, in one worker
-
 PROMPT = "Write an essay about the transformer model architecture"
 NEW_TOKENS = 5
 MICROSECOND = 1e-6

@@ -18,8 +18,6 @@ from bench_deepspeed.benchmarks.load.targets.serve import ServeTarget, deploymen
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.ports import free_port
 
-pytestmark = pytest.mark.xdist_group("load_serve")  # what its tests share is made once, in one worker
-
 
 class Pipeline:
     """Speaks as `MIIAsyncPipeline` does to its server: N tokens come as N + 1 messages, in the thread that asked."""

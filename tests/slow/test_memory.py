@@ -17,8 +17,6 @@ from bench_deepspeed.engines.transformers import TransformersEngine
 from bench_deepspeed.measure.records import Memory
 from bench_deepspeed.model import catalog
 
-pytestmark = pytest.mark.xdist_group("memory")  # what its tests share is made once, in one worker
-
 PROMPT = "Write an essay about the transformer model architecture"
 ON_THE_GPU_ONLY = ("workspace_bytes", "device_peak_bytes", "driver_bytes")
 

@@ -17,8 +17,6 @@ from bench_deepspeed.worker import profiling, tasks
 from bench_deepspeed.worker.profiling import function_name
 from bench_deepspeed.worker.state import Worker
 
-pytestmark = pytest.mark.xdist_group("profiling")  # what its tests share is made once, in one worker
-
 PROMPT = "Write an essay about the transformer model architecture"
 TOKENS = 4
 LAYERS = 30  # SmolLM2's

@@ -13,8 +13,6 @@ from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.transformers import TransformersEngine
 from bench_deepspeed.model import catalog
 
-pytestmark = pytest.mark.xdist_group("sweep")  # what its tests share is made once, in one worker
-
 
 def test_mii_takes_whole_blocks_and_repeated_heads():
     """SmolLM2's three KV heads become nine, and its blocks hold 128 tokens; Transformers takes what there is."""
