@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that requirements.txt pins. A second call takes no time.
-# Usage: setup.sh [--force] [--tests]     --force: anew; --tests: what ./tests/run.sh needs as well
+# Usage: setup.sh [--force] [--tests]     --force: from scratch; --tests: what ./tests/run.sh needs as well
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,7 +19,7 @@ install_once() { # <stamp> <requirements file> <pip's arguments>...
   echo "setup.sh: installing ${file#"$root"/} into .venv (minutes the first time)" >&2
   # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
   DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check "$@" -r "$file" >&2 ||
-    fail 3 "pip failed, its words stand above: mend it (network? disk?) and run the same command again"
+    fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
   echo "$digest" >"$stamp"
 }
 

@@ -63,7 +63,7 @@ class Facts:
 class Warnings:
     """Warnings with their remedies. (code, text, remedy)"""
 
-    found: Sequence[tuple[str, str, str]]
+    findings: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Axis:
 class Point:
     """One point of a series, in the units of the axes.
 
-    `error`: what its bar reaches above and below y. `label` stands beside it, `hover` is shown on hovering.
+    `error`: what its bar reaches above and below y. `label` stands next to it, `hover` is shown on hovering.
     `flagged`: it carries a remark, and its marker is open.
     """
 
@@ -92,7 +92,7 @@ class Lines(Keyed):
     @property
     def points(self) -> list[Point]:
         """The points of all series."""
-        return [point for one in self.series for point in one.points]
+        return [point for series in self.series for point in series.points]
 
     @property
     def members(self) -> tuple[Series, ...]:
@@ -101,7 +101,7 @@ class Lines(Keyed):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """The texts of a row: what it is (`label`, `note`), its figure (`value`, `aside`), and its warnings."""
+    """The texts of a row: what it is (`label`, `note`), its result (`value`, `aside`), and its warnings."""
 
     label: str
     keys: Keys
@@ -112,8 +112,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One measurement, in the unit of the axis. `process` counts from 0 and decides its symbol."""
+class Dot:
+    """One sample, in the unit of the axis. `process` counts from 0 and decides its symbol."""
 
     value: float
     process: int = 0
@@ -124,7 +124,7 @@ class Sample:
 class StripRow(Row):
     """Samples as dots, their mean as a stroke, and its 95% interval; `low` and `high` are None without one."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[Dot, ...]
     mean: float
     low: float | None = None
     high: float | None = None

@@ -65,7 +65,7 @@ class Part:
     @property
     def warnings(self) -> int:
         """How many warnings it holds."""
-        return sum(len(part.block.found) for part in self.parts if isinstance(part.block, Warnings))
+        return sum(len(part.block.findings) for part in self.parts if isinstance(part.block, Warnings))
 
 
 def render(chapters: Iterable[Chapter], files: Sequence[File]) -> str:
@@ -119,7 +119,7 @@ class _Page:
     def choices(self) -> dict[str, list[str]]:
         """Facet → its values, of those that have several."""
         values = {name: sorted({key[n] for key in self._facets}) for n, name in enumerate(Facets._fields)}
-        return {name: some for name, some in values.items() if len(some) > 1}
+        return {name: choices for name, choices in values.items() if len(choices) > 1}
 
     def data(self) -> dict:
         """What the page's script needs. Figures have the numbers of their keys."""
@@ -142,7 +142,7 @@ class _Page:
         return Markup(f' data-keys="{" ".join(map(str, numbers))}"') if numbers else ""
 
     def cell(self, cell: Cell):
-        """A cell: a link by the file's name; what was not measured is shown as no figure."""
+        """A cell: a link by the file's name; what was not measured is marked, so that it does not pass for a number."""
         from markupsafe import Markup, escape
 
         if isinstance(cell, Quoted):
@@ -158,9 +158,9 @@ class _Page:
 def _boxed(blocks: Sequence[Block]) -> list[Section]:
     """Sections; blocks that are in none stand together in one without a title."""
     sections: list[Section] = []
-    for is_section, some in groupby(blocks, lambda block: isinstance(block, Section)):
-        alike = list(some)
-        sections += alike if is_section else [Section("", alike)]
+    for is_section, group in groupby(blocks, lambda block: isinstance(block, Section)):
+        members = list(group)
+        sections += members if is_section else [Section("", members)]
     return sections
 
 
@@ -188,13 +188,13 @@ def _own_facets(block: Block) -> frozenset[Facets]:
 
 def _short_names(files: Sequence[File]) -> dict[Path, str]:
     """Path → the file's name, with folders where another is called the same."""
-    alike = Counter(Path(file.name).name for file in files)
+    counts = Counter(Path(file.name).name for file in files)
     short = {file.name: Path(file.name).name for file in files}
-    return {f.path.resolve(): short[f.name] if alike[short[f.name]] == 1 else f.name for f in files}
+    return {f.path.resolve(): short[f.name] if counts[short[f.name]] == 1 else f.name for f in files}
 
 
 def _words(table: Table) -> set[str]:
-    """The titles of the columns that hold text, not figures."""
+    """The titles of the columns that hold text, not numbers."""
     return {title for row in table.rows for title, cell in row.items() if len(_plain(cell)) > WORDS}
 
 

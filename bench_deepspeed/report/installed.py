@@ -1,4 +1,4 @@
-"""What a format needs beside the standard library."""
+"""What a format needs besides the standard library."""
 
 from __future__ import annotations
 

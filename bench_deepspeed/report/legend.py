@@ -27,7 +27,7 @@ STROKES = {  # a line: the same
 MARKERS = tuple(SHAPES)
 
 
-class Entry(NamedTuple):
+class LegendEntry(NamedTuple):
     """One entry of a legend: `sign` on a page, `path` in a document; an open one is not filled."""
 
     name: str
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     open: bool = False
 
 
-def legend(chart: Chart) -> list[Entry]:
+def legend(chart: Chart) -> list[LegendEntry]:
     """What its marks mean: the series, or the parts of bars; a strip's rows say what they are."""
     if isinstance(chart, Strip):
         return []
@@ -47,29 +47,29 @@ def legend(chart: Chart) -> list[Entry]:
             part_entry(name, colour, _keys(row for row in chart.rows if name in dict(row.parts)))
             for name, colour in part_colours(chart).items()
         ]
-    found: dict[str, list[tuple[Series, Look]]] = {}
-    for series, look in zip(chart.series, looks(chart), strict=True):
-        found.setdefault(series.name, []).append((series, look))
-    measured_first = sorted(found.items(), key=lambda one: not one[1][0][0].marker)
-    entries = [_entry(name, alike) for name, alike in measured_first]
+    by_name: dict[str, list[tuple[Series, Look]]] = {}
+    for series, look in zip(chart.series, series_looks(chart), strict=True):
+        by_name.setdefault(series.name, []).append((series, look))
+    measured_first = sorted(by_name.items(), key=lambda item: not item[1][0][0].marker)
+    entries = [_entry(name, group) for name, group in measured_first]
     if flagged := [series for series in chart.series if any(point.flagged for point in series.points)]:
-        entries.append(Entry(f"open: {chart.flag}", INK, "○", SHAPES["circle"][1], _keys(flagged), open=True))
+        entries.append(LegendEntry(f"open: {chart.flag}", INK, "○", SHAPES["circle"][1], _keys(flagged), open=True))
     return entries
 
 
-def _entry(name: str, alike: list[tuple[Series, Look]]) -> Entry:
+def _entry(name: str, group: list[tuple[Series, Look]]) -> LegendEntry:
     """The entry of all series of a name; it is in no series' colour where theirs differ."""
-    series, look = alike[0]
-    colour = look.colour if len({one.colour for _, one in alike}) == 1 else INK
+    series, look = group[0]
+    colour = look.colour if len({member.colour for _, member in group}) == 1 else INK
     (line_sign, line), (sign, marker) = STROKES[series.stroke], SHAPES[look.shape] if series.marker else ("", "")
     middle = sign or line_sign
     shown = middle if series.stroke == "solid" else f"{line_sign} {middle} {line_sign}"
-    return Entry(name, colour, shown, line + marker, _keys(one for one, _ in alike))
+    return LegendEntry(name, colour, shown, line + marker, _keys(member for member, _ in group))
 
 
-def part_entry(name: str, colour: str | None, keys: list[Hashable]) -> Entry:
+def part_entry(name: str, colour: str | None, keys: list[Hashable]) -> LegendEntry:
     sign, path = ("■" if colour else "□"), SHAPES["square"][1]
-    return Entry(name, colour or MUTED, sign, path, keys, open=not colour)
+    return LegendEntry(name, colour or MUTED, sign, path, keys, open=not colour)
 
 
 def _keys(members: Iterable[Series | Row]) -> list[Hashable]:
@@ -83,14 +83,14 @@ class Look(NamedTuple):
     shape: str
 
 
-def looks(chart: Lines) -> list[Look]:
+def series_looks(chart: Lines) -> list[Look]:
     """A colour and a shape for each group; where the colours begin again, the shapes do not.
 
     A line without markers and without a group is no series' own: it is in the colour of the text.
     """
-    groups = [series.colour or (series.name if series.marker else None) for series in chart.series]
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(filter(None, groups)))}
-    return [Look(INK, MARKERS[0]) if group is None else _look(numbers[group]) for group in groups]
+    names = [series.colour or (series.name if series.marker else None) for series in chart.series]
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(filter(None, names)))}
+    return [Look(INK, MARKERS[0]) if group is None else _look(numbers[group]) for group in names]
 
 
 def _look(number: int) -> Look:

@@ -18,10 +18,10 @@ FigureFile = Callable[[Figure], Path | None]
 
 def render(blocks: Iterable[Block], page: Path, figure_file: FigureFile) -> str:
     """The blocks, a blank line between two; links lead from `page`. Folded sections are left out."""
-    return "\n\n".join(filter(None, (_one(block, page, figure_file) for block in blocks)))
+    return "\n\n".join(filter(None, (_block(block, page, figure_file) for block in blocks)))
 
 
-def _one(block: Block, page: Path, figure_file: FigureFile) -> str:
+def _block(block: Block, page: Path, figure_file: FigureFile) -> str:
     if isinstance(block, Section):
         return "" if block.folded else f"**{block.title}**\n\n{render(block.blocks, page, figure_file)}"
     if isinstance(block, Figure):
@@ -37,7 +37,7 @@ def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
     if isinstance(block, Facts):
         return grid([{block.title: name, " ": value} for name, value in block.facts.items()])
     if isinstance(block, Warnings):
-        return "\n\n".join(sentence(f"warning {code}: {text}; {remedy}") for code, text, remedy in block.found)
+        return "\n\n".join(sentence(f"warning {code}: {text}; {remedy}") for code, text, remedy in block.findings)
     return grid([{title: _cell(cell, page) for title, cell in row.items()} for row in block.rows])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-DOCUMENT = {  # name: (on light pages, on dark ones)
+COLOURS = {  # name: (on light pages, on dark ones)
     "--ink": ("#57606a", "#9aa4b0"),
     "--muted": ("#66707b", "#8d97a3"),
     "--line": ("#d3d8de", "#39424d"),
@@ -28,26 +28,24 @@ DOCUMENT = {  # name: (on light pages, on dark ones)
     "--series-10": ("#7a4b2a", "#cf9f78"),
     "--series-11": ("#3d4a5c", "#d5dde8"),
 }
-SERIES = [f"var({name})" for name in DOCUMENT if name.startswith("--series-")]
+SERIES = [f"var({name})" for name in COLOURS if name.startswith("--series-")]
 
 
 def page_style() -> str:
     """The series' colours as variables of a page: light, dark and, as on light pages, in print."""
-    light, dark = (
-        ":root{" + "".join(f"{name}:{of[n]};" for name, of in DOCUMENT.items() if name.startswith("--series-")) + "}"
-        for n in (0, 1)
-    )
+    names = [name for name in COLOURS if name.startswith("--series-")]
+    light, dark = (":root{" + "".join(f"{name}:{COLOURS[name][n]};" for name in names) + "}" for n in (0, 1))
     return f"{light}@media screen and (prefers-color-scheme: dark){{{dark}}}"
 
 
 def painted(svg: str) -> str:
     """A picture with the colours of light pages for their names."""
-    return re.sub(r"var\((--[\w-]+)\)", lambda found: DOCUMENT[found[1]][0], svg)
+    return re.sub(r"var\((--[\w-]+)\)", lambda match: COLOURS[match[1]][0], svg)
 
 
 def dark_style() -> str:
     """What turns a `painted` picture's colours into those of dark pages, as a style sheet."""
     rules = "".join(
-        f'[{of}="{light}"]{{{of}:{dark}}}' for light, dark in DOCUMENT.values() for of in ("fill", "stroke")
+        f'[{name}="{light}"]{{{name}:{dark}}}' for light, dark in COLOURS.values() for name in ("fill", "stroke")
     )
     return f"@media (prefers-color-scheme: dark){{{rules}}}"

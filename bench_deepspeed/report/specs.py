@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import palette
 from .chart import Axis, BarRow, Bars, Lines, Row, Series, Strip, StripRow
-from .legend import INK, MARKERS, MUTED, Entry, Look, legend, looks, part_colours, part_entry
+from .legend import INK, MARKERS, MUTED, LegendEntry, Look, legend, part_colours, part_entry, series_looks
 
 DASHES = {"solid": [1, 0], "dashed": [7, 4], "dotted": [2, 3]}
 LINE, WARN, ON_SERIES = "var(--line)", "var(--warn)", "var(--on-series)"
@@ -23,7 +23,7 @@ NUMBER = ",.12~g"  # so many digits that none is written as a power: 1,000,000, 
 LINE_PX, MARKS_PX, CURVES_PX, BAR_PX = 16, 48, 380, 30
 TICKS = 12
 APART = {"labelOverlap": "greedy", "labelSeparation": 6}
-LABELLED = 0.06  # a part of a bar that is narrower than this share has no room for its figure
+LABELLED_SHARE = 0.06  # a part of a bar that is narrower than this share has no room for its number
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def lines(chart: Lines, place: Place):
 
     points = [
         _point(number, order, chart, series, look)
-        for number, (series, look) in enumerate(zip(chart.series, looks(chart), strict=True))
+        for number, (series, look) in enumerate(zip(chart.series, series_looks(chart), strict=True))
         for order in range(len(series.points))
     ]
-    xs, lows, highs = ([one[name] for one in points] for name in ("x", "low", "high"))
+    xs, lows, highs = ([point[name] for point in points] for name in ("x", "low", "high"))
     x = alt.X("x:Q", **_axis(chart.x, xs, of_points=True))
     y = alt.Y("y:Q", **_axis(chart.y, lows + highs))
     base = _visible(points)
@@ -68,8 +68,8 @@ def lines(chart: Lines, place: Place):
     markers = base.mark_point(size=70, strokeWidth=2).encode(
         x=x, y=y, stroke=colour, fill=fill, shape=shape, opacity=opacity, tooltip="hover:N"
     )
-    beside = {"align": "right", "dx": -5, "dy": alt.expr("datum.dash[1] ? 14 : -9")}  # those of dashed lines below
-    labels = base.mark_text(**beside, fontWeight="bold", fontSize=12).encode(
+    offset = {"align": "right", "dx": -5, "dy": alt.expr("datum.dash[1] ? 14 : -9")}  # those of dashed lines below
+    labels = base.mark_text(**offset, fontWeight="bold", fontSize=12).encode(
         x=x, y=y, text="label:N", color=alt.Color("colour:N", scale=None)
     )
     keyed = [_legend(legend(chart), place)] if place.is_document else []
@@ -136,14 +136,14 @@ def _log_ticks(values: Sequence[float]) -> list[float]:
     powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
     for steps in ((1, 2, 5), (1,)):
         ticks = [float(f"{step}e{power}") for power in powers for step in steps]
-        found = [tick for tick in ticks if 0.8 * min(values) <= tick <= 1.25 * max(values)]
-        if len(found) <= TICKS:
+        shown = [tick for tick in ticks if 0.8 * min(values) <= tick <= 1.25 * max(values)]
+        if len(shown) <= TICKS:
             break
-    return found if len(found) > 1 else []
+    return shown if len(shown) > 1 else []
 
 
-def _legend(entries: list[Entry], place: Place):
-    """A legend of its own, beside what it explains: a layer without data."""
+def _legend(entries: list[LegendEntry], place: Place):
+    """A legend of its own: a layer without data."""
     import altair as alt
 
     names = [entry.name for entry in entries]
@@ -176,8 +176,8 @@ def strip(chart: Strip, place: Place):
 
     texts, text_px = _texts(chart.rows, place)
     middle = text_px / 2
-    across = alt.X("value:Q", **_axis(chart.axis, [sample.value for one in chart.rows for sample in one.samples]))
-    row = _row_place()
+    across = alt.X("value:Q", **_axis(chart.axis, [sample.value for row in chart.rows for sample in row.samples]))
+    place_y = _row_place()
     groups = dict.fromkeys(row.colour or row.label for row in chart.rows)
     colours = {group: palette.SERIES[n % len(palette.SERIES)] for n, group in enumerate(groups)}
     dots = [
@@ -185,45 +185,45 @@ def strip(chart: Strip, place: Place):
             "id": number,
             "value": sample.value,
             "shape": MARKERS[sample.process % len(MARKERS)],
-            "colour": colours[one.colour or one.label],
+            "colour": colours[row.colour or row.label],
             "hover": "\n".join(filter(None, [sample.hover, f"{sample.value:,.6g} {chart.axis.unit}".strip()])),
         }
-        for number, one in enumerate(chart.rows)
-        for sample in one.samples
+        for number, row in enumerate(chart.rows)
+        for sample in row.samples
     ]
     colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
     samples = _visible(dots).mark_point(filled=True, size=75, opacity=0.65, yOffset=middle)
-    *intervals, mean = _means(chart, middle, across, row)
-    dots_layer = samples.encode(x=across, y=row, color=colour, shape=shape, tooltip="hover:N")
+    *intervals, mean = _means(chart, middle, across, place_y)
+    dots_layer = samples.encode(x=across, y=place_y, color=colour, shape=shape, tooltip="hover:N")
     layers = [*intervals, dots_layer, mean]  # an interval hides no sample that is hovered over
     if chart.reference is not None:
         here = [{"id": number, "value": chart.reference} for number in range(len(chart.rows))]
         mark = _visible(here).mark_tick(size=MARKS_PX, thickness=1.5, color=MUTED, opacity=1, yOffset=middle)
-        layers.insert(0, mark.encode(x=across, y=row))
+        layers.insert(0, mark.encode(x=across, y=place_y))
     return _rows(layers + texts, text_px, place)
 
 
-def _means(chart: Strip, middle: float, across, row) -> list:
+def _means(chart: Strip, middle: float, across, place_y) -> list:
     """Each row's mean as a stroke, and its interval as a line with two ends."""
     import altair as alt
 
     means = [
-        {"id": number, "value": one.mean, "low": one.low, "high": one.high, "hover": _mean_hover(one, chart.axis.unit)}
-        for number, one in enumerate(chart.rows)
+        {"id": number, "value": row.mean, "low": row.low, "high": row.high, "hover": _mean_hover(row, chart.axis.unit)}
+        for number, row in enumerate(chart.rows)
     ]
     known = _visible(means).transform_filter("datum.low !== null")
-    said = {"y": row, "tooltip": "hover:N"}
+    placed = {"y": place_y, "tooltip": "hover:N"}
     interval = known.mark_rule(strokeWidth=2, stroke=INK, yOffset=middle)
     stroke = {"color": INK, "opacity": 1, "yOffset": middle, "orient": "vertical"}
     return [
-        interval.encode(x=alt.X("low:Q", title=chart.axis.heading), x2="high:Q", **said),
+        interval.encode(x=alt.X("low:Q", title=chart.axis.heading), x2="high:Q", **placed),
         *(
             known.mark_tick(size=10, thickness=2, **stroke).encode(
-                x=alt.X(f"{end}:Q", title=chart.axis.heading), **said
+                x=alt.X(f"{end}:Q", title=chart.axis.heading), **placed
             )
             for end in ("low", "high")
         ),
-        _visible(means).mark_tick(size=24, thickness=3, **stroke).encode(x=across, **said),
+        _visible(means).mark_tick(size=24, thickness=3, **stroke).encode(x=across, **placed),
     ]
 
 
@@ -249,14 +249,14 @@ def bars(chart: Bars, place: Place):
 
 
 def _timed_bar(row: BarRow, number: int, colours: dict[str, str | None], place: Place):
-    """One bar over the time of its parts, under its heading, over a legend that has their figures."""
+    """One bar over the time of its parts, under its heading, over a legend that has their numbers."""
     import altair as alt
 
     whole_ms = 1e3 * sum(seconds for _, seconds in row.parts)
     parts = _parts(row, number, colours, whole_ms)
     scale = alt.Scale(domain=[0, whole_ms or 1], nice=False)
     times = {"scale": scale, "axis": alt.Axis(format=NUMBER, grid=False, tickCount=8)}
-    shown = [part_entry(part["figures"], colours[part["name"]], []) for part in parts]
+    shown = [part_entry(part["numbers"], colours[part["name"]], []) for part in parts]
     layers = alt.layer(*_bar_layers(parts, "ms", times, 0), _legend(shown, place))
     heading = title(
         " · ".join(filter(None, [row.label, row.value])),
@@ -270,7 +270,7 @@ def _parts(row: BarRow, number: int, colours: dict[str, str | None], whole: floa
     """The parts of a bar that is as long as `whole`, each from where the one before it ends."""
     parts, start = [], 0.0
     for name, seconds, share in row.shares:
-        figures = f"{name}  {1e3 * seconds:.3g} ms ({_percent(share)})"
+        numbers = f"{name}  {1e3 * seconds:.3g} ms ({_percent(share)})"
         parts.append(
             {
                 "id": number,
@@ -278,9 +278,9 @@ def _parts(row: BarRow, number: int, colours: dict[str, str | None], whole: floa
                 "start": start * whole,
                 "middle": (start + share / 2) * whole,
                 "end": (start + share) * whole,
-                "text": _percent(share) if share > LABELLED else "",
-                "figures": figures,
-                "hover": figures,
+                "text": _percent(share) if share > LABELLED_SHARE else "",
+                "numbers": numbers,
+                "hover": numbers,
                 "fill": colours[name] or "transparent",
                 "stroke": "transparent" if colours[name] else MUTED,
                 "ink": ON_SERIES if colours[name] else INK,
@@ -295,7 +295,7 @@ def _percent(share: float) -> str:
 
 
 def _bar_layers(parts: list[dict], title: str, length: dict, middle: float) -> list:
-    """The bars, and the figures that stand in them."""
+    """The bars, and the numbers that stand in them."""
     import altair as alt
 
     base, row = _visible(parts), _row_place()
@@ -324,7 +324,7 @@ def _rows(layers: list, text_px: int, place: Place):
 
 
 def _texts(rows: Sequence[Row], place: Place) -> tuple[list, int]:
-    """The layers of the rows' texts, and how high they are, in px: what it is on the left, its figure on the right.
+    """The layers of the rows' texts, and how high they are, in px: what it is on the left, its result on the right.
 
     A row that has fewer lines than others has them right above its marks.
     """

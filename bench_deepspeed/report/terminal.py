@@ -10,16 +10,16 @@ from .tables import grid
 
 def render(blocks: Iterable[Block]) -> str:
     """The blocks, a blank line between two. Figures, which are files, and folded sections are left out."""
-    return "\n\n".join(filter(None, map(_one, blocks)))
+    return "\n\n".join(filter(None, map(_block, blocks)))
 
 
-def _one(block: Block) -> str:
+def _block(block: Block) -> str:
     if isinstance(block, Text):
         return block.text
     if isinstance(block, Facts):
         return _facts(block)
     if isinstance(block, Warnings):
-        return "\n".join(f"warning {code}: {text}; {remedy}" for code, text, remedy in block.found)
+        return "\n".join(f"warning {code}: {text}; {remedy}" for code, text, remedy in block.findings)
     if isinstance(block, Table):
         return grid([{title: _text(cell) for title, cell in row.items()} for row in block.rows])
     if isinstance(block, Figure) or block.folded:

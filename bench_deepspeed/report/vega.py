@@ -64,7 +64,7 @@ def page_scripts() -> list[str]:
 
 
 def page_style() -> str:
-    """The style of what is shown beside a page's figures: what hovering says."""
+    """The style of what is shown with a page's figures: the text on hovering."""
     return STYLE.read_text(encoding="utf-8")
 
 

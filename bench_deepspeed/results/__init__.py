@@ -1,1 +1,1 @@
-"""The runs that were saved: found, listed, shown again, and deleted."""
+"""The saved results: listed, shown again, compared, exported, published in documents, and deleted."""

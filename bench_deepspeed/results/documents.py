@@ -1,7 +1,7 @@
 """`bench.sh report`: the published tables and figures, rendered from the published evidence.
 
 A page holds blocks between markers, such as `<!-- run: llama -->` and `<!-- /run -->`, each on a line of its own. What
-stands between them is rewritten here, or with --check compared: no figure in a page is typed by hand.
+stands between them is rewritten here, or with --check compared: no number in a page is typed by hand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NOTHING = "Not measured yet."
 def run(options, pages: list[Path] | None = None, results: Path = RESULTS) -> int:
     """Rewrite the blocks of the pages, or with --check only compare them. Returns the exit code.
 
-    Raises BenchError for evidence that must not be published, for a marker that is none, and, with --check, for a page
+    Raises BenchError for evidence that must not be published, for a malformed marker, and, with --check, for a page
     that differs from its evidence.
     """
     pages = pages or [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -90,7 +90,7 @@ class Site:
         elif what in self._others and subject in self._others[what][0]:
             body = self._others[what][1](subject)
         else:
-            raise BenchError(f"{_shown(page)}: nothing is known of a block '{what}: {subject}'")
+            raise BenchError(f"{_shown(page)}: there is no block '{what}: {subject}'")
         return f"<!-- {what}: {subject} -->\n{body}\n<!-- /{what} -->"
 
     def _overview(self, name: str, subject: str, page: Path) -> str:

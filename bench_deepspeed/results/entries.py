@@ -1,4 +1,4 @@
-"""A saved run as one entry of the list, whatever command made it; also one that cannot be read any more."""
+"""A saved run as one entry of the list, whatever command wrote it; also one that cannot be read any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.statistics import Interval, speed_interval
 from bench_deepspeed.model import catalog
 
-from .find import Found
+from .find import SavedRun
 
 IMPOSSIBLE = "impossible"
 
@@ -41,26 +41,26 @@ class Entry:
     error: str | None = None
 
 
-def entry(found: Found) -> Entry:
+def read_entry(run: SavedRun) -> Entry:
     """Read one run. What cannot be read is an entry too, with the reason as its error."""
-    facts = {"id": found.id, "folder": found.folder, "kind": found.kind, "started": found.named}
-    path = found.files[found.kind]
+    facts = {"id": run.id, "folder": run.folder, "kind": run.kind, "started": run.named_at}
+    path = run.files[run.kind]
     try:
         with named(path):
-            kind = registry.kind(found.kind)
-            return _read(found, facts, kind, kind.load(path))
+            kind = registry.kind(run.kind)
+            return _read(run, facts, kind, kind.load(path))
     except BenchError as error:
         return Entry(**facts, status="unreadable", error=" ".join(str(error).split()))
 
 
-def _read(found: Found, facts: dict, kind: Kind, content: Content) -> Entry:
+def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
     """The entry of a file's content. Raises BenchError where a field is not of its type."""
     subject, results = kind.subject(content), kind.results(content)
     possible = _possible(results)
     status = content.status
     facts |= {
-        "started": _time(subject.started_at, found.named),
-        "status": "killed" if status == "running" and not is_held(found.folder) else status,
+        "started": _time(subject.started_at, run.named_at),
+        "status": "killed" if status == "running" and not is_held(run.folder) else status,
         "models": list(subject.models),
         "weights": subject.weights,
         "engines": list(subject.engines),
@@ -76,7 +76,7 @@ def _read(found: Found, facts: dict, kind: Kind, content: Content) -> Entry:
 
 
 def _possible(results) -> bool:
-    """Whether no generation is beyond the device's limits, which is never shown as a speed."""
+    """Whether no generation is faster than the device's limits; one that is, is never shown as a speed."""
     try:
         for result in results:
             plausibility.check(result, catalog.load(result.scenario.model))
@@ -86,7 +86,7 @@ def _possible(results) -> bool:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a run of this machine is at work in a folder, whatever its file says."""
+    """Whether a process of this machine has locked the folder, whatever the status in its file."""
     try:
         with unheld(folder) as free:
             return not free
@@ -94,10 +94,10 @@ def is_held(folder: Path) -> bool:
         return True  # not ours to open: leave it alone
 
 
-def _time(started_at: str, named: datetime.datetime) -> datetime.datetime:
+def _time(started_at: str, named_at: datetime.datetime) -> datetime.datetime:
     """When it was last started, which may be long after its folder was named; without that, the folder's time."""
     try:
         time = datetime.datetime.fromisoformat(started_at)
     except ValueError:
-        return named
-    return time if time.tzinfo else named
+        return named_at
+    return time if time.tzinfo else named_at

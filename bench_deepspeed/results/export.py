@@ -14,6 +14,7 @@ from bench_deepspeed.measure import plausibility
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import flat_files, markdown
 from bench_deepspeed.report.blocks import Block, Figure
+from bench_deepspeed.report.flat_files import FlatRow
 
 from . import files, flat
 
@@ -29,7 +30,8 @@ def run(options) -> int:
     if not items:
         raise UsageError("nothing is published here: name FILEs")
     _of_each(items, require_possible)
-    text = FORMATS[options.format](items, options).encode("utf-8", "replace").decode()  # half a sign cannot be written
+    text = WRITERS[options.format](items, options)
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     if options.output is None or _is_stdout(options.output):
         sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
         sys.stdout.write(text)
@@ -55,47 +57,47 @@ def _is_stdout(path: Path) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
     except OSError:
-        return False  # a new file, or a path that writing will complain about
+        return False  # a new file, or a path that cannot be written, which is reported below
 
 
-def _of_each(items: Iterable[Item], of: Callable[[Item], object]) -> list:
-    """What `of` makes of each. Raises UsageError for one whose content is not what every file of its kind has."""
-    made = []
+def _of_each(items: Iterable[Item], function: Callable[[Item], object]) -> list:
+    """The function's result for each. Raises UsageError for one whose content lacks what its kind has."""
+    results = []
     for item in items:
         with named(item.path):
-            made.append(of(item))
-    return made
+            results.append(function(item))
+    return results
 
 
-def _together(items: list[Item], of: Callable[[list[Item]], str]) -> str:
-    """What `of` makes of all. Where that fails, each is tried alone: the message names the damaged one."""
+def _together(items: list[Item], function: Callable[[list[Item]], str]) -> str:
+    """The function's result for all. Where that fails, each is tried alone: the message names the damaged one."""
     try:
-        return of(items)
+        return function(items)
     except (*DAMAGE, UsageError):
-        _of_each(items, lambda item: of([item]))
+        _of_each(items, lambda item: function([item]))
         raise
 
 
 def overview(items: list[Item]) -> list[Block]:
     """The overviews of all kinds that there are among the items, in the registry's order."""
-    return [block for kind, some in files.by_kind(items) for block in kind.overview(some, False)]
+    return [block for kind, members in files.by_kind(items) for block in kind.overview(members, False)]
 
 
 def as_markdown(items: list[Item], options) -> str:
     """The tables as the documents have them."""
     page = (options.output or Path("report.md")).absolute()
 
-    def beside(figure: Figure) -> Path | None:
-        """The figure that the command left beside its JSON."""
+    def file_of(figure: Figure) -> Path | None:
+        """The file of a figure that the command wrote next to its JSON."""
         paths = [source.with_name(f"{figure.name.rpartition('-')[2]}.svg") for source in figure.sources]
         return next((path for path in paths if len(figure.sources) == 1 and path.is_file()), None)
 
-    return _together(items, lambda chosen: markdown.render(overview(chosen), page, beside) + "\n")
+    return _together(items, lambda chosen: markdown.render(overview(chosen), page, file_of) + "\n")
 
 
-def _lines(items: list[Item], options) -> list[flat.Row]:
-    of = flat.samples_of if options.samples else flat.rows_of
-    return [row for rows in _of_each(items, of) for row in rows]
+def _lines(items: list[Item], options) -> list[FlatRow]:
+    lines_of = flat.samples_of if options.samples else flat.rows_of
+    return [line for lines in _of_each(items, lines_of) for line in lines]
 
 
 def as_csv(items: list[Item], options) -> str:
@@ -112,8 +114,8 @@ def as_html(items: list[Item], options) -> str:
     """One page that fetches nothing."""
     from .page import render
 
-    _of_each(items, flat.rows_of)  # what is damaged is named
+    _of_each(items, flat.rows_of)  # names a damaged file
     return _together(items, render)
 
 
-FORMATS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}
+WRITERS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}

@@ -1,4 +1,4 @@
-"""Files of results, whatever kind they are of: told apart by what is in them, not by their names."""
+"""Files of results, whatever their kind, which follows from their content, not from their names."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def read(paths: Sequence[Path]) -> list[Item]:
 
 def by_kind(items: Sequence[Item]) -> list[tuple[Kind, list[Item]]]:
     """The kinds that there are among the items, in the registry's order, each with its items."""
-    of_kind = [(kind, [item for item in items if item.kind is kind]) for kind in registry.kinds()]
-    return [(kind, some) for kind, some in of_kind if some]
+    groups = [(kind, [item for item in items if item.kind is kind]) for kind in registry.kinds()]
+    return [(kind, members) for kind, members in groups if members]
 
 
 def _read(path: Path) -> Item:

@@ -1,4 +1,4 @@
-"""Where runs lie. Only what the suite made is found, and nothing that a symbolic link leads to.
+"""Where saved runs lie: only folders that the suite wrote, and none that a symbolic link leads to.
 
 Needs the standard library only: to say that there are none, nothing has to be installed.
 """
@@ -19,8 +19,8 @@ BELOW_MODEL = ("load", "ab")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A run's folder, its `files` by kind, and the time in its name, which is when it was first started.
+class SavedRun:
+    """A run's folder, its `files` by kind, and `named_at`, the time in its name: when it was first started.
 
     A folder with several files is of the first kind: a run's answers are checked in its folder.
     """
@@ -28,14 +28,14 @@ class Found:
     id: str
     folder: Path
     files: dict[str, Path]
-    named: datetime.datetime
+    named_at: datetime.datetime
 
     @property
     def kind(self) -> str:
         return next(iter(self.files))
 
 
-def folders(root: Path) -> list[Found]:
+def folders(root: Path) -> list[SavedRun]:
     """The folders below `root` that are named and placed as the suite does, and hold a file of a run; oldest first.
 
     These are <model>/<time>, <model>/load/<time>, <model>/ab/<time> and selftest/<time>. Raises MachineError where
@@ -48,25 +48,25 @@ def folders(root: Path) -> list[Found]:
     except OSError as error:
         raise MachineError(f"cannot read {root}: {error.strerror}") from error
     places = [parent / name for parent in parents for name in ("", *BELOW_MODEL) if _is(stat.S_ISDIR, parent / name)]
-    found = [_found(root, folder) for place in places for folder in _readable(place)]
-    return sorted(filter(None, found), key=lambda one: (one.named, one.id))
+    runs = [_saved_run(root, folder) for place in places for folder in _readable(place)]
+    return sorted(filter(None, runs), key=lambda run: (run.named_at, run.id))
 
 
-def _found(root: Path, folder: Path) -> Found | None:
-    named = _time_of(folder.name)
+def _saved_run(root: Path, folder: Path) -> SavedRun | None:
+    named_at = _time_of(folder.name)
     places = {kind.name: folder / kind.file for kind in registry.kinds()}
     files = {name: path for name, path in places.items() if _is(stat.S_ISREG, path)}
-    return Found(folder.relative_to(root).as_posix(), folder, files, named) if named and files else None
+    return SavedRun(folder.relative_to(root).as_posix(), folder, files, named_at) if named_at and files else None
 
 
 def _time_of(name: str) -> datetime.datetime | None:
     """The time that a folder is named by; a second run of one second has .1 behind it."""
     time, _, number = name.partition(".")
     try:
-        found = datetime.datetime.strptime(time, "%Y-%m-%dT%H-%M-%S")
+        parsed = datetime.datetime.strptime(time, "%Y-%m-%dT%H-%M-%S")
     except ValueError:
         return None
-    return found.replace(tzinfo=datetime.timezone.utc) if name == time or number.isdigit() else None
+    return parsed.replace(tzinfo=datetime.timezone.utc) if name == time or number.isdigit() else None
 
 
 def _below(folder: Path) -> list[Path]:

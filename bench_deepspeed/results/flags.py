@@ -15,7 +15,7 @@ from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS
 
 STATUSES = ("complete", "failed", "interrupted", "running", "killed", "unreadable")
-HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+HOURS_OF_UNIT = {"h": 1, "d": 24, "w": 7 * 24}
 
 
 def add(parser, count: Callable[[str], int]) -> None:
@@ -25,7 +25,7 @@ def add(parser, count: Callable[[str], int]) -> None:
     which.add_argument("--model", metavar="NAME", help="of this model, among others")
     which.add_argument("--engine", metavar="NAME", help="of this engine, among others")
     which.add_argument("--kind", choices=tuple(registry.KINDS), help="of this command")
-    which.add_argument("--status", choices=STATUSES, help="that ended so; killed: without a chance to say so")
+    which.add_argument("--status", choices=STATUSES, help="that ended so; killed: it could not save its status")
     which.add_argument("--commit", metavar="HASH", help="of this commit of the suite, or its beginning")
     which.add_argument("--since", type=_date, metavar="DATE", help="started on this day (UTC) or later: 2026-01-31")
     prune = parser.add_argument_group("prune: what is deleted, of the runs above; nothing without --yes")
@@ -62,15 +62,13 @@ def _date(text: str) -> datetime.datetime:
 
 
 def _age(text: str) -> datetime.timedelta:
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text, re.ASCII)
-    if not found:
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text, re.ASCII)
+    if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 12h, 30d or 8w")
-    return datetime.timedelta(hours=int(found[1]) * HOURS[found[2]])
+    return datetime.timedelta(hours=int(match[1]) * HOURS_OF_UNIT[match[2]])
 
 
 def results_parser() -> Parser:
-    pass
-
     parser = WordsParser(
         prog="bench.sh results",
         usage="%(prog)s [[show] ID | prune] [flags]",

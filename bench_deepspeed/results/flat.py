@@ -5,8 +5,7 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.columns import IDENTITY, MACHINE, SAMPLES
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.measure import metric
-
-Row = dict[str, object]
+from bench_deepspeed.report.flat_files import FlatRow
 
 
 def columns_of(kind: Kind) -> dict[str, str]:
@@ -14,14 +13,14 @@ def columns_of(kind: Kind) -> dict[str, str]:
     return {**IDENTITY, **MACHINE, **metric.columns(kind.metrics)}
 
 
-def rows_of(item: Item) -> list[Row]:
+def rows_of(item: Item) -> list[FlatRow]:
     """The lines of a file: one a row of its kind."""
     whole = identity(item)
     lines = [{**whole, **metric.flat(item.kind.metrics, row)} for row in item.kind.rows(item.content)]
     return [{name: line[name] for name in columns_of(item.kind)} for line in lines]
 
 
-def samples_of(item: Item) -> list[Row]:
+def samples_of(item: Item) -> list[FlatRow]:
     """Every raw sample of a file, in the order they happened; some kinds have none."""
     samples = item.kind.samples(item.content) if item.kind.samples else []
     whole = {name: value for name, value in identity(item).items() if name in IDENTITY}
@@ -35,7 +34,7 @@ def header(items: list[Item], samples: bool) -> list[str]:
     return list(dict.fromkeys(name for item in items for name in columns_of(item.kind)))
 
 
-def identity(item: Item) -> Row:
+def identity(item: Item) -> FlatRow:
     """What tells one line from another. A column is None where the file holds several of it."""
     subject, facts = item.subject, item.content.environment
     packages = facts.get("packages", {})

@@ -12,46 +12,46 @@ from bench_deepspeed.report import terminal
 from bench_deepspeed.report.tables import grid
 
 from .entries import Entry
-from .find import Found
+from .find import SavedRun
 
-LOGS = ("performance.log", "ab.log")
+LOG_NAMES = ("performance.log", "ab.log")
 LEGEND = (
     "started: UTC; tokens/s: mean [95% interval of it, from the means of the processes]; of a load test, those of the "
     "level with the most; of a comparison the ratio B ∕ A of both sides' [95% interval of it]"
 )
 
 
-def listing(entries: list[Entry]) -> str:
+def text(entries: list[Entry]) -> str:
     """One row a run, the newest last, and below what went wrong, a line each."""
-    rows = [_row(one) for one in sorted(entries, key=lambda one: one.started)]
-    errors = [f"{one.id}: {one.status}: {one.error}" for one in entries if one.error]
+    rows = [_row(entry) for entry in sorted(entries, key=lambda entry: entry.started)]
+    errors = [f"{entry.id}: {entry.status}: {entry.error}" for entry in entries if entry.error]
     return "\n\n".join(filter(None, [grid(rows), LEGEND, "\n".join(errors)]))
 
 
-def _row(one: Entry) -> dict[str, str]:
+def _row(entry: Entry) -> dict[str, str]:
     return {
-        "id": one.id,
-        "kind": one.kind,
-        "started": f"{one.started:%Y-%m-%d %H:%M}",
-        "model": ", ".join(one.models) + (" (random weights)" if "random" in one.weights else ""),
-        "engine": ", ".join(one.engines),
-        "precision": ", ".join(one.precisions),
-        "device": one.device,
-        "tokens/s": one.speed,
-        "status": one.status,
-        "warnings": ", ".join(one.warnings),
+        "id": entry.id,
+        "kind": entry.kind,
+        "started": f"{entry.started:%Y-%m-%d %H:%M}",
+        "model": ", ".join(entry.models) + (" (random weights)" if "random" in entry.weights else ""),
+        "engine": ", ".join(entry.engines),
+        "precision": ", ".join(entry.precisions),
+        "device": entry.device,
+        "tokens/s": entry.speed,
+        "status": entry.status,
+        "warnings": ", ".join(entry.warnings),
     }
 
 
-def shown(found: Found) -> str:
+def shown(run: SavedRun) -> str:
     """A run as its command showed it at its end; with its answers' check, if it has one. Raises UsageError."""
     parts = []
-    for name, path in found.files.items():
+    for name, path in run.files.items():
         with named(path):
             kind = registry.kind(name)
             parts.append(_view(kind, kind.load(path)))
-    logs = [log for name in LOGS if (log := found.folder / name).is_file()]
-    files = [f"{path.stem:<8} {paths.shown(path)}" for path in found.files.values()]
+    logs = [log for name in LOG_NAMES if (log := run.folder / name).is_file()]
+    files = [f"{path.stem:<8} {paths.shown(path)}" for path in run.files.values()]
     parts.append("\n".join([*files, *(f"log      {paths.shown(log)}" for log in logs)]))
     return "\n\n".join(parts)
 

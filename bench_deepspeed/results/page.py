@@ -12,5 +12,5 @@ from .files import by_kind
 
 def render(items: Sequence[Item]) -> str:
     """The page, which fetches nothing. Raises MachineError where what draws it is not installed."""
-    chapters = [html.Chapter(kind.name, kind.title, kind.overview(some, False)) for kind, some in by_kind(items)]
+    chapters = [html.Chapter(kind.name, kind.title, kind.overview(members, False)) for kind, members in by_kind(items)]
     return html.render(chapters, [html.File(item.path, item.name, item.kind.name, item.sha256) for item in items])

@@ -1,7 +1,7 @@
-"""Deleting old runs: by default only what would be, and never one that may be at work.
+"""Deleting old runs: by default it only lists what would be deleted; never one that may still be running.
 
-Only folders that `find` found are looked at, and of these only those that could be read: what cannot be told
-to be a run's is not deleted.
+Only folders that `find` lists are considered, and of these only those that could be read: what is not known
+to be a run is not deleted.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ nothing in its folder was written for this long."""
 
 def prune(options, entries: list[Entry]) -> int:
     """Delete what --keep and --older_than leave of the entries, oldest first; without --yes, list it. Returns 0."""
-    readable = sorted((one for one in entries if one.status != "unreadable"), key=lambda one: one.started)
+    readable = sorted((entry for entry in entries if entry.status != "unreadable"), key=lambda entry: entry.started)
     if unreadable := len(entries) - len(readable):
         print(f"left alone: {unreadable} that cannot be read, so are not known to be runs")
     chosen = _old(readable, options.keep, options.older_than)
-    done = [one for one in chosen if _removed(one, options.output_dir, options.yes)]
+    done = [entry for entry in chosen if _removed(entry, options.output_dir, options.yes)]
     if not options.yes and done:
         print(f"nothing was deleted: `--yes` deletes {'it' if len(done) == 1 else f'these {len(done)}'}")
     elif not done:
@@ -41,31 +41,31 @@ def _old(entries: list[Entry], keep: int | None, older_than: datetime.timedelta 
     if older_than is None:
         return chosen
     limit = datetime.datetime.now(datetime.timezone.utc) - older_than
-    return [one for one in chosen if one.started < limit]
+    return [entry for entry in chosen if entry.started < limit]
 
 
-def _removed(one: Entry, root: Path, really: bool) -> bool:
-    """Delete one run, or say that it would be. Returns False for one that must not be, and says why."""
+def _removed(entry: Entry, root: Path, really: bool) -> bool:
+    """Delete one run, or print that it would be. Returns False for one that must not be, and prints why."""
     try:
-        if one.folder.resolve(strict=True) != root.resolve(strict=True) / one.id:
-            print(f"left alone: {one.id}: a link leads there")
+        if entry.folder.resolve(strict=True) != root.resolve(strict=True) / entry.id:
+            print(f"left alone: {entry.id}: a link leads there")
             return False
-        with unheld(one.folder) as free:
-            if not free or _may_run_elsewhere(one):
-                print(f"left alone: {one.id}: " + ("it may run on another machine" if free else "it is running"))
+        with unheld(entry.folder) as free:
+            if not free or _may_run_elsewhere(entry):
+                print(f"left alone: {entry.id}: " + ("it may run on another machine" if free else "it is running"))
                 return False
-            size = sum(path.lstat().st_size for path in one.folder.rglob("*"))
+            size = sum(path.lstat().st_size for path in entry.folder.rglob("*"))
             if really:
-                shutil.rmtree(one.folder)
+                shutil.rmtree(entry.folder)
     except OSError as error:
-        raise MachineError(f"cannot delete {one.folder}: {error.strerror}") from error
-    print(f"{'deleted' if really else 'would delete'}: {one.id} ({one.kind}, {one.status}, {size / 1e6:.1f} MB)")
+        raise MachineError(f"cannot delete {entry.folder}: {error.strerror}") from error
+    print(f"{'deleted' if really else 'would delete'}: {entry.id} ({entry.kind}, {entry.status}, {size / 1e6:.1f} MB)")
     return True
 
 
-def _may_run_elsewhere(one: Entry) -> bool:
+def _may_run_elsewhere(entry: Entry) -> bool:
     """Whether its file says that it runs, and something was written there within a day."""
-    if one.status not in ("running", "killed"):
+    if entry.status not in ("running", "killed"):
         return False
-    written = max(path.lstat().st_mtime for path in [one.folder, *one.folder.iterdir()])
+    written = max(path.lstat().st_mtime for path in [entry.folder, *entry.folder.iterdir()])
     return time.time() - written < SILENT_S

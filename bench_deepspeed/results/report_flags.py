@@ -42,12 +42,10 @@ def check(options: argparse.Namespace) -> None:
     if options.samples and options.format not in ("csv", "jsonl"):
         raise UsageError("--samples is for --format csv and jsonl")
     if options.format == "html" and options.output is None and sys.stdout.isatty():
-        raise UsageError("a page of megabytes is nothing for a terminal: name a file with --output")
+        raise UsageError("a page of megabytes does not belong on a terminal: name a file with --output")
 
 
 def report_parser() -> Parser:
-    pass
-
     parser = Parser(
         prog="bench.sh report",
         description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json. With "

@@ -20,10 +20,10 @@ def command(name: str, description: str, path: Path, evidence: Callable[[], dict
     parser = argparse.ArgumentParser(prog=f"python -m bench_deepspeed.simulations.{name}", description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the evidence differs")
     options = parser.parse_args()
-    found = json.loads(json.dumps(evidence()))  # as it is read again: tuples are lists there
-    print(view.simulation_table(found, name))
+    content = json.loads(json.dumps(evidence()))  # as it is read back: tuples are lists there
+    print(view.simulation_table(content, name))
     if options.check:
-        return int(json.loads(path.read_text(encoding="utf-8")) != found)
+        return int(json.loads(path.read_text(encoding="utf-8")) != content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
+    write_json(path, content)
     return 0

@@ -1,14 +1,14 @@
-"""How often `bench.sh ab` convicts the innocent, and how often it finds the guilty.
+"""How often `bench.sh ab` shows a difference where there is none, and how often it shows one that exists.
 
     python -m bench_deepspeed.simulations.ab [--check]
 
 Simulates whole comparisons: warm-ups, the drawn order of the rounds and the verdict are those of a real one; only a
-generation's time is made up, as T ∕ ratio · cold · exp(X), where X is a sum of the parts of a noise. The parts
+generation's time is simulated, as T ∕ ratio · cold · exp(X), where X is a sum of the parts of a noise. The parts
 "independent", "autocorrelated" and "between" are each process's own, as the fake engine's `Noise` draws them; the
-parts of the machine strike both sides, one generation after the other: "machine" is autocorrelated, and "drift" is
-what it becomes slower by over the rounds of each pair, all over again for the next.
+parts of the machine affect both sides, one generation after the other: "machine" is autocorrelated, and "drift" is
+how much slower it becomes over the rounds of each pair, which starts again with the next.
 
-Beside it stands what is usual: one process of A, then one of B on the same machine, ten repetitions each, and Welch's
+For comparison, the usual way: one process of A, then one of B on the same machine, ten repetitions each, and Welch's
 t-test (B. L. Welch, 1947) at the same level.
 """
 
@@ -27,7 +27,7 @@ from bench_deepspeed.measure.statistics import LEVEL
 from bench_deepspeed.measure.stopping import Generate, warm_ups
 from bench_deepspeed.simulations import command
 
-from .coverage import COLD, WARM_S, scenario
+from .coverage import COLD, WARM_S, default_scenario
 
 EVIDENCE = RESULTS / "simulations" / "ab.json"
 TRIALS = 2000
@@ -59,12 +59,13 @@ NOISES = {
         "drift": SEEN,
     },
 }
-GUILTY = 1.03
+FASTER = 1.03
+"""B ∕ A where there is a difference."""
 POWER_PAIRS = (5, 10, 20, 30)
 
 
 class Machine:
-    """What strikes whoever generates: the n-th generation since a pair started is slower by the n-th factor."""
+    """What affects both sides: the n-th generation since a pair started is slower by the n-th factor."""
 
     def __init__(self, noise: dict, seed: str):
         follows = {"autocorrelated": noise["machine"], "autocorrelation": MACHINE_FOLLOWS}
@@ -82,7 +83,7 @@ def generation(noise: dict, seed: str, speed: float, machine: Machine) -> Genera
         seed=seed, **{part: noise[part] for part in ("independent", "autocorrelated", "autocorrelation", "between")}
     )
     calls = iter(range(10**9))
-    tokens = scenario().max_tokens
+    tokens = default_scenario().max_tokens
 
     def generate() -> Sample:
         call = next(calls)
@@ -94,8 +95,8 @@ def generation(noise: dict, seed: str, speed: float, machine: Machine) -> Genera
 
 def simulate(noise: dict, ratio: float, pairs: int, seed: str) -> AbResult:
     """One comparison, pair after pair."""
-    asked = scenario()
-    result = AbResult(Result(asked), Result(asked), {})
+    scenario = default_scenario()
+    result = AbResult(Result(scenario), Result(scenario), {})
     speeds = {"A": 1.0, "B": ratio}
     for pair in range(1, pairs + 1):
         machine = Machine(noise, f"{seed}, machine {pair}")
@@ -107,8 +108,8 @@ def simulate(noise: dict, ratio: float, pairs: int, seed: str) -> AbResult:
         for order in rounds.orders(ROUNDS, seed, pair):
             rounds.keep(rounds.timed(order, generate), runs)
             result.rounds[-1].append(Round(order, {}))
-        for side, of in result.sides.items():
-            of.runs.append(runs[side])
+        for side, side_result in result.sides.items():
+            side_result.runs.append(runs[side])
     return result
 
 
@@ -131,8 +132,8 @@ def one_after_the_other(noise: dict, ratio: float, seed: str) -> str | None:
 def study(name: str, noise: dict, ratio: float, pairs: int, *, trials: int, first: int = 0) -> dict:
     """Simulate so many comparisons, and count their verdicts. `first` numbers the seeds."""
     seeds = [f"{name}, trial {number}" for number in range(first, first + trials)]
-    found = [estimate.ratio(estimate.log_ratios(simulate(noise, ratio, pairs, seed))) for seed in seeds]
-    winners = [estimate.faster(one) for one in found]
+    intervals = [estimate.ratio(estimate.log_ratios(simulate(noise, ratio, pairs, seed))) for seed in seeds]
+    winners = [estimate.faster(interval) for interval in intervals]
     usual = [one_after_the_other(noise, ratio, seed) for seed in seeds]
     nothing = winners.count(None)
     return {
@@ -146,8 +147,8 @@ def study(name: str, noise: dict, ratio: float, pairs: int, *, trials: int, firs
         "nothing_interval": clopper_pearson(nothing, trials),
         "faster": winners.count("B"),
         "slower": winners.count("A"),
-        "covered": sum(one.low <= ratio <= one.high for one in found),
-        "mean_half_width": round(fmean(one.half_width for one in found), 6),
+        "covered": sum(interval.low <= ratio <= interval.high for interval in intervals),
+        "mean_half_width": round(fmean(interval.half_width for interval in intervals), 6),
         "usual_faster": usual.count("B"),
         "usual_slower": usual.count("A"),
     }
@@ -162,10 +163,10 @@ def clopper_pearson(successes: int, trials: int) -> list[float]:
 
 
 def evidence(trials: int = TRIALS) -> dict:
-    """All that is published: the innocent under every noise, and the guilty under all of it."""
+    """All that is published: equal sides under every noise, and a faster B under all of it."""
     rows = [study(name, noise, 1.0, PAIRS, trials=trials) for name, noise in NOISES.items()]
     name = "all together"
-    rows += [study(name, NOISES[name], GUILTY, pairs, trials=trials) for pairs in POWER_PAIRS]
+    rows += [study(name, NOISES[name], FASTER, pairs, trials=trials) for pairs in POWER_PAIRS]
     return {**settings(), "rows": rows}
 
 

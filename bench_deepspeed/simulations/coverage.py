@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
-from bench_deepspeed.benchmarks.common import scenario as cli
+from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, REPETITIONS
 from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
@@ -44,7 +44,7 @@ NOISES = {
 TARGET_CI = 0.03
 
 
-def scenario(target_ci: float | None = None) -> Scenario:
+def default_scenario(target_ci: float | None = None) -> Scenario:
     """A run with the defaults of a GPU, on the fake engine."""
     return Scenario(
         model="llama",
@@ -52,10 +52,10 @@ def scenario(target_ci: float | None = None) -> Scenario:
         device="cpu",
         precision="float32",
         weights="pretrained",
-        prompt=cli.PROMPT,
-        max_tokens=cli.MAX_TOKENS["cuda"],
-        processes=cli.PROCESSES,
-        repetitions=cli.REPETITIONS["cuda"],
+        prompt=PROMPT,
+        max_tokens=MAX_TOKENS["cuda"],
+        processes=PROCESSES,
+        repetitions=REPETITIONS["cuda"],
         warmups=None,
         seed=0,
         target_ci=target_ci,
@@ -66,12 +66,12 @@ def scenario(target_ci: float | None = None) -> Scenario:
 def truth(noise: dict) -> float:
     """The expectation of tokens/s; see the module."""
     variance = sum(noise[part] ** 2 for part in ("independent", "autocorrelated", "between"))
-    return cli.MAX_TOKENS["cuda"] / WARM_S * math.exp(variance / 2)
+    return MAX_TOKENS["cuda"] / WARM_S * math.exp(variance / 2)
 
 
-def simulate(asked: Scenario, noise: dict, seed: str) -> Interval:
+def simulate(scenario: Scenario, noise: dict, seed: str) -> Interval:
     """One run, process after process, and the interval that it would report."""
-    result = Result(asked)
+    result = Result(scenario)
     while enough(result, elapsed_s=0.0, leave_out=False) is None:
         run = Run()
         result.runs.append(run)
@@ -80,27 +80,27 @@ def simulate(asked: Scenario, noise: dict, seed: str) -> Interval:
             "seconds": [WARM_S * factor for factor in COLD] + [WARM_S],
             "noise": {**noise, "seed": f"{seed}, process {len(result.runs)}"},
         }
-        generate = _generations(asked, behaviour)
-        for step in (warm_ups(generate, run, asked.warmups), repetitions(generate, run, asked.repetitions)):
+        generate = _generations(scenario, behaviour)
+        for step in (warm_ups(generate, run, scenario.warmups), repetitions(generate, run, scenario.repetitions)):
             for _ in step:
                 pass
     return speed_interval(result)
 
 
-def _generations(asked: Scenario, behaviour: dict) -> Callable[[], Sample]:
+def _generations(scenario: Scenario, behaviour: dict) -> Callable[[], Sample]:
     """A worker that has loaded the fake engine, as a callable; in this process, with no socket between."""
     worker = Worker(lambda label, done, total: None)
-    settings = Load(None, asked.device, asked.precision, Path(), [asked.prompt], asked.max_tokens)
+    settings = Load(None, scenario.device, scenario.precision, Path(), [scenario.prompt], scenario.max_tokens)
     os.environ["BENCH_FAKE"] = json.dumps(behaviour)
-    tasks.load(worker, asked.engine, settings)
+    tasks.load(worker, scenario.engine, settings)
     del os.environ["BENCH_FAKE"]
-    return lambda: tasks.generate(worker, asked.prompt, asked.max_tokens)
+    return lambda: tasks.generate(worker, scenario.prompt, scenario.max_tokens)
 
 
 def study(name: str, noise: dict, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
     """Simulate so many runs, and count the intervals that hold the truth. `first` numbers the seeds."""
-    asked, true = scenario(target_ci), truth(noise)
-    found = [simulate(asked, noise, f"{name}, run {number}") for number in range(first, first + runs)]
+    configuration, true = default_scenario(target_ci), truth(noise)
+    intervals = [simulate(configuration, noise, f"{name}, run {number}") for number in range(first, first + runs)]
     return {
         "name": name,
         "noise": noise,
@@ -108,10 +108,10 @@ def study(name: str, noise: dict, runs: int, target_ci: float | None = None, fir
         "seeds": f"{name}, run {first} … {first + runs - 1}, process 1 …",
         "truth": round(true, 6),
         "runs": runs,
-        "covered": sum(interval.low <= true <= interval.high for interval in found),
-        "mean_of_means": round(fmean(interval.mean for interval in found), 6),
-        "mean_processes": round(fmean(interval.n for interval in found), 6),
-        "mean_relative_half_width": round(fmean(interval.relative for interval in found), 6),
+        "covered": sum(interval.low <= true <= interval.high for interval in intervals),
+        "mean_of_means": round(fmean(interval.mean for interval in intervals), 6),
+        "mean_processes": round(fmean(interval.n for interval in intervals), 6),
+        "mean_relative_half_width": round(fmean(interval.relative for interval in intervals), 6),
     }
 
 
@@ -125,13 +125,13 @@ def evidence(runs: int = RUNS) -> dict:
 
 def settings() -> dict:
     """What all rows have in common."""
-    asked = scenario()
+    scenario = default_scenario()
     return {
         "level": LEVEL,
-        "processes": asked.processes,
-        "repetitions": asked.repetitions,
+        "processes": scenario.processes,
+        "repetitions": scenario.repetitions,
         "max_processes": MAX_PROCESSES,
-        "max_tokens": asked.max_tokens,
+        "max_tokens": scenario.max_tokens,
         "warm_s": WARM_S,
         "cold": COLD,
     }

@@ -1,4 +1,4 @@
-"""Up to which rate the load generator measures right: a server of known service time over loopback.
+"""Up to which rate the load generator measures correctly: a server of known service time over loopback.
 
     python -m bench_deepspeed.simulations.load_generator [--seconds S]
 
@@ -37,23 +37,23 @@ TOLERANCE = 0.02
 SLA = {"ttft_s": None, "tpot_s": None}
 
 
-def row(level: Level) -> dict:
+def row_of(level: Level) -> dict:
     """One rate: the median and the 99th percentile of E2E and TTFT over the known ones, minus one."""
-    found = statistics_of(level, SLA)
+    statistics = statistics_of(level, SLA)
     errors = {
         f"{name}_{p}_error": round(measured[p] / known - 1, 5)
-        for name, measured, known in (("e2e", found.e2e_s, E2E_S), ("ttft", found.ttft_s, SERVICE["first_s"]))
+        for name, measured, known in (("e2e", statistics.e2e_s, E2E_S), ("ttft", statistics.ttft_s, SERVICE["first_s"]))
         for p in ("p50", "p99")
     }
     return {
         "rate": level.rate,
-        "requests": found.due,
-        "failed": found.failed,
+        "requests": statistics.due,
+        "failed": statistics.failed,
         **errors,
-        "lag_p99_s": round(found.lag_p99_s, 6),
+        "lag_p99_s": round(statistics.lag_p99_s, 6),
         "cpu_share": level.generator_cpu_share,
         "most_in_flight": level.most_in_flight,
-        "right": found.failed == 0 and all(abs(errors[f"e2e_{p}_error"]) <= TOLERANCE for p in ("p50", "p99")),
+        "right": statistics.failed == 0 and all(abs(errors[f"e2e_{p}_error"]) <= TOLERANCE for p in ("p50", "p99")),
     }
 
 
@@ -62,15 +62,15 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
     os.environ["BENCH_STUB"] = json.dumps(SERVICE)
     workload = Workload(32, TOKENS, 0.0, seconds, 30.0, 0)
     with tempfile.TemporaryDirectory() as folder:
-        setup = Setup("fake", "", "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
+        setup = Setup("fake", None, "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
         session = Session("stub", setup, workload, lambda label, done, total: None)
         try:
             session.warm_up()
-            rows = [row(session.level(None, rate, seconds)) for rate in rates]
+            rows = [row_of(session.level(None, rate, seconds)) for rate in rates]
         finally:
             session.close()
     facts = environment.host_facts()
-    right = [found["rate"] for found in itertools.takewhile(lambda found: found["right"], rows)]
+    right = [row["rate"] for row in itertools.takewhile(lambda row: row["right"], rows)]
     return {
         "measured_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "environment": {key: facts[key] for key in ("python", "system", "cpu", "cpu_count", "load_average_1min")},
@@ -86,10 +86,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.load_generator", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate's window (default: %(default)s)")
     options = parser.parse_args()
-    found = evidence(options.seconds)
-    print(view.simulation_table(found, "load_generator"))
+    content = evidence(options.seconds)
+    print(view.simulation_table(content, "load_generator"))
     EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
-    write_json(EVIDENCE, found)
+    write_json(EVIDENCE, content)
     return 0
 
 

@@ -1,10 +1,10 @@
-"""How often a level is called saturated, at which share of what a target can bear.
+"""How often a level is called saturated, at which share of the rate that a target can sustain.
 
     python -m bench_deepspeed.simulations.saturation [--check]
 
 Queues in virtual time: Poisson arrivals, every service as long as any other (M/D/1), 16 at once (M/D/16), or any number
 at once that slow each other down from 16 on (processor sharing, as in continuous batching). `utilization` is the rate
-over the highest that could be borne: below 1 a queue settles in the end, above it never does.
+over the highest that could be sustained: below 1 a queue settles in the end, above it never does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def sharing(arrivals: list[float], servers: int) -> list[float]:
 
     Each has the same work and gets the same share of it, so they end in the order of arrival.
     """
-    now, done, ends = 0.0, 0.0, []  # `done`: the work that one who was there all the time would have got
+    now, done, ends = 0.0, 0.0, []  # `done`: the work that a request present all the time would have received
     due_at: deque[float] = deque()  # what `done` will be when each one there ends
     for due_s in [*arrivals, math.inf]:
         while due_at:

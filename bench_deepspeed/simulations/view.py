@@ -8,7 +8,7 @@ from pathlib import Path
 from bench_deepspeed.report.tables import grid
 
 
-def generator_row(row: dict, _found: dict) -> dict[str, str]:
+def generator_row(row: dict, _content: dict) -> dict[str, str]:
     """Column title → cell of one rate in the proof of the load generator."""
     return {
         "requests/s": f"{row['rate']:g}",
@@ -21,17 +21,17 @@ def generator_row(row: dict, _found: dict) -> dict[str, str]:
     }
 
 
-def saturation_row(row: dict, found: dict) -> dict[str, str]:
+def saturation_row(row: dict, content: dict) -> dict[str, str]:
     """Column title → cell of one kind of queue in the simulation of the rule for saturation."""
-    shares = zip(found["utilizations"], row["saturated"], strict=True)
+    shares = zip(content["utilizations"], row["saturated"], strict=True)
     return {
         "served": row["served"],
         "services in the window": str(row["services"]),
-        **{f"utilization {utilization:g}": f"{count / found['runs']:.1%}" for utilization, count in shares},
+        **{f"utilization {utilization:g}": f"{count / content['runs']:.1%}" for utilization, count in shares},
     }
 
 
-def simulated(row: dict) -> dict[str, str]:
+def coverage_row(row: dict, _content: dict) -> dict[str, str]:
     """Column title → cell of one kind of noise in the coverage study."""
     noise, runs = row["noise"], row["runs"]
     return {
@@ -47,14 +47,14 @@ def simulated(row: dict) -> dict[str, str]:
     }
 
 
-def compared(row: dict, found: dict) -> dict[str, str]:
+def ab_row(row: dict, content: dict) -> dict[str, str]:
     """Column title → cell of one kind of noise in the simulation of A/B verdicts."""
     trials = row["trials"]
     low, high = row["nothing_interval"]
     return {
         "noise": row["name"],
         "B ∕ A": f"{row['ratio']:g}",
-        "pairs × rounds": f"{row['pairs']} × {found['rounds']}",
+        "pairs × rounds": f"{row['pairs']} × {content['rounds']}",
         "no difference shown": f"{row['nothing'] / trials:.1%} [{low:.1%}, {high:.1%}]",
         "B faster, slower": f"{row['faster'] / trials:.1%}, {row['slower'] / trials:.1%}",
         "mean half width": f"± {row['mean_half_width']:.1%}",
@@ -64,18 +64,18 @@ def compared(row: dict, found: dict) -> dict[str, str]:
 
 
 SIMULATIONS = {
-    "coverage": lambda row, _found: simulated(row),
+    "coverage": coverage_row,
     "load_generator": generator_row,
     "saturation": saturation_row,
-    "ab": compared,
+    "ab": ab_row,
 }
-"""Simulation → (row, all that it found) → column title → cell."""
+"""Simulation → (row, all of its evidence) → column title → cell."""
 
 
-def simulation_table(found: dict, subject: str = "coverage") -> str:
-    """What a simulation found, one row a case."""
+def simulation_table(content: dict, subject: str = "coverage") -> str:
+    """The evidence of a simulation, one row a case."""
     row_of = SIMULATIONS[subject]
-    return grid([row_of(row, found) for row in found["rows"]])
+    return grid([row_of(row, content) for row in content["rows"]])
 
 
 def table_of_file(path: Path, subject: str) -> str | None:

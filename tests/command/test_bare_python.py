@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from bench_deepspeed.cli import parser
+from bench_deepspeed.cli.commands import COMMANDS
 
 RESULT = ROOT / "docs" / "results" / "smollm2-mii-float16-h100.json"
 NEEDS_SETUP = {
@@ -74,20 +74,20 @@ def test_the_bare_python_has_no_package(bare_python):
     assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("command", parser.PARSERS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(fresh, bare_python, command):
     done = fresh(command, "--help", env=bare_python)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: bench.sh")
 
 
-@pytest.mark.parametrize("command", parser.PARSERS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_refuses_a_wrong_flag(fresh, bare_python, command):
     required = ("--a", "", "--b", "") if command == "ab" else ()
     assert "--nonsense" in fresh.refusal(2, command, *required, "--nonsense", env=bare_python)
 
 
-@pytest.mark.parametrize("command", [name for name in parser.PARSERS if name != "doctor"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "doctor"])
 def test_each_command_that_needs_packages_sets_them_up(fresh, bare_python, command):
     run = fresh.cwd / "runs" / "smollm2" / "2026-01-01T00-00-00"  # with none, `results` needs nothing installed
     run.mkdir(parents=True)

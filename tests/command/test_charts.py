@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench_deepspeed.report import legend, palette, vega
-from bench_deepspeed.report.chart import Axis, BarRow, Bars, Chart, Lines, Point, Sample, Series, Strip, StripRow
+from bench_deepspeed.report.chart import Axis, BarRow, Bars, Chart, Dot, Lines, Point, Series, Strip, StripRow
 
 HOSTILE = "</script><script>alert(1)</script> & \"quoted\" 'name' <img src=x onerror=alert(1)>"
 IDLE = "GPU idle"
@@ -43,7 +43,7 @@ def strip(rows: int = 2, samples: int = 4, text: str = "", **changed) -> Strip:
             value=f"{n} tokens/s",
             aside="[1, 2]",
             warnings=f"{text}wide_interval",
-            samples=tuple(Sample(100.0 + n + i, i, f"{text}sample {i}") for i in range(samples)),
+            samples=tuple(Dot(100.0 + n + i, i, f"{text}sample {i}") for i in range(samples)),
             mean=101.0 + n,
             low=100.0 if n % 2 else None,
             high=103.0 if n % 2 else None,
@@ -120,7 +120,7 @@ def test_a_document_fits_light_and_dark_pages(kind):
     assert "prefers-color-scheme: dark" in drawn
     assert "var(" not in drawn
     colours = set(re.findall(r'(?:fill|stroke)="(#\w+)"', drawn))
-    assert colours <= {light for light, _ in palette.DOCUMENT.values()}, "a colour that dark pages do not change"
+    assert colours <= {light for light, _ in palette.COLOURS.values()}, "a colour that dark pages do not change"
     assert not re.search(r"\d{4}-\d\d-\d\d", drawn)
 
 
@@ -130,10 +130,10 @@ def test_a_document_without_a_source_names_none():
 
 def test_each_colour_on_light_pages_has_one_on_dark_ones():
     """Dark pages' colours are found by light pages' ones."""
-    assert len({light for light, _ in palette.DOCUMENT.values()}) == len(palette.DOCUMENT)
+    assert len({light for light, _ in palette.COLOURS.values()}) == len(palette.COLOURS)
 
 
-@pytest.mark.parametrize("colours", [palette.DOCUMENT[name] for name in ("--ink", "--muted")])
+@pytest.mark.parametrize("colours", [palette.COLOURS[name] for name in ("--ink", "--muted")])
 def test_text_can_be_read_on_a_page_of_either_kind(colours):
     """Also where the reader prefers one kind and the page is of the other."""
     for colour in colours:
@@ -231,7 +231,7 @@ def limited(groups: int) -> Lines:
 
 
 def test_a_limit_has_the_colour_of_what_it_limits():
-    looks = legend.looks(limited(2))
+    looks = legend.series_looks(limited(2))
     assert [look.colour for look in looks[:2]] == [look.colour for look in looks[2:]]
     assert looks[0].colour != looks[1].colour
 
@@ -267,7 +267,7 @@ def test_a_page_figure_is_json_in_the_colours_of_its_page(kind):
     assert figure["keys"] == [0, 1]
     assert figure["members"] == [[0], [1]]
     assert "var(--ink)" in written
-    assert all(light not in written for light, _ in palette.DOCUMENT.values())
+    assert all(light not in written for light, _ in palette.COLOURS.values())
     assert {"name": "shown", "value": [0, 1]} in figure["wide"]["signals"]
 
 

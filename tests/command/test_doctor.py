@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from bench_deepspeed.cli import doctor
-from bench_deepspeed.cli.doctor import BLOCKER, MISSING, NOTE, OK, WARNING
+from bench_deepspeed.cli.doctor import command, network
+from bench_deepspeed.cli.doctor.line import BLOCKER, MISSING, NOTE, OK, WARNING, Line
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import Step
@@ -269,7 +269,7 @@ def test_a_disk_too_small_for_the_smallest_model_fails(machine):
 
 def test_a_busy_usual_port_is_a_note(machine):
     with socket.socket() as holder:
-        if doctor._is_busy(25555) is False:  # else another program makes the same point
+        if network._is_busy(25555) is False:  # else another program makes the same point
             holder.bind(("127.0.0.1", 25555))
             holder.listen()
         done = machine.doctor()
@@ -292,27 +292,27 @@ def test_the_token_is_sought_where_the_hub_client_keeps_it(monkeypatch, tmp_path
         monkeypatch.setenv(name, value)
     code = "from huggingface_hub import constants; print(constants.HF_TOKEN_PATH)"
     theirs = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert str(doctor.token_path()) == theirs.stdout.strip()
+    assert str(network.token_path()) == theirs.stdout.strip()
 
 
 def test_an_endpoint_keeps_its_password_to_itself(monkeypatch, closed):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", closed.replace("//", "//user:secret@"))
-    check = doctor.check_hub()
+    check = network.check_hub()
     assert check.status == WARNING and "secret" not in str(check)
 
 
 def test_offline_mode_does_not_ask_the_hub(monkeypatch, hub):
     monkeypatch.setenv("HF_ENDPOINT", hub)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "HF_HUB_OFFLINE is set" in doctor.check_hub().detail
+    assert "HF_HUB_OFFLINE is set" in network.check_hub().detail
 
 
 def test_without_login_a_model_of_the_hub_runs_with_random_weights_unless_fetched(tmp_path):
     specs = [catalog.load(name) for name in ("llama", "mistral", "smollm2")]
-    checks = [doctor.Line(OK, f"model {spec.name}") for spec in specs] + [doctor.Line(OK, "hub")]
+    checks = [Line(OK, f"model {spec.name}") for spec in specs] + [Line(OK, "hub")]
     plans = {"llama": [Step(tmp_path, "fetch", 10, 10)], "mistral": [], "smollm2": [Step(tmp_path, "expand", 0, 10)]}
-    told = doctor.summary(checks, specs, plans, "cpu")
-    assert told == "this machine runs: mistral, smollm2 on the cpu; llama with --weights random on the cpu"
-    told = doctor.summary([*checks, doctor.Line(OK, "hub login")], specs, plans, "cpu")
-    assert told == "this machine runs: llama, mistral, smollm2 on the cpu"
+    text = command.summary(checks, specs, plans, "cpu")
+    assert text == "this machine runs: mistral, smollm2 on the cpu; llama with --weights random on the cpu"
+    text = command.summary([*checks, Line(OK, "hub login")], specs, plans, "cpu")
+    assert text == "this machine runs: llama, mistral, smollm2 on the cpu"

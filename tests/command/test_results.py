@@ -27,7 +27,7 @@ from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Result
 from bench_deepspeed.measure.statistics import speed_interval
-from bench_deepspeed.results.entries import entry
+from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
 from bench_deepspeed.results.prune import SILENT_S
 
@@ -171,8 +171,8 @@ def test_one_damaged_file_leaves_the_list_whole(bench, logs, damage):
     damage(one)
     save(logs, 1, one)
     save(logs, 2)
-    assert [entry(found).status for found in folders(logs)] == ["unreadable", "complete"]
-    assert "result.json" in entry(folders(logs)[0]).error
+    assert [read_entry(run).status for run in folders(logs)] == ["unreadable", "complete"]
+    assert "result.json" in read_entry(folders(logs)[0]).error
     assert [int(one.split("-")[2][:2]) for one in ids(bench, "--commit", "c0f")] == [2]
     assert "2026-01-01T10-00-00: unreadable: " in bench("results", "--output_dir", "logs").stdout
 
@@ -313,7 +313,7 @@ def prune(bench, *arguments) -> str:
 
 
 def days(logs: Path) -> list[int]:
-    return [found.named.day for found in folders(logs)]
+    return [run.named_at.day for run in folders(logs)]
 
 
 def test_prune_deletes_nothing_without_yes_and_then_what_it_said(bench, logs):

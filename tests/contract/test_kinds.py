@@ -153,7 +153,7 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vega, "_compiled", lambda chart, place: {})
 
 
-@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("form", export.WRITERS)
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_what_is_published_is_shown_in_every_format(kind, form, tmp_path, no_drawing):
     published = files.published_of(registry.kind(kind))
@@ -199,7 +199,7 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("form", export.WRITERS)
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
 @pytest.mark.parametrize("kind", registry.KINDS)
 def test_a_damaged_file_is_one_line_that_names_it(kind, damage, form, tmp_path):
@@ -243,7 +243,7 @@ def test_an_altered_file_is_shown_or_named_in_one_line(kind, tmp_path, no_drawin
     assert refused
 
 
-@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("form", export.WRITERS)
 def test_a_model_that_nobody_knows_is_named_with_its_file(form, tmp_path, no_drawing):
     """The reader of manifests knows no file: each format names the file that it came from, or needs no manifest."""
     content = {**json.loads(example("selftest", tmp_path).read_text())}

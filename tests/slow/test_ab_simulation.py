@@ -38,7 +38,7 @@ def test_the_evidence_is_of_this_code(evidence):
     names = [*ab.NOISES, *len(ab.POWER_PAIRS) * ["all together"]]
     assert [row["name"] for row in evidence["rows"]] == names
     assert evidence == {**ab.settings(), "rows": evidence["rows"]}
-    assert [row["pairs"] for row in evidence["rows"] if row["ratio"] == ab.GUILTY] == list(ab.POWER_PAIRS)
+    assert [row["pairs"] for row in evidence["rows"] if row["ratio"] == ab.FASTER] == list(ab.POWER_PAIRS)
     fewer = ab.study("independent", ab.NOISES["independent"], 1.0, ab.PAIRS, trials=ab.TRIALS)
     assert evidence["rows"][0] == fewer
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pkgutil import resolve_name
 
 import pytest
 
 from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser
+from bench_deepspeed.cli.commands import COMMANDS, Command
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES, engine_class
 from bench_deepspeed.model import catalog
@@ -220,3 +222,23 @@ def test_dry_run_touches_nothing_and_names_sizes(bench, tmp_path, model):
     assert f"weights/{model}/pretrained" in done.stdout
     assert f"out/{model}/<time>/" in done.stdout
     assert "logs/x.log" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS.items())
+def test_every_function_of_the_table_of_commands_exists(name, command):
+    named = (command.parser, command.run, command.check, command.subject, command.dry_run)
+    assert all(callable(resolve_name(f"bench_deepspeed.{function}")) for function in named if function)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_every_command(help_text, name):
+    assert f"bench.sh {name}" in help_text.replace("bench.sh [run]", "bench.sh run")
+
+
+def test_a_command_without_a_dry_run_has_no_such_flag():
+    with_flag = {name for name, command in COMMANDS.items() if "--dry_run" in _flags_of(command)}
+    assert with_flag == {name for name, command in COMMANDS.items() if command.dry_run}
+
+
+def _flags_of(command: Command) -> str:
+    return resolve_name(f"bench_deepspeed.{command.parser}")().format_help()

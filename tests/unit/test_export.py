@@ -66,7 +66,7 @@ def test_what_is_altered_is_shown_or_named_in_one_line(files, tmp_path, name, pl
     *above, last = place
     functools.reduce(operator.getitem, above, content)[last] = value
     (tmp_path / name).write_text(json.dumps(content))
-    for form in export.FORMATS:
+    for form in export.WRITERS:
         options = SimpleNamespace(files=files, format=form, output=tmp_path / "out", samples=False)
         try:
             export.run(options)

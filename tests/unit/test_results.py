@@ -13,8 +13,8 @@ from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
-from bench_deepspeed.results import listing as report
-from bench_deepspeed.results.entries import entry
+from bench_deepspeed.results import listing
+from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
 
 FILES = {kind.file: kind.name for kind in registry.kinds()}
@@ -26,19 +26,19 @@ def test_a_damaged_file_is_listed_with_the_reason(logs, file, text):
     folder = logs / "llama" / "2026-01-01T10-00-00"
     folder.mkdir(parents=True)
     (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
-    (found,) = folders(logs)
-    one = entry(found)
-    assert (one.status, one.kind) == ("unreadable", FILES[file])
-    assert f"{file} is not a" in one.error
-    assert "\n" not in one.error
-    assert f"{one.id}: unreadable: {one.error}" in report.listing([one])
+    (run,) = folders(logs)
+    entry = read_entry(run)
+    assert (entry.status, entry.kind) == ("unreadable", FILES[file])
+    assert f"{file} is not a" in entry.error
+    assert "\n" not in entry.error
+    assert f"{entry.id}: unreadable: {entry.error}" in listing.text([entry])
 
 
 @pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])
 def test_a_comparison_that_no_ratio_can_be_made_of_is_unreadable(logs, seconds):
     save_ab(logs, 1, comparison(seconds))
-    one = entry(*folders(logs))
-    assert (one.status, "ab.json is not a comparison (ab)" in one.error) == ("unreadable", True)
+    entry = read_entry(*folders(logs))
+    assert (entry.status, "ab.json is not a comparison (ab)" in entry.error) == ("unreadable", True)
 
 
 def test_those_who_look_do_not_hold(tmp_path):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
-from bench_deepspeed.report.chart import Axis, Sample, Strip, StripRow
+from bench_deepspeed.report.chart import Axis, Dot, Strip, StripRow
 
 from . import estimate, warnings
 from .labels import configuration, facets_of, models
@@ -41,7 +41,7 @@ def _row(result: AbResult) -> StripRow | None:
         aside=aside,
         warnings=", ".join(finding.code for finding in warnings.check(result)),
         samples=tuple(
-            Sample(of_pair.value, 0, f"pair {number} of {len(logs)}: {of_pair.shown}, {n} rounds")
+            Dot(of_pair.value, 0, f"pair {number} of {len(logs)}: {of_pair.shown}, {n} rounds")
             for number, of_pair, n in pairs
             if of_pair
         ),

@@ -32,7 +32,7 @@ def view(result: AbResult) -> list[Block]:
         Text(verdict(result), strong=True),
         _pairs(result),
         *map(Text, [LEGEND, *remarks(result)]),
-        *([found] if found.found else []),
+        *([found] if found.findings else []),
     ]
 
 
@@ -51,7 +51,7 @@ def log_lines(result: AbResult) -> list[str]:
         f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(of)} tokens/s"
         for side, of in result.sides.items()
     ]
-    found = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).found]
+    found = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).findings]
     return [*sides, verdict(result), *remarks(result), *found]
 
 

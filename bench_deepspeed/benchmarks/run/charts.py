@@ -12,7 +12,7 @@ from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.records import Profile, Result
 from bench_deepspeed.measure.statistics import process_speeds, speed_interval
 from bench_deepspeed.report.blocks import Facets
-from bench_deepspeed.report.chart import Axis, BarRow, Bars, Sample, Strip, StripRow
+from bench_deepspeed.report.chart import Axis, BarRow, Bars, Dot, Strip, StripRow
 
 from . import metrics, step
 
@@ -38,7 +38,7 @@ def _speed(item: RunItem) -> StripRow:
     interval, bounds = speed_interval(result), metrics.speed_bounds(result)
     low, high = bounds or (None, None)
     samples = tuple(
-        Sample(speed, process, f"process {process + 1}, sample {index} of {len(of_process)}")
+        Dot(speed, process, f"process {process + 1}, sample {index} of {len(of_process)}")
         for process, of_process in enumerate(process_speeds(result))
         for index, speed in enumerate(of_process, 1)
     )
@@ -81,7 +81,7 @@ def _latency(item: RunItem, seconds: list[float]) -> StripRow:
         note=_note(item),
         value=units.milliseconds(mean),
         aside=result.latency.method if result.latency else "",
-        samples=tuple(Sample(1e3 * s, 0, f"generation {n} of {len(seconds)}") for n, s in generations),
+        samples=tuple(Dot(1e3 * s, 0, f"generation {n} of {len(seconds)}") for n, s in generations),
         mean=1e3 * mean,
         colour=scenario.engine,
     )

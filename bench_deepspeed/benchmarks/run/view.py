@@ -61,7 +61,7 @@ def view(result: Result) -> list[Block]:
         *map(Text, remarks(result)),
     ]
     found = found_warnings(result)
-    return [*blocks, found] if found.found else blocks
+    return [*blocks, found] if found.findings else blocks
 
 
 def log_lines(result: Result) -> list[str]:
@@ -73,7 +73,7 @@ def log_lines(result: Result) -> list[str]:
         f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
         f"{metrics.speed_cell(result)} tokens/s (mean [95% interval], n = {n})",
         *remarks(result),
-        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in found_warnings(result).found),
+        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in found_warnings(result).findings),
     ]
 
 
@@ -153,7 +153,7 @@ def _doubts(items: Sequence[RunItem]) -> list[str]:
     """The warnings, each with the results that it is of."""
     names: dict[str, list[str]] = {}
     for item in items:
-        for code, text, remedy in [*found_warnings(item.content).found, *_unlimited(item.content)]:
+        for code, text, remedy in [*found_warnings(item.content).findings, *_unlimited(item.content)]:
             names.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
     return [f"{', '.join(of)}: {text}" for text, of in names.items()]
 
@@ -202,7 +202,7 @@ def _card(item: RunItem) -> Section:
     label, facets = title(result), frozenset({charts.facets_of(item)})
     blocks: list[Block] = [
         *map(Text, _notes(result)),
-        Warnings([*found_warnings(result).found, *_unlimited(result)]),
+        Warnings([*found_warnings(result).findings, *_unlimited(result)]),
         Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
         Facts(asked, "Settings"),
         Table(_processes(result), f"Processes of {label}"),

@@ -1,1 +1,1 @@
-"""Saved results beside each other: what differs between them, and whether one is faster."""
+"""Saved results next to each other: what differs between them, and whether one is faster."""

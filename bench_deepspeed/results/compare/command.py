@@ -10,7 +10,7 @@ from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 
-from . import view as report
+from . import view
 from .comparable import obstacles
 from .comparison import Comparison
 
@@ -31,10 +31,10 @@ def run(options) -> int:
     if options.json:
         print(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
     else:
-        print(report.text(comparison))
-    slower = [letter for letter, found in comparison.regressions().items() if found == "shown"]
+        print(view.text(comparison))
+    slower = [letter for letter, regression in comparison.regressions().items() if regression == "shown"]
     if slower:
-        raise RegressionError("; ".join(report.regression(comparison, letter) for letter in slower))
+        raise RegressionError("; ".join(view.regression(comparison, letter) for letter in slower))
     return 0
 
 
@@ -45,11 +45,11 @@ def _read(options) -> Comparison:
 
 
 def _result(path: Path) -> Result:
-    """A saved result. Raises UsageError for a file that is none, ImpossibleError for one beyond the device's limits."""
+    """A saved result. Raises UsageError for another file, ImpossibleError for one beyond the device's limits."""
     with named(path):
         result = Result.load(path)
         plausibility.check(result, catalog.load(result.scenario.model))
-        of_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
-        report.text(of_itself)  # what cannot be shown beside itself is damaged
-        of_itself.as_json()
+        with_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
+        view.text(with_itself)  # what cannot be compared with itself is damaged
+        with_itself.as_json()
     return result

@@ -22,13 +22,13 @@ SAME: dict[str, Callable[[Result], object]] = {
 
 def obstacles(paths: list[Path], results: list[Result]) -> list[str]:
     """Why these results are not comparable, one reason each: unfinished ones, then what is not the same."""
-    found = [f"{path}: {reason}" for path, result in zip(paths, results, strict=True) for reason in _unfit(result)]
+    reasons = [f"{path}: {reason}" for path, result in zip(paths, results, strict=True) for reason in _unfit(result)]
     for what, value_of in SAME.items():
         values = [value_of(result) for result in results]
         if any(value != values[0] for value in values):
             of_each = ", ".join(f"{_words(value)} in {path}" for path, value in zip(paths, values, strict=True))
-            found.append(f"{what}: {of_each}")
-    return found
+            reasons.append(f"{what}: {of_each}")
+    return reasons
 
 
 def _unfit(result: Result) -> Iterator[str]:
@@ -39,7 +39,7 @@ def _unfit(result: Result) -> Iterator[str]:
 
 
 def _words(value) -> str:
-    """Short enough for a line: a digest is told from another by its beginning."""
+    """Short enough for a line: the beginning of a digest identifies it."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text[:12] if value is not None and text else "none"
 
@@ -67,7 +67,7 @@ def _flat(prefix: str, facts: dict) -> Iterator[tuple[str, object]]:
     for name, value in facts.items():
         if isinstance(value, dict):
             yield from _flat(f"{prefix}{name}.", value)
-        elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            yield from ((f"{prefix}{name}.{key}", ", ".join(str(one.get(key)) for one in value)) for key in value[0])
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            yield from ((f"{prefix}{name}.{key}", ", ".join(str(item.get(key)) for item in value)) for key in value[0])
         else:
             yield prefix + name, value

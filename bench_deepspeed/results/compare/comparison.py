@@ -1,4 +1,4 @@
-"""Two or more results beside each other, the first of them the one that the others are compared with."""
+"""Two or more results; the others are compared with the first."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Comparison:
         return dict(zip(self.letters[1:], ratios, strict=True))
 
     def regressions(self) -> dict[str, str | None]:
-        """Letter of each but the first → "shown", "excluded" or "not told"; empty where none was asked for."""
+        """Letter of each but the first → "shown", "excluded" or "not told"; empty without --fail_on_regression."""
         if self.bound is None:
             return {}
         return {letter: ratio.regression(self.bound) for letter, ratio in self.speeds().items()}

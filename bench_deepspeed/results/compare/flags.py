@@ -39,13 +39,11 @@ def check(options: argparse.Namespace) -> None:
 
 
 def compare_parser() -> Parser:
-    pass
-
     parser = WordsParser(
         prog="bench.sh compare",
         usage="%(prog)s FILE FILE [FILE ...] [flags]",
-        description="Shows what differs between saved results of the same work, and each figure with its ratio to the "
-        "first; whether tokens/s differ is told from a 95% interval over processes.",
+        description="Shows what differs between saved results of the same work, and each metric with its ratio to the "
+        "first; whether tokens/s differ follows from a 95% interval over processes.",
     )
     add(parser, percentage)
     add_common(parser)

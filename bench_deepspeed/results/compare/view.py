@@ -1,4 +1,4 @@
-"""A comparison as text: what differs, the figures with their ratios, and what follows from them."""
+"""A comparison as text: what differs, the metrics with their ratios, and what follows from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEGEND = (
 )
 APART = (
     "Measured apart: what changed between the runs (clocks, temperature, other work, another day) is in the ratios, "
-    "and in no interval. `bench.sh ab` measures by turns and is the stronger test."
+    "and in no interval. `bench.sh ab` measures interleaved and is the stronger test."
 )
 
 
@@ -33,7 +33,7 @@ def text(comparison: Comparison) -> str:
         "\n".join(f"{letter}  {path}" for letter, path in zip(comparison.letters, comparison.paths, strict=True)),
         "\n".join(f"not comparable: {obstacle}" for obstacle in comparison.obstacles),
         _differences(comparison),
-        _figures(comparison),
+        _metrics(comparison),
         "\n".join([*_sentences(comparison), *_remarks(comparison)]),
         APART,
     ]
@@ -41,10 +41,10 @@ def text(comparison: Comparison) -> str:
 
 
 def _differences(comparison: Comparison) -> str:
-    found = differences(comparison.results)
-    if not found:
+    differing = differences(comparison.results)
+    if not differing:
         return "Nothing that is recorded differs in settings and environment."
-    rows = [{"what differs": name, **_by_letter(comparison, map(_shown, values))} for name, values in found.items()]
+    rows = [{"what differs": name, **_by_letter(comparison, map(_shown, values))} for name, values in differing.items()]
     return f"{grid(rows)}\n\n{ABSENT}: none, or not recorded"
 
 
@@ -61,15 +61,15 @@ def _shown(value) -> str:
     return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
 
 
-def _figures(comparison: Comparison) -> str:
-    """A row a metric that was measured in one of them at least; the others are named."""
+def _metrics(comparison: Comparison) -> str:
+    """A row a metric that was measured in one of them at least; the others are listed."""
     rows, unmeasured = [], []
     for metric in compared():
         if all(metric.value(result) is None for result in comparison.results):
             unmeasured.append(metric.title)
         else:
-            rows.append({"figure": metric.title, **_row(comparison, metric)})
-    rows += [{"figure": name, **_by_letter(comparison, cells)} for name, cells in _without_ratio(comparison).items()]
+            rows.append({"metric": metric.title, **_row(comparison, metric)})
+    rows += [{"metric": name, **_by_letter(comparison, cells)} for name, cells in _without_ratio(comparison).items()]
     missing = f"not measured in any: {', '.join(unmeasured)}" if unmeasured else ""
     return "\n\n".join(filter(None, [grid(rows), LEGEND, missing]))
 
@@ -93,7 +93,7 @@ def _row(comparison: Comparison, metric: Metric[Result]) -> dict[str, str]:
 
 
 def _sentences(comparison: Comparison) -> list[str]:
-    """One for each but the first, and one about its regression where that was asked for."""
+    """One for each but the first, and one about its regression with --fail_on_regression."""
     lines = []
     for letter, ratio in comparison.speeds().items():
         lines.append(_verdict(comparison, letter, ratio))
@@ -107,7 +107,8 @@ def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
         return f"{letter} and a: no verdict, since one of them has no valid repetition"
     words = f"{letter} makes {ratio.shown} times the tokens/s of a"
     if ratio.verdict is None:
-        processes = {name: len(process_means(one)) for name, one in _by_letter(comparison, comparison.results).items()}
+        results = _by_letter(comparison, comparison.results)
+        processes = {name: len(process_means(result)) for name, result in results.items()}
         single = " and ".join(name for name in ("a", letter) if processes[name] == 1)
         return (
             f"no verdict: {words}; of {single} one process was measured, and how much another would differ is not "
@@ -133,7 +134,7 @@ def regression(comparison: Comparison, letter: str) -> str:
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    """What must stand beside the numbers, each once, with the letters that it is about."""
+    """What must be shown with the numbers, each once, with the letters that it is about."""
     about: dict[str, list[str]] = {}
     for letter, result in _by_letter(comparison, comparison.results).items():
         for remark in remarks(result):
