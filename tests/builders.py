@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import pynvml
 from support import ROOT, error_of
 
+from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
-from bench_deepspeed.benchmarks.load.records import LoadResult, Workload
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, Workload
 from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario
+from bench_deepspeed.model.catalog import ModelSpec
 
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)
 
@@ -226,3 +228,65 @@ def titles(stdout: str) -> list[str]:
     """The columns of the printed table."""
     line = next(line for line in stdout.splitlines() if line.startswith("|"))
     return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+STUB = ("load", "--target", "stub", "--output_dir", "out")
+
+
+def behave(**behaviour) -> dict[str, str]:
+    return {"BENCH_STUB": json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour})}
+
+
+NO_SLA = {"ttft_s": None, "tpot_s": None}
+
+
+def request_record(due_s: float = 0.0, first_s: float = 0.5, gap_s: float = 0.1, tokens: int = 5, **changes) -> Record:
+    """A request whose first token comes `first_s` after it was due, and the others `gap_s` apart."""
+    last_s = due_s + first_s + gap_s * (tokens - 1)
+    made = {"sent_s": due_s, "first_s": due_s + first_s, "last_s": last_s, "prompt_tokens": 512, "max_tokens": tokens}
+    gap = gap_s if tokens > 1 else None
+    return Record(**{"due_s": due_s, **made, "new_tokens": tokens, "slowest_ema_s": gap, "error": None, **changes})
+
+
+def level_of(records: list[Record], window_s: tuple[float, float] = (2.0, 12.0), **changes) -> Level:
+    made = {"tokens_in_window": 0, "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1, "records": records}
+    return Level(**{"clients": 1, "rate": None, "window_s": window_s, **made, **changes})
+
+
+FEW = ("--max_tokens", "2", "-r", "1")
+SHORTEST = {
+    "run": ("-d", "cpu", "--engine", "fake", "--processes", "1", "--warmups", "0", *FEW),
+    "sweep": ("sweep", "-d", "cpu", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "8,9", *FEW),
+    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
+}
+"""Command → the least that it can measure with nothing real."""
+
+
+def result_in(folder: Path) -> dict:
+    """The only result of the only run below `out`."""
+    (path,) = [path for path in folder.glob("out/**/*.json") if path.stem in ("result", "sweep", "load")]
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+SHAPE = {  # the tokenizer has 32,000 tokens; all else is as small as the kernels' head size lets it be
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 32000,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 64,
+    "hidden_act": "silu",
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+    "initializer_range": 0.02,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+TINY = ModelSpec("tiny", "Tiny", "none", {"kind": "hub", "repo": "nobody/tiny", "revision": "0" * 40}, SHAPE)
+RANDOM = weights.Want("random", "transformers", "float32", 0)
+RANDOM_MII = weights.Want("random", "mii", "bfloat16", 0)

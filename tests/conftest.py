@@ -15,6 +15,19 @@ from bench_deepspeed import weights
 from bench_deepspeed.model import catalog
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """A slow file's tests go to one worker, which loads its model once; each other test to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySlowFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return file if file.startswith("tests/slow/") else nodeid
+
+    return BySlowFile(config, log)
+
+
 @pytest.fixture(scope="session")
 def interruptible() -> None:
     """In the background of a shell Ctrl-C is ignored, and under nohup SIGHUP; bench.sh would inherit that."""

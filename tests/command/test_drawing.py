@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from builders import SHORTEST, result_in
 from support import BENCH
 
 from bench_deepspeed.report import svg
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
-FEW = ("--max_tokens", "2", "-r", "1")
-ARGUMENTS = {
-    "run": ("-d", "cpu", "--engine", "fake", "--processes", "1", "--warmups", "0", *FEW),
-    "sweep": ("sweep", "-d", "cpu", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "8,9", *FEW),
-    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
-}
 FIGURES = {"sweep": "prefill", "load": "load"}
 """Command → the name of the figure that it leaves."""
 JUPYTER = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "TQDM_DISABLE": "1"}
 WRONG = {"MPLBACKEND": "qt", "TQDM_MININTERVAL": "abc", "TQDM_NCOLS": "x"}
 ONE = Lines("One", Axis("x"), Axis("y"), (Series("measured", (Point(1, 2), Point(2, 3)), ()),), "one line")
-BAD = dataclasses.replace(ONE, x=None)
+BAD = SimpleNamespace()  # no chart
 
 
-def result_in(folder: Path) -> dict:
-    """The only result of the only run below `out`."""
-    (path,) = [path for path in folder.glob("out/**/*.json") if path.stem in ("result", "sweep", "load")]
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(("command", "variables"), [*((command, JUPYTER) for command in ARGUMENTS), ("run", WRONG)])
+@pytest.mark.parametrize(("command", "variables"), [*((command, JUPYTER) for command in SHORTEST), ("run", WRONG)])
 def test_settings_of_other_drawing_libraries_and_of_tqdm_do_not_matter(bench, tmp_path, command, variables):
-    done = bench(*ARGUMENTS[command], "--output_dir", "out", env=variables)
+    done = bench(*SHORTEST[command], "--output_dir", "out", env=variables)
     assert done.returncode == 0, done.stderr
     assert result_in(tmp_path)["status"] == "complete"
     if command in FIGURES:
@@ -48,7 +35,7 @@ def test_settings_of_other_drawing_libraries_and_of_tqdm_do_not_matter(bench, tm
 def test_a_figure_that_fails_is_one_line_and_nothing_else(bench, tmp_path, command, figure):
     (tmp_path / "stubs").mkdir()
     (tmp_path / "stubs" / "vl_convert.py").write_text("raise SystemError('it\\ncannot draw')")
-    done = bench(*ARGUMENTS[command], "--output_dir", "out", env={"PYTHONPATH": str(tmp_path / "stubs")})
+    done = bench(*SHORTEST[command], "--output_dir", "out", env={"PYTHONPATH": str(tmp_path / "stubs")})
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if "draw" in line] == [
         f"figure {figure} was not drawn: SystemError: it cannot draw"
@@ -70,14 +57,14 @@ def test_a_figure_that_cannot_be_written_is_one_line(tmp_path, capsys):
 def test_one_figure_that_fails_does_not_keep_others_from_being_drawn(tmp_path, capsys):
     written = svg.write(tmp_path, {"bad": BAD, "good": ONE})
     assert written == [tmp_path / "good.png", tmp_path / "good.svg"]
-    assert capsys.readouterr().err.startswith("figure bad was not drawn: AttributeError: ")
+    assert capsys.readouterr().err.startswith("figure bad was not drawn: ")
 
 
 def test_standard_error_that_nobody_reads_ends_nothing(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
-        command = [str(BENCH), *ARGUMENTS["run"], "--output_dir", "out"]
+        command = [str(BENCH), *SHORTEST["run"], "--output_dir", "out"]
         environment = {**os.environ, "BENCH_PYTHON": sys.executable}
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, stderr=closed, stdout=subprocess.DEVNULL, check=False

@@ -111,6 +111,7 @@ class Client:
     repository: Path
     env: dict[str, str] = field(default_factory=dict)
     stall_s: float | None = None
+    verify: bool = False
 
     @property
     def models_dir(self) -> Path:
@@ -142,6 +143,7 @@ class Client:
             "want": want,
             "free_bytes": free_bytes,
             "stall_s": self.stall_s,
+            "verify": self.verify,
         }
         return subprocess.Popen(
             [sys.executable, ROOT / "tests" / "hub_child.py", json.dumps(request)],
@@ -241,6 +243,7 @@ def test_the_stamp_tells_source_and_digests(client: Client, hub: HubServer) -> N
 def test_transformers_reads_what_was_fetched(client: Client) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    client.verify = True
     folder = client.succeed()
 
     tokens = AutoTokenizer.from_pretrained(folder)("deep speed", return_tensors="pt").input_ids
@@ -492,6 +495,7 @@ def test_a_repository_whose_tensors_are_not_the_models_is_not_published(
     """Refused when it has been fetched, before any engine is started; nothing is fetched twice."""
     from safetensors.torch import load_file, save_file
 
+    client.verify = True
     hub.folder = tmp_path / "renamed"
     shutil.copytree(client.repository, hub.folder)
     tensors = load_file(hub.folder / SHARD)

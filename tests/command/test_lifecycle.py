@@ -20,8 +20,8 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.selftest.records import SelfTest
 from bench_deepspeed.benchmarks.sweep import command as sweep
-from bench_deepspeed.core import folder_lock
-from bench_deepspeed.core.errors import BenchError, MachineError, Terminated, UsageError
+from bench_deepspeed.core import folder_lock, signals
+from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.core.paths import RESULTS
 
@@ -137,6 +137,10 @@ class Saved:
         path.write_text(json.dumps([self.status, self.error]))
 
 
+def interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -147,8 +151,6 @@ def full_disk() -> OSError:
         (None, "complete", None),
         (BenchError("no luck"), "failed", "no luck"),
         (ValueError("x"), "failed", "a defect of this suite: ValueError('x')"),
-        (KeyboardInterrupt(), "interrupted", None),
-        (Terminated(signal.SIGTERM), "interrupted", None),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -164,7 +166,19 @@ def test_the_status_follows_from_how_the_block_ends(tmp_path, capsys, error, sta
         assert raised is error
     assert json.loads(recorder.path.read_text()) == [status, words]
     assert recorder.log.path.read_text().endswith(f" status {status}" + (f": {words}\n" if words else "\n"))
-    assert ("look into" in capsys.readouterr().err) == (status == "interrupted")
+    assert "look into" not in capsys.readouterr().err
+
+
+def test_after_a_signal_the_status_is_interrupted_and_the_folder_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(signals, "_RECEIVED", [(signal.SIGINT, 0.0)])
+    with (
+        pytest.raises(KeyboardInterrupt),
+        RunFolder(tmp_path / "model", "x.json", Saved(), log="x.log", where="look into {}") as recorder,
+    ):
+        raise KeyboardInterrupt
+    assert json.loads(recorder.path.read_text()) == ["interrupted", None]
+    assert recorder.log.path.read_text().endswith(" status interrupted\n")
+    assert "look into" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [full_disk(), KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
@@ -199,10 +213,16 @@ def test_a_folder_that_is_there_is_not_made_anew(tmp_path):
 def test_a_scratch_folder_is_gone_after_an_interruption(tmp_path, monkeypatch, signals):
     """Also where a second signal comes while it is being removed."""
     if signals == 2:
-        monkeypatch.setattr(tempfile.TemporaryDirectory, "__exit__", lambda *_: (_ for _ in ()).throw(Terminated(15)))
-    with pytest.raises(Terminated), RunFolder(tmp_path, "x.json", Saved()) as recorder, recorder.scratch() as scratch:
+        monkeypatch.setattr(
+            tempfile.TemporaryDirectory, "__exit__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+    with (
+        pytest.raises(KeyboardInterrupt),
+        RunFolder(tmp_path, "x.json", Saved()) as recorder,
+        recorder.scratch() as scratch,
+    ):
         (scratch / "logits").touch()
-        raise Terminated(signal.SIGTERM)
+        raise KeyboardInterrupt
     assert [path.name for path in recorder.folder.iterdir()] == ["x.json"]
 
 

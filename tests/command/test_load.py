@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 
 import pytest
+from builders import STUB, behave
 from builders import saved_load as saved
 from support import error_of, wait_until
-
-STUB = ("load", "--target", "stub", "--output_dir", "out")
-
-
-def behave(**behaviour) -> dict[str, str]:
-    return {"BENCH_STUB": json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour})}
 
 
 def test_levels_a_table_and_a_plot(bench, tmp_path):

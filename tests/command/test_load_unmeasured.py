@@ -10,19 +10,19 @@ import re
 from pathlib import Path
 
 import pytest
+from builders import NO_SLA, STUB, behave
+from builders import level_of as level
+from builders import request_record as record
+from builders import saved_load as saved
 from results import load as load_result
 from support import error_of
-from test_load import STUB, behave, saved
-from test_load_metrics import NO_SLA, level, record
 
-from bench_deepspeed.benchmarks.load import charts as reports
-from bench_deepspeed.benchmarks.load import metrics, saturation
+from bench_deepspeed.benchmarks.load import level_statistics, saturation
 from bench_deepspeed.benchmarks.load import view as load_view
+from bench_deepspeed.benchmarks.load.kind import KIND
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult
-from bench_deepspeed.report import flat_files
-from bench_deepspeed.results import files, html
-from bench_deepspeed.results import flat as tables
-from bench_deepspeed.results.entries import READERS
+from bench_deepspeed.report import flat_files, terminal
+from bench_deepspeed.results import files, flat, page
 
 SLOW = behave(first_s=0.6, gap_s=0.0)  # each request takes 0.6 s
 RATE = {"clients": None, "rate": 100.0}
@@ -53,7 +53,7 @@ def result_of(*levels: Level) -> LoadResult:
 
 def test_it_has_no_figures_and_the_remark_says_why(case):
     one, words, seconds = case
-    found = metrics.statistics_of(one, {"ttft_s": 1.0, "tpot_s": None})
+    found = level_statistics.statistics_of(one, {"ttft_s": 1.0, "tpot_s": None})
     assert found.remarks[0].startswith("not measured: ")
     assert words in found.remarks[0]
     assert ("use --seconds" in found.remarks[0]) == (seconds is not None)
@@ -73,32 +73,32 @@ def test_it_is_not_measured_in_every_report(case, tmp_path):
     one, words, _ = case
     measured = level([record(n / 2) for n in range(30)])
     result = result_of(measured, one)
-    row = load_view.rows(result)[1]
-    titles = ("requests/s", "tokens/s", "E2E", "TTFT", "TPOT", "ITL", "goodput", "effective")
+    row = {metric.title: metric.cell(KIND.rows(result)[1]) for metric in KIND.metrics}
+    titles = ("requests/s", "tokens/s", "E2E p50", "TTFT p99", "TPOT p50", "ITL p90", "goodput")
     assert {row[title] for title in titles} == {"not measured"}
     assert row["verdict"] == ("" if one.rate is None else "not measured")
     assert words in row["remarks"]
-    assert "not measured" in load_view.table(result)
-    assert load_view.line(one, NO_SLA) == f"{one.name}: {'; '.join(metrics.statistics_of(one, NO_SLA).remarks)}"
+    assert "not measured" in terminal.render(KIND.view(result))
+    assert (
+        load_view.line(result, one) == f"{one.name}: {'; '.join(level_statistics.statistics_of(one, NO_SLA).remarks)}"
+    )
     result.save(tmp_path / "load.json")
     (item,) = files.read([tmp_path / "load.json"])
-    flat = tables.of(item)
-    rates = [name for name in flat[1] if name.endswith("_s") and name not in ("rate_per_s", "lag_p99_s")]
+    rows = flat.rows_of(item)
+    rates = [name for name in rows[1] if name.endswith("_s") and name not in ("rate_per_s", "lag_p99_s")]
     assert len(rates) > 20
-    assert {flat[1][name] for name in rates} == {None}
-    assert flat[0]["requests_per_s"] is not None
-    assert json.loads(flat_files.as_jsonl(flat).splitlines()[1])["requests_per_s"] is None
-    assert list(csv.DictReader(io.StringIO(flat_files.as_csv(flat, flat[1]))))[1]["tokens_per_s"] == ""
-    assert words in html.render([item])
-    reports.draw(tmp_path, [result, result_of(one)])
-    assert READERS["load"](tmp_path / "load.json")["speed"] == "0.00 at most, 1 client"
-    result_of(one).save(tmp_path / "load.json")
-    assert READERS["load"](tmp_path / "load.json")["speed"] == "not measured"
+    assert {rows[1][name] for name in rates} == {None}
+    assert rows[0]["requests_per_s"] is not None
+    assert json.loads(flat_files.as_jsonl(rows).splitlines()[1])["requests_per_s"] is None
+    assert list(csv.DictReader(io.StringIO(flat_files.as_csv(rows, rows[1]))))[1]["tokens_per_s"] == ""
+    assert words in page.render([item])
+    assert KIND.headline(result) == "0.00 at most, 1 client"
+    assert KIND.headline(result_of(one)) == "not measured"
 
 
 def test_a_test_without_a_measured_level_is_not_published(case):
-    assert load_view.refusal(result_of(case[0])) == "no level was measured"
-    assert load_view.refusal(result_of(level([record(3.0)]), case[0])) is None
+    assert KIND.refusal(result_of(case[0])) == "no level was measured"
+    assert KIND.refusal(result_of(level([record(3.0)]), case[0])) is None
 
 
 def advised(done) -> str:
@@ -125,7 +125,7 @@ def test_levels_that_were_measured_make_it_a_success(bench, tmp_path):
     done = bench(*STUB, "--clients", "1", "--rates", "0.01", "--seconds", "0.5", env=behave())
     assert done.returncode == 0, done
     assert "no request was due in the window of 0.5 s; use --seconds 500" in done.stdout
-    assert [metrics.unmeasured(one) is None for one in saved(tmp_path).levels] == [True, False]
+    assert [level_statistics.unmeasured(one) is None for one in saved(tmp_path).levels] == [True, False]
 
 
 def write_trace(path: Path, *arrivals: float) -> None:
@@ -151,6 +151,6 @@ def test_a_trace_says_which_arrivals_it_lacks(bench, tmp_path):
 def test_a_request_under_way_is_followed_to_its_end_for_the_advice(bench, tmp_path):
     done = bench(*STUB, "--clients", "1", "--seconds", "0.1", "-m", "1", env=SLOW)
     (one,) = saved(tmp_path).levels
-    longest = max(map(metrics.e2e, one.records))
+    longest = max(map(level_statistics.e2e, one.records))
     assert longest >= 0.6
     assert 2 * longest <= float(advised(done)) < 2 * longest + 0.2

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders import RANDOM, RANDOM_MII, TINY
 from support import no_progress
-from test_weights import RANDOM, RANDOM_MII, TINY
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import WeightsError

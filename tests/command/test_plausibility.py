@@ -30,12 +30,6 @@ def test_an_engine_that_lies_is_found_out(bench, tmp_path):
     assert len(kept["runs"][0]["samples"]) == 1
 
 
-def test_a_possible_claim_of_the_same_engine_passes(bench, tmp_path):
-    done = bench.fake(*SHORT, "-m", "1", behaviour={"lies": True, "seconds": [5.0]})
-    assert done.returncode == 0, done.stderr
-    assert outcome(tmp_path)["status"] == "complete"
-
-
 def test_an_engine_that_reads_nothing_is_neither_measured_nor_refused(bench, tmp_path):
     done = bench.fake(*SHORT, "-m", "1000000", behaviour={"seconds": [0.01]})
     assert done.returncode == 0, done.stderr

@@ -210,7 +210,7 @@ def test_a_comparison_is_listed_shown_and_pruned(bench, logs):
     assert ids(bench, "--model", "llama") == ids(bench, "--since", "2026-01-01", "--status", "complete")
     assert "smollm2, llama (random weights)" in bench("results", "--output_dir", "logs").stdout
     shown = bench("results", "2026-01-01T10-00-00", "--output_dir", "logs")
-    assert "**B is slower: 0.50000 [0.50000, 0.50000] times A.**" in shown.stdout
+    assert "B is slower: 0.50000 [0.50000, 0.50000] times A" in shown.stdout
     assert "status failed: B: no such thing" in bench("results", "2026-01-02T10-00-00", "--output_dir", "logs").stdout
     assert "deleted: smollm2/ab/2026-01-02T10-00-00 (ab, failed" in prune(
         bench, "--status", "failed", "--keep", "0", "--yes"

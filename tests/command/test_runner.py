@@ -34,10 +34,9 @@ def log_of(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def row_of(table: str) -> dict[str, str]:
-    """The first row of the printed table by its headers."""
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
-    return dict(zip(lines[0], lines[2], strict=True))
+def facts_of(printed: str) -> dict[str, str]:
+    """What is printed of a result, as a name and a value in each line."""
+    return dict(re.findall(r"^(\S.*?) {2,}(.*)$", printed, re.M))
 
 
 def samples_so_far(folder: Path) -> int:
@@ -70,12 +69,12 @@ def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
     data = json.loads(result_path(tmp_path).read_text())
     speeds = [sample["new_tokens"] / sample["seconds"] for sample in data["runs"][0]["samples"]]
     mean, std = f"{numpy.mean(speeds):.2f}", f"{numpy.std(speeds, ddof=1):.2f}"
-    row = row_of(done.stdout)
-    assert (row["tokens/s"], row["std"]) == (f"{mean} [not measured]", std)
-    assert (row["n"], row["median"]) == ("1 × 6", f"{numpy.median(speeds):.2f}")
-    assert row["min … max"] == f"{min(speeds):.1f} … {max(speeds):.1f}"
+    facts = facts_of(done.stdout)
+    assert (facts["tokens/s"], facts["std"], facts["n"]) == (f"{mean} [not measured]", std, "1 × 6")
+    extremes = [f"{pick(speeds):.2f}" for pick in (numpy.median, min, max)]
+    assert [facts[name] for name in ("median", "slowest", "fastest")] == extremes
     log = log_of(tmp_path)
-    assert f"{mean} ± {std} tokens/s (mean ± sample std, n = 6), 95% interval [not measured]" in log
+    assert f"{mean} [not measured] tokens/s (mean [95% interval], n = 6)" in log
     assert [float(speed) for speed in re.findall(r" repetition .* = (\S+) tokens/s", log)] == pytest.approx(
         speeds, abs=6e-4
     )
@@ -92,12 +91,11 @@ def test_each_process_is_fresh_and_the_interval_is_over_their_means(bench, tmp_p
     assert len({sample.seconds for run in result.runs for sample in run.samples}) == 12
     means = [numpy.mean([sample.tokens_per_s for sample in run.samples]) for run in result.runs]
     low, high = scipy.stats.t.interval(0.95, 2, numpy.mean(means), scipy.stats.sem(means))
-    row = row_of(done.stdout)
+    row = facts_of(done.stdout)
     assert (row["tokens/s"], row["n"]) == (f"{numpy.mean(means):.2f} [{low:.2f}, {high:.2f}]", "3 × 4")
-    std = numpy.std([sample.tokens_per_s for sample in result.valid_samples], ddof=1)
     log = log_of(tmp_path)
-    ending = f"tokens/s (mean ± sample std, n = 12), 95% interval [{low:.2f}, {high:.2f}]"
-    assert f" result smollm2 fake cpu float32: {numpy.mean(means):.2f} ± {std:.2f} {ending}\n" in log
+    speed = f"{numpy.mean(means):.2f} [{low:.2f}, {high:.2f}]"
+    assert f" result smollm2 fake cpu float32: {speed} tokens/s (mean [95% interval], n = 12)\n" in log
     for number, run in enumerate(result.runs, start=1):
         words = f"process {number}: steady after {len(run.warmups)} warm-ups"
         assert f" {words}\n" in log
@@ -153,7 +151,7 @@ def test_an_interrupt_in_a_later_process_leaves_those_before_it(bench, tmp_path)
 
 
 def test_one_repetition_shows_no_deviation(bench):
-    row = row_of(bench.fake("-r", "1", "--warmups", "0").stdout)
+    row = facts_of(bench.fake("-r", "1", "--warmups", "0").stdout)
     assert row["std"] == "not measured"
     assert row["n"] == "1 × 1"
 
@@ -169,9 +167,9 @@ def test_nothing_is_averaged_over_void_repetitions(bench, tmp_path):
     done = bench.fake("-r", "3", "-m", "8", behaviour={"new_tokens": 5})
     assert done.returncode == 1
     assert "3 of 3 repetitions are void" in error_of(done.stderr)
-    assert row_of(done.stdout)["tokens/s"] == "not measured"
+    assert facts_of(done.stdout)["tokens/s"] == "not measured"
     assert "3 repetitions void" in log_of(tmp_path)
-    assert "not measured tokens/s (mean ± sample std, n = 0)" in log_of(tmp_path)
+    assert "not measured tokens/s (mean [95% interval], n = 0)" in log_of(tmp_path)
     result = result_of(tmp_path)
     assert [sample.new_tokens for sample in result.runs[0].samples] == [5, 5, 5]
     assert result.valid_samples == []
@@ -319,7 +317,7 @@ def test_a_result_tells_nothing_of_who_ran_it(bench, tmp_path, behaviour):
 def test_the_parent_prints_only_the_table_on_stdout(bench, tmp_path):
     done = bench.fake("-r", "2")
     lines = done.stdout.splitlines()
-    assert [line[:1] for line in lines[:3]] == ["|"] * 3
+    assert lines[0].split() == ["model", "SmolLM2-135M-Instruct"]
     assert "the fake engine: not a measurement of anything" in lines
     (folder,) = tmp_path.glob("out/smollm2/*")
     relative = folder.relative_to(tmp_path)

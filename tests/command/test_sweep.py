@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from builders import sweep_of, sweep_path, titles
-from support import error_of, wait_until
+from support import Bench, InProcess, error_of, wait_until
 
-from bench_deepspeed.benchmarks.sweep import derived
+from bench_deepspeed.benchmarks.sweep import derived, measure
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
+from bench_deepspeed.measure.records import Limits
 
 FAKE = ("sweep", "-d", "cpu", "--engines", "fake", "--output_dir", "out")
 COST = {"step": 0.01, "token": 0.001, "prompt_token": 0.0001}
@@ -56,9 +59,8 @@ def test_a_column_only_for_what_varies(bench, axes, varies):
         assert (f"; {title}: {value}" in constants) == (title not in varies)
 
 
-def test_figures_only_of_what_varies(bench, tmp_path):
-    run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8")
-    folder = sweep_path(tmp_path).parent
+def test_figures_only_of_what_varies(swept):
+    folder = sweep_path(swept).parent
     assert sorted(path.name for path in folder.glob("*.[ps][nv]g")) == ["throughput.png", "throughput.svg"]
 
 
@@ -91,9 +93,11 @@ def test_what_cannot_fit_the_context_is_refused_with_the_arithmetic(bench, tmp_p
     assert "8190 + 16 tokens: these are 8206 in all, and the model's context is 8192" in done.stdout
 
 
-def test_what_is_beyond_the_limits_is_no_speed(bench, tmp_path):
+def test_what_is_beyond_the_limits_is_no_speed(tmp_path, monkeypatch):
+    """Limits are given instead of measured, which takes seconds; test_plausibility.py has a run that measures them."""
+    monkeypatch.setattr(measure, "measure_limits", lambda *_: Limits(1e10, 1e10, 1e11, "float32", cache_bytes=0))
     lies = {"lies": True, "cost": {"step": 1e-6, "prompt_token": 1e-3}}
-    done = run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8", behaviour=lies)
+    done = run_fake(InProcess(tmp_path), "--batch_sizes", "1,2", "--prompt_tokens", "8", behaviour=lies)
     assert done.returncode == 6
     assert "2 of 2 scenarios beyond this device's limits" in error_of(done.stderr)
     sweep = sweep_of(tmp_path)
@@ -133,6 +137,21 @@ def test_resuming_what_is_complete_loads_nothing(bench, tmp_path):
     assert (sweep_of(tmp_path).scenarios, sweep_of(tmp_path).loads) == (before.scenarios, before.loads)
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, interruptible) -> Path:
+    """The folder in which a sweep was measured; not to be written to."""
+    folder = tmp_path_factory.mktemp("swept")
+    assert run_fake(Bench(folder), "--batch_sizes", "1,2", "--prompt_tokens", "8").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def swept_here(swept, tmp_path) -> Path:
+    """The file of that sweep, in the test's own folder."""
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+    return sweep_path(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("flags", "change", "words"),
     [
@@ -143,13 +162,11 @@ def test_resuming_what_is_complete_loads_nothing(bench, tmp_path):
         ((), {"packages": {"torch": "1.0"}}, "the environment's packages was torch 1.0"),
     ],
 )
-def test_another_sweep_or_machine_is_not_resumed(bench, tmp_path, flags, change, words):
-    run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8")
-    path = sweep_path(tmp_path)
-    data = json.loads(path.read_text())
+def test_another_sweep_or_machine_is_not_resumed(bench, swept_here, flags, change, words):
+    data = json.loads(swept_here.read_text())
     data["environment"] |= change
-    path.write_text(json.dumps(data))
-    assert words in bench.refusal(2, "sweep", "--resume", str(path), *flags)
+    swept_here.write_text(json.dumps(data))
+    assert words in bench.refusal(2, "sweep", "--resume", str(swept_here), *flags)
 
 
 def test_dry_run_of_a_sweep_to_resume_tells_what_was_measured(bench, tmp_path):

@@ -32,9 +32,6 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
         asked = bench.cwd / "questions.json"
         asked.write_text('{"max_tokens": 2, "questions": [{"prompt": "Hello"}]}')
         arguments = [*arguments, "--questions", str(asked), "--output_dir", str(bench.cwd)]
-    elif arguments[:1] == ["ab"] and "cuda" not in arguments:
-        short = ["--processes", "2", "--rounds", "1", "-m", "2", "--warmups", "1"]
-        arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]
     elif arguments[:1] == ["load"]:
         short = ["--clients", "1", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2"]
         arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]

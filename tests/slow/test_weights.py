@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import RANDOM, RANDOM_MII, SHAPE, TINY
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support import no_progress
@@ -18,32 +19,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaC
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import MachineError, WeightsError
 from bench_deepspeed.model import arithmetic, catalog
-from bench_deepspeed.model.catalog import ModelSpec
 from bench_deepspeed.weights import convert, random, shards, store
 
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig}
-SHAPE = {  # the tokenizer has 32,000 tokens; all else is as small as the kernels' head size lets it be
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 64,
-    "hidden_act": "silu",
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-05,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": False,
-    "initializer_range": 0.02,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-TINY = ModelSpec("tiny", "Tiny", "none", {"kind": "hub", "repo": "nobody/tiny", "revision": "0" * 40}, SHAPE)
-RANDOM = weights.Want("random", "transformers", "float32", 0)
-RANDOM_MII = weights.Want("random", "mii", "bfloat16", 0)
 
 
 def tiny_model(folder: Path, kind: str = "llama", ratio: int = 3, tied: bool = True, dtype: str = "float32", **shape):

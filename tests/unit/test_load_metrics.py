@@ -8,7 +8,9 @@ import re
 
 import numpy
 import pytest
-from builders import workload
+from builders import NO_SLA, workload
+from builders import level_of as level
+from builders import request_record as record
 from scipy import stats
 
 from bench_deepspeed.benchmarks.load import arrivals, level_statistics, prompts, saturation
@@ -16,25 +18,10 @@ from bench_deepspeed.benchmarks.load import charts as load_charts
 from bench_deepspeed.benchmarks.load import view as reports
 from bench_deepspeed.benchmarks.load.generator import InFlightRequest, Window
 from bench_deepspeed.benchmarks.load.kind import KIND
-from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, Request
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Request
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.simulations import saturation as simulated
-
-NO_SLA = {"ttft_s": None, "tpot_s": None}
-
-
-def record(due_s: float = 0.0, first_s: float = 0.5, gap_s: float = 0.1, tokens: int = 5, **changes) -> Record:
-    """A request whose first token comes `first_s` after it was due, and the others `gap_s` apart."""
-    last_s = due_s + first_s + gap_s * (tokens - 1)
-    made = {"sent_s": due_s, "first_s": due_s + first_s, "last_s": last_s, "prompt_tokens": 512, "max_tokens": tokens}
-    gap = gap_s if tokens > 1 else None
-    return Record(**{"due_s": due_s, **made, "new_tokens": tokens, "slowest_ema_s": gap, "error": None, **changes})
-
-
-def level(records: list[Record], window_s: tuple[float, float] = (2.0, 12.0), **changes) -> Level:
-    made = {"tokens_in_window": 0, "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1, "records": records}
-    return Level(**{"clients": 1, "rate": None, "window_s": window_s, **made, **changes})
 
 
 def test_gaps_between_arrivals_are_exponential_and_of_the_mean_asked_for():
