@@ -59,12 +59,12 @@ class PairedMeasurement:
 
     def measure(self) -> None:
         """Pairs until there are enough. Raises MachineError where both do not fit at once."""
-        facts = environment.host_facts()
+        host = environment.host_facts()
         for side, result in self.result.sides.items():
-            result.environment = dict(facts)
+            result.environment = host
             settings = run_log.facts("setting", vars(result.scenario))
             self.recorder.write_log(f"configuration {side}: {self.result.asked[side]}", *settings)
-            self.recorder.write_log(*run_log.facts("environment", facts))
+            self.recorder.write_log(*run_log.facts("environment", host.facts))
         folders = {name: self._prepare(side) for name, side in self.plan.sides.items()}
         self._require_room()
         started, ended = time.monotonic(), None
@@ -134,9 +134,10 @@ class PairedMeasurement:
                 result, run = self.result.sides[side], runs[side]
                 run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
                 result.engine = loaded.engine
-                result.environment |= worker.call(tasks.software)
+                result.environment = result.environment.updated(worker.call(tasks.software))
                 if folders[side]:  # torch is loaded then
-                    result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
+                    torch_facts = worker.call(tasks.torch_facts, result.scenario.device)
+                    result.environment = result.environment.updated(torch_facts)
             self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:

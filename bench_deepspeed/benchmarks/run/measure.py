@@ -55,7 +55,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
         loaded = _load(worker, scenario, model_folder)
     run.load_s, run.kernel_build_s, run.compile_s = loaded.load_s, loaded.kernel_build_s, loaded.compile_s
     result.engine = loaded.engine
-    result.environment |= worker.call(tasks.torch_facts, scenario.device)
+    torch_facts = worker.call(tasks.torch_facts, scenario.device)
+    result.environment = result.environment.updated(torch_facts)
     recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
 
