@@ -237,8 +237,6 @@ class Environment:
     suite: str | None = None
     commit: str | None = None
     python: str | None = None
-    packages: dict[str, str | None] | None = None
-    """Package → its version, None where it is not installed."""
     system: str | None = None
     cpu: str | None = None
     cpu_count: int | None = None
@@ -247,6 +245,8 @@ class Environment:
     gpus: list[Gpu] | None = None
     """Empty where the machine has none."""
     nvcc: str | None = None
+    packages: dict[str, str | None] | None = None
+    """Package → its version, None where it is not installed."""
     torch_cuda: str | None = None
     torch_threads: int | None = None
     gpu_used: str | None = None
