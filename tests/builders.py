@@ -21,7 +21,7 @@ from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, W
 from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.machine.gpu import NvmlGpu
-from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import EngineDescription, Environment, Gpu, Result, Run, Sample, Scenario
 from bench_deepspeed.model.catalog import ModelSpec
 
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)
@@ -75,12 +75,12 @@ def imported_by(*arguments: str, cwd: Path) -> set[str]:
 
 STEADY_SCENARIO = Scenario("llama", "mii", "cuda", "float16", "random", "Hello", 100, 3, 2, 0, 7)
 
-STEADY_ENVIRONMENT = {
-    "commit": "c0ffee",
-    "gpus": [{"name": "Some GPU", "driver": "580.1"}],
-    "packages": {"torch": "2.13.0", "deepspeed": "0.19.8"},
-    "gpu_used": "Some GPU",
-}
+STEADY_ENVIRONMENT = Environment(
+    commit="c0ffee",
+    gpus=[Gpu("Some GPU", "9.0", 81920, "580.1")],
+    packages={"torch": "2.13.0", "deepspeed": "0.19.8"},
+    gpu_used="Some GPU",
+)
 
 
 def steady_result(*means: float, status: str = "complete", **scenario) -> Result:

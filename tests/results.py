@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -10,24 +11,36 @@ from support import ROOT
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
 from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
-from bench_deepspeed.measure.records import Latency, Limits, Memory, Profile, Result, Run, Sample, Scenario, Share
+from bench_deepspeed.measure.records import (
+    Environment,
+    Gpu,
+    Latency,
+    Limits,
+    Memory,
+    Profile,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+    Share,
+)
 
 STARTED_AT = "2026-01-02T03:04:05+00:00"
-ENVIRONMENT = {
-    "suite": "0.1.0",
-    "commit": "c0ffee",
-    "python": "3.12.3",
-    "system": "Linux 6.1",
-    "cpu": "Some CPU",
-    "cpu_count": 16,
-    "gpus": [{"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}],
-    "nvcc": "13.1",
-    "packages": {"torch": "2.13.0", "deepspeed": "0.19.8", "deepspeed-mii": "0.3.3", "transformers": "5.17.0"},
-    "torch_cuda": "13.0",
-    "torch_threads": 16,
-    "gpu_used": "Some GPU",
-    "driver_cuda": "13.2",
-}
+ENVIRONMENT = Environment(
+    suite="0.1.0",
+    commit="c0ffee",
+    python="3.12.3",
+    system="Linux 6.1",
+    cpu="Some CPU",
+    cpu_count=16,
+    gpus=[Gpu("Some GPU", "9.0", 81920, "580.1")],
+    nvcc="13.1",
+    packages={"torch": "2.13.0", "deepspeed": "0.19.8", "deepspeed-mii": "0.3.3", "transformers": "5.17.0"},
+    torch_cuda="13.0",
+    torch_threads=16,
+    gpu_used="Some GPU",
+    driver_cuda="13.2",
+)
 
 
 def result(
@@ -54,7 +67,7 @@ def result(
         status="complete",
         started_at=STARTED_AT,
         model={"title": {"llama": "Llama-2-7B-chat"}.get(setting["model"], setting["model"]), "note": ""},
-        environment={**ENVIRONMENT, **(environment or {})},
+        environment=dataclasses.replace(ENVIRONMENT, **(environment or {})),
         runs=[Run(load_s=1.0, samples=[Sample(s * 2**n, 5, 8) for s in seconds]) for n in range(processes)],
         memory=memory,
     )

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench_deepspeed import __version__
 from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.measure.records import Environment, Gpu
 
 PACKAGES = ("deepspeed", "deepspeed-mii", "deepspeed-kernels", "torch", "transformers", "tokenizers", "numpy")
 GPU_FIELDS = ("name", "compute_cap", "memory.total", "driver_version")
-
-
-@dataclass(frozen=True)
-class Gpu:
-    name: str
-    capability: str
-    memory_mib: int
-    driver: str
 
 
 def gpus() -> list[Gpu]:
@@ -37,43 +30,43 @@ def default_device() -> str:
     return "cuda" if any(major.isdigit() and int(major) >= 8 for major in majors) else "cpu"
 
 
-def host_facts() -> dict:
+def host_facts() -> Environment:
     """The machine and the software, without importing anything heavy."""
-    return {
-        "suite": __version__,
-        "commit": _commit(),
-        **software(),
-        "system": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu_name(),
-        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_bytes": _memory_bytes(),
-        "load_average_1min": round(os.getloadavg()[0], 2),
-        "gpus": [asdict(gpu) for gpu in gpus()],
-        "nvcc": nvcc_version(),
-    }
+    machine = Environment(
+        suite=__version__,
+        commit=_commit(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu=_cpu_name(),
+        cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        memory_bytes=_memory_bytes(),
+        load_average_1min=round(os.getloadavg()[0], 2),
+        gpus=gpus(),
+        nvcc=nvcc_version(),
+    )
+    return machine.updated(software())
 
 
-def software() -> dict:
-    """This process's Python and its packages."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: installed_version(name) for name in PACKAGES},
-    }
+def software() -> Environment:
+    """This process's Python and its packages; nothing else."""
+    return Environment(python=platform.python_version(), packages={name: installed_version(name) for name in PACKAGES})
 
 
-def torch_facts(device: str) -> dict:
-    """What torch reports of itself; called in the worker, after the engine has loaded."""
+def torch_facts(device: str) -> Environment:
+    """What torch reports of itself, and nothing else; called in the worker, after the engine has loaded."""
     import torch
 
     from .gpu import NvmlGpu
 
-    facts = {"torch_cuda": torch.version.cuda, "torch_threads": torch.get_num_threads()}
-    if device == "cuda":
-        facts["gpu_used"] = torch.cuda.get_device_name()
-        facts["driver_cuda"] = _driver_cuda()
-        gpu = NvmlGpu.of_torch()
-        facts["gpu_slowdown_c"] = gpu and gpu.slowdown_c()
-    return facts
+    facts = Environment(torch_cuda=torch.version.cuda, torch_threads=torch.get_num_threads())
+    if device != "cuda":
+        return facts
+    gpu = NvmlGpu.of_torch()
+    return dataclasses.replace(
+        facts,
+        gpu_used=torch.cuda.get_device_name(),
+        driver_cuda=_driver_cuda(),
+        gpu_slowdown_c=gpu.slowdown_c() if gpu else None,
+    )
 
 
 def free_memory_bytes(device: str) -> int | None:

@@ -218,6 +218,56 @@ class EngineDescription:
         return {name: value for name, value in vars(self).items() if name != "name" and value is not None}
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, as nvidia-smi lists it."""
+
+    name: str
+    capability: str
+    """The compute capability, such as "9.0"."""
+    memory_mib: int
+    driver: str
+    """The driver's version."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and with what something ran. None: not recorded, or not there."""
+
+    suite: str | None = None
+    commit: str | None = None
+    python: str | None = None
+    system: str | None = None
+    cpu: str | None = None
+    cpu_count: int | None = None
+    memory_bytes: int | None = None
+    load_average_1min: float | None = None
+    gpus: list[Gpu] | None = None
+    """Empty where the machine has none."""
+    nvcc: str | None = None
+    packages: dict[str, str | None] | None = None
+    """Package → its version, None where it is not installed."""
+    torch_cuda: str | None = None
+    torch_threads: int | None = None
+    gpu_used: str | None = None
+    driver_cuda: str | None = None
+    gpu_slowdown_c: int | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that is recorded, by field, as in the JSON."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+    def version(self, package: str) -> str | None:
+        """A package's version; None where it is not installed or not recorded."""
+        return (self.packages or {}).get(package)
+
+    def updated(self, later: Environment) -> Environment:
+        """This environment, with what `later` has recorded in the place of what was recorded before."""
+        recorded = {name: value for name, value in vars(later).items() if value is not None}
+        return dataclasses.replace(self, **recorded)
+
+
 @dataclass
 class Result:
     """One benchmark: a scenario, where and with what it ran, and what was measured."""
@@ -228,7 +278,7 @@ class Result:
     started_at: str = ""
     model: dict[str, Any] = field(default_factory=dict)
     engine: EngineDescription = field(default_factory=EngineDescription)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     runs: list[Run] = field(default_factory=list)
     limits: Limits | None = None
     latency: Latency | None = None

@@ -190,7 +190,7 @@ def _throttling(result: Result) -> str | None:
 
 
 def _temperature(result: Result) -> str | None:
-    limit = result.environment.get("gpu_slowdown_c")
+    limit = result.environment.gpu_slowdown_c
     temperatures = [r.temperature_c for r in _readings(result) if r.temperature_c is not None]
     if limit is None or not temperatures or max(temperatures) < limit - SLOWDOWN_MARGIN_C:
         return None
@@ -207,7 +207,7 @@ def _shared_gpu(result: Result) -> str | None:
 
 def _busy_host(result: Result) -> str | None:
     """Others used more than half a CPU, or more than 10% of all that there are, during a repetition."""
-    cpus = result.environment.get("cpu_count")
+    cpus = result.environment.cpu_count
     limit = min(BUSY_CPUS, BUSY_SHARE * cpus) if cpus else BUSY_CPUS
     busy = [r.other_cpus_busy for r in _readings(result) if r.other_cpus_busy is not None]
     loaded = [share for share in busy if share > limit]

@@ -69,7 +69,7 @@ def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
         "speed": kind.headline(content) if possible else IMPOSSIBLE,
         "interval": speed_interval(results[0]) if possible and len(results) == 1 else None,
         "warnings": list(kind.warnings(content)),
-        "commit": content.environment.get("commit"),
+        "commit": content.environment.commit,
         "error": content.error,
     }
     return validated(Entry, facts)

@@ -37,7 +37,6 @@ def header(items: list[Item], samples: bool) -> list[str]:
 def identity(item: Item) -> FlatRow:
     """What tells one line from another. A column is None where the file holds several of it."""
     subject, facts = item.subject, item.content.environment
-    packages = facts.get("packages", {})
     return {
         "file": item.name,
         "kind": item.kind.name,
@@ -49,8 +48,8 @@ def identity(item: Item) -> FlatRow:
         "device": subject.device,
         "device_name": item.machine,
         "precision": _only(subject.precisions),
-        "suite_commit": facts.get("commit"),
-        **{name: packages.get(name.replace("_", "-")) for name in MACHINE},
+        "suite_commit": facts.commit,
+        **{name: facts.version(name.replace("_", "-")) for name in MACHINE},
     }
 
 

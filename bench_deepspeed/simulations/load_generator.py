@@ -69,7 +69,7 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
             rows = [row_of(session.level(None, rate, seconds)) for rate in rates]
         finally:
             session.close()
-    facts = environment.host_facts()
+    facts = environment.host_facts().facts
     right = [row["rate"] for row in itertools.takewhile(lambda row: row["right"], rows)]
     return {
         "measured_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import MachineError
@@ -15,7 +14,17 @@ from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
-from bench_deepspeed.measure.records import Energy, EngineDescription, Latency, Limits, Memory, Prefill, Profile, Sample
+from bench_deepspeed.measure.records import (
+    Energy,
+    EngineDescription,
+    Environment,
+    Latency,
+    Limits,
+    Memory,
+    Prefill,
+    Profile,
+    Sample,
+)
 from bench_deepspeed.model import catalog
 
 from . import energy, latency, profiling
@@ -120,12 +129,12 @@ def profile(worker: Worker, prompt: str, max_tokens: int) -> list[Profile]:
     return profiling.profile(worker.engine, partial(generate, worker), worker.loaded.device, prompt, max_tokens)
 
 
-def torch_facts(worker: Worker, device: str) -> dict[str, Any]:
+def torch_facts(worker: Worker, device: str) -> Environment:
     """What torch reports of the machine; empty where this process has not imported torch."""
-    return environment.torch_facts(device) if "torch" in sys.modules else {}
+    return environment.torch_facts(device) if "torch" in sys.modules else Environment()
 
 
-def software(worker: Worker) -> dict[str, Any]:
+def software(worker: Worker) -> Environment:
     """The Python and the packages that this worker runs on."""
     return environment.software()
 

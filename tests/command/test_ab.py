@@ -141,7 +141,7 @@ def test_another_python_runs_its_side(bench, tmp_path):
     text = ab_path(tmp_path).read_text()
     assert str(tmp_path) not in text
     assert saved(tmp_path).asked["A"]["python"] == "another"
-    assert saved(tmp_path).a.environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert saved(tmp_path).a.environment.python == ".".join(map(str, sys.version_info[:3]))
 
 
 def test_a_python_that_lacks_packages_is_refused(bench, tmp_path):

@@ -25,7 +25,7 @@ from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_json
-from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Result
+from bench_deepspeed.measure.records import EngineDescription, Environment, Latency, Limits, Result
 from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
@@ -127,7 +127,7 @@ def test_flags_choose(bench, logs, arguments, days):
     save(logs, 1)
     save(logs, 2, model="mistral")
     other = result(1.0, 2.0, engine="transformers")
-    other.environment = {"commit": "beef"}
+    other.environment = Environment(commit="beef")
     save(logs, 3, other)
     save(logs, 4, status="interrupted")
     assert [int(one.split("-")[2][:2]) for one in ids(bench, *arguments)] == days
@@ -156,7 +156,7 @@ def a_code_that_is_a_number(one: Result) -> None:
 
 
 def a_commit_that_is_a_number(one: Result) -> None:
-    one.environment = {"commit": 5}
+    one.environment = Environment(commit=5)
 
 
 def limits_of_zero(one: Result) -> None:

@@ -23,6 +23,7 @@ from bench_deepspeed.benchmarks.common.kind import Item, Kind, Subject, facets
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.core.json_files import read_json
 from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.records import Environment
 from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
@@ -39,7 +40,7 @@ class Toy:
     bounces: list[int]
     status: str = "complete"
     error: str | None = None
-    environment: dict = dataclasses.field(default_factory=lambda: ENVIRONMENT)
+    environment: Environment = dataclasses.field(default_factory=lambda: ENVIRONMENT)
     kind: str = "toy"
     schema_version: int = 1
 

@@ -75,7 +75,7 @@ def test_a_reading_under_load(engine):
     assert 10 < reading.temperature_c < 110
     assert reading.throttle_reasons is not None
     assert reading.other_gpu_processes is not None
-    assert reading.temperature_c < torch_facts("cuda")["gpu_slowdown_c"] < 130
+    assert reading.temperature_c < torch_facts("cuda").gpu_slowdown_c < 130
 
 
 def test_energy_is_power_over_time(engine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from argparse import Namespace
@@ -248,7 +249,8 @@ def test_what_measures_nothing_is_not_published(tmp_path):
 
 def test_other_versions_are_in_the_title(tmp_path):
     result = AbResult.load(published(tmp_path).parent / "results" / "ab" / "one.json")
-    result.b.environment["packages"] = {**result.b.environment["packages"], "deepspeed": "0.19.7"}
+    packages = {**result.b.environment.packages, "deepspeed": "0.19.7"}
+    result.b.environment = dataclasses.replace(result.b.environment, packages=packages)
     assert "mii, float16, deepspeed 0.19.8" in terminal.render(report.view(result))
     assert "transformers, float16, deepspeed 0.19.7" in terminal.render(report.view(result))
 

@@ -9,7 +9,7 @@ import re
 import pytest
 from support import ROOT
 
-from bench_deepspeed.measure.records import Energy, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import Energy, Environment, Reading, Result, Run, Sample, Scenario
 from bench_deepspeed.measure.warnings import RULES, check
 
 CALM = Reading(1980, 2619, 55, [], 0, 0.05)
@@ -38,7 +38,7 @@ def result_of(speeds: list[list[float]], *unusual: Reading, steady: bool = True)
     runs = [Run(steady=steady, samples=[Sample(64 / x, 2, 64, CALM) for x in process]) for process in speeds]
     for index, reading in enumerate(unusual):
         runs[0].samples[index] = dataclasses.replace(runs[0].samples[index], reading=reading)
-    return Result(scenario(), runs=runs, environment={"cpu_count": 16, "gpu_slowdown_c": 87})
+    return Result(scenario(), runs=runs, environment=Environment(cpu_count=16, gpu_slowdown_c=87))
 
 
 def codes(result: Result) -> list[str]:
@@ -121,7 +121,7 @@ def test_readings_within_the_limits_are_no_reason(reading):
 
 def test_on_a_small_machine_a_tenth_of_the_cpus_is_the_limit():
     result = result_of(CLEAN, unusual(other_cpus_busy=0.21))
-    result.environment["cpu_count"] = 2
+    result.environment = dataclasses.replace(result.environment, cpu_count=2)
     assert codes(result) == ["busy_host"]
 
 

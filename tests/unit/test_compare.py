@@ -23,11 +23,12 @@ from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import (
     Energy,
     EngineDescription,
+    Environment,
+    Gpu,
     Latency,
     Limits,
     Memory,
     Prefill,
-    Reading,
     Result,
     Run,
     Sample,
@@ -130,7 +131,7 @@ def test_a_regression_is_shown_by_the_whole_interval(low, high, found):
 
 def test_what_may_differ_is_no_obstacle():
     other = result(1.0, 2.0, engine="transformers", precision="bfloat16", processes=9, prompt="Hullo")
-    other = dataclasses.replace(other, environment={"packages": {"torch": "2.12.0"}, "gpu_used": "Other GPU"})
+    other = dataclasses.replace(other, environment=Environment(packages={"torch": "2.12.0"}, gpu_used="Other GPU"))
     assert obstacles([Path("a"), Path("b")], [result(1.0, 2.0), other]) == []
 
 
@@ -142,14 +143,17 @@ def test_a_seed_matters_for_random_weights_only():
 def test_only_what_differs_is_listed():
     other = result(1.0, 2.0, engine="transformers", prompt="a | b\nc")
     other.engine = EngineDescription("transformers", reads_weights=True, attention="sdpa")
-    other.environment = {**ENVIRONMENT, "packages": {"torch": "2.12.0", "deepspeed": "0.19.8"}}
-    other.environment["gpus"] = [{"name": "Some GPU", "driver": "570.2"}] * 2
+    packages, gpu = {"torch": "2.12.0", "deepspeed": "0.19.8"}, Gpu("Some GPU", "9.0", 81920, "570.2")
+    other.environment = dataclasses.replace(ENVIRONMENT, packages=packages, gpus=[gpu] * 2, nvcc="13.1")
     assert differences([result(1.0, 2.0), other]) == {
         "engine": ["mii", "transformers"],
         "prompt": ["Hello", "a | b\nc"],
         "engine.attention": [None, "sdpa"],
         "gpus.name": ["Some GPU", "Some GPU, Some GPU"],
+        "gpus.capability": ["9.0", "9.0, 9.0"],
+        "gpus.memory_mib": ["81920", "81920, 81920"],
         "gpus.driver": ["580.1", "570.2, 570.2"],
+        "nvcc": [None, "13.1"],
         "packages.torch": ["2.13.0", "2.12.0"],
     }
 
@@ -254,13 +258,23 @@ def test_the_impossible_is_never_shown_as_a_speed(bench, tmp_path, force):
     assert f"{paths[1]}: impossible: repetition 1" in message
 
 
-@pytest.mark.parametrize("change", [{"cpu_count": "x"}, {"gpu_slowdown_c": "x"}], ids=["CPUs", "temperature"])
-def test_a_fact_that_is_no_number_is_one_line(bench, tmp_path, change):
-    reading = Reading(temperature_c=80, other_cpus_busy=1.0)
-    one = dataclasses.replace(result(1.0, 2.0), environment={**ENVIRONMENT, **change})
-    one.runs[0].samples = [dataclasses.replace(sample, reading=reading) for sample in one.runs[0].samples]
-    paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", one)]
-    assert f"{paths[1]} is damaged: TypeError" in bench.refusal(2, "compare", *paths)
+WRONG_FACTS = {
+    "cpu_count": ({"cpu_count": "x"}, "environment.cpu_count"),
+    "gpu_slowdown_c": ({"gpu_slowdown_c": "x"}, "environment.gpu_slowdown_c"),
+    "commit": ({"commit": 5}, "environment.commit"),
+    "packages": ({"packages": {"torch": 2}}, "environment.packages.torch"),
+    "gpus": ({"gpus": [{"name": "Some GPU"}]}, "environment.gpus.0.capability"),
+    "all": (5, "environment"),
+}
+
+
+@pytest.mark.parametrize(("change", "field"), WRONG_FACTS.values(), ids=WRONG_FACTS.keys())
+def test_a_fact_of_another_type_is_one_line_that_names_it(bench, tmp_path, change, field):
+    paths = [saved(tmp_path, f"{name}.json", result(1.0, 2.0)) for name in "ab"]
+    content = json.loads(paths[1].read_text())
+    content["environment"] = {**content["environment"], **change} if isinstance(change, dict) else change
+    paths[1].write_text(json.dumps(content))
+    assert f"{paths[1]} is not a result of this suite: {field}: " in bench.refusal(2, "compare", *paths)
 
 
 def test_no_tokens_are_no_result(bench, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from bench_deepspeed.cli.doctor import machine, models, network, software
 from bench_deepspeed.cli.doctor.line import BLOCKER, MISSING, NOTE, OK, WARNING
 from bench_deepspeed.core.paths import ROOT
-from bench_deepspeed.machine.environment import Gpu
+from bench_deepspeed.measure.records import Gpu
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import Step
 

@@ -20,7 +20,7 @@ from support import ROOT
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common import columns
 from bench_deepspeed.core.errors import UsageError
-from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Result, Sample
+from bench_deepspeed.measure.records import EngineDescription, Environment, Latency, Limits, Result, Sample
 from bench_deepspeed.report import flat_files
 from bench_deepspeed.results import export, flat
 from bench_deepspeed.results import files as evidence
@@ -123,7 +123,8 @@ def test_a_comparison_is_one_line_with_both_sides(bench, files):
 def test_of_a_comparison_what_differs_is_in_no_common_column(bench, tmp_path):
     one = ab()
     one.b.scenario = dataclasses.replace(one.b.scenario, precision="bfloat16")
-    one.b.environment["packages"] = {**one.b.environment["packages"], "torch": "2.12.0"}
+    packages = {**one.b.environment.packages, "torch": "2.12.0"}
+    one.b.environment = dataclasses.replace(one.b.environment, packages=packages)
     one.b.runs[0].compile_s = 50.0
     one.save(tmp_path / "ab.json")
     (row,) = read_csv(report(bench, "ab.json", "--format", "csv"))
@@ -183,7 +184,7 @@ def test_results_of_runs_are_told_apart_and_what_is_unfinished_is_said(bench, tm
     for name, status in (("first", "complete"), ("second", "interrupted")):
         (tmp_path / name).mkdir()
         content = result(environment={"packages": {}} if status == "complete" else None)
-        content.status, content.environment = status, content.environment if status == "complete" else {}
+        content.status, content.environment = status, content.environment if status == "complete" else Environment()
         content.save(tmp_path / name / "result.json")
     text = report(bench, "first/result.json", "second/result.json", "--format", "markdown")
     assert "first/result" in text and "second/result" in text

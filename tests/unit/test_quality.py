@@ -14,6 +14,7 @@ from bench_deepspeed.benchmarks.quality import view as report
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.measure.records import Environment
 from bench_deepspeed.report import markdown
 
 
@@ -79,7 +80,7 @@ def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
         engine="deepspeed",
         device="cpu",
         reference_device="cpu",
-        environment={},
+        environment=Environment(),
         system_prompt="",
         max_tokens=1,
         started_at="2026-01-02T03:04:05",

@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from results import ENVIRONMENT
 
 from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
 from bench_deepspeed.benchmarks.sweep import view as report
@@ -119,11 +120,7 @@ def published(folder: Path, **changes) -> tuple[Path, Path]:
     sweep = plan.new_result(SETTINGS)
     for scenario in sweep.scenarios:
         measured(scenario, (0.1, 0.1), (0.5, 0.5))
-    gpu = {"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}
-    cpu = {"cpu": "Some CPU", "cpu_count": 16, "system": "Linux 6.1", "python": "3.12.3"}
-    versions = {"suite": "0.1.0", "commit": "c0ffee", "packages": {"torch": "2.13.0"}}
-    cuda = {"driver_cuda": "13.2", "torch_cuda": "13.0", "nvcc": "13.1"}
-    sweep.environment = {"gpus": [gpu], "gpu_used": "Some GPU", **cpu, **versions, **cuda}
+    sweep.environment = ENVIRONMENT
     sweep.status, sweep.started_at = "complete", ["2026-01-02T03:04:05+00:00"]
     for name, value in changes.items():
         setattr(sweep, name, value)

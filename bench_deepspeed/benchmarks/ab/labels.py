@@ -34,9 +34,9 @@ def configuration(result: AbResult, side: str) -> str:
     for mine, theirs in ((model_title(own), model_title(other)), (own.scenario.weights, other.scenario.weights)):
         parts += [mine] * (mine != theirs)
     facts, others = own.environment, other.environment
-    packages = {name: (v, others.get("packages", {}).get(name)) for name, v in facts.get("packages", {}).items()}
+    packages = {name: (version, others.version(name)) for name, version in (facts.packages or {}).items()}
     parts += [f"{name} {mine or 'not installed'}" for name, (mine, theirs) in packages.items() if mine != theirs]
-    parts += [f"Python {facts.get('python')}"] * (facts.get("python") != others.get("python"))
+    parts += [f"Python {facts.python}"] * (facts.python != others.python)
     settings = result.asked[side]
     return ", ".join([*parts, *(f"{key[4:]}={value}" for key, value in settings.items() if key.startswith("env."))])
 

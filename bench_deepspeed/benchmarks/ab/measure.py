@@ -60,12 +60,12 @@ class PairedMeasurement:
 
     def measure(self) -> None:
         """Pairs until there are enough. Raises MachineError where both do not fit at once."""
-        facts = environment.host_facts()
+        host = environment.host_facts()
         for side, result in self.result.sides.items():
-            result.environment = dict(facts)
+            result.environment = host
             settings = run_log.facts("setting", vars(result.scenario))
             self.recorder.write_log(f"configuration {side}: {self.result.asked[side]}", *settings)
-            self.recorder.write_log(*run_log.facts("environment", facts))
+            self.recorder.write_log(*run_log.facts("environment", host.facts))
         folders = {name: self._prepare(side) for name, side in self.plan.sides.items()}
         self._require_room()
         started, ended = time.monotonic(), None
@@ -130,9 +130,10 @@ class PairedMeasurement:
                 loaded = loading[side].result()
                 result = self.result.sides[side]
                 record_loading(result, runs[side], loaded)
-                result.environment |= worker.call(tasks.software)
+                result.environment = result.environment.updated(worker.call(tasks.software))
                 if folders[side]:  # torch is loaded then
-                    result.environment |= worker.call(tasks.torch_facts, result.scenario.device)
+                    torch_facts = worker.call(tasks.torch_facts, result.scenario.device)
+                    result.environment = result.environment.updated(torch_facts)
             self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
 
     def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:

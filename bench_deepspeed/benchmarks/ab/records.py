@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, write_json
-from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.records import Environment, Result
 
 SCHEMA_VERSION = 1
 FILE = "ab.json"
@@ -49,7 +49,7 @@ class AbResult:
         return {"A": self.a, "B": self.b}
 
     @property
-    def environment(self) -> dict:
+    def environment(self) -> Environment:
         """What the environments of both sides have alike."""
         return shared(self.a.environment, self.b.environment)
 
@@ -71,11 +71,9 @@ class AbResult:
         return result
 
 
-def shared(a: dict, b: dict) -> dict:
-    """The facts that both have alike; of a fact with parts, the parts."""
-    pairs = {name: (a[name], b[name]) for name in a if name in b}
-    return {
-        name: shared(first, second) if isinstance(first, dict) and isinstance(second, dict) else first
-        for name, (first, second) in pairs.items()
-        if first == second or (isinstance(first, dict) and isinstance(second, dict))
-    }
+def shared(a: Environment, b: Environment) -> Environment:
+    """The facts that both have alike; of the packages, those that both have in the same version."""
+    alike = {name: value for name, value in vars(a).items() if value == getattr(b, name)}
+    if a.packages is not None and b.packages is not None:
+        alike["packages"] = dict(a.packages.items() & b.packages.items())
+    return Environment(**alike)

@@ -160,7 +160,7 @@ def _settings(result: AbResult) -> dict[str, str]:
 
 def _facts(result: AbResult) -> dict:
     """The environment: once what both sides have alike, else that of each."""
-    a, b = result.a.environment, result.b.environment
+    a, b = result.a.environment.facts, result.b.environment.facts
     facts = {}
     for name in {**a, **b}:
         alike = name in a and name in b and a[name] == b[name]

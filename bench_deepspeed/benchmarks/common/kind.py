@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.measure.metric import Metric
-from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.records import Environment, Result
 from bench_deepspeed.report.blocks import Block, Facets
 
 
@@ -18,7 +18,7 @@ class Content(Protocol):
 
     status: str
     error: str | None
-    environment: dict
+    environment: Environment
 
 
 Saved = TypeVar("Saved", bound=Content)
@@ -110,12 +110,12 @@ class Item(Generic[Saved]):
         return machine_of(self.content.environment, self.subject.device)
 
 
-def machine_of(environment: Mapping, device: str) -> str:
+def machine_of(environment: Environment, device: str) -> str:
     """The GPU's name on CUDA, the processor's on the CPU; the device where that is not recorded."""
     if device != "cuda":
-        return str(environment.get("cpu") or device)
-    names = {gpu["name"] for gpu in environment.get("gpus", [])}
-    return str(environment.get("gpu_used") or (names.pop() if len(names) == 1 else device))
+        return environment.cpu or device
+    names = {gpu.name for gpu in environment.gpus or []}
+    return environment.gpu_used or (names.pop() if len(names) == 1 else device)
 
 
 def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:

@@ -114,7 +114,8 @@ class LoadTest:
         )
         self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
         if model_folder:
-            self.result.environment |= worker.call(tasks.torch_facts, scenario.device)
+            torch_facts = worker.call(tasks.torch_facts, scenario.device)
+            self.result.environment = self.result.environment.updated(torch_facts)
 
 
 def _is_healthy(level: Level) -> bool:

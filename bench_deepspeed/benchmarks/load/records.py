@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, write_json
-from bench_deepspeed.measure.records import SCHEMA_VERSION
+from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 PERCENTILES = (50, 90, 95, 99)
 FILE = "load.json"
@@ -105,7 +105,7 @@ class LoadResult:
     error: str | None = None
     stopped: str | None = None
     model: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     levels: list[Level] = field(default_factory=list)
     kind: str = "load"
     schema_version: int = SCHEMA_VERSION

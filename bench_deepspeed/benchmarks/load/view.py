@@ -96,6 +96,6 @@ def _section(item: Item[LoadResult]) -> Section:
         *view(result),
         Text(measured, link=Link("JSON", item.path)),
         Section("All metrics of each level", [_table(result, "summary", "detail")], folded=True),
-        Section("Environment", [Facts(environment_facts(result.environment))], folded=True),
+        Section("Environment", [Facts(environment_facts(result.environment.facts))], folded=True),
     ]
     return Section(title(result), blocks, facets=frozenset({facets_of(result)}))

@@ -11,7 +11,7 @@ from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import QualityError, UsageError
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.measure.records import Environment, Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import can_check
@@ -30,7 +30,7 @@ def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
         engine=scenario.engine,
         device=scenario.device,
         reference_device=options.reference_device or scenario.device,
-        environment={},
+        environment=Environment(),
         system_prompt=questions.system_prompt,
         max_tokens=questions.max_tokens,
         questions=[],

@@ -83,7 +83,8 @@ class Checker:
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
             settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
             worker.load(engine, settings)
-            self.quality.environment |= worker.call(tasks.torch_facts, device)
+            torch_facts = worker.call(tasks.torch_facts, device)
+            self.quality.environment = self.quality.environment.updated(torch_facts)
             return worker.call(assess, Task(reference.folder, max_tokens, keep, floor))
 
     def _worker(self) -> WorkerProcess:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, write_json
-from bench_deepspeed.measure.records import SCHEMA_VERSION
+from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 FILE = "quality.json"
 
@@ -24,7 +24,7 @@ class Quality:
     engine: str
     device: str
     reference_device: str
-    environment: dict
+    environment: Environment
     system_prompt: str
     max_tokens: int
     questions: list[dict]

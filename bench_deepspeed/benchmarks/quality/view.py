@@ -43,7 +43,7 @@ def _section(item: Item[Quality], compact: bool) -> Section:
         Text(intro(quality)),
         distances(quality),
         *([] if compact else [_answers(quality)]),
-        Section("Environment", [Facts(environment_facts(quality.environment))], folded=True),
+        Section("Environment", [Facts(environment_facts(quality.environment.facts))], folded=True),
     ]
     title = f"{quality.model['title']}: {quality.engine}"
     return Section(title, blocks, facets=frozenset(facets_of(quality, row) for row in rows(quality)))

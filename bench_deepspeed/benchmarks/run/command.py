@@ -37,7 +37,9 @@ def run(scenario: Scenario, options) -> int:
     recorder = RunFolder(options.output_dir / scenario.model, "result.json", result, log=log_file)
     with recorder, progress_bars.Bars() as bars:
         result.environment = environment.host_facts()
-        recorder.write_log(*run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment))
+        recorder.write_log(
+            *run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment.facts)
+        )
         measure(recorder, options, bars)
         recorder.save()
         plausibility.require_possible(result, lambda: device_limits(recorder, bars))

@@ -55,7 +55,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
     with bars.spinner(f"{name}: loading the engine"):
         loaded = _load(worker, scenario, model_folder)
     record_loading(result, run, loaded)
-    result.environment |= worker.call(tasks.torch_facts, scenario.device)
+    torch_facts = worker.call(tasks.torch_facts, scenario.device)
+    result.environment = result.environment.updated(torch_facts)
     recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
 

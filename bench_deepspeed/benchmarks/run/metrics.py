@@ -32,7 +32,7 @@ def model_title(result: Result) -> str:
 
 def device_name(result: Result) -> str:
     """The GPU's name on CUDA; the processor's and the number of threads on the CPU."""
-    name, threads = machine_of(result.environment, result.scenario.device), result.environment.get("torch_threads")
+    name, threads = machine_of(result.environment, result.scenario.device), result.environment.torch_threads
     return f"{name}, {threads} threads" if result.scenario.device == "cpu" and threads else name
 
 

@@ -207,7 +207,7 @@ def _card(item: RunItem) -> Section:
         Table(_processes(result), f"Processes of {label}"),
         Table(_samples(result), f"Raw samples of {label}"),
         Facts({"evidence": item.name, "SHA-256": item.sha256}, "Evidence"),
-        Facts(environment_facts(result.environment), "Environment"),
+        Facts(environment_facts(result.environment.facts), "Environment"),
     ]
     heading = f"{label}: {metrics.speed_cell(result)} tokens/s"
     return Section(heading, blocks, folded=True, facets=facets, source=item.path)

@@ -67,7 +67,8 @@ def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars
             settings = Load(model_folder, *where, [scenario.prompt], scenario.max_tokens)
             worker.load(scenario.engine, settings)
         if model_folder:
-            recorder.result.environment |= worker.call(tasks.torch_facts, scenario.device)
+            torch_facts = worker.call(tasks.torch_facts, scenario.device)
+            recorder.result.environment = recorder.result.environment.updated(torch_facts)
         for timed, how in ((nested, "nested"), (interleaved, "in turn")):
             blocks = _blocks(worker, scenario, timed)
             add_comparison(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, write_json
-from bench_deepspeed.measure.records import SCHEMA_VERSION
+from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 FILE = "selftest.json"
 
@@ -43,7 +43,7 @@ class SelfTest:
     max_tokens: int
     limit: float
     confidence: float
-    environment: dict = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     comparisons: list[ClockComparison] = field(default_factory=list)
     status: str = "complete"  # of files without one, which were written at the end; else as in `measure.records.Result`
     error: str | None = None

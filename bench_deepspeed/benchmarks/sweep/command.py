@@ -30,17 +30,18 @@ def run(options) -> int:
         hold(place)  # before it is read: another process may still be writing it
         result = plan.resumed(saved)
         plan.settings_of(options, result.settings)
-        facts = environment.host_facts()
-        plan.require_same(result.environment, {name: facts[name] for name in plan.COMPARED}, "the environment's")
+        host = environment.host_facts()
+        now = {name: value for name, value in host.facts.items() if name in plan.COMPARED}
+        plan.require_same(result.environment.facts, now, "the environment's")
     else:
         result = plan.new_result(plan.settings_of(options))
         place, file = options.output_dir / result.settings.model, FILE
-        facts = environment.host_facts()
+        host = environment.host_facts()
     result.started_at.append(utc_now())
     recorder = RunFolder(place, file, result, log="performance.log", new=options.resume is None, where=GO_ON)
     with recorder, progress_bars.Bars(leave=False) as bars:
         recorder.write_log(*run_log.facts("setting", vars(result.settings)))
-        result.environment |= facts
+        result.environment = result.environment.updated(host)
         SweepRun(recorder, options.models_dir, bars, view).measure()
     _close(recorder)
     return 0

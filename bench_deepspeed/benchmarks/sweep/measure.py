@@ -77,13 +77,14 @@ class SweepRun:
 
     def _look_at_device(self) -> int:
         """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes."""
-        device, saved = self.settings.device, dict(self.result.environment)
+        device, saved = self.settings.device, self.result.environment
         engines = [engine_class(name) for name in self.settings.engines]
         with self._worker() as worker, self.bars.spinner("looking at the device"):
             free_bytes = worker.call(tasks.free_bytes, device)
-            facts = worker.call(tasks.torch_facts, device)
-            plan.require_same(saved, {name: facts[name] for name in facts.keys() & {"gpu_used"}}, "the")
-            self.result.environment |= facts
+            torch_facts = worker.call(tasks.torch_facts, device)
+            now = {name: value for name, value in torch_facts.facts.items() if name == "gpu_used"}
+            plan.require_same(saved.facts, now, "the")
+            self.result.environment = saved.updated(torch_facts)
         for precision in self.settings.precisions:
             reading = any(e.reads_weights() and precision in e.precisions[device] for e in engines)
             if reading and precision not in self.result.limits:

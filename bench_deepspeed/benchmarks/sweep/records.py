@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
-from bench_deepspeed.measure.records import EngineDescription, Limits, Sample
+from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Sample
 
 SCHEMA_VERSION = 1
 FILE = "sweep.json"
@@ -86,7 +86,7 @@ class SweepResult:
     started_at: list[str] = field(default_factory=list)
     """Once for the start, and once for each time it was resumed."""
     model: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     limits: dict[str, Limits] = field(default_factory=dict)
     """By precision."""
     loads: list[SweepLoad] = field(default_factory=list)

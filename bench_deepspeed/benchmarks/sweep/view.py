@@ -59,7 +59,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
         *([] if compact else figures(item)),
         *map(Text, notes),
         Text(origin(sweep.environment, sweep.settings.device, sweep.started_at[0])),
-        Section("Environment", [Facts(environment_facts(sweep.environment))], folded=True),
+        Section("Environment", [Facts(environment_facts(sweep.environment.facts))], folded=True),
     ]
     return Section(model_title(sweep), blocks, facets=frozenset().union(*row_facets))
 

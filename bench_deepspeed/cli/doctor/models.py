@@ -11,7 +11,7 @@ from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
-from bench_deepspeed.machine.environment import Gpu
+from bench_deepspeed.measure.records import Gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .line import BLOCKER, MISSING, OK, Line, shown_size

@@ -59,7 +59,7 @@ def differences(results: list[Result]) -> dict[str, list]:
 def _sections(result: Result) -> tuple[dict, dict, dict]:
     """Settings, how the engine was set up, and the environment."""
     settings = {"started_at": result.started_at, **dataclasses.asdict(result.scenario)}
-    return settings, dict(_flat("engine.", result.engine.facts)), dict(_flat("", result.environment))
+    return settings, dict(_flat("engine.", result.engine.facts)), dict(_flat("", result.environment.facts))
 
 
 def _flat(prefix: str, facts: dict) -> Iterator[tuple[str, object]]:
