@@ -21,7 +21,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.measure.records import EngineDescription, Limits, Reading, Run, Sample
+from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
 from bench_deepspeed.worker import tasks
@@ -153,7 +153,7 @@ class Loaded:
         )
 
     def call(self, *_) -> dict:
-        return {"python": "3.10"}
+        return Environment(python="3.10")
 
 
 def test_what_a_side_compiled_when_it_was_loaded_is_kept():
