@@ -58,7 +58,7 @@ def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
     subject, results = kind.subject(content), kind.results(content)
     possible = _possible(results)
     status = content.status
-    facts |= {
+    facts = facts | {
         "started": _time(subject.started_at, run.named_at),
         "status": "killed" if status == "running" and not is_held(run.folder) else status,
         "models": list(subject.models),

@@ -45,7 +45,9 @@ def test_the_target_says_it_when_it_is_opened(tmp_path, capsys, target, engine, 
     options = parser.parse(["load", "--target", target])
     scenario = Scenario("smollm2", engine, "cuda", "float16", "pretrained", "", 1, 1, 1, None, 0)
     recorder = SimpleNamespace(result=SimpleNamespace(target={}))
-    test = LoadTest(recorder, scenario, options, workload_of(scenario, options), progress_bars.Bars())
+    test = LoadTest(
+        recorder, scenario, options, workload_of(scenario, options), progress_bars.Bars(), line=lambda *_: ""
+    )
     test._open(SimpleNamespace(call=lambda *_: {}, log_folder=tmp_path), None)
     assert capsys.readouterr().err == said
 

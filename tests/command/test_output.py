@@ -222,5 +222,5 @@ def test_a_log_that_cannot_be_is_one_line_and_leaves_no_run(bench, tmp_path, nam
     (tmp_path / "out").mkdir()
     done = bench.fake(*RUN, "-lf", name)
     assert (done.returncode, done.stdout) == (3, "")
-    assert error_of(done.stderr).startswith(f"cannot write the log {name} (")
+    assert error_of(done.stderr).startswith(f"cannot write the log {tmp_path / name} (")
     assert list((tmp_path / "out").rglob("*.json")) == []

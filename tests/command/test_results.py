@@ -79,7 +79,7 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     sides = ("--a", side(virtual=True, seconds=[2.0]), "--b", side(virtual=True, seconds=[1.0]))
     assert bench("ab", "-d", "cpu", *sides, "--processes", "2", "--rounds", "2", "-m", "2", *places).returncode == 0
     folder = make_folder(logs / "smollm2")
-    model = {"name": "smollm2", "weights": "pretrained"}
+    model = {"name": "smollm2", "title": "SmolLM2", "weights": "pretrained"}
     quality = Quality(model, "mii", "cuda", "cuda", {"gpu_used": "Some GPU"}, "", 8, [], "2026-01-02T03:04:05+00:00")
     write_json(folder / "quality.json", {**vars(quality), "status": "complete"})
     found = {one["kind"]: one for one in listed(bench)}
