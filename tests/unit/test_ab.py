@@ -152,7 +152,7 @@ class Loaded:
             lambda: tasks.Loaded(load_s=1.0, kernel_build_s=None, compile_s=30.0, engine=EngineDescription("fake"))
         )
 
-    def call(self, *_) -> dict:
+    def call(self, *_) -> Environment:
         return Environment(python="3.10")
 
 
