@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import operator
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,19 +16,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from results import ENVIRONMENT, folder_of_every_kind
+from results import ENVIRONMENT, folder_of_every_kind, result
 
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.columns import SAMPLES
 from bench_deepspeed.benchmarks.common.kind import Item, Kind, Subject, facets
+from bench_deepspeed.benchmarks.run import metrics as run_metrics
+from bench_deepspeed.benchmarks.run import view as run_view
+from bench_deepspeed.benchmarks.run.kind import KIND as RUN
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.core.json_files import read_json
 from bench_deepspeed.measure.metric import Metric
-from bench_deepspeed.measure.records import Environment
+from bench_deepspeed.measure.records import Environment, Result
 from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
-from bench_deepspeed.results import export, files
+from bench_deepspeed.results import export, files, glossary
+from bench_deepspeed.results.compare import comparison
 
 HOSTILE = "</script><script>alert(1)</script><!-- & | `x`"
 
@@ -146,6 +151,44 @@ def test_a_new_kind_is_on_the_terminal(toy):
     text = terminal.render(TOY.view(TOY.load(toy)))
     for words in ("the toy `bounces`", "bounces  2", "warning low_bounce: it bounces low; wind it up", "| 30 "):
         assert words in text, words
+
+
+BOUNCES = Metric("bounces_per_s", "bounces", "requests/s", "how often it bounces", lambda _: 12.5, "higher")
+
+
+@pytest.fixture
+def bounces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The file of a run, and one line more in the metrics of runs."""
+    path = tmp_path / "run.json"
+    result().save(path)
+    extended = (*run_metrics.METRICS, BOUNCES)
+    monkeypatch.setattr(run_metrics, "METRICS", extended)
+    monkeypatch.setitem(sys.modules, "runs", SimpleNamespace(KIND=dataclasses.replace(RUN, metrics=extended)))
+    monkeypatch.setitem(registry.KINDS, "run", "runs")
+    registry.kind.cache_clear()
+    yield path
+    registry.kind.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("markdown", "12.50"),
+        ("html", "<dt>bounces</dt><dd>12.50</dd>"),
+        ("csv", "bounces_per_s"),
+        ("jsonl", '"bounces_per_s": 12.5'),
+    ],
+)
+def test_a_new_metric_is_in_every_format(bounces, form, words):
+    assert words in shown(bounces, form)
+
+
+def test_a_new_metric_is_on_the_terminal_in_compare_and_in_the_glossary(bounces):
+    one = Result.load(bounces)
+    assert re.search(r"^bounces +12\.50$", terminal.render(RUN.view(one)), re.MULTILINE)
+    assert any("bounces" in line and "12.50" in line for line in run_view.log_lines(one))
+    assert BOUNCES in comparison.compared()
+    assert "how often it bounces" in glossary.table("run")
 
 
 @pytest.fixture

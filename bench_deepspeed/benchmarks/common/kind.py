@@ -78,8 +78,6 @@ class Kind(Generic[Saved, Row]):
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
-    extra_files: tuple[str, ...] = ()
-    """Names of further files that its command writes into the run's folder."""
 
 
 @dataclass(frozen=True)

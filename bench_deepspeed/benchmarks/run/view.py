@@ -66,11 +66,13 @@ def view(result: Result) -> list[Block]:
 def log_lines(result: Result) -> list[str]:
     """What the log ends with."""
     scenario, n = result.scenario, len(result.valid_samples)
-    details = metric.cells(metrics.METRICS, result, "detail")
+    details, summary = (metric.cells(metrics.METRICS, result, place) for place in ("detail", "summary"))
+    mean, std = units.number(metrics.mean_speed(result)), summary["std"]
+    spread = "" if std == NOT_MEASURED else f" ± {std}"
     return [
         *(f"{name}: {cell}" for name, cell in details.items()),
         f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
-        f"{metrics.speed_cell(result)} tokens/s (mean [95% interval], n = {n})",
+        f"{mean}{spread} tokens/s (mean ± sample std, n = {n}); {metrics.speed_cell(result)} (mean [95% interval])",
         *remarks(result),
         *(f"warning {code}: {text}; {remedy}" for code, text, remedy in warnings_block(result).findings),
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 
-from bench_deepspeed.benchmarks.run.metrics import METRICS
+from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import Result
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 2
 
 def compared() -> list[Metric[Result]]:
     """The metrics that a comparison shows with ratios: those with a better direction."""
-    return [metric for metric in METRICS if metric.better is not None and metric.place != "data"]
+    return [metric for metric in metrics.METRICS if metric.better is not None and metric.place != "data"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bench_deepspeed.benchmarks.run.metrics import METRICS, SPEED
+from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.benchmarks.run.view import remarks
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio
@@ -78,7 +78,7 @@ def _without_ratio(comparison: Comparison) -> dict[str, list[str]]:
     """Seconds of compiling depend on what a cache held before, which nobody knows; of warnings there is no ratio."""
     compiled = any(run.compile_s is not None for result in comparison.results for run in result.runs)
     names = [*(["compile_s"] if compiled else []), "warnings"]
-    return {m.title: [m.cell(result) for result in comparison.results] for m in METRICS if m.name in names}
+    return {m.title: [m.cell(result) for result in comparison.results] for m in metrics.METRICS if m.name in names}
 
 
 def _row(comparison: Comparison, metric: Metric[Result]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def _row(comparison: Comparison, metric: Metric[Result]) -> dict[str, str]:
     for other, (letter, speed) in zip(comparison.results[1:], comparison.speeds().items(), strict=True):
         ratio = metric.ratio(first, other)
         text = ABSENT if ratio is None else f"{ratio:.3f}"
-        row |= {letter: metric.cell(other), f"{letter} ∕ a": speed.shown if metric is SPEED and speed else text}
+        row |= {letter: metric.cell(other), f"{letter} ∕ a": speed.shown if metric is metrics.SPEED and speed else text}
     return row
 
 
