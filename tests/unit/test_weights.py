@@ -8,36 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
+from builders import RANDOM, TINY
 from safetensors.torch import load_file
 from support import no_progress
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import MachineError, UsageError, WeightsError
 from bench_deepspeed.model import arithmetic, catalog
-from bench_deepspeed.model.catalog import ModelSpec
 from bench_deepspeed.weights import package, random, shards, store
-
-SHAPE = {  # the tokenizer has 32,000 tokens; all else is as small as the kernels' head size lets it be
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": 32000,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 64,
-    "hidden_act": "silu",
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-05,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": False,
-    "initializer_range": 0.02,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-TINY = ModelSpec("tiny", "Tiny", "none", {"kind": "hub", "repo": "nobody/tiny", "revision": "0" * 40}, SHAPE)
-RANDOM = weights.Want("random", "transformers", "float32", 0)
 
 
 @pytest.mark.parametrize(
