@@ -67,7 +67,7 @@ def test_a_folder_without_code_is_accepted(tmp_path):
 
 
 def publish_with_code(folder: Path) -> None:
-    """Write the stamp of a folder of weights anew after its configuration has named code."""
+    """Write the stamp of a folder of weights again after its configuration has named code."""
     facts = store.stamp_of(folder)["facts"]
     folder.replace(store.partial_of(folder))
     path = store.partial_of(folder) / "config.json"

@@ -65,14 +65,14 @@ def test_each_decode_step_replays_a_cuda_graph(worker):
 
 
 def test_nothing_is_compiled_or_recorded_again_in_what_a_run_times(worker):
-    def anew(max_tokens: int) -> int:
+    def compilations_of(max_tokens: int) -> int:
         return tasks.generate(worker, PROMPT, max_tokens).reading.compilations
 
-    assert [anew(NEW_TOKENS), anew(1), anew(NEW_TOKENS)] == [0, 0, 0]
+    assert [compilations_of(NEW_TOKENS), compilations_of(1), compilations_of(NEW_TOKENS)] == [0, 0, 0]
     tasks.measure_prefill(worker, PROMPT, 512, 1)
     tasks.measure_latency(worker, PROMPT, NEW_TOKENS, 1)
     tasks.profile(worker, PROMPT, NEW_TOKENS)
-    assert anew(NEW_TOKENS) == 0
+    assert compilations_of(NEW_TOKENS) == 0
 
 
 def test_the_logits_are_those_of_transformers_as_near_as_float16_is(worker, eager):
