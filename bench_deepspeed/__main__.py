@@ -33,11 +33,11 @@ def main(argv: list[str]) -> int:
     except BaseException:
         if signals.received() is None:
             raise
-    number = signals.received()
-    if number is None:
+    ended = signals.exit_code()
+    if ended is None:
         return code
-    print(f"bench.sh: {'interrupted' if number == signal.SIGINT else 'terminated'}", file=sys.stderr)
-    return 128 + number
+    print(f"bench.sh: {'interrupted' if signals.received() == signal.SIGINT else 'terminated'}", file=sys.stderr)
+    return ended
 
 
 def run(argv: list[str]) -> int:

@@ -34,6 +34,17 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def exit_code() -> int | None:
+    """The exit code, 128 + the number of the first signal that came; None where none did.
+
+    Python would end the process by SIGINT instead, whatever code it is given, where the exception left a string that
+    was being executed: a dataclass that is defined, for example. It forgets that when it executes the next string.
+    """
+    exec("")
+    number = received()
+    return None if number is None else 128 + number
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     now = time.monotonic()
     repeated = bool(_RECEIVED) and now - _RECEIVED[-1][1] < REPEAT_S

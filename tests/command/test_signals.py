@@ -18,10 +18,11 @@ SLOW_MODULE = """
 import pathlib, time
 pathlib.Path({reached!r}).touch()
 try:
-    time.sleep(600)
+    exec("time.sleep(600)")
 except BaseException as error:
     {then}
 """
+"""Interrupted in a string that it executes, as where a dataclass is defined: Python wants to end by SIGINT then."""
 THEN = {
     "turns into another": "raise ImportError('initialization failed') from error",
     "swallows": "pass",
