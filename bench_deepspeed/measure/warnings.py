@@ -63,11 +63,11 @@ def _drift(result: Result) -> str | None:
     p-values of Spearman's correlation with the order, one a process, combined by Fisher's method (R. A.
     Fisher, 1932); below 0.02, and more than 2% in some process from its first third to its last.
     """
-    from scipy.stats import combine_pvalues
-
     series = [speeds for speeds in process_speeds(result) if len(speeds) >= MIN_REPETITIONS]
     if not series:
         return None
+    from scipy.stats import combine_pvalues  # here: it takes a second
+
     p = float(combine_pvalues([_trend_p(speeds) for speeds in series]).pvalue)
     ends = [(statistics.fmean(s[: len(s) // 3]), statistics.fmean(s[-(len(s) // 3) :])) for s in series]
     changes = [last / first - 1 for first, last in ends]

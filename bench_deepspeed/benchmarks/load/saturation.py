@@ -48,8 +48,6 @@ def judge(level: Level) -> Verdict:
     that ended in the window ∕ requests due in it < 0.95. The first alone is met by a queue that fills up once and then
     drains, the second alone by an arrival that happens to come just before the window's end.
     """
-    from scipy.stats import linregress
-
     due = due_in_window(level)
     completed = len(ended_in_window(level)) / len(due) if due else None
     if len(due) < MIN_REQUESTS or unmeasured(level):
@@ -57,6 +55,8 @@ def judge(level: Level) -> Verdict:
     numbers = _in_flight(level)
     if max(numbers) == min(numbers):
         return Verdict(False, 0.0, 0.5, completed)
+    from scipy.stats import linregress  # here: it takes a second
+
     part_s = window_s(level) / BLOCKS
     fit = linregress([part_s * n for n in range(BLOCKS)], numbers, alternative="greater")
     saturated = bool(fit.pvalue < P_LIMIT and completed < COMPLETED)
