@@ -1,41 +1,167 @@
-"""What tests of more than one folder are built from."""
+"""Results, models and devices made by hand, which the tests are made of where no real run is needed."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import re
-import subprocess
-import sys
+import shutil
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pynvml
-from support import ROOT, error_of
+from support import ROOT
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, Workload
-from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
-from bench_deepspeed.benchmarks.sweep.records import SweepResult
+from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.machine.gpu import NvmlGpu
-from bench_deepspeed.measure.records import EngineDescription, Environment, Gpu, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import (
+    EngineDescription,
+    Environment,
+    Gpu,
+    Latency,
+    Limits,
+    Memory,
+    Profile,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+    Share,
+)
 from bench_deepspeed.model.catalog import ModelSpec
 
+STARTED_AT = "2026-01-02T03:04:05+00:00"
+
+
+ENVIRONMENT = Environment(
+    suite="0.1.0",
+    commit="c0ffee",
+    python="3.12.3",
+    system="Linux 6.1",
+    cpu="Some CPU",
+    cpu_count=16,
+    gpus=[Gpu("Some GPU", "9.0", 81920, "580.1")],
+    nvcc="13.1",
+    packages={"torch": "2.13.0", "deepspeed": "0.19.8", "deepspeed-mii": "0.3.3", "transformers": "5.17.0"},
+    torch_cuda="13.0",
+    torch_threads=16,
+    gpu_used="Some GPU",
+    driver_cuda="13.2",
+)
+
+
+def result(
+    environment: dict | None = None, seconds: tuple[float, ...] = (2.0, 4.0), processes: int = 1, **scenario
+) -> Result:
+    """A complete result of 8 tokens a repetition, 4 and 2 tokens per second; each process takes twice as long."""
+    setting = {
+        "model": "llama",
+        "engine": "mii",
+        "device": "cuda",
+        "precision": "float16",
+        "weights": "pretrained",
+        "prompt": "Hello",
+        "max_tokens": 8,
+        "processes": processes,
+        "repetitions": len(seconds),
+        "warmups": 0,
+        "seed": 0,
+        **scenario,
+    }
+    memory = Memory(weights_bytes=13_480_000_000, device_peak_bytes=14_000_000_000, host_peak_bytes=2_000_000_000)
+    return Result(
+        Scenario(**setting),
+        status="complete",
+        started_at=STARTED_AT,
+        model={"title": {"llama": "Llama-2-7B-chat"}.get(setting["model"], setting["model"]), "note": ""},
+        environment=dataclasses.replace(ENVIRONMENT, **(environment or {})),
+        runs=[Run(load_s=1.0, samples=[Sample(s * 2**n, 5, 8) for s in seconds]) for n in range(processes)],
+        memory=memory,
+    )
+
+
+LIMITS = Limits(3e12, 2.9e12, 6e14, "float16", 50_000_000)
+
+
+def measured(content: Result) -> Result:
+    """The result with all passes: limits, latency, and a profile whose GPU idles for 75% of a step."""
+    content.limits = LIMITS
+    content.latency = Latency("streamed", [0.02, 0.03], [0.09, 0.10], [[0.01] * 7] * 2)
+    kernels = [Share("gemm", 0.002, 10), Share("flash_fwd", 0.0005, 5)]
+    content.profiles = [Profile("decode", "cuda", 5, 7, 0.01, 0.0025, kernels, [])]
+    return content
+
+
+def sweep() -> SweepResult:
+    """Two engines over two batch sizes; one scenario is refused."""
+    engines, batches = ["mii", "transformers"], [1, 4]
+    settings = SweepSettings("llama", "cuda", "pretrained", 0, engines, ["float16"], batches, [128], [17], 2, 1)
+    scenarios = [SweepScenario(engine, "float16", size, 128, 17) for engine in engines for size in batches]
+    for scenario in scenarios[:3]:
+        scenario.status = "complete"
+        scenario.prefill = [Sample(seconds, 128, 1) for seconds in (0.10, 0.11)]
+        scenario.total = [Sample(seconds, 128, 17) for seconds in (0.50, 0.51)]
+    scenarios[3].status, scenarios[3].reason = "refused", "it does not fit"
+    started, limits = [STARTED_AT], {"float16": LIMITS}
+    return SweepResult(
+        settings,
+        scenarios,
+        "complete",
+        started_at=started,
+        environment=ENVIRONMENT,
+        limits=limits,
+        model={"name": "llama"},
+    )
+
+
+def load() -> LoadResult:
+    """One and two clients, of which one request failed."""
+    requests = [Record(n, n, n + 0.5, n + 0.9, 512, 5, 5, 0.1, None) for n in range(10)]
+    failed = Record(3.5, 3.5, None, None, 512, 5, 0, None, "reset")
+    made = {"rate": None, "window_s": (0.0, 10.0), "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1}
+    levels = [Level(clients=1, tokens_in_window=50, records=requests, **made)]
+    told = {"waited_for_kv": 3, "server_cpu_share": {"model server": 0.75, "load balancer": 0.25}}
+    levels.append(Level(clients=2, tokens_in_window=50, records=[*requests, failed], **made, **told))
+    scenario = {"model": "llama", "engine": "mii", "device": "cuda", "precision": "float16", "weights": "pretrained"}
+    return LoadResult(
+        scenario=scenario,
+        target={"name": "serve", "service": "mii.serve"},
+        workload={"prompt_tokens": 512, "max_tokens": 5, "spread": 0.0},
+        sla={"ttft_s": 1.0, "tpot_s": None},
+        started_at=STARTED_AT,
+        status="complete",
+        stopped="4 clients: half of the requests failed",
+        model={"name": "llama", "title": "Llama-2-7B-chat", "digest": "d"},
+        environment=ENVIRONMENT,
+        levels=levels,
+    )
+
+
+def ab() -> AbResult:
+    """MII against Transformers, two pairs of two rounds: B takes 1.25 and 1.6 times as long as A."""
+    sides = [result(engine=engine, seconds=()) for engine in ("mii", "transformers")]
+    for of, seconds in zip(sides, ((2.0, 2.0), (2.5, 3.2)), strict=True):
+        of.runs = [Run(load_s=1.0, warmups=[Sample(9.0, 5, 8)], samples=[Sample(s, 5, 8)] * 2) for s in seconds]
+    order = [Round("AB", {"A": 0.0, "B": 0.0}), Round("BA", {"A": 0.0, "B": 0.5})]
+    asked = {"A": {"engine": "mii"}, "B": {"engine": "transformers", "env.HOW": "slowly"}}
+    found = AbResult(*sides, asked, "complete", started_at=STARTED_AT, rounds=[order] * 2)
+    found.stopped = "2 pairs of processes, as asked"
+    return found
+
+
+def folder_of_every_kind(folder: Path) -> list[Path]:
+    """A file of each kind; the check of answers is a published one."""
+    made = {"result": measured(result(processes=2)), "sweep": sweep(), "load": load(), "ab": ab()}
+    for name, content in made.items():
+        content.save(folder / f"{name}.json")
+    (quality,) = (ROOT / "docs" / "results" / "quality").glob("smollm2-mii-h100.json")
+    shutil.copy(quality, folder / "quality.json")
+    return [folder / f"{name}.json" for name in ("result", "quality", "sweep", "load", "ab")]
+
+
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)
-
-
-def saved_ab(folder: Path) -> AbResult:
-    """The only comparison below `out`."""
-    (path,) = folder.glob("out/*/ab/*/ab.json")
-    return AbResult.load(path)
-
-
-def fake_side(**behaviour) -> str:
-    """The fake engine with a behaviour of its own."""
-    return f"engine=fake env.BENCH_FAKE='{json.dumps(behaviour)}'"
 
 
 def comparison_of(*pairs: tuple[list[float], list[float]]) -> AbResult:
@@ -45,35 +171,8 @@ def comparison_of(*pairs: tuple[list[float], list[float]]) -> AbResult:
     return AbResult(Result(AB_SCENARIO, runs=a), Result(AB_SCENARIO, runs=b), {"A": {}, "B": {}}, rounds=orders)
 
 
-LIBRARIES = {"torch", "transformers", "deepspeed", "mii"}
-
-STATISTICS = {"numpy", "scipy", "diptest", "altair", "vl_convert", "jinja2"}
-
-
-def gpu_path(folder: Path, *rows: str) -> dict[str, str]:
-    """The environment of a machine whose nvidia-smi answers every question with these rows."""
-    script = folder / "nvidia-smi"
-    script.write_text("#!/bin/sh\n" + "".join(f"echo '{row}'\n" for row in rows))
-    script.chmod(0o755)
-    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-
-
-def imported_by(*arguments: str, cwd: Path) -> set[str]:
-    """The modules that the suite's own process imports; what a worker imports is not among them."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bench_deepspeed", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_PYTHON": sys.executable},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    modules = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
-    assert "bench_deepspeed.cli.parser" in modules
-    return modules
-
-
 STEADY_SCENARIO = Scenario("llama", "mii", "cuda", "float16", "random", "Hello", 100, 3, 2, 0, 7)
+
 
 STEADY_ENVIRONMENT = Environment(
     commit="c0ffee",
@@ -94,31 +193,6 @@ def steady_result(*means: float, status: str = "complete", **scenario) -> Result
         environment=STEADY_ENVIRONMENT,
         runs=[Run(samples=[Sample(100 / mean, 5, 100)] * 2) for mean in means],
     )
-
-
-README = ROOT / "README.md"
-
-METHODOLOGY = ROOT / "docs" / "methodology.md"
-
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-
-
-def section(title: str) -> str:
-    """What stands under a heading of the methodology, up to the next heading."""
-    return re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", METHODOLOGY.read_text(), re.M | re.S)[1]
-
-
-def documented(title: str) -> list[str]:
-    """The names in the first column of the table under a heading."""
-    first = re.findall(r"^\| (`[^|]*`) \|", section(title), re.M)
-    return re.findall(r"`(\w+)`", " ".join(first))
-
-
-def saved_load(folder: Path) -> LoadResult:
-    (path,) = folder.glob("out/*/load/*/load.json")
-    return LoadResult.load(path)
 
 
 WORKLOAD_DEFAULTS = {"timeout_s": 30.0, "seed": 0}
@@ -187,56 +261,6 @@ def save_ab(logs: Path, day: int, one: AbResult) -> Path:
     return folder
 
 
-def selftest_report(folder) -> dict:
-    (path,) = folder.glob("out/selftest/*/selftest.json")
-    return json.loads(path.read_text())
-
-
-def check_selftest(done, report: dict, name: str) -> None:
-    """What holds on an idle machine and on a busy one."""
-    assert done.returncode in (0, 1), done
-    *known, nested, real = report["comparisons"]
-    assert [comparison["asked_s"] for comparison in known] == list(KNOWN_S)
-    for comparison in known:
-        assert min(comparison["harness_s"]) >= comparison["asked_s"]
-    assert [(c["name"], c["asked_s"]) for c in (nested, real)] == [
-        (f"{name}, nested", None),
-        (f"{name}, in turn", None),
-    ]
-    assert all(whole > inner for whole, inner in zip(nested["harness_s"], nested["bare_s"], strict=True))
-    for comparison in report["comparisons"]:
-        assert len(comparison["harness_s"]) == len(comparison["bare_s"]) > 0
-        assert comparison["verdict"] in ("pass", "fail", "not shown")
-        assert comparison["name"] in done.stdout
-    *decisive, in_turn = [comparison["verdict"] for comparison in report["comparisons"]]
-    passed = set(decisive) == {"pass"} and in_turn != "fail"
-    assert (done.returncode == 0) == passed
-    assert passed or error_of(done.stderr.split("\r")[-1])
-
-
-def sweep_path(folder: Path) -> Path | None:
-    return next(folder.glob("out/*/*/sweep.json"), None)
-
-
-def sweep_of(folder: Path) -> SweepResult:
-    """The only sweep below `out`."""
-    (path,) = folder.glob("out/*/*/sweep.json")
-    return SweepResult.load(path)
-
-
-def titles(stdout: str) -> list[str]:
-    """The columns of the printed table."""
-    line = next(line for line in stdout.splitlines() if line.startswith("|"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-STUB = ("load", "--target", "stub", "--output_dir", "out")
-
-
-def behave(**behaviour) -> dict[str, str]:
-    return {"BENCH_STUB": json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour})}
-
-
 NO_SLA = {"ttft_s": None, "tpot_s": None}
 
 
@@ -251,21 +275,6 @@ def request_record(due_s: float = 0.0, first_s: float = 0.5, gap_s: float = 0.1,
 def level_of(records: list[Record], window_s: tuple[float, float] = (2.0, 12.0), **changes) -> Level:
     made = {"tokens_in_window": 0, "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1, "records": records}
     return Level(**{"clients": 1, "rate": None, "window_s": window_s, **made, **changes})
-
-
-FEW = ("--max_tokens", "2", "-r", "1")
-SHORTEST = {
-    "run": ("-d", "cpu", "--engine", "fake", "--processes", "1", "--warmups", "0", *FEW),
-    "sweep": ("sweep", "-d", "cpu", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "8,9", *FEW),
-    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
-}
-"""Command → the least that it can measure with nothing real."""
-
-
-def result_in(folder: Path) -> dict:
-    """The only result of the only run below `out`."""
-    (path,) = [path for path in folder.glob("out/**/*.json") if path.stem in ("result", "sweep", "load")]
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 SHAPE = {  # the tokenizer has 32,000 tokens; all else is as small as the kernels' head size lets it be
@@ -287,6 +296,12 @@ SHAPE = {  # the tokenizer has 32,000 tokens; all else is as small as the kernel
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+
+
 TINY = ModelSpec("tiny", "Tiny", "none", {"kind": "hub", "repo": "nobody/tiny", "revision": "0" * 40}, SHAPE)
+
+
 RANDOM = weights.Want("random", "transformers", "float32", 0)
+
+
 RANDOM_MII = weights.Want("random", "mii", "bfloat16", 0)

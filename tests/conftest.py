@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from results import folder_of_every_kind
+from builders import folder_of_every_kind
 from support import ROOT, Bench, no_progress
 
 from bench_deepspeed import weights

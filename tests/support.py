@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,10 @@ from unittest import mock
 import psutil
 
 from bench_deepspeed.__main__ import run
+from bench_deepspeed.benchmarks.ab.records import AbResult
+from bench_deepspeed.benchmarks.load.records import LoadResult
+from bench_deepspeed.benchmarks.selftest.measure import KNOWN_S
+from bench_deepspeed.benchmarks.sweep.records import SweepResult
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench_deepspeed" / "bench.sh"
@@ -166,3 +171,138 @@ def save_tokenizer(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     fast.save_pretrained(folder)
+
+
+def saved_ab(folder: Path) -> AbResult:
+    """The only comparison below `out`."""
+    (path,) = folder.glob("out/*/ab/*/ab.json")
+    return AbResult.load(path)
+
+
+def fake_side(**behaviour) -> str:
+    """The fake engine with a behaviour of its own."""
+    return f"engine=fake env.BENCH_FAKE='{json.dumps(behaviour)}'"
+
+
+LIBRARIES = {"torch", "transformers", "deepspeed", "mii"}
+
+
+STATISTICS = {"numpy", "scipy", "diptest", "altair", "vl_convert", "jinja2"}
+
+
+def gpu_path(folder: Path, *rows: str) -> dict[str, str]:
+    """The environment of a machine whose nvidia-smi answers every question with these rows."""
+    script = folder / "nvidia-smi"
+    script.write_text("#!/bin/sh\n" + "".join(f"echo '{row}'\n" for row in rows))
+    script.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def imported_by(*arguments: str, cwd: Path) -> set[str]:
+    """The modules that the suite's own process imports; what a worker imports is not among them."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bench_deepspeed", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_PYTHON": sys.executable},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
+    assert "bench_deepspeed.cli.parser" in modules
+    return modules
+
+
+README = ROOT / "README.md"
+
+
+METHODOLOGY = ROOT / "docs" / "methodology.md"
+
+
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def section(title: str) -> str:
+    """What stands under a heading of the methodology, up to the next heading."""
+    return re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", METHODOLOGY.read_text(), re.M | re.S)[1]
+
+
+def documented(title: str) -> list[str]:
+    """The names in the first column of the table under a heading."""
+    first = re.findall(r"^\| (`[^|]*`) \|", section(title), re.M)
+    return re.findall(r"`(\w+)`", " ".join(first))
+
+
+def saved_load(folder: Path) -> LoadResult:
+    (path,) = folder.glob("out/*/load/*/load.json")
+    return LoadResult.load(path)
+
+
+def selftest_report(folder) -> dict:
+    (path,) = folder.glob("out/selftest/*/selftest.json")
+    return json.loads(path.read_text())
+
+
+def check_selftest(done, report: dict, name: str) -> None:
+    """What holds on an idle machine and on a busy one."""
+    assert done.returncode in (0, 1), done
+    *known, nested, real = report["comparisons"]
+    assert [comparison["asked_s"] for comparison in known] == list(KNOWN_S)
+    for comparison in known:
+        assert min(comparison["harness_s"]) >= comparison["asked_s"]
+    assert [(c["name"], c["asked_s"]) for c in (nested, real)] == [
+        (f"{name}, nested", None),
+        (f"{name}, in turn", None),
+    ]
+    assert all(whole > inner for whole, inner in zip(nested["harness_s"], nested["bare_s"], strict=True))
+    for comparison in report["comparisons"]:
+        assert len(comparison["harness_s"]) == len(comparison["bare_s"]) > 0
+        assert comparison["verdict"] in ("pass", "fail", "not shown")
+        assert comparison["name"] in done.stdout
+    *decisive, in_turn = [comparison["verdict"] for comparison in report["comparisons"]]
+    passed = set(decisive) == {"pass"} and in_turn != "fail"
+    assert (done.returncode == 0) == passed
+    assert passed or error_of(done.stderr.split("\r")[-1])
+
+
+def sweep_path(folder: Path) -> Path | None:
+    return next(folder.glob("out/*/*/sweep.json"), None)
+
+
+def sweep_of(folder: Path) -> SweepResult:
+    """The only sweep below `out`."""
+    (path,) = folder.glob("out/*/*/sweep.json")
+    return SweepResult.load(path)
+
+
+def titles(stdout: str) -> list[str]:
+    """The columns of the printed table."""
+    line = next(line for line in stdout.splitlines() if line.startswith("|"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+STUB = ("load", "--target", "stub", "--output_dir", "out")
+
+
+def behave(**behaviour) -> dict[str, str]:
+    return {"BENCH_STUB": json.dumps({"first_s": 0.002, "gap_s": 0.001, **behaviour})}
+
+
+FEW = ("--max_tokens", "2", "-r", "1")
+
+
+SHORTEST = {
+    "run": ("-d", "cpu", "--engine", "fake", "--processes", "1", "--warmups", "0", *FEW),
+    "sweep": ("sweep", "-d", "cpu", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "8,9", *FEW),
+    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
+}
+"""Command → the least that it can measure with nothing real."""
+
+
+def result_in(folder: Path) -> dict:
+    """The only result of the only run below `out`."""
+    (path,) = [path for path in folder.glob("out/**/*.json") if path.stem in ("result", "sweep", "load")]
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
-from builders import fake_side as side
-from builders import saved_ab as saved
 from support import error_of, wait_until
+from support import fake_side as side
+from support import saved_ab as saved
 
 from bench_deepspeed.benchmarks.ab import command, estimate, plan, rounds, warnings
 from bench_deepspeed.benchmarks.common import run_folder

@@ -9,8 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import LIBRARIES, STATISTICS, gpu_path, imported_by
-from support import BENCH, ROOT
+from support import BENCH, LIBRARIES, ROOT, STATISTICS, gpu_path, imported_by
 
 from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser

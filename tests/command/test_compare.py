@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from builders import LIBRARIES, README, STATISTICS, documented, imported_by
-from support import ROOT
+from support import LIBRARIES, README, ROOT, STATISTICS, documented, imported_by
 
 from bench_deepspeed.benchmarks.run.metrics import METRICS
 from bench_deepspeed.measure.ratio import speed_ratio

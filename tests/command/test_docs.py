@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 
-from builders import README, documented
-from support import ROOT
+from support import README, ROOT, documented
 
 from bench_deepspeed.measure.records import Environment
 

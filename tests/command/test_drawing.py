@@ -8,8 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from builders import SHORTEST, result_in
-from support import BENCH
+from support import BENCH, SHORTEST, result_in
 
 from bench_deepspeed.report import svg
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from builders import fake_side as side
+from support import fake_side as side
 from support import wait_until
 
 from bench_deepspeed.benchmarks import registry

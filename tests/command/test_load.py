@@ -7,9 +7,8 @@ import signal
 import socket
 
 import pytest
-from builders import STUB, behave
-from builders import saved_load as saved
-from support import error_of, wait_until
+from support import STUB, behave, error_of, wait_until
+from support import saved_load as saved
 
 
 def test_levels_a_table_and_a_plot(bench, tmp_path):

@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import NO_SLA, STUB, behave
+from builders import NO_SLA
 from builders import level_of as level
+from builders import load as load_result
 from builders import request_record as record
-from builders import saved_load as saved
-from results import load as load_result
-from support import error_of
+from support import STUB, behave, error_of
+from support import saved_load as saved
 
 from bench_deepspeed.benchmarks.load import level_statistics, saturation
 from bench_deepspeed.benchmarks.load import view as load_view

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from results import result
+from builders import result
 from support import error_of
 
 from bench_deepspeed.core.json_files import write_atomically

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import DAMAGED, LIBRARIES, STATISTICS, imported_by, save_ab
+from builders import DAMAGED, save_ab
 from builders import comparison_of as comparison
-from builders import fake_side as side
 from builders import steady_result as result
-from support import wait_until
+from support import LIBRARIES, STATISTICS, imported_by, wait_until
+from support import fake_side as side
 
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import make_folder

@@ -6,8 +6,7 @@ import json
 import signal
 
 import pytest
-from builders import SHORTEST, result_in
-from support import wait_until
+from support import SHORTEST, result_in, wait_until
 
 from bench_deepspeed.benchmarks.common.run_folder import status_of
 from bench_deepspeed.core import signals

@@ -8,8 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from builders import sweep_of, sweep_path, titles
-from support import Bench, InProcess, error_of, wait_until
+from support import Bench, InProcess, error_of, sweep_of, sweep_path, titles, wait_until
 
 from bench_deepspeed.benchmarks.sweep import derived, measure
 from bench_deepspeed.benchmarks.sweep.records import SweepResult

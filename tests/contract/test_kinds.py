@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from results import ENVIRONMENT, folder_of_every_kind, result
+from builders import ENVIRONMENT, folder_of_every_kind, result
 
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.columns import SAMPLES

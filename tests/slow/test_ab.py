@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builders import saved_ab as saved
+from support import saved_ab as saved
 
 from bench_deepspeed.benchmarks.ab import estimate
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import FENCE, PAGES
-from support import ROOT, Bench
+from support import FENCE, PAGES, ROOT, Bench
 
 
 def commands() -> Iterator[str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import ab, folder_of_every_kind, measured, result
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
-from results import ab, folder_of_every_kind, measured, result
 
 from bench_deepspeed.report import palette
 from bench_deepspeed.results import files as evidence

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builders import saved_load as saved
 from support import error_of
+from support import saved_load as saved
 
 
 def test_a_real_engine_serves_one_after_the_other(bench, tmp_path, smollm2_models_dir):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from builders import check_selftest as check
-from builders import selftest_report as report_of
+from support import check_selftest as check
+from support import selftest_report as report_of
 
 
 def test_a_real_engine(bench, tmp_path, smollm2_models_dir):

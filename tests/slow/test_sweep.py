@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from builders import sweep_of, sweep_path, titles
 from deepspeed.inference.v2.ragged.manager_configs import DSStateManagerConfig
-from support import no_progress
+from support import no_progress, sweep_of, sweep_path, titles
 
 from bench_deepspeed.benchmarks.sweep import batches
 from bench_deepspeed.engines import engine_class, mii

@@ -12,7 +12,7 @@ import numpy
 import pytest
 import scipy.stats
 from builders import comparison_of as comparison
-from results import result as published_result
+from builders import result as published_result
 
 from bench_deepspeed.benchmarks.ab import estimate, measure, plan, rounds, warnings
 from bench_deepspeed.benchmarks.ab import view as report

@@ -12,10 +12,9 @@ import numpy
 import pytest
 import scipy.stats
 import yaml
-from builders import FENCE, METHODOLOGY
 from builders import STEADY_ENVIRONMENT as ENVIRONMENT
 from builders import steady_result as result
-from support import ROOT, error_of
+from support import FENCE, METHODOLOGY, ROOT, error_of
 
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES

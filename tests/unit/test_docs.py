@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import FENCE, PAGES, README, documented, section
-from support import ROOT
+from support import FENCE, PAGES, README, ROOT, documented, section
 
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record

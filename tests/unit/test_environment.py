@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from results import ENVIRONMENT
+from builders import ENVIRONMENT
 from support import ROOT
 
 from bench_deepspeed.benchmarks import registry

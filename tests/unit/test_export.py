@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from results import ab, result
+from builders import ab, result
 from support import ROOT
 
 from bench_deepspeed.benchmarks import registry

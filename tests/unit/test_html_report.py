@@ -6,7 +6,7 @@ import re
 from importlib import util
 
 import pytest
-from results import measured, result
+from builders import measured, result
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.results import files as evidence

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from results import result
+from builders import result
 
 from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError

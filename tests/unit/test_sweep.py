@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from results import ENVIRONMENT
+from builders import ENVIRONMENT
 
 from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
 from bench_deepspeed.benchmarks.sweep import view as report
