@@ -245,11 +245,17 @@ DAMAGED = {
     "cut": "{",
     "empty": "",
     "list": "[]",
+    "null": "null",
+    "bare": '{"schema_version": 2}',
     "old": '{"schema_version": 1}',
     "deep": "[" * 100_000,
     "binary": b"\xff\xfe",
     "other fields": '{"schema_version": 2, "scenario": {"model": 3}}',
 }
+REASONS = dict.fromkeys(DAMAGED, "is not a") | dict.fromkeys(
+    ("cut", "empty", "deep", "binary"), "is damaged, or is not JSON: "
+)
+"""Damage → what is said of a file with it, after its name."""
 
 
 def save_ab(logs: Path, day: int, one: AbResult) -> Path:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -36,14 +37,37 @@ def validated(cls: type[T], data: object) -> T:
         raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file. Raises BenchError for what cannot be read, and for a device or a FIFO, which may
+    have no end."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BenchError(f"cannot read {path}: it is not a regular file")
+            return file.read()
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}") from error
+
+
+def parse_json(content: bytes, path: Path) -> object:
+    """What a file's content says. Raises BenchError, which names the file, where it is not JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BenchError(f"{path} is damaged, or is not JSON: {error}") from error
+
+
 def read_json(cls: type[T], path: Path, version: int, what: str) -> T:
     """Read a saved dataclass back. Raises BenchError when the file is not `what` of this schema version."""
+    data = parse_json(read_bytes(path), path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or "schema_version" not in data:
+            raise ValueError("it has no schema version")
         if data["schema_version"] != version:
-            raise ValueError(f"schema version {data['schema_version']}, expected {version}")
+            schema = textwrap.shorten(repr(data["schema_version"]), 40, placeholder=" …")
+            raise ValueError(f"its schema version is {schema}, expected {version}")
         return validated(cls, data)
-    except (BenchError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (BenchError, TypeError, ValueError, RecursionError) as error:
         raise BenchError(f"{path} is not {what} of this suite: {error}") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import UsageError, named
+from bench_deepspeed.core.json_files import parse_json, read_bytes
 from bench_deepspeed.core.paths import RESULTS
 
 
@@ -41,14 +41,9 @@ def by_kind(items: Sequence[Item]) -> list[tuple[Kind, list[Item]]]:
 
 
 def _read(path: Path) -> Item:
-    try:
-        content = path.read_bytes()
-        kind = registry.kind_of(json.loads(content))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged, or is not JSON: {error}") from error
-    if kind is None:
-        raise UsageError(f"{path} is not a result of this suite: there are {', '.join(registry.KINDS)} files")
     with named(path):
+        content = read_bytes(path)
+        kind = registry.kind_of(parse_json(content, path))
+        if kind is None:
+            raise UsageError(f"{path} is not a result of this suite: there are {', '.join(registry.KINDS)} files")
         return Item(kind, path, hashlib.sha256(content).hexdigest(), kind.load(path))

@@ -281,17 +281,6 @@ def test_no_tokens_are_no_result(bench, tmp_path):
     assert f"{paths[1]} is not a result of this suite" in bench.refusal(2, "compare", *paths)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", "[" * 100_000, '{"schema_version": 1}', '{"schema_version": 2}', "\udcff"],
-    ids=["empty", "cut", "list", "null", "deep", "old", "bare", "binary"],
-)
-def test_a_damaged_file_is_one_line(bench, tmp_path, text):
-    good, damaged = saved(tmp_path, "a.json", result(1.0, 2.0)), tmp_path / "b.json"
-    damaged.write_bytes(text.encode(errors="surrogateescape"))
-    assert f"{damaged} is not a result of this suite" in bench.refusal(2, "compare", good, damaged)
-
-
 def test_a_time_of_zero_is_no_result(bench, tmp_path):
     broken = dataclasses.replace(result(), runs=[Run(samples=[Sample(0.0, 5, 100)])])
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", broken)]

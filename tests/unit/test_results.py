@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from builders import DAMAGED, save_ab
+from builders import DAMAGED, REASONS, save_ab
 from builders import comparison_of as comparison
 
 from bench_deepspeed.benchmarks import registry
@@ -20,16 +20,17 @@ from bench_deepspeed.results.find import folders
 FILES = {kind.file: kind.name for kind in registry.kinds()}
 
 
-@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+@pytest.mark.parametrize("damage", DAMAGED)
 @pytest.mark.parametrize("file", FILES)
-def test_a_damaged_file_is_listed_with_the_reason(logs, file, text):
+def test_a_damaged_file_is_listed_with_the_reason(logs, file, damage):
     folder = logs / "llama" / "2026-01-01T10-00-00"
     folder.mkdir(parents=True)
+    text = DAMAGED[damage]
     (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     (run,) = folders(logs)
     entry = read_entry(run)
     assert (entry.status, entry.kind) == ("unreadable", FILES[file])
-    assert f"{file} is not a" in entry.error
+    assert f"{file} {REASONS[damage]}" in entry.error
     assert "\n" not in entry.error
     assert f"{entry.id}: unreadable: {entry.error}" in listing.text([entry])
 

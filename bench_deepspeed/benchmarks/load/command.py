@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.core import paths
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.errors import BenchError, named
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
@@ -27,7 +29,7 @@ def run(scenario: Scenario, options) -> int:
     What was measured is in load.json whatever happens: it is rewritten after each level.
     """
     workload = workload_of(scenario, options)
-    others = [LoadResult.load(path) for path in options.beside]
+    others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
     with RunFolder(options.output_dir / scenario.model / "load", FILE, result) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
@@ -44,6 +46,12 @@ def run(scenario: Scenario, options) -> int:
         slowest = max(result.levels, key=needed_s)
         raise BenchError(f"no level was measured: {slowest.name}: {unmeasured(slowest)}")
     return 0
+
+
+def _saved(path: Path) -> LoadResult:
+    """A saved load test. Raises UsageError for another file."""
+    with named(path):
+        return LoadResult.load(path)
 
 
 def workload_of(scenario: Scenario, options) -> Workload:

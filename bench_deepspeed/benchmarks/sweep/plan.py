@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
-from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.core.errors import MachineError, UsageError, named
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, gpus
 from bench_deepspeed.model.catalog import ModelSpec
@@ -108,8 +108,9 @@ def file_of(path: Path) -> Path:
 
 
 def resumed(file: Path) -> SweepResult:
-    """A saved sweep with all that is not complete pending again. Raises BenchError."""
-    sweep = SweepResult.load(file)
+    """A saved sweep with all that is not complete pending again. Raises UsageError for another file."""
+    with named(file):
+        sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
         if scenario.status != "complete":
             key = (scenario.engine, scenario.precision, scenario.batch_size)
