@@ -14,7 +14,6 @@ from pathlib import Path
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.columns import SAMPLES
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
-from bench_deepspeed.benchmarks.quality.published_once import published_once
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
@@ -94,12 +93,12 @@ class Site:
         return f"<!-- {what}: {subject} -->\n{body}\n<!-- /{what} -->"
 
     def _overview(self, name: str, subject: str, page: Path) -> str:
-        items = self._of_model(name, subject)
+        items, kind = self._of_model(name, subject), registry.kind(name)
         if items:
-            blocks = registry.kind(name).overview(items, subject == EVERYTHING)
-            return markdown.render(blocks, page, self.file_of)
-        others = published_once(subject) if name == "quality" else []
-        return markdown.render([Text(NOTHING), *others], page, self.file_of)
+            blocks = kind.overview(items, subject == EVERYTHING)
+        else:
+            blocks = [Text(NOTHING), *kind.published_elsewhere(subject)]
+        return markdown.render(blocks, page, self.file_of)
 
     def _of_model(self, name: str, model: str) -> list[Item]:
         return [item for item in self._items[name] if model in {EVERYTHING, *item.subject.models}]

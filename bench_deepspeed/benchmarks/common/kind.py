@@ -74,6 +74,8 @@ class Kind(Generic[Saved, Row]):
     """Codes of its warnings."""
     refusal: Callable[[Saved], str | None] = status_refusal
     """Why it must not be published; None when it may be."""
+    published_elsewhere: Callable[[str], Sequence[Block]] = lambda _model: ()
+    """What others published of a model: the documents show it while nothing of this kind is published here."""
     samples: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()

@@ -6,6 +6,7 @@ from bench_deepspeed.benchmarks.common.kind import Kind, Subject
 
 from . import view
 from .metrics import METRICS, rows
+from .published_elsewhere import published_elsewhere
 from .records import FILE, Quality
 
 
@@ -25,6 +26,7 @@ KIND = Kind(
     published="quality",
     view=view.view,
     overview=view.overview,
+    published_elsewhere=published_elsewhere,
     load=Quality.load,
     subject=_subject,
     metrics=METRICS,

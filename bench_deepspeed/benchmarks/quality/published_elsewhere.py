@@ -11,7 +11,7 @@ from .view import published_answers
 SOURCE = "Once published by [premAI-io/benchmarks](https://github.com/premAI-io/benchmarks), not measured by this suite"
 
 
-def published_once(model: str) -> list[Block]:
-    """Them, side by side, and where they come from; nothing where there are none."""
+def published_elsewhere(model: str) -> list[Block]:
+    """The answers next to each other, and where they come from; nothing where there are none."""
     answers = published_answers(questions.load(QUESTIONS), model)
     return [Text(SOURCE), answers] if answers else []
