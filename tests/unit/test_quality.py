@@ -102,7 +102,7 @@ def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
     ("text", "message"),
     [
         ('{"questions": [', "line 1"),
-        ("[]", "an object"),
+        ("[]", "has no prompt"),
         ('{"questions": []}', "empty"),
         ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', 'line 2: "max_tokens" must be a whole number'),

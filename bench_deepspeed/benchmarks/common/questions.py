@@ -1,21 +1,23 @@
 """The questions of a quality check: the owner's five, or a team's own.
 
-A JSON file: {"system_prompt": text, "max_tokens": number, "questions": [{"prompt": text,
-"published": {model: {precision: text}}}]}; only "questions" with their prompts must be there. Any other
-file is read as text, one prompt a line.
+JSON: {"system_prompt": text, "max_tokens": number, "questions": [{"prompt": text, "published": {model: {precision:
+text}}}]}, of which only "questions" with their prompts must be there. Or prompts alone: a list in JSON, JSON lines, CSV
+with a column "prompt", or a text with one prompt a line.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.user_files import Entry, UserFile
 
 MAX_TOKENS = 120
 FIELDS = {"system_prompt": str, "max_tokens": int, "questions": list}
 QUESTION_FIELDS = {"prompt", "published"}
+FORMATS = "prompts are one a line of text, or a `prompt` each in JSON, JSON lines or CSV"
 IN_WORDS = {str: "a text", int: "a whole number", list: "a list"}
 
 
@@ -30,33 +32,36 @@ class QuestionSet:
 
 
 def load(path: Path, flag: str = "--questions") -> QuestionSet:
-    """Read a questions file. Raises UsageError with the flag that named it, the file and the line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{flag} {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{flag} {path} cannot be read: {error}") from error
-    if path.suffix != ".json":
-        prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    """Read a file of questions or prompts. Raises UsageError with the flag that named it, the file and the line."""
+    file = user_files.read(path, flag)
+    data = file.entries[0].value if file.entries else None
+    if isinstance(data, dict) and (file.format == "JSON" or "questions" in data):
+        questions = _checked(data, file)
+    else:
+        prompts = [_prompt(file, entry) for entry in file.elements()]
         if not prompts:
-            raise UsageError(f"{flag} {path} has no prompt: write one a line")
-        return QuestionSet("", MAX_TOKENS, prompts, [{}] * len(prompts))
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{flag} {path} is not JSON: {error}") from error
-    questions = _checked(data, text, f"{flag} {path}")
+            raise UsageError(f"{file.named} has no prompt: write one a line")
+        questions = QuestionSet("", MAX_TOKENS, prompts, [{}] * len(prompts))
     for number, prompt in enumerate([questions.system_prompt, *questions.prompts]):
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             which = f"question {number}" if number else '"system_prompt"'
-            raise UsageError(f"{flag} {path}: {which} holds half a character (a lone surrogate)")
+            raise UsageError(f"{file.named}: {which} holds half a character (a lone surrogate)")
     return questions
 
 
-def _checked(data: object, text: str, named: str) -> QuestionSet:
+def _prompt(file: UserFile, entry: Entry) -> str:
+    """The prompt that an entry is or has. Raises UsageError where there is none, or an empty one."""
+    value = entry.value
+    prompt = value.get("prompt") if isinstance(value, dict) else value
+    if not isinstance(prompt, str) or not prompt.strip():
+        fields = f"; it has {', '.join(map(str, value))}"[:100] if isinstance(value, dict) else ""
+        raise file.error(entry.line, f"no prompt{fields}; {FORMATS}")
+    return prompt.strip()
+
+
+def _checked(data: object, file: UserFile) -> QuestionSet:
     def fail(problem: str, *place: str | int) -> None:
-        raise UsageError(f"{named}, line {_line(text, place)}: {problem}")
+        raise file.error(file.line_of(*place), problem)
 
     if not isinstance(data, dict) or "questions" not in data:
         fail('an object with "questions" is expected')
@@ -92,27 +97,3 @@ def _is_published(value: object) -> bool:
         isinstance(answers, dict) and all(isinstance(text, str) for text in answers.values())
         for answers in value.values()
     )
-
-
-def _line(text: str, place: tuple[str | int, ...]) -> int:
-    """The line on which a value of a JSON text begins, or the nearest value around it that there is.
-
-    JSON is YAML, but for tabs and other characters that are not printable; and PyYAML remembers lines, which
-    json does not.
-    """
-    import yaml
-
-    printable = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-    try:
-        node = yaml.compose(printable, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:  # what JSON allows and YAML does not, such as a key of more than 1,024 characters
-        return 1
-    for step in place:
-        if isinstance(node, yaml.MappingNode):
-            inner = next((value for key, value in node.value if key.value == step), None)
-        else:
-            inner = node.value[step] if isinstance(node, yaml.SequenceNode) else None
-        if inner is None:
-            break
-        node = inner
-    return node.start_mark.line + 1

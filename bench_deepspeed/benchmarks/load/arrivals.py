@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
 
 from .records import Request, Workload
@@ -63,37 +64,42 @@ def open_loop(requests: list[Request], times: Iterator[float]) -> Iterator[Reque
 
 
 def read_trace(path: Path) -> list[tuple[float, int, int]]:
-    """A trace: one JSON object a line, in the order of arrival. Raises UsageError with the line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--trace {path} cannot be read: {error}") from error
+    """A trace in the order of arrival, as (arrival in seconds after the first, prompt tokens, output tokens).
+
+    Its entries are objects of JSON, one a line or in a list, or rows of CSV. Raises UsageError with the line.
+    """
+    file = user_files.read(path, "--trace")
     rows: list[tuple[float, int, int]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        problem, row = _trace_row(line)
+    for entry in file.elements():
+        problem, row = _trace_row(entry.value, as_text=file.format == "CSV")
         if row is not None and rows and row[0] < rows[-1][0]:
-            problem = f"arrival_s {row[0]:g} is before the line above"
+            problem = f"arrival_s {row[0]:g} is before the one above"
         if problem:
-            raise UsageError(f"--trace {path}, line {number}: {problem}")
+            raise file.error(entry.line, problem)
         rows.append(row)
-    if len(rows) < 2 or rows[-1][0] <= 0:
-        raise UsageError(f"--trace {path} has {len(rows)} arrivals over no time: it takes two that are apart")
-    return rows
+    if len(rows) < 2 or rows[-1][0] <= rows[0][0]:
+        raise UsageError(f"{file.named} has {len(rows)} arrivals over no time: it takes two that are apart")
+    return [(arrival_s - rows[0][0], prompt, output) for arrival_s, prompt, output in rows]
 
 
-def _trace_row(line: str) -> tuple[str | None, tuple[float, int, int] | None]:
-    """What is wrong with a line, else its values."""
-    try:
-        data = json.loads(line)
-    except ValueError as error:
-        return f"not JSON: {error}", None
+def _trace_row(data: object, as_text: bool) -> tuple[str | None, tuple[float, int, int] | None]:
+    """What is wrong with an entry, else its values. `as_text`: its numbers are texts, as in CSV."""
     if not isinstance(data, dict) or set(data) != set(TRACE_FIELDS):
-        return f"an object with {', '.join(TRACE_FIELDS)} is expected", None
+        fields = f", not {', '.join(map(str, data))}"[:100] if isinstance(data, dict) else ""
+        return f"{', '.join(TRACE_FIELDS)} are expected{fields}", None
+    values = []
     for name, kinds in TRACE_FIELDS.items():
-        value, least = data[name], 0 if name == "arrival_s" else 1
+        value, least = _number(data[name]) if as_text else data[name], 0 if name == "arrival_s" else 1
         if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value < float("inf"):
             whole = "a number" if float in kinds else "a whole number"
             return f"{name} must be {whole}, {least} or more", None
-    return None, tuple(data[name] for name in TRACE_FIELDS)
+        values.append(value)
+    return None, tuple(values)
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text says; None where it says none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return None
