@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import signal
 import sys
 
-from bench_deepspeed.core import signals
+from bench_deepspeed.core import own_environment, signals
 from bench_deepspeed.core.errors import BenchError
-
-TQDM_VARIABLES = re.compile("TQDM_.*")
-"""Variables that change how tqdm draws, or make it fail: they must not change what is measured."""
 
 
 def set_up_process() -> None:
     """Handle signals, and keep variables and terminals of the user's from changing what is measured."""
     signals.install()
-    for name in filter(TQDM_VARIABLES.fullmatch, [*os.environ]):
-        del os.environ[name]  # for the workers as well
+    own_environment.clean()
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character must not cost a result
     if sys.stderr is not None:
         sys.stderr = _StandardError(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)

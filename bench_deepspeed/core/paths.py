@@ -19,6 +19,12 @@ MODEL_DATA = VENV / "model-data"
 SETUP = ROOT / "setup.sh"
 
 
+def without_home(text: str) -> str:
+    """The text with ~ for the home folder, whose path may hold a user's name."""
+    home = os.environ.get("HOME", "")  # which `own_environment` sees to
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
 def shown(path: Path) -> str:
     """A path as short as it can be pasted from here."""
     relative = os.path.relpath(path)

@@ -10,8 +10,11 @@ import subprocess
 from pathlib import Path
 
 from bench_deepspeed import __version__
+from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.measure.records import Environment, Gpu
+
+from . import cgroup
 
 PACKAGES = ("deepspeed", "deepspeed-mii", "deepspeed-kernels", "torch", "transformers", "tokenizers", "numpy")
 GPU_FIELDS = ("name", "compute_cap", "memory.total", "driver_version")
@@ -24,8 +27,24 @@ def gpus() -> list[Gpu]:
     return [Gpu(r[0], r[1], int(r[2]), r[3]) for r in rows if len(r) == len(GPU_FIELDS) and r[2].isdigit()]
 
 
+def hidden() -> bool:
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU, as an empty value and -1 do."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    return not first or first.startswith("-")
+
+
+def require_gpu(flag: str = "-d") -> None:
+    """Raises MachineError where `flag` asks for cuda and there is no GPU that can be used."""
+    if hidden():
+        raise MachineError(f"{flag} cuda, but CUDA_VISIBLE_DEVICES hides every GPU: unset it, or use {flag} cpu")
+    if not gpus():
+        raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
+
+
 def default_device() -> str:
     """cuda where a usable GPU is, else cpu; usable: one that MII's kernels are made for (8.0 or more)."""
+    if hidden():
+        return "cpu"
     majors = [gpu.capability.split(".")[0] for gpu in gpus()]  # "[N/A]" where the driver does not report it
     return "cuda" if any(major.isdigit() and int(major) >= 8 for major in majors) else "cpu"
 
@@ -38,7 +57,8 @@ def host_facts() -> Environment:
         system=f"{platform.system()} {platform.release()}",
         cpu=_cpu_name(),
         cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        memory_bytes=_memory_bytes(),
+        cpu_quota=cgroup.limits().cpus,
+        memory_bytes=memory_bytes(),
         load_average_1min=round(os.getloadavg()[0], 2),
         gpus=gpus(),
         nvcc=nvcc_version(),
@@ -82,8 +102,10 @@ def free_memory_bytes(device: str) -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+        lines = []
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    free_bytes = cgroup.limits().free_bytes
+    return min([*available, *([] if free_bytes is None else [free_bytes])], default=None)
 
 
 def installed_version(package: str) -> str | None:
@@ -118,14 +140,21 @@ def _driver_cuda() -> str | None:
 
 
 def _commit() -> str | None:
-    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT instead, where that is set."""
+    """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT instead, where that is set.
+
+    None where the suite lies in another repository, whose commit says nothing of it.
+    """
     if named := os.environ.get("BENCH_COMMIT"):
-        return named
-    commit = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    if commit is None:
+        return named.encode("utf-8", "replace").decode()
+    top, _, commit = (_git("rev-parse", "--show-toplevel", "HEAD") or "").strip().rpartition("\n")
+    if not top or not Path(top).samefile(ROOT):
         return None
-    changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
-    return commit.strip() + ("+changes" if changes and changes.strip() else "")
+    return commit + ("+changes" if (_git("status", "--porcelain", "--untracked-files=no") or "").strip() else "")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout, whoever owns it; None where it cannot."""
+    return _output("git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "-c", "core.fsmonitor=false", *arguments)
 
 
 def _cpu_name() -> str:
@@ -137,8 +166,10 @@ def _cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def memory_bytes() -> int:
+    """The host's memory, or what a container may use of it."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(physical, cgroup.limits().memory_bytes or physical)
 
 
 def _output(*command: str) -> str | None:

@@ -240,7 +240,10 @@ class Environment:
     system: str | None = None
     cpu: str | None = None
     cpu_count: int | None = None
+    cpu_quota: float | None = None
+    """CPUs that a container may use at once, on average."""
     memory_bytes: int | None = None
+    """The host's, or what a container may use of it."""
     load_average_1min: float | None = None
     gpus: list[Gpu] | None = None
     """Empty where the machine has none."""

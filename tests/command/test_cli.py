@@ -9,9 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from support import BENCH, LIBRARIES, ROOT, STATISTICS, gpu_path, imported_by
+from support import BENCH, LIBRARIES, ROOT, STATISTICS, InProcess, gpu_path, imported_by
 
 from bench_deepspeed.benchmarks.common import scenario as cli
+from bench_deepspeed.benchmarks.sweep import plan as sweep_plan
 from bench_deepspeed.cli import parser
 from bench_deepspeed.machine import environment
 
@@ -125,6 +126,17 @@ def test_the_default_device_is_one_that_mii_can_use(tmp_path, monkeypatch, rows,
         monkeypatch.setenv(name, value)
     scenario = cli.scenario_of(parser.parse([]))
     assert f"{scenario.model} {scenario.engine} {scenario.device} {scenario.precision}" == expected
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", " ", "-1,0"])
+def test_gpus_that_are_hidden_are_not_the_default_and_the_reason_is_named(tmp_path, monkeypatch, hidden):
+    for name, value in {**gpu_path(tmp_path, "Big GPU, 9.0, 143771, 570.1"), "CUDA_VISIBLE_DEVICES": hidden}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.scenario_of(parser.parse([])).device == "cpu"
+    assert sweep_plan.settings_of(parser.parse(["sweep"])).device == "cpu"
+    for command in ("run", "sweep", "quality", "load"):
+        refused = InProcess(tmp_path).refusal(3, command, "-d", "cuda")
+        assert refused == "-d cuda, but CUDA_VISIBLE_DEVICES hides every GPU: unset it, or use -d cpu"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_facts_are_what_is_recorded_as_in_the_json():
     assert ENVIRONMENT.facts["gpus"] == [
         {"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}
     ]
-    assert set(FACTS) - set(ENVIRONMENT.facts) == {"memory_bytes", "load_average_1min", "gpu_slowdown_c"}
+    assert set(FACTS) - set(ENVIRONMENT.facts) == {"cpu_quota", "memory_bytes", "load_average_1min", "gpu_slowdown_c"}
     assert Environment(packages={"torch": None}, gpus=[]).facts == {"packages": {"torch": None}, "gpus": []}
     assert environment_facts(Environment(gpus=[]).facts) == {"gpus": "none"}
 

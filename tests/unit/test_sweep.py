@@ -180,7 +180,7 @@ def test_lines_of_a_figure_leave_out_what_failed():
 
 def test_what_is_no_sweep_is_one_line(bench, tmp_path):
     (tmp_path / "sweep.json").write_text("{}")
-    assert "is not a sweep of this suite" in bench.refusal(1, "sweep", "--resume", str(tmp_path))
+    assert "is not a sweep of this suite" in bench.refusal(2, "sweep", "--resume", str(tmp_path))
 
 
 @pytest.mark.parametrize(

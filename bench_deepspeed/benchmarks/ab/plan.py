@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
+from bench_deepspeed.core import paths
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
 from bench_deepspeed.measure.records import Result, Scenario
@@ -82,7 +82,7 @@ def new_result(plan: Plan, options: argparse.Namespace, started_at: str) -> AbRe
 def _published(settings: dict[str, str]) -> dict[str, str]:
     """What may be published of what the user chose: a path may hold a user's name, a variable a secret."""
     return {
-        k: "another" if k == "python" else _value(k.removeprefix("env."), v).replace(str(Path.home()), "~")
+        k: "another" if k == "python" else paths.without_home(_value(k.removeprefix("env."), v))
         for k, v in settings.items()
     }
 

@@ -31,8 +31,9 @@ def lacking(environment: Environment, device: str) -> str | None:
 def _sentence(facts: Environment, device: str, started_at: str) -> str:
     gpu = f"{_gpu(facts)}; " if device == "cuda" else ""
     packages = ", ".join(f"{name} {facts.version(name) or 'not installed'}" for name in MAIN_PACKAGES)
+    quota = f" of which {facts.cpu_quota:g} at once" if facts.cpu_quota else ""
     return (
-        f"Measured on {started_at[:10]}: {gpu}{facts.cpu}, {facts.cpu_count} CPUs, {facts.system}; "
+        f"Measured on {started_at[:10]}: {gpu}{facts.cpu}, {facts.cpu_count} CPUs{quota}, {facts.system}; "
         f"Python {facts.python}, {packages}; suite {facts.suite}, commit {facts.commit or 'not recorded'}."
     )
 

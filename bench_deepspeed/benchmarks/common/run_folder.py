@@ -126,7 +126,7 @@ def utc_now() -> str:
 
 def without_paths(text: str, folder: Path) -> str:
     """Results are published, and a path may hold a user's name."""
-    return text.replace(f"{folder}/", "").replace(f"{Path.home()}/", "~/")
+    return paths.without_home(text.replace(f"{folder}/", ""))
 
 
 def finish(result: Saveable, error: BaseException | None, folder: Path) -> str:

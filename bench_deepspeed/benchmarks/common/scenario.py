@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
-from bench_deepspeed.machine.environment import default_device, gpus
+from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
@@ -38,8 +38,8 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     precision = _precision(engine, device, options.precision)
     devices = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
     for flag, where in devices.items():
-        if where == "cuda" and not gpus() and not getattr(options, "dry_run", False):  # a plan needs no GPU
-            raise MachineError(f"{flag} cuda, but nvidia-smi shows no GPU: use {flag} cpu, or see `bench.sh doctor`")
+        if where == "cuda" and not getattr(options, "dry_run", False):  # a plan needs no GPU
+            require_gpu(flag)
     return Scenario(
         model=options.model_name or MODEL[device],
         engine=engine,

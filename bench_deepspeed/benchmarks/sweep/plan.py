@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
-from bench_deepspeed.core.errors import MachineError, UsageError, named
+from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
-from bench_deepspeed.machine.environment import default_device, gpus
+from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .records import FILE, SweepResult, SweepScenario, SweepSettings
@@ -44,8 +44,8 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     device = given.get("device") or (saved.device if saved else default_device())
     base = dataclasses.asdict(saved) if saved else _defaults(device)
     settings = SweepSettings(**{**base, **given})
-    if settings.device == "cuda" and not gpus():
-        raise MachineError("-d cuda, but nvidia-smi shows no GPU: use -d cpu, or see `bench.sh doctor`")
+    if settings.device == "cuda":
+        require_gpu()
     for engine in settings.engines:
         _require_device(engine, settings.device)
     return settings

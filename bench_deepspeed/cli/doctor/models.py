@@ -11,6 +11,7 @@ from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
+from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -21,10 +22,10 @@ PLACES = {"cuda": "the GPU", "cpu": "the cpu"}
 
 
 def memory_bytes(device: str, gpus: list[Gpu]) -> int:
-    """The memory that a model has to fit in: the largest GPU's, or the machine's."""
+    """The memory that a model has to fit in: the largest GPU's, or the machine's, as far as a container may use it."""
     if device == "cuda":
         return max(gpu.memory_mib for gpu in gpus if suits_mii(gpu)) << 20
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return environment.memory_bytes()
 
 
 def plan(models_dir: Path, spec: ModelSpec, device: str) -> list[weights.Step]:
