@@ -17,6 +17,7 @@ from bench_deepspeed.core.errors import WeightsError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.catalog import ModelSpec
 
+from . import hub_cache
 from .listing import INDEX, BadAnswerError, RemoteFile, check_index, parse
 from .store import require_disk
 
@@ -65,6 +66,8 @@ def _list(spec: ModelSpec) -> list[RemoteFile]:
     from . import transfer
 
     repo, revision = spec.source["repo"], spec.source["revision"]
+    if constants.is_offline_mode():
+        return _list_cached(repo, revision)
     url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=true"
     body = bytearray()
     with _hub_errors(spec):
@@ -72,6 +75,18 @@ def _list(spec: ModelSpec) -> list[RemoteFile]:
         files = parse(bytes(body))
     if not any(file.name.endswith(".safetensors") for file in files):
         raise WeightsError(f"{repo} at {revision[:8]} holds no safetensors: pickled weights are not read")
+    return files
+
+
+def _list_cached(repo: str, revision: str) -> list[RemoteFile]:
+    """The files of the hub's cache. Raises WeightsError where the model is not whole there."""
+    files = hub_cache.listing(repo, revision)
+    names = {file.name for file in files}
+    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+        raise WeightsError(
+            f"HF_HUB_OFFLINE is set, and the hub's cache does not hold {repo} at {revision[:8]}: unset it, fetch the "
+            "model there first, or use --weights random for speed alone"
+        )
     return files
 
 
@@ -147,7 +162,9 @@ def _size_of(path: Path) -> int:
 def _hub_errors(spec: ModelSpec) -> Iterator[None]:
     """Turn errors of the hub and the network into one line that says what to do."""
     import httpx
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    from .transfer import BadProxyError
 
     repo = spec.source["repo"]
     alternative = "or use --weights random for speed alone"
@@ -174,7 +191,9 @@ def _hub_errors(spec: ModelSpec) -> Iterator[None]:
             f"the hub's answer is refused: {error}; check HF_ENDPOINT and the network, and run again (what was fetched "
             f"is kept), {alternative}"
         ) from error
-    except (httpx.HTTPError, httpx.InvalidURL, OfflineModeIsEnabled, ConnectionError) as error:
+    except BadProxyError as error:
+        raise WeightsError(f"the hub cannot be asked: {error}; {alternative}") from error
+    except (httpx.HTTPError, httpx.InvalidURL, ConnectionError) as error:
         raise WeightsError(
             f"the hub cannot be reached ({type(error).__name__}): what was fetched is kept, run again with a network; "
             f"{alternative}"

@@ -84,10 +84,11 @@ def parse(body: bytes) -> list[RemoteFile]:
     for name, count in Counter(names).items():
         if count > 1:
             raise BadAnswerError(f"the listing has {name!a:.80} {count} times")
-    return [_file(entry) for entry in siblings if _is_wanted(entry["rfilename"])]
+    return [_file(entry) for entry in siblings if is_wanted(entry["rfilename"])]
 
 
-def _is_wanted(name: str) -> bool:
+def is_wanted(name: str) -> bool:
+    """Whether an engine needs the file."""
     # fnmatch's star takes slashes too, and files in subfolders are not part of a model.
     return "/" not in name and any(fnmatch(name, pattern) for pattern in WANTED)
 

@@ -7,6 +7,8 @@ redirect, to its end and decompressed. Here every wait has a limit of its own, w
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -19,9 +21,14 @@ from .listing import BadAnswerError
 
 CHUNK_BYTES = 1 << 20  # what a broken connection can lose; a 10 GB file is reported in 10,000 steps
 STALL_S = 60.0  # seconds for the headers, and for each chunk: 17 KB a second is the least that counts as a transfer
+USER_AGENT = f"bench_deepspeed; hf_hub/{huggingface_hub.__version__}"
 REDIRECTS = 5  # a hub takes one or two to its storage
 
 T = TypeVar("T")
+
+
+class BadProxyError(Exception):
+    """A variable that names proxies has a value that cannot be used; the message names it."""
 
 
 def receive(url: str, what: str, take: Callable[[int, bytes], None], limit: int, offset: int = 0) -> None:
@@ -37,7 +44,7 @@ def receive(url: str, what: str, take: Callable[[int, bytes], None], limit: int,
 
 async def _receive(url: str, what: str, take: Callable[[int, bytes], None], limit: int, offset: int) -> None:
     headers = _headers() | ({"Range": f"bytes={offset}-"} if offset else {})
-    async with get_async_session() as client:
+    async with _client() as client:
         # huggingface_hub's response hook would read the body of an error, decompressed.
         client.event_hooks = {"request": client.event_hooks["request"]}
         request = client.build_request("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
@@ -52,6 +59,32 @@ async def _receive(url: str, what: str, take: Callable[[int, bytes], None], limi
             position += len(chunk)
 
 
+def answers(url: str, limit_s: float) -> None:
+    """Ask for the headers of `url`, with the client that fetches and without the token; any status is an answer.
+
+    Raises httpx.HTTPError or httpx.InvalidURL for the network, TimeoutError after `limit_s`, and BadProxyError.
+    """
+    asyncio.run(_answers(url, limit_s))
+
+
+async def _answers(url: str, limit_s: float) -> None:
+    async with _client() as client:
+        client.event_hooks = {"request": [], "response": []}  # an offline mode is the caller's to see
+        opening = _open(client, client.build_request("HEAD", url, headers={"User-Agent": USER_AGENT}))
+        await asyncio.wait_for(opening, limit_s)
+
+
+def _client() -> httpx.AsyncClient:
+    """A client with the proxies of the environment. Raises BadProxyError where they cannot be used."""
+    try:
+        return get_async_session()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        named = sorted(name for name in os.environ if re.fullmatch("(http|https|all|no)_proxy", name, re.IGNORECASE))
+        # Not the error's text, which may show a part of a password.
+        reason = "SOCKS needs the package socksio" if isinstance(error, ImportError) else "it names no proxy by http"
+        raise BadProxyError(f"{', '.join(named)} cannot be used ({reason}): fix or unset it") from error
+
+
 def _headers() -> dict[str, str]:
     """What every request carries.
 
@@ -59,7 +92,7 @@ def _headers() -> dict[str, str]:
     answer it which of them this environment belongs to.
     """
     # Not compressed: an offset counts the file's own bytes, and so does a limit.
-    headers = {"User-Agent": f"bench_deepspeed; hf_hub/{huggingface_hub.__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else huggingface_hub.get_token()
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 

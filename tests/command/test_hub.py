@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from hub_server import (
     BAD_TOKEN,
@@ -32,6 +33,7 @@ from hub_server import (
 from support import save_tokenizer
 
 from bench_deepspeed import weights
+from bench_deepspeed.cli.doctor import network
 from bench_deepspeed.core import errors
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.model import catalog
@@ -472,11 +474,78 @@ def test_a_network_that_answers_in_the_hubs_place_cannot_be_reached(client: Clie
     assert "cannot be reached" in client.fail()
 
 
-def test_offline_mode_is_obeyed(client: Client, hub: HubServer) -> None:
+def fill_cache(client: Client, hub: HubServer, without: str | None = None) -> Path:
+    """Have the hub's own client fetch the files into its cache. Returns the snapshot's folder."""
+    options = {"revision": REVISION, "endpoint": hub.endpoint, "cache_dir": client.folder / "home" / "hub"}
+    names = wanted(client.repository) - {without}
+    paths = [Path(huggingface_hub.hf_hub_download(REPO, name, **options)) for name in names]
+    hub.requests.clear()
+    return paths[0].parent
+
+
+def test_offline_the_hubs_cache_is_used_and_nothing_is_asked(client: Client, hub: HubServer) -> None:
+    fill_cache(client, hub)
     client.env["HF_HUB_OFFLINE"] = "1"
+
+    client.succeed()
+
+    assert_equal_to(client.repository, client.published)
+    assert hub.requests == []
+
+
+def test_offline_an_altered_file_of_the_cache_is_not_used(client: Client, hub: HubServer) -> None:
+    shard = fill_cache(client, hub) / SHARD
+    client.env["HF_HUB_OFFLINE"] = "1"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.resolve().write_bytes(content)
 
     assert "cannot be reached (OfflineModeIsEnabled)" in client.fail()
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("lacking", [None, "config.json", SHARD], ids=["all", "configuration", "shard"])
+def test_offline_without_the_whole_model_is_one_line(client: Client, hub: HubServer, lacking: str | None) -> None:
+    client.env["HF_HUB_OFFLINE"] = "1"
+    if lacking:
+        fill_cache(client, hub, without=lacking)
+
+    error = client.fail()
+
+    assert "not in the listing" in error if lacking == SHARD else "HF_HUB_OFFLINE is set, and the hub's cache" in error
+    assert hub.requests == []
+
+
+PROXIES = {
+    "all_proxy": ("socks5://user:secret@127.0.0.1:1", "all_proxy cannot be used (SOCKS needs the package socksio)"),
+    "NO_PROXY": ("[::1]", "NO_PROXY cannot be used (it names no proxy by http)"),
+    "HTTP_PROXY": ("ftp://user:secret@127.0.0.1", "HTTP_PROXY cannot be used (it names no proxy by http)"),
+    "http_proxy": ("http://user:se:cret@host:port", "http_proxy cannot be used"),
+}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_a_proxy_that_cannot_be_used_is_named_and_its_password_is_not_shown(client: Client, name: str) -> None:
+    client.env[name], words = PROXIES[name]
+
+    error = client.fail()
+
+    assert words in error
+    assert "secret" not in error
+    assert "cret@" not in error
+
+
+def test_doctor_says_the_same_of_a_proxy(client: Client, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    assert network.check_hub().status == "ok"
+    monkeypatch.setenv("ALL_PROXY", PROXIES["all_proxy"][0])
+    check = network.check_hub()
+    assert check.status == "warning"
+    assert "ALL_PROXY cannot be used (SOCKS needs the package socksio)" in check.detail
+    assert "secret" not in str(check)
 
 
 def test_a_repository_without_safetensors_is_refused(client: Client, hub: HubServer, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +49,7 @@ def check_login() -> Line:
 
 
 def check_hub() -> Line:
-    """Whether the hub answers; what it answers does not matter here."""
+    """Whether the hub answers the client that fetches; what it answers does not matter here."""
     remedy = f"until it is, only {MODEL['cpu']}, --weights random and what was fetched before work"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return Line(WARNING, "hub", "HF_HUB_OFFLINE is set, so no request is sent", remedy)
@@ -56,17 +58,39 @@ def check_hub() -> Line:
         address = urlsplit(endpoint)
         # Without user and password, which a mirror's address may carry.
         shown = f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            raise ValueError("not an http address")
-        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT_S):
-            return Line(OK, "hub", f"{shown} answers")
-    except urllib.error.HTTPError:  # "not found" and "forbidden" are answers
-        return Line(OK, "hub", f"{shown} answers")
-    except ValueError:  # also http.client.InvalidURL
+    except ValueError:
+        address = None
+    if address is None or address.scheme not in {"http", "https"} or not address.hostname:
         return Line(WARNING, "hub", "HF_ENDPOINT is not an http address", "fix or unset it")
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
-        return Line(WARNING, "hub", f"{shown} cannot be reached ({reason})", remedy)
+    problem = _problem(endpoint)
+    return Line(WARNING, "hub", f"{shown} {problem}", remedy) if problem else Line(OK, "hub", f"{shown} answers")
+
+
+def _problem(endpoint: str) -> str | None:
+    """Why the client that fetches does not reach an address, or Python's own where that client is not installed yet."""
+    try:
+        import httpx
+
+        from bench_deepspeed.weights import transfer
+    except ImportError:
+        return _problem_without_packages(endpoint)
+    try:
+        transfer.answers(endpoint, HUB_TIMEOUT_S)
+    except transfer.BadProxyError as error:
+        return f"cannot be asked: {error}"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError) as error:
+        return f"cannot be reached ({type(error).__name__})"
+    return None
+
+
+def _problem_without_packages(endpoint: str) -> str | None:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT_S):
+            return None
+    except urllib.error.HTTPError:  # "not found" and "forbidden" are answers
+        return None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"cannot be reached ({type(error).__name__})"
 
 
 def check_ports(usual: tuple[int, ...]) -> Iterator[Line]:
