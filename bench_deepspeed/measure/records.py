@@ -40,6 +40,8 @@ class Scenario:
     """Half width over mean that the interval of the speed is to have; more processes until it has."""
     time_budget_s: float | None = None
     """After this no further process is started for the sake of `target_ci`."""
+    quick: bool = False
+    """A first number alone: nothing else is measured."""
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,22 @@ def publish(folder: Path, facts: dict, progress: Progress) -> None:
         stat = path.stat()
         entries[str(path.relative_to(partial))] = [stat.st_size, stat.st_mtime_ns, digest]
     write_atomically(partial / STAMP, json.dumps({"facts": facts, "files": entries}, indent=1))
+    _share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
+
+
+def _share(folder: Path) -> None:
+    """Give everything in a folder the modes of new files: some libraries write for their user alone."""
+    allowed = ~_umask()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & allowed)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def stamp_of(folder: Path) -> dict | None:
@@ -151,15 +165,24 @@ def require_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, progress: Progress) -> Iterator[None]:
-    """Hold a model's folder, so that two runs do not build the same weights at once."""
+    """Hold a model's folder, so that two runs do not build the same weights at once.
+
+    Raises MachineError where the lock's file cannot be opened, as that of another user.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", mode=0o666 & ~_umask())
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress(f"waiting for another run that prepares {folder.name}", 0, 0)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress(f"waiting for another run that prepares {folder.name}", 0, 0)
+            lock.acquire()
+    except OSError as error:
+        raise MachineError(
+            f"cannot lock {folder / '.lock'} ({error.strerror}): have its owner make it writable, or name another "
+            "folder with --models_dir"
+        ) from error
     try:
         yield
     finally:

@@ -212,9 +212,9 @@ def test_cache_is_another_for_another_model_question_template_or_device(model, t
         ("one", "a", asked, 11, "cpu"),
         ("one", "a", asked, 10, "Some GPU"),
     ]
-    folders = [reference.folder_of(tmp_path / name, *key) for name, *key in keys]
-    assert len(set(folders)) == len(keys)
-    assert reference.folder_of(tmp_path / "one", "a", asked, 10, "cpu") == folders[0]
+    names = [reference.name_of(tmp_path / name, *key) for name, *key in keys]
+    assert len(set(names)) == len(keys)
+    assert reference.name_of(tmp_path / "one", "a", asked, 10, "cpu") == names[0]
 
 
 def test_command_compares_every_precision_and_writes_both_files(bench, smollm2_models_dir, tmp_path):

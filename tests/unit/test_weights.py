@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from support import no_progress
 
 from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.quality import reference
 from bench_deepspeed.core.errors import MachineError, UsageError, WeightsError
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.weights import package, random, shards, store
@@ -40,6 +41,57 @@ def test_kv_repeats(query_heads, kv_heads, repeats):
 def test_shards_hold_what_fits_in_order(monkeypatch, sizes, groups):
     monkeypatch.setattr(shards, "SHARD_BYTES", 100)
     assert shards._group(dict(enumerate(sizes))) == groups
+
+
+@pytest.mark.parametrize(
+    ("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)]
+)
+def test_published_files_have_the_modes_of_new_files(tmp_path, mask, file, folder):
+    """Libraries write some of them for their user alone, and a models folder may be shared."""
+    partial = store.partial_of(tmp_path / "made")
+    (partial / "below").mkdir(parents=True, mode=0o700)
+    for name in ("model.safetensors", "below/config.json"):
+        (partial / name).touch()
+        (partial / name).chmod(0o600)
+    before = os.umask(mask)
+    try:
+        store.publish(tmp_path / "made", {"weights": "random"}, no_progress)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "made").rglob("*") if path.is_file()}
+    assert (modes, (tmp_path / "made" / "below").stat().st_mode & 0o777) == ({file}, folder)
+    assert store.damage_of(tmp_path / "made") is None
+
+
+def test_a_lock_that_cannot_be_opened_is_one_line(tmp_path):
+    (tmp_path / ".lock").mkdir()  # as root may open any file
+    with (
+        pytest.raises(
+            MachineError, match=r"cannot lock .*\.lock .*: have its owner make it writable, or .*--models_dir"
+        ),
+        store.locked(tmp_path, no_progress),
+    ):
+        pass
+
+
+def test_a_lock_is_for_all_whom_the_umask_lets_write(tmp_path):
+    before = os.umask(0o002)
+    try:
+        with store.locked(tmp_path, no_progress):
+            assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(before)
+
+
+def test_a_reference_lies_with_the_run_where_nothing_can_be_written_next_to_the_weights(tmp_path, monkeypatch):
+    cache, run = tmp_path / "models", tmp_path / "run"
+    cache.mkdir()
+    assert reference.place_of("reference-1", cache, run) == cache / "reference-1"
+    monkeypatch.setattr(os, "access", lambda path, _: path != cache)  # root may write to any folder
+    assert reference.place_of("reference-1", cache, run) == run / "reference-1"
+    store.partial_of(cache / "reference-1").mkdir()
+    store.publish(cache / "reference-1", {}, no_progress)
+    assert reference.place_of("reference-1", cache, run) == cache / "reference-1"
 
 
 def test_a_models_dir_that_cannot_be_written(tmp_path):

@@ -20,6 +20,10 @@ WORKSPACE_BYTES = 1_000_000_000
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
 
 
+QUICK = {"max_tokens": 32, "processes": 1, "repetitions": 3, "warmups": 1}
+"""What --quick asks for, where a flag does not."""
+
+
 def scenario_of(options: argparse.Namespace) -> Scenario:
     """Fill in the defaults that depend on the machine, and refuse what cannot be.
 
@@ -33,6 +37,11 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     if options.time_budget and options.target_ci is None:
         raise UsageError("--time_budget limits the search for --target_ci: give that as well")
+    quick = getattr(options, "quick", False)
+    if quick:
+        for name, value in QUICK.items():
+            if getattr(options, name) is None:
+                setattr(options, name, value)
     device = options.device or default_device()
     engine = options.engine or DEFAULT_ENGINES[device]
     precision = _precision(engine, device, options.precision)
@@ -54,6 +63,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         seed=options.seed,
         target_ci=options.target_ci,
         time_budget_s=None if options.target_ci is None else options.time_budget or TIME_BUDGET_S,
+        quick=quick,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ def prepare_reference(worker: Worker, load: Load, digest: str, questions: Questi
     context_tokens = AutoConfig.from_pretrained(load.folder).max_position_embeddings
     prompts = encode_questions(AutoTokenizer.from_pretrained(load.folder), questions, context_tokens)
     device = torch.cuda.get_device_name() if load.device == "cuda" else "cpu"
-    folder = folder_of(load.folder, digest, prompts, questions.max_tokens, device)
+    name = name_of(load.folder, digest, prompts, questions.max_tokens, device)
+    folder = place_of(name, load.folder.parent, load.log_folder)
 
     def load_engine() -> Engine:
         tasks.load(worker, "transformers", replace(load, prompts=prompts))
@@ -63,8 +65,8 @@ def prepare_reference(worker: Worker, load: Load, digest: str, questions: Questi
     return Reference(folder, longest_ids, [answer["text"] for answer in answers])
 
 
-def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> Path:
-    """Where the reference for a model's folder, its weights' digest and the prompts' ids lies on this machine.
+def name_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> str:
+    """The name of the reference for a model's folder, its weights' digest and the prompts' ids on this machine.
 
     `device` names what computes it: "cpu" or the GPU's name.
     """
@@ -73,7 +75,13 @@ def folder_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: in
 
     request = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
     key = json.dumps([digest, *request, device, torch_version, transformers_version])
-    return model.parent / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def place_of(name: str, cache: Path, run_folder: Path) -> Path:
+    """Where a reference lies: in the cache, or, where it is not and nothing can be written, in the run's folder."""
+    cached = cache / name
+    return cached if os.access(cache, os.W_OK) or not store.damage_of(cached) else run_folder / name
 
 
 def encode_questions(tokenizer, questions: QuestionSet, context_tokens: int) -> list[list[int]]:

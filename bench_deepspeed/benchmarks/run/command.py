@@ -27,9 +27,11 @@ def run(scenario: Scenario, options) -> int:
 
     What was measured is in result.json whatever happens: the file is rewritten after each repetition.
     """
-    with_quality = can_check(scenario) and not options.no_quality
+    with_quality = can_check(scenario) and not options.no_quality and not scenario.quick
     if options.fail_on_quality and not with_quality:
-        raise UsageError("--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality")
+        raise UsageError(
+            "--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality, --quick"
+        )
     if with_quality:
         question_files.load(options.questions)  # a malformed file is reported before anything starts
     result = Result(scenario, started_at=utc_now())

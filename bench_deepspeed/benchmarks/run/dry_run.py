@@ -30,7 +30,9 @@ def show(scenario: Scenario, options) -> int:
             f"            further processes until the interval is within ± {scenario.target_ci:.2%}, "
             f"started for {scenario.time_budget_s:.0f} s at most"
         )
-    if not options.no_quality and can_check(scenario):
+    if scenario.quick:
+        print("            and nothing else: neither what holds the speed back nor the answers")
+    elif not options.no_quality and can_check(scenario):
         print(f"quality     the answers to {options.questions} against float32, cached next to the weights")
     if not (VENV / ".installed").exists():
         print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")

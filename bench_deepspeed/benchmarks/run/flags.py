@@ -11,7 +11,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
     add_quality,
 )
-from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, REPETITIONS, TIME_BUDGET_S
+from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, QUICK, REPETITIONS, TIME_BUDGET_S
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.stopping import CHEAP_LOAD_S
@@ -61,6 +61,13 @@ def run_parser() -> Parser:
 
 
 def _add_timing_flags(group) -> None:
+    group.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"a first number in seconds: {QUICK['processes']} process, {QUICK['warmups']} warm-up and "
+        f"{QUICK['repetitions']} repetitions of {QUICK['max_tokens']} tokens, unless flags say otherwise; nothing else "
+        "is measured, and no answer is checked",
+    )
     group.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
     group.add_argument(
         "-r",

@@ -31,6 +31,8 @@ def _refusal(result: Result) -> str | None:
     valid, wanted = len(result.valid_samples), len(result.runs) * result.scenario.repetitions
     if result.scenario.engine == "fake":
         return "the fake engine measures nothing"
+    if result.scenario.quick:
+        return "it is a quick run: one number, and nothing that it could be checked against"
     if reason := status_refusal(result):
         return reason
     if result.void_count or valid != wanted or not valid:

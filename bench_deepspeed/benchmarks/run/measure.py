@@ -13,7 +13,8 @@ from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
-from bench_deepspeed.measure.records import Limits, Run, Sample, Scenario
+from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import latency, tasks
@@ -40,10 +41,29 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
                 recorder.note(ended, bars)
-                passes.in_process(recorder, worker, bars)
+                recorder.note(_speed(result), bars)
+                if not result.scenario.quick:
+                    passes.in_process(recorder, worker, bars)
+    if not result.scenario.quick:
+        _measure_more(recorder, bars, model_folder)
+
+
+def _measure_more(recorder: Recorder, bars: progress_bars.Bars, model_folder: Path | None) -> None:
+    """What needs processes of its own: the device's limits, and the stream of an engine that is loaded for it."""
+    result = recorder.result
     if engine_class(result.scenario.engine).reads_weights():
         result.limits = device_limits(recorder, bars)
     passes.in_own_process(recorder, lambda worker: _load(worker, result.scenario, model_folder, streaming=True), bars)
+
+
+def _speed(result: Result) -> str:
+    """The speed in one line, as soon as it is known: what follows may take minutes."""
+    interval, scenario = speed_interval(result), result.scenario
+    if interval is None:
+        return "no repetition is valid"
+    bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+    caveat = " (random weights)" if scenario.weights == "random" and scenario.engine != "fake" else ""
+    return f"{scenario.model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s{caveat}"
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> None:

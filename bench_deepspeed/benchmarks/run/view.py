@@ -34,6 +34,12 @@ def title(result: Result) -> str:
     return ", ".join(row[column] for column in ("model", "engine", "precision", "device"))
 
 
+QUICK = (
+    "quick: a first number. Not measured: prefill, latency, memory, energy, the profile, the device's limits (an "
+    "impossible speed is not recognized), the answers"
+)
+
+
 def remarks(result: Result) -> list[str]:
     """What a reader must know with the number."""
     lines = []
@@ -41,6 +47,8 @@ def remarks(result: Result) -> list[str]:
         lines.append("random weights: the speed of this shape, not of a model that answers anything")
     if result.scenario.engine == "fake":
         lines.append("the fake engine: not a measurement of anything")
+    if result.scenario.quick:
+        lines.append(QUICK)
     if result.void_count:
         lines.append(f"{result.void_count} repetitions void (another number of tokens), not averaged in")
     return lines
