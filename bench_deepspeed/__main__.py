@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import os
+import errno
 import signal
 import sys
 
-from bench_deepspeed.core import own_environment, signals
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core import own_environment, signals, streams
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.text import one_line
 
 
 def set_up_process() -> None:
     """Handle signals, and keep variables and terminals of the user's from changing what is measured."""
     signals.install()
     own_environment.clean()
-    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character must not cost a result
-    if sys.stderr is not None:
-        sys.stderr = _StandardError(sys.stderr.fileno(), "w", closefd=False).text(sys.stderr.encoding)
+    streams.take_over()
 
 
 def main(argv: list[str]) -> int:
@@ -25,14 +23,27 @@ def main(argv: list[str]) -> int:
     code = 0
     try:
         code = run(argv)
+    except SystemExit as end:  # how argparse ends after the help
+        code = int(end.code or 0)
     except BaseException:
         if signals.received() is None:
             raise
     ended = signals.exit_code()
     if ended is None:
-        return code
+        return _delivered(code)
     print(f"bench.sh: {'interrupted' if signals.received() == signal.SIGINT else 'terminated'}", file=sys.stderr)
     return ended
+
+
+def _delivered(code: int) -> int:
+    """The exit code, or another where what was printed did not arrive: nothing else could say so."""
+    failure = streams.failure_of(sys.stdout)
+    if failure is None or code:
+        return code
+    if failure.errno == errno.EPIPE:  # the reader went away, as `head` does
+        return 128 + signal.SIGPIPE
+    print(f"bench.sh: error: cannot write to standard output: {failure.strerror}", file=sys.stderr)
+    return MachineError.exit_code
 
 
 def run(argv: list[str]) -> int:
@@ -40,30 +51,11 @@ def run(argv: list[str]) -> int:
     try:
         from bench_deepspeed.cli import dispatch, parser
 
-        code = dispatch.run(argv, parser.parse(argv))
-        sys.stdout.flush()  # here, where a reader that went away is caught
-        return code
+        return dispatch.run(argv, parser.parse(argv))
     except BenchError as error:
         signals.check()
-        print(f"bench.sh: error: {error}", file=sys.stderr)
+        print(f"bench.sh: error: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does. Python would report that again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-
-
-class _StandardError(io.FileIO):
-    """Standard error: where nobody reads it, or its disk is full, the measurement goes on."""
-
-    def write(self, data) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return len(data)
-
-    def text(self, encoding: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(io.BufferedWriter(self), encoding, errors="backslashreplace", line_buffering=True)
 
 
 if __name__ == "__main__":

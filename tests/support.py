@@ -108,10 +108,12 @@ class Bench(Refusals):
     marker: str = field(default_factory=lambda: uuid.uuid4().hex)
     started: list[subprocess.Popen] = field(default_factory=list)
 
-    def start(self, *arguments: str | Path, env: dict | None = None, cwd: Path | None = None) -> subprocess.Popen:
+    def start(
+        self, *arguments: str | Path, env: dict | None = None, cwd: Path | None = None, program: str | None = None
+    ) -> subprocess.Popen:
         """Start it and do not wait."""
         process = subprocess.Popen(
-            [str(self.script), *map(str, arguments)],
+            [program or str(self.script), *map(str, arguments)],
             env={**os.environ, "BENCH_PYTHON": sys.executable, MARKER: self.marker, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench_deepspeed.core.text import sentence
+from bench_deepspeed.core.text import harmless, sentence
 
 from .blocks import Block, Cell, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from .tables import grid
@@ -17,8 +17,12 @@ FigureFile = Callable[[Figure], Path | None]
 
 
 def render(blocks: Iterable[Block], page: Path, figure_file: FigureFile) -> str:
-    """The blocks, a blank line between two; links lead from `page`. Folded sections are left out."""
-    return "\n\n".join(filter(None, (_block(block, page, figure_file) for block in blocks)))
+    """The blocks, a blank line between two; links lead from `page`. Folded sections are left out.
+
+    A text's own HTML is shown as it is written, and its control characters are spelled out.
+    """
+    text = "\n\n".join(filter(None, (_block(block, page, figure_file) for block in blocks)))
+    return harmless(text.replace("<", "&lt;"))
 
 
 def _block(block: Block, page: Path, figure_file: FigureFile) -> str:
@@ -45,7 +49,7 @@ def _cell(cell: Cell, page: Path) -> str:
     if isinstance(cell, Link):
         return f"[{cell.text}]({link(cell.path, page)}){cell.after}"
     if isinstance(cell, Quoted):
-        return re.sub(r"([\\`*_<&])", r"\\\1", " ".join(cell.text.split()))
+        return re.sub(r"([\\`*_&])", r"\\\1", " ".join(cell.text.split()))
     return cell
 
 

@@ -52,6 +52,7 @@ FLAGS = {
     "--warmups": "--warmups",
     "--processes": "--processes",
     "--target_ci": "--target_ci",
+    "--quick": "--quick",
     "--time_budget": "--time_budget",
     "--no_quality": "--no_quality",
     "--questions": "--questions",

@@ -94,7 +94,7 @@ def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
     head = next(line for line in text.splitlines() if line.startswith("| question"))
     titles = [cell.strip() for cell in head.strip("|").split("|")]
     assert titles[1:] == ["deepspeed float32", "published float16", "Transformers float32 (ground truth)"]
-    assert "An \\*answer\\* \\| of 3 \\< 4" in text
+    assert "An \\*answer\\* \\| of 3 &lt; 4" in text
     assert "identical to float32" in text
 
 

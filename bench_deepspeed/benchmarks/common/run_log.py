@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.text import harmless
 from bench_deepspeed.measure.records import Sample
 from bench_deepspeed.worker.tasks import Loaded
 
@@ -29,7 +30,7 @@ class Log:
         """Write a line with the time, UTC, in front. Raises MachineError when it cannot be written."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self._file.write(f"{now} {text}\n")
+            self._file.write(f"{now} {harmless(text)}\n")
             self._file.flush()
         except OSError as error:
             raise MachineError(f"cannot write the log {self.path}: {error.strerror}") from error

@@ -1,0 +1,92 @@
+"""Standard output and standard error: closed, full, or hostile text on its way to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+
+import pytest
+from builders import result
+from support import BENCH
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07\x08\x9b2J\u202egnp\u2028 <b>bold</b> | `x`\nnext"
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+RUN = ("-d", "cpu", "--engine", "fake", "--processes", "1", "-r", "1", "-m", "2", "--output_dir", "out")
+UNREADABLE = {
+    ">&-": 0,
+    "2>&-": 0,
+    "<&- >&- 2>&-": 0,
+    "2>/dev/full": 0,
+    ">/dev/full": 3,
+    ">/dev/full 2>/dev/full": 3,
+}
+
+
+def shell(bench, redirection: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run bench.sh with a redirection that only a shell can make."""
+    return bench.finish(bench.start("-c", f'exec "$0" "$@" {redirection}', BENCH, *arguments, program="bash"))
+
+
+@pytest.mark.parametrize("redirection", UNREADABLE)
+def test_a_measurement_that_nobody_can_read_is_complete(bench, tmp_path, redirection):
+    done = shell(bench, redirection, *RUN)
+    assert done.returncode == UNREADABLE[redirection], done
+    (path,) = tmp_path.rglob("result.json")
+    assert json.loads(path.read_text())["status"] == "complete"
+    assert "Traceback" not in done.stderr
+    if redirection == ">/dev/full":
+        expected = "bench.sh: error: cannot write to standard output: No space left on device"
+        assert done.stderr.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize("command", [("--help",), ("results",), ("report", "--format", "csv"), ("doctor",)])
+def test_output_that_does_not_arrive_is_exit_code_3(bench, command):
+    done = shell(bench, ">/dev/full", *command)
+    assert done.returncode == 3
+    assert done.stderr == "bench.sh: error: cannot write to standard output: No space left on device\n"
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """Two results in folders of runs, hostile in each text that a result may hold freely."""
+    one = result(processes=2)
+    one.status, one.error = "failed", HOSTILE
+    one.environment = dataclasses.replace(one.environment, cpu=HOSTILE, gpu_used=HOSTILE, commit=HOSTILE)
+    one.engine = dataclasses.replace(one.engine, name=HOSTILE)
+    one.model["title"] = HOSTILE
+    paths = []
+    for day in (1, 2):
+        folder = tmp_path / "logs" / "llama" / f"2026-01-0{day}T10-00-00"
+        folder.mkdir(parents=True)
+        paths.append(folder / "result.json")
+        one.save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("results", "--output_dir", "logs"),
+        ("results", "--output_dir", "logs", "llama/2026-01-01T10-00-00"),
+        ("compare", "{0}", "{1}", "--force"),
+        ("report", "{0}", "{1}", "--format", "markdown"),
+        ("report", "{0}", "--format", "csv"),
+        ("results", "--output_dir", f"lo{HOSTILE}gs".replace("\n", "")),
+        ("compare", "{0}", f"no{HOSTILE}file"),
+        ("-n", HOSTILE),
+        (HOSTILE,),
+    ],
+    ids=lambda command: command[0][:7],
+)
+def test_no_text_reaches_the_terminal_with_control_characters(bench, hostile, command):
+    done = bench(*(word.format(*hostile) for word in command))
+    assert done.returncode in (0, 2), done
+    for text in (done.stdout, done.stderr):
+        assert not CONTROL.search(text), ascii(text)
+    assert "red" in done.stdout + done.stderr
+    if done.returncode:
+        assert done.stderr.count("\n") == 1
+    if "markdown" in command:
+        assert "<b>" not in done.stdout
