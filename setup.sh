@@ -3,7 +3,11 @@
 # Usage: setup.sh [--force] [--tests]     --force: from scratch; --tests: what ./tests/run.sh needs as well
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+self=$(readlink -f -- "${BASH_SOURCE[0]}") # a link to this file may lie anywhere
+root=${self%/*}
+# What a user has set for other environments: packages go into .venv, and come from there.
+unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN
+export PIP_USER=0 PYTHONNOUSERSITE=1
 python=$root/.venv/bin/python
 
 fail() { # <exit code> <message>
@@ -45,7 +49,7 @@ done
 [[ -w $root ]] || fail 3 "cannot write to $root: clone to a folder of yours, or use --no_setup with BENCH_PYTHON"
 if command -v flock >/dev/null; then # two runs at once set up one after the other; macOS has no flock
   exec 9>"$root/.venv.lock"
-  flock 9
+  flock 9 2>/dev/null || true # a file system that knows no locks
 fi
 [[ -z $force ]] || rm -rf "$root/.venv"
 if [[ ! -f $root/.venv/.made ]]; then # an interrupted venv has a python and no pip

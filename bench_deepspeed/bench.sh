@@ -3,9 +3,11 @@
 # The flags are checked before anything is installed; then setup.sh makes .venv where it is missing.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+self=$(readlink -f -- "${BASH_SOURCE[0]}") # a link to this file may lie anywhere
+root=${self%/*/*}
 python=${BENCH_PYTHON:-}
 if [[ -z $python ]]; then
+  unset PYTHONHOME PYTHONPATH # another Python's packages; a Python that is named by BENCH_PYTHON may need them
   python=$root/.venv/bin/python
   [[ -x $python ]] || python=python3
 fi

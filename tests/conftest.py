@@ -50,7 +50,7 @@ def bench(tmp_path: Path, interruptible: None) -> Iterator[Bench]:
 def path_without_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for PATH with what bench.sh needs and no nvidia-smi, on whatever machine the tests run."""
     folder = tmp_path_factory.mktemp("bin")
-    for name in ("bash", "dirname"):
+    for name in ("bash", "readlink"):
         (folder / name).symlink_to(shutil.which(name))
     return folder
 

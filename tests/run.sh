@@ -11,6 +11,7 @@
 # each other's CPU burn it. Tests marked `serial`, whose outcome depends on time, follow one by one.
 set -euo pipefail
 
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 

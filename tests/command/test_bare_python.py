@@ -107,3 +107,29 @@ def test_what_needs_no_package_is_done_without(fresh, bare_python, command, argu
     assert "setup.sh" not in done.stderr
     assert done.returncode == 0 or command == "doctor"  # which exits as the machine is
     assert done.stdout
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_link_to_bench_sh_starts_the_suite_from_anywhere(fresh, bare_python, tmp_path, depth):
+    target = fresh.script
+    for number in range(depth):
+        link = tmp_path / f"link {number}"
+        link.symlink_to(target if number == 0 else os.path.relpath(target, tmp_path))
+        target = link
+    fresh.script = target
+    done = fresh("results", "--output_dir", "none", env=bare_python)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_variables_for_other_programs_do_not_keep_the_suite_from_starting(fresh, bare_python, tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "argparse.py").write_text("raise ImportError('foreign')")
+    (tmp_path / "bench_deepspeed").mkdir()  # where CDPATH would lead
+    variables = {"CDPATH": str(tmp_path), "PYTHONHOME": str(foreign), "PYTHONPATH": str(foreign)}
+    command = [os.path.relpath(fresh.script, fresh.script.parents[1]), "results", "--output_dir", "none"]
+    environment = {**os.environ, **bare_python, **variables}
+    done = subprocess.run(
+        command, env=environment, cwd=fresh.script.parents[1], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -38,7 +38,7 @@ class Machine:
             shutil.copyfile(path, self.root / path.relative_to(ROOT))
         for made in (self.bin, self.home, self.packages):
             made.mkdir()
-        for tool in ("bash", "dirname"):
+        for tool in ("bash", "readlink"):
             (self.bin / tool).symlink_to(shutil.which(tool))
         # -S: without site-packages, as Python is before setup.
         self.script("python3", f'exec "{sys.executable}" -S "$@"')

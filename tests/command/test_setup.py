@@ -25,7 +25,7 @@ class Machine:
         self.root, self.path, self.told = folder / "checkout", folder / "bin", folder / "told"
         self.path.mkdir()
         self.told.touch()
-        for name in ("bash", "dirname", "cksum", "flock"):
+        for name in ("bash", "readlink", "cksum", "flock"):
             (self.path / name).symlink_to(shutil.which(name))
         (self.root / ".venv" / "bin").mkdir(parents=True)
         (self.root / ".venv" / ".made").touch()
@@ -43,10 +43,11 @@ class Machine:
         path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.told}"\n{then}\n')
         path.chmod(0o755)
 
-    def set_up(self) -> tuple[int, list[str], list[str]]:
+    def set_up(self, script: Path | None = None, **variables: str) -> tuple[int, list[str], list[str]]:
         """Exit code, lines on stderr, and what was called."""
-        command = [str(self.root / "setup.sh"), "--tests"]
-        done = subprocess.run(command, env={"PATH": str(self.path)}, check=False, capture_output=True, text=True)
+        command = [str(script or self.root / "setup.sh"), "--tests"]
+        environment = {"PATH": str(self.path), **variables}
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         return done.returncode, done.stderr.splitlines(), self.told.read_text().splitlines()
 
 
@@ -87,3 +88,41 @@ def test_without_any_it_is_one_clear_line(machine):
     assert said == [
         "setup.sh: error: no browser for the tests: install chromium or google-chrome, and run the same command again"
     ]
+
+
+def test_a_file_system_without_locks_does_not_keep_a_whole_environment_from_use(machine):
+    (machine.path / "flock").unlink()
+    machine.program(machine.path / "flock", "echo 'flock: 9: Function not implemented' >&2; exit 1")
+    machine.program(machine.path / "chromium", WORKS)
+    code, said, called = machine.set_up()
+    assert (code, said, called) == (0, [], ["flock 9"])
+
+
+def test_what_a_user_has_set_for_pip_and_python_elsewhere_does_not_reach_them(machine):
+    (machine.root / ".venv" / ".installed").unlink()
+    python = machine.root / ".venv" / "bin" / "python"
+    machine.program(python, 'env | grep -E "^(PIP|PYTHON)" >"${0%/*}/seen"')
+    machine.program(machine.path / "chromium", WORKS)
+    for tool in ("env", "grep"):
+        (machine.path / tool).symlink_to(shutil.which(tool))
+    foreign = (
+        "PIP_TARGET",
+        "PIP_PREFIX",
+        "PIP_ROOT",
+        "PIP_REQUIRE_VIRTUALENV",
+        "PIP_DRY_RUN",
+        "PYTHONHOME",
+        "PYTHONPATH",
+    )
+    variables = {**dict.fromkeys(foreign, "/elsewhere"), "PIP_USER": "1", "PIP_RETRIES": "7", "CDPATH": "/"}
+    code, said, _ = machine.set_up(**variables)
+    assert code == 0, said
+    seen = dict(line.split("=", 1) for line in (python.parent / "seen").read_text().splitlines())
+    assert seen == {"PIP_USER": "0", "PYTHONNOUSERSITE": "1", "PIP_RETRIES": "7"}
+
+
+def test_a_link_to_setup_sh_sets_up_the_checkout(machine, tmp_path):
+    machine.program(machine.path / "chromium", WORKS)
+    link = tmp_path / "link"
+    link.symlink_to(machine.root / "setup.sh")
+    assert machine.set_up(script=link) == (0, [], [])
