@@ -41,8 +41,8 @@ class Machine:
         for tool in ("bash", "readlink"):
             (self.bin / tool).symlink_to(shutil.which(tool))
         # -S: without site-packages, as Python is before setup.
-        self.script("python3", f'exec "{sys.executable}" -S "$@"')
-        self.env = {"PATH": str(self.bin), "HOME": str(self.home), "PYTHONPATH": str(self.packages)}
+        self.script("python3", f'PYTHONPATH="$PYTHONPATH:{self.packages}" exec "{sys.executable}" -S "$@"')
+        self.env = {"PATH": str(self.bin), "HOME": str(self.home)}
         self.env["HF_ENDPOINT"] = "http://127.0.0.1:1"
 
     def script(self, name: str, text: str) -> None:
