@@ -16,6 +16,7 @@ from . import charts, step
 
 ROWS = 10
 NAME_WIDTH = 90
+FILE_WIDTH = 140  # of profile.txt, on whatever terminal it is made: the tables' columns next to such names
 
 
 def blocks(profiles: Sequence[Profile]) -> list[Block]:
@@ -66,7 +67,7 @@ def _share(seconds: float, profile: Profile) -> str:
 def write(folder: Path, profiles: Sequence[Profile], title: str) -> None:
     """Write profile.txt, profile.svg and profile.png. Raises MachineError when they cannot be written."""
     try:
-        text = terminal.render([Text(title), *blocks(profiles)])
+        text = terminal.render([Text(title), *blocks(profiles)], FILE_WIDTH)
         (folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error
