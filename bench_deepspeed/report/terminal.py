@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 
 from .blocks import Block, Cell, Facts, Figure, Link, Quoted, Table, Text, Warnings
 
@@ -28,12 +29,6 @@ def render(blocks: Iterable[Block], width: int | None = None) -> str:
     """
     width = columns() if width is None else width
     return "\n\n".join(filter(None, (_block(block, width) for block in blocks)))
-
-
-def wrapped(text: str, width: int, hanging: str = "") -> str:
-    """A paragraph in lines of at most `width` columns; `hanging` stands before each but the first."""
-    lines = textwrap.wrap(text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines)
 
 
 def table_row(cells: Row, widths: Mapping[str, int]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
@@ -21,10 +22,12 @@ LEGEND = (
     "token; decode tokens/s: of all sequences after that, ± standard error; of the limit: its share of what memory and "
     "matrix products allow; tokens/s: of all sequences, prefill included"
 )
-WIDTHS = {"prefill": 13, "decode tokens/s": 18, "tokens/s": 10, "warnings": 20}
+WIDTHS = {"prefill": 13, "decode tokens/s": 20, "tokens/s": 12}
 """Columns of metrics whose cells are wider than their titles, when rows are shown one by one."""
-OPTIONAL = ("warnings", "of the limit", "prefill", "tokens/s")
+OPTIONAL = ("of the limit", "tokens/s")
 """Columns that a narrow terminal does not show, the first one first."""
+TOGETHER = 4
+"""So many settings that vary share one column, where rows are shown one by one."""
 
 
 def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -43,7 +46,7 @@ def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
 
 def view(sweep: SweepResult) -> list[Block]:
     """The whole sweep."""
-    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], "Scenarios", optional=OPTIONAL)
+    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], "Scenarios", optional=("warnings", *OPTIONAL))
     return [Text(constants(sweep)), table, *after(sweep)]
 
 
@@ -83,12 +86,15 @@ def head(sweep: SweepResult) -> list[str]:
         above.append(
             f"not shown in {columns()} columns: {', '.join(left_out)}; all is in `bench.sh report` and its CSV"
         )
-    return [*(terminal.wrapped(text, columns()) for text in above), "", *terminal.table_head(widths)]
+    return [*(wrapped(text, columns()) for text in above), "", *terminal.table_head(widths)]
 
 
 def line(sweep: SweepResult, scenario: SweepScenario) -> str:
     """One row, as wide as every other whatever they hold, so that it can be shown before the next is known."""
-    return terminal.table_row(_live(sweep, scenario), _widths(sweep))
+    widths, cells = _widths(sweep), _live(sweep, scenario)
+    if scenario.status != "complete":
+        cells[next(title for title in widths if title in WIDTHS)] = scenario.status
+    return terminal.table_row(cells, widths)
 
 
 def after(sweep: SweepResult) -> list[Block]:
@@ -97,9 +103,11 @@ def after(sweep: SweepResult) -> list[Block]:
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
-    """Column → cell of a row that is shown by itself: settings of which every one varies share one column."""
-    cells, settings = row(sweep, scenario), [setting.title for setting in COMBINED]
-    if not all(title in cells for title in settings):
+    """Column → cell of a row that is shown by itself; its warnings, of any length, are shown below all rows."""
+    cells = row(sweep, scenario)
+    del cells["warnings"]
+    settings = [setting.title for setting in COMBINED if setting.title in cells]
+    if len(settings) < TOGETHER:
         return cells
     together = {", ".join(settings): ", ".join(cells[title] for title in settings)}
     return {**together, **{title: cell for title, cell in cells.items() if title not in settings}}
@@ -116,7 +124,7 @@ def _widths(sweep: SweepResult) -> dict[str, int]:
         title: max(len(title), WIDTHS.get(title, 0) if title in metric_titles else max(len(c[title]) for c in known))
         for title in known[0]
     }
-    for title in OPTIONAL:
+    for title in (*OPTIONAL, "prefill"):
         if terminal.table_width(widths) > columns():
             widths.pop(title, None)
     return widths
