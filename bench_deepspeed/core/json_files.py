@@ -73,7 +73,12 @@ def read_json(cls: type[T], path: Path, version: int, what: str) -> T:
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Replace a JSON file's content in one step."""
-    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(path, json_text(data))
+
+
+def json_text(data: object) -> str:
+    """Data as JSON, as files and programs get it."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_atomically(path: Path, text: str) -> None:

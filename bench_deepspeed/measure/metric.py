@@ -42,6 +42,10 @@ class Metric(Generic[Row]):
     shown: Callable[[Row], str] | None = None
     """The cell of a table, where it is more than the value in its unit."""
 
+    def __post_init__(self) -> None:
+        if self.unit not in units.FORMATTERS:
+            raise ValueError(f"the metric {self.name} has the unit {self.unit!r}, which core/units.py does not know")
+
     def cell(self, row: Row) -> str:
         """The value as text, with its interval and its remark."""
         if self.shown is not None:

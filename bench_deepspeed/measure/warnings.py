@@ -234,6 +234,12 @@ def _readings(result: Result) -> list[Reading]:
     return [sample.reading for sample in result.valid_samples if sample.reading is not None]
 
 
+def _no_limits(result: Result) -> str | None:
+    if result.limits is not None or result.engine.reads_weights is False:
+        return None
+    return "the device's limits were not measured with it, so no gate has checked its speed"
+
+
 def _repetitions(n: int) -> str:
     return f"{n} repetition{'s' if n > 1 else ''}"
 
@@ -252,4 +258,5 @@ RULES = (
     Rule("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
     Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
     Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
+    Rule("no_limits", _no_limits, "measure it again, without `--quick`"),
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.core import streams
 from bench_deepspeed.core.errors import DAMAGE, MachineError, UsageError, named
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.measure import plausibility
@@ -33,8 +34,7 @@ def run(options) -> int:
     text = WRITERS[options.format](items, options)
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     if options.output is None or _is_stdout(options.output):
-        sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
-        sys.stdout.write(text)
+        streams.write_exactly(text)
         return 0
     try:
         write_atomically(options.output, text)

@@ -6,6 +6,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
+from bench_deepspeed.core.text import model_title
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import terminal
@@ -33,7 +34,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "id": entry.id,
         "kind": entry.kind,
         "started": f"{entry.started:%Y-%m-%d %H:%M}",
-        "model": ", ".join(entry.models) + (" (random weights)" if "random" in entry.weights else ""),
+        "model": model_title(", ".join(entry.models), "random" if "random" in entry.weights else "", *entry.engines),
         "engine": ", ".join(entry.engines),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,

@@ -9,7 +9,16 @@ import re
 import pytest
 from support import ROOT
 
-from bench_deepspeed.measure.records import Energy, Environment, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import (
+    Energy,
+    EngineDescription,
+    Environment,
+    Reading,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+)
 from bench_deepspeed.measure.warnings import RULES, check
 
 CALM = Reading(1980, 2619, 55, [], 0, 0.05)
@@ -38,7 +47,8 @@ def result_of(speeds: list[list[float]], *unusual: Reading, steady: bool = True)
     runs = [Run(steady=steady, samples=[Sample(64 / x, 2, 64, CALM) for x in process]) for process in speeds]
     for index, reading in enumerate(unusual):
         runs[0].samples[index] = dataclasses.replace(runs[0].samples[index], reading=reading)
-    return Result(scenario(), runs=runs, environment=Environment(cpu_count=16, gpu_slowdown_c=87))
+    facts = Environment(cpu_count=16, gpu_slowdown_c=87)
+    return Result(scenario(), runs=runs, environment=facts, engine=EngineDescription(reads_weights=False))
 
 
 def codes(result: Result) -> list[str]:
@@ -80,6 +90,10 @@ CASES = {
     "recompiled": (
         result_of(CLEAN, unusual(compilations=2), unusual(compilations=1), unusual(compilations=0)),
         r"3 times during 2 of 3 repetitions",
+    ),
+    "no_limits": (
+        dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
+        r"the device's limits were not measured with it",
     ),
 }
 

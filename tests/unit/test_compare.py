@@ -281,6 +281,12 @@ def test_no_tokens_are_no_result(bench, tmp_path):
     assert f"{paths[1]} is not a result of this suite" in bench.refusal(2, "compare", *paths)
 
 
+def test_a_result_of_another_kind_is_named_as_what_it_is(bench, files):
+    run, *others = files
+    for path in others:
+        assert "compare takes results of `bench.sh run`" in bench.refusal(2, "compare", run, path)
+
+
 def test_a_time_of_zero_is_no_result(bench, tmp_path):
     broken = dataclasses.replace(result(), runs=[Run(samples=[Sample(0.0, 5, 100)])])
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", broken)]

@@ -66,6 +66,8 @@ class Kind(Generic[Saved, Row]):
     overview: Callable[[Sequence[Item[Saved]], bool], Sequence[Block]]
     published: str
     """Its folder below docs/results/; "" for that folder itself."""
+    subfolder: str = ""
+    """Where its runs lie below the model's folder of runs; "" for that folder itself."""
     fields: frozenset[str] = frozenset()
     """Top-level fields that identify a file of this kind which has no `kind` of its own."""
     headline: Callable[[Saved], str] = lambda _saved: ""

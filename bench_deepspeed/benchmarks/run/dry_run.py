@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.paths import VENV
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
@@ -20,10 +21,10 @@ def show(scenario: Scenario, options) -> int:
     print(f"engine      {scenario.engine} on {scenario.device} in {scenario.precision}, {scenario.weights} weights")
     if scenario.device == "cuda" and not gpus():
         print("machine     no GPU here: the run itself would be refused")
-    warm_ups = "warm-ups until steady" if scenario.warmups is None else f"{scenario.warmups} warm-ups"
+    warm_ups = "warm-ups until steady" if scenario.warmups is None else counted(scenario.warmups, "warm-up")
     print(
-        f"measure     {scenario.processes} processes, each: {warm_ups}, then {scenario.repetitions} repetitions "
-        f"of {scenario.max_tokens} tokens"
+        f"measure     {counted(scenario.processes, 'process')}, each: {warm_ups}, then "
+        f"{counted(scenario.repetitions, 'repetition')} of {counted(scenario.max_tokens, 'token')}"
     )
     if scenario.target_ci is not None:
         print(
@@ -32,7 +33,8 @@ def show(scenario: Scenario, options) -> int:
         )
     if scenario.quick:
         print("            and nothing else: neither what holds the speed back nor the answers")
-    elif not options.no_quality and can_check(scenario):
+    with_quality = can_check(scenario) and not options.no_quality and not scenario.quick
+    if with_quality:
         print(f"quality     the answers to {options.questions} against float32, cached next to the weights")
     if not (VENV / ".installed").exists():
         print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
@@ -43,8 +45,9 @@ def show(scenario: Scenario, options) -> int:
         print(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
     total = sum(step.write_bytes for step in steps)
     print(f"disk        {_gb(total)} needed, {_gb(store.free_disk_bytes(options.models_dir.absolute()))} free")
-    files = "result.json, performance.log, profile.*, worker.log"
-    print(f"results     {options.output_dir}/{scenario.model}/<time>/: {files}")
+    files = ["result.json", *([] if options.log_file else ["performance.log"]), "worker.log"]
+    files += [*([] if scenario.quick else ["profile.*"]), *(["quality.*"] if with_quality else [])]
+    print(f"results     {options.output_dir}/{scenario.model}/<time>/: {', '.join(files)}")
     if options.log_file:
         print(f"log         appended to {options.log_file}")
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -46,8 +47,7 @@ class ServeTarget(Target):
 
         gateway, gpu = setup.port or free_port(), gpu_number(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         require_free(gateway)
-        capability = gpus()[0].capability.split(".")
-        kernels.build((int(capability[0]), int(capability[1])), setup.log_folder, progress)
+        kernels.build(capability_of(gpu), setup.log_folder, progress)
         # mii.serve starts `deepspeed` by its name, and keeps a file in its cache folder.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self._cache = tempfile.TemporaryDirectory()
@@ -151,6 +151,15 @@ def gpu_number(visible: str) -> int:
     if first and not first.isdigit():
         raise MachineError(f"mii.serve takes a GPU by its number: CUDA_VISIBLE_DEVICES is {visible!r}, set it to one")
     return int(first or 0)
+
+
+def capability_of(gpu: int) -> tuple[int, int]:
+    """The compute capability of a GPU by its number. Raises MachineError where nvidia-smi does not say it."""
+    shown = gpus()
+    if gpu < len(shown) and re.fullmatch(r"\d+\.\d+", shown[gpu].capability):
+        major, minor = shown[gpu].capability.split(".")
+        return int(major), int(minor)
+    raise MachineError(f"nvidia-smi does not say the compute capability of GPU {gpu}: update the driver")
 
 
 def deployment(gateway: int, gpu: int, blocks: int) -> dict:
