@@ -7,9 +7,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import RegressionError, UsageError, named
 from bench_deepspeed.core.json_files import json_text
 from bench_deepspeed.core.streams import write_exactly
-from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Result
-from bench_deepspeed.model import catalog
 from bench_deepspeed.results import files
 
 from . import view
@@ -53,7 +51,7 @@ def _result(path: Path) -> Result:
         if item.kind.name != "run":
             raise UsageError(f"{path} is {item.kind.what}: compare takes results of `bench.sh run`")
         result = item.content
-        plausibility.check(result, catalog.load(result.scenario.model))
+        item.kind.require_possible(result)
         with_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
         view.text(with_itself)  # what cannot be compared with itself is damaged
         with_itself.as_json()
