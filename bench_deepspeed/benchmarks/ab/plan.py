@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.core import paths
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
 from bench_deepspeed.measure.records import Result, Scenario
@@ -96,7 +97,8 @@ def refusal(plan: Plan, free_bytes: int | None) -> str | None:
     arithmetic, total = _together(plan)
     if free_bytes is None or total <= free_bytes:
         return None
-    return f"A and B do not fit at once ({arithmetic}): {_gb(total)}, and {_gb(free_bytes)} are free on {plan.device}"
+    room = f"{gigabytes(total)}, and {gigabytes(free_bytes)} are free on {plan.device}"
+    return f"A and B do not fit at once ({arithmetic}): {room}"
 
 
 def _parts(scenario: Scenario) -> dict[str, int]:
@@ -114,14 +116,14 @@ def _parts(scenario: Scenario) -> dict[str, int]:
 
 
 def _words(parts: dict[str, int]) -> str:
-    return " + ".join(f"{_gb(size)} {what}" for what, size in parts.items()) or "nothing"
+    return " + ".join(f"{gigabytes(size)} {what}" for what, size in parts.items()) or "nothing"
 
 
 def fits(plan: Plan, free_bytes: int | None) -> str:
     """What both take together, in words."""
     arithmetic, total = _together(plan)
-    free = "not known" if free_bytes is None else _gb(free_bytes)
-    return f"{arithmetic}; together {_gb(total)}, free {free}"
+    free = "not known" if free_bytes is None else gigabytes(free_bytes)
+    return f"{arithmetic}; together {gigabytes(total)}, free {free}"
 
 
 def _together(plan: Plan) -> tuple[str, int]:
@@ -129,7 +131,3 @@ def _together(plan: Plan) -> tuple[str, int]:
     needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
     arithmetic = "; ".join(f"{name}: {_words(parts)}" for name, parts in needs.items())
     return arithmetic, sum(sum(parts.values()) for parts in needs.values())
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

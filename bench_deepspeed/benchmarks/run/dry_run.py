@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench_deepspeed import weights
 from bench_deepspeed.core.paths import VENV
 from bench_deepspeed.core.text import counted
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
@@ -39,19 +40,17 @@ def show(scenario: Scenario, options) -> int:
     if not (VENV / ".installed").exists():
         print(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
     for step in steps:
-        print(f"weights     {step.action}: download {_gb(step.download_bytes)}, write {_gb(step.write_bytes)}")
+        download, write = gigabytes(step.download_bytes), gigabytes(step.write_bytes)
+        print(f"weights     {step.action}: download {download}, write {write}")
         print(f"            in {step.folder}" + (f" (again: {step.damage})" if step.damage else ""))
     if want and not steps:
         print(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
-    total = sum(step.write_bytes for step in steps)
-    print(f"disk        {_gb(total)} needed, {_gb(store.free_disk_bytes(options.models_dir.absolute()))} free")
+    needed = sum(step.write_bytes for step in steps)
+    free = store.free_disk_bytes(options.models_dir.absolute())
+    print(f"disk        {gigabytes(needed)} needed, {gigabytes(free)} free")
     files = ["result.json", *([] if options.log_file else ["performance.log"]), "worker.log"]
     files += [*([] if scenario.quick else ["profile.*"]), *(["quality.*"] if with_quality else [])]
     print(f"results     {options.output_dir}/{scenario.model}/<time>/: {', '.join(files)}")
     if options.log_file:
         print(f"log         appended to {options.log_file}")
     return 0
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 5e6 else "nothing" if size == 0 else f"{size / 1e6:.2f} MB"

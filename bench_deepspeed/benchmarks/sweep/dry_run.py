@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
@@ -23,7 +24,7 @@ def show(options) -> int:
     spec, settings = catalog.load(sweep.settings.model), sweep.settings
     free_bytes = environment.free_memory_bytes(settings.device)
     print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")
-    print(f"memory  {NOT_KNOWN if free_bytes is None else _size(free_bytes)} free")
+    print(f"memory  {NOT_KNOWN if free_bytes is None else gigabytes(free_bytes)} free")
     rows = [_row(spec, sweep, scenario, free_bytes) for scenario in sweep.scenarios]
     widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
     for cells in (COLUMNS, *rows):
@@ -39,7 +40,7 @@ def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, free_byte
     size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
     needs = (plan.kv_bytes(spec, scenario), derived.step(spec, scenario).bytes)
     known = "" if state.startswith("refused") else _time(spec, sweep, scenario)
-    return (scenario.engine, scenario.precision, *map(str, size), *map(_size, needs), known, state)
+    return (scenario.engine, scenario.precision, *map(str, size), *map(gigabytes, needs), known, state)
 
 
 def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
@@ -50,7 +51,3 @@ def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
         return NOT_KNOWN
     rounds = sweep.settings.warmups + sweep.settings.repetitions
     return f"≥ {derived.least_s(spec, scenario, limits, rounds):.1f} s"
-
-
-def _size(size: float) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core.errors import UsageError, named
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.model.catalog import ModelSpec
@@ -144,9 +145,11 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
     kv, loaded = kv_bytes(spec, scenario), weight_bytes(spec, scenario)
     if free_bytes is None or loaded == 0 or loaded + kv + WORKSPACE_BYTES <= free_bytes:
         return None
+    cache = f"KV cache {gigabytes(kv)} ({scenario.batch_size} × {scenario.tokens} tokens)"
+    needed = gigabytes(loaded + kv + WORKSPACE_BYTES)
     return (
-        f"weights {_gb(loaded)} + KV cache {_gb(kv)} ({scenario.batch_size} × {scenario.tokens} tokens) + "
-        f"{_gb(WORKSPACE_BYTES)} for all else = {_gb(loaded + kv + WORKSPACE_BYTES)}, and {_gb(free_bytes)} are free"
+        f"weights {gigabytes(loaded)} + {cache} + {gigabytes(WORKSPACE_BYTES)} for all else = {needed}, and "
+        f"{gigabytes(free_bytes)} are free"
     )
 
 
@@ -158,7 +161,3 @@ def kv_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
 def weight_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
     """Bytes of the weights that its engine holds."""
     return weights.loaded_bytes(spec, engine_class(scenario.engine).form, scenario.precision)
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

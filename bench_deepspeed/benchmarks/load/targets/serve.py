@@ -22,6 +22,7 @@ from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
@@ -139,9 +140,7 @@ def _pool(folder: Path) -> tuple[int, int]:
     values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
     blocks = (free - weights - SERVE_WORKSPACE_BYTES) // (values * config.dtype.itemsize)
     if blocks < 1:
-        raise MachineError(
-            f"{free / 1e9:.1f} GB of GPU memory are free: too little for {weights / 1e9:.1f} GB of weights"
-        )
+        raise MachineError(f"{gigabytes(free)} of GPU memory are free: too little for {gigabytes(weights)} of weights")
     return blocks, tokens
 
 
