@@ -207,3 +207,9 @@ def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
     assert sum("for all else = " in row for row in rows) == 2  # a hundred thousand contexts fit no machine
     assert sum("not known" in row for row in rows) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_product_that_nobody_can_wait_for_is_refused(bench):
+    flags = ("--batch_sizes", "1-100+1", "--prompt_tokens", "1-100+1", "--max_tokens", "1-2+1")
+    error = bench.refusal(2, "sweep", "-d", "cpu", "--engines", "fake", *flags)
+    assert error == "these are 20,000 scenarios: at most 10,000 in one sweep"

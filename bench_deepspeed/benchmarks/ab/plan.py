@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.core import paths
+from bench_deepspeed.core.secrets import redacted
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
@@ -20,7 +20,6 @@ from .records import SIDES, AbResult
 
 FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
 """Key of a configuration → the option of a run that it stands for."""
-SECRET = re.compile("TOKEN(?!IZ)|KEY|SECRET|PASSWORD", re.IGNORECASE)
 """In the name of a variable whose value is not to be shown; tokenizers have no secrets."""
 
 
@@ -36,7 +35,7 @@ class Side:
     @property
     def shown_variables(self) -> list[str]:
         """ "NAME=value" of each, values of secrets left out."""
-        return [f"{name}={_value(name, value)}" for name, value in self.variables.items()]
+        return [f"{name}={redacted(name, value)}" for name, value in self.variables.items()]
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,9 @@ def new_result(plan: Plan, options: argparse.Namespace, started_at: str) -> AbRe
 def _published(settings: dict[str, str]) -> dict[str, str]:
     """What may be published of what the user chose: a path may hold a user's name, a variable a secret."""
     return {
-        k: "another" if k == "python" else paths.without_home(_value(k.removeprefix("env."), v))
+        k: "another" if k == "python" else paths.without_home(redacted(k.removeprefix("env."), v))
         for k, v in settings.items()
     }
-
-
-def _value(name: str, value: str) -> str:
-    return "(not shown)" if SECRET.search(name) else value
 
 
 def refusal(plan: Plan, free_bytes: int | None) -> str | None:

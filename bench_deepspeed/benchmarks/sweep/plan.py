@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 from bench_deepspeed import weights
@@ -26,6 +27,8 @@ REPETITIONS = {"cuda": 3, "cpu": 2}
 WARMUPS = 1
 COMPARED = ("cpu", "gpus", "packages")
 """Facts of the environment that must be the same where a sweep is resumed."""
+
+MOST_SCENARIOS = 10_000
 
 
 def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
@@ -87,8 +90,14 @@ def _require_device(engine: str, device: str) -> None:
 
 
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
-    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent."""
-    lists = (settings.engines, settings.precisions, settings.prompt_tokens, settings.max_tokens, settings.batch_sizes)
+    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent.
+
+    Raises UsageError for more than anybody can wait for.
+    """
+    s = settings
+    lists = (s.engines, s.precisions, s.prompt_tokens, s.max_tokens, s.batch_sizes)
+    if (count := math.prod(map(len, lists))) > MOST_SCENARIOS:
+        raise UsageError(f"these are {count:,} scenarios: at most {MOST_SCENARIOS:,} in one sweep")
     return [
         SweepScenario(engine, precision, batch, prompt, new)
         for engine, precision, prompt, new, batch in itertools.product(*lists)
