@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
 
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import PACKAGE
 from bench_deepspeed.results.find import folders
 
@@ -44,11 +45,22 @@ class Command:
 
     def prepare(self, options: argparse.Namespace) -> Callable[[], int]:
         """Check the options. Returns what does the work and returns the exit code. Raises BenchError."""
+        _require_text(options)
         if self.check:
             _call(self.check, options)
         subject = [_call(self.subject, options)] if self.subject else []
         function = self.dry_run if self.dry_run and options.dry_run else self.run
         return lambda: _call(function, *subject, options)
+
+
+def _require_text(options: argparse.Namespace) -> None:
+    """Refuse folders whose names are not UTF-8: they cross the worker's socket as text."""
+    for name in ("output_dir", "models_dir"):
+        path = getattr(options, name, None)
+        try:
+            str(path and path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--{name} {path}: the path is not UTF-8 text: name another folder") from None
 
 
 def _call(function: str, *arguments):

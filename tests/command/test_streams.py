@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 
@@ -107,3 +108,16 @@ def test_what_programs_read_is_the_same_on_standard_output_as_in_a_file(bench, t
 def test_json_on_standard_output_is_json_whatever_is_in_it(bench, hostile, command):
     done = bench(*(word.format(*hostile) for word in command), "--json")
     json.loads(done.stdout)
+
+
+def test_bytes_that_are_not_utf_8_are_shown_as_escapes_or_refused(bench, tmp_path):
+    done = bench(*RUN, "-lf", os.fsdecode(b"log\xff"), env={"BENCH_COMMIT": os.fsdecode(b"v\xff")})
+    assert done.returncode == 0, done
+    assert "log?" in done.stdout
+    (path,) = tmp_path.rglob("result.json")
+    assert json.loads(path.read_text())["environment"]["commit"] == "v?"
+    folder = os.fsdecode(b"out\xff")
+    assert "the path is not UTF-8 text" in bench.refusal(2, *RUN[:-1], folder)
+    assert not (tmp_path / folder).exists()
+    missing = os.fsdecode(b"no\xfffolder")
+    assert "no\\udcfffolder" in bench.refusal(2, "compare", missing, missing)
