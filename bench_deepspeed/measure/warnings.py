@@ -29,6 +29,7 @@ CLOCK_RANGE = 0.03
 SLOWDOWN_MARGIN_C = 5
 BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
 """A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
+_KEPT = "_findings"
 MIN_PROCESSES, MIN_REPETITIONS = 3, 5
 """Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
 FIRST_SLOWER = 0.1
@@ -53,8 +54,16 @@ class Rule:
 
 
 def check(result: Result) -> list[Finding]:
-    """All warnings of a result, in the order of the table."""
-    return [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
+    """All warnings of a result, in the order of the table.
+
+    They are computed once for what it holds and kept with it: log, table, chart and file ask for them one by one.
+    """
+    held = (result.limits, *((len(run.warmups), len(run.samples)) for run in result.runs))
+    kept = vars(result).get(_KEPT)
+    if kept is None or kept[0] != held:
+        kept = held, [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
+        vars(result)[_KEPT] = kept
+    return list(kept[1])
 
 
 def _drift(result: Result) -> str | None:

@@ -9,7 +9,8 @@ import re
 import pytest
 from support import ROOT
 
-from bench_deepspeed.measure.records import (
+from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.records import (, Limits
     Energy,
     EngineDescription,
     Environment,
@@ -191,3 +192,21 @@ def test_the_documented_warnings_are_those_of_the_code():
 def test_the_documented_fields_are_those_of_the_schema(title, data):
     documented = re.findall(r"^\| `(\w+)` \|", section(title), re.M)
     assert documented == [field.name for field in dataclasses.fields(data)]
+
+
+def test_warnings_are_computed_once_for_what_a_result_holds(monkeypatch):
+    calls = []
+    rule = dataclasses.replace(RULES[0], check=lambda result: calls.append(len(result.runs)))
+    monkeypatch.setattr(warnings, "RULES", (rule,))
+    result = result_of(CLEAN)
+    for _ in range(5):
+        check(result)
+    assert calls == [3]
+    result.runs.append(result.runs[0])
+    check(result)
+    result.limits = Limits(1.0, 1.0, 1.0, "float16", cache_bytes=0)
+    check(result)
+    assert calls == [3, 4, 4]
+    check(dataclasses.replace(result))
+    assert calls == [3, 4, 4, 4]
+    assert "_findings" not in dataclasses.asdict(result)
