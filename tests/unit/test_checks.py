@@ -10,10 +10,11 @@ import pytest
 from support import ROOT
 
 from bench_deepspeed.measure import warnings
-from bench_deepspeed.measure.records import (, Limits
+from bench_deepspeed.measure.records import (
     Energy,
     EngineDescription,
     Environment,
+    Limits,
     Reading,
     Result,
     Run,
