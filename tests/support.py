@@ -280,6 +280,11 @@ def sweep_of(folder: Path) -> SweepResult:
     return SweepResult.load(path)
 
 
+def unwrapped(text: str) -> str:
+    """Text without its line breaks, wherever they are."""
+    return " ".join(text.split())
+
+
 def titles(stdout: str) -> list[str]:
     """The columns of the printed table."""
     line = next(line for line in stdout.splitlines() if line.startswith("|"))

@@ -9,6 +9,17 @@ from typing import Any
 
 from .text import harmless
 
+COLUMNS = 80
+"""The narrowest terminal that is filled, and the width of text that goes to a file or a pipe."""
+
+
+def columns() -> int:
+    """Columns of the terminal that standard output is, never fewer than 80; 80 where it is none."""
+    try:
+        return max(COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError, AttributeError):  # no terminal; not a file; closed
+        return COLUMNS
+
 
 class TolerantFile(io.FileIO):
     """A file descriptor. A write that fails is dropped, as are all that follow; `failure` says why."""

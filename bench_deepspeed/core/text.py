@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 NOT_MEASURED = "not measured"
 RANDOM = " (random weights)"
 """Behind the title of a model whose weights are random."""
@@ -49,3 +51,12 @@ def counted(number: int, noun: str) -> str:
 def sentence(text: str) -> str:
     """Text with a capital and one full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def wrapped(text: str, width: int, hanging: str = "") -> str:
+    """A paragraph in lines of at most `width` columns; `hanging` stands before each but the first.
+
+    A single word is never broken, however long.
+    """
+    lines = textwrap.wrap(text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)

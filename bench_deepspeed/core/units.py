@@ -65,6 +65,9 @@ FORMATTERS: dict[str, Callable[..., str]] = {
 }
 """Unit → how a value of it is shown. "long s": seconds that are shown as such, not in ms."""
 
+BARE = {"tokens/s", "requests/s"}
+"""Units that are not shown with the value: a column of it has the unit in its title."""
+
 
 def show(value: object, unit: str) -> str:
     """A value as text: by its unit where it is a number, "yes" or "no", else as it is. None is "not measured"."""

@@ -41,6 +41,10 @@ class Metric(Generic[Row]):
     """False: shown in tables, and made of other columns in flat files."""
     shown: Callable[[Row], str] | None = None
     """The cell of a table, where it is more than the value in its unit."""
+    group: str = ""
+    """The heading that it stands under where metrics are listed one below the other."""
+    of: str = ""
+    """Of a share: what it is a share of."""
 
     def __post_init__(self) -> None:
         if self.unit not in units.FORMATTERS:
@@ -59,6 +63,15 @@ class Metric(Generic[Row]):
             text += f" [{between}]"
         remark = self.remark(row) if self.remark is not None else None
         return f"{text} ({remark})" if remark else text
+
+    def line(self, row: Row) -> str:
+        """The cell for a line of its own, which has no title of a column to say its unit, or what it is a share of."""
+        suffix = self.of or (self.unit if self.unit in units.BARE else "")
+        value = self.value(row)
+        if value is None or not suffix:
+            return self.cell(row)
+        text = units.show(value, self.unit)
+        return self.cell(row).replace(text, f"{text} {suffix}", 1)
 
     def ratio(self, first: Row, other: Row) -> float | None:
         """The other's value ∕ the first's; None where one was not measured, or not in the same way."""

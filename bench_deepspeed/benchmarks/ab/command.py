@@ -32,10 +32,9 @@ def run(plan: Plan, options) -> int:
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
-    blocks = view.view(result)
-    print(terminal.render(blocks))  # first: a full disk must not keep what was measured from being seen
+    print(terminal.render(view.view(result)))  # first: a full disk must not keep what was measured from being seen
     page = recorder.folder / "ab.md"
-    table = recorder.write("ab.md", markdown.render(blocks, page, lambda _figure: None) + "\n")
+    table = recorder.write("ab.md", markdown.render(view.document(result), page, lambda _figure: None) + "\n")
     for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log_path)):
         print(f"{what:6}  {paths.shown(path)}")
     void = result.a.void_count + result.b.void_count

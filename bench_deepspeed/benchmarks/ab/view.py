@@ -24,12 +24,19 @@ LEGEND = (
 
 
 def view(result: AbResult) -> list[Block]:
-    """The whole comparison: the verdict first after what both share."""
+    """The whole comparison: the verdict first."""
+    return [Text(verdict(result), strong=True), Text(constants(result)), _sides(result), *_basis(result)]
+
+
+def document(result: AbResult) -> list[Block]:
+    """The whole comparison in a page, where it stands below a heading: the verdict after what both share."""
+    return [Text(constants(result)), _sides(result), Text(verdict(result), strong=True), *_basis(result)]
+
+
+def _basis(result: AbResult) -> list[Block]:
+    """What the verdict follows from, and what must be known with it."""
     block = _warnings(result)
     return [
-        Text(constants(result)),
-        _sides(result),
-        Text(verdict(result), strong=True),
         _pairs(result),
         *map(Text, [LEGEND, *remarks(result)]),
         *([block] if block.findings else []),
@@ -125,7 +132,7 @@ def _section(item: Item[AbResult]) -> Section:
     measured = origin(result.a.environment, result.a.scenario.device, result.started_at)
     blocks: list[Block] = [
         *map(Text, unfinished(result)),
-        *view(result),
+        *document(result),
         Text(measured, link=Link("JSON", item.path)),
         Section("Settings", [Facts(_settings(result))], folded=True),
         Section("Raw samples", [Table(_rounds(result), "Raw samples")], folded=True),

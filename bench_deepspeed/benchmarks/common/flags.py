@@ -34,7 +34,10 @@ def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu"
     """The model, the engine and the precision."""
     add_model(group)
     group.add_argument(
-        "--engine", choices=ENGINES, help=f"default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu"
+        "--engine",
+        choices=ENGINES,
+        metavar="NAME",
+        help=f"{', '.join(ENGINES)} (default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu)",
     )
     group.add_argument(
         "--precision",

@@ -53,7 +53,7 @@ def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[st
         if quality.questions:  # of a check that was cut off, what there is
             page = recorder.folder / TABLES
             recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
-    print(terminal.render([view.distances(quality)]))
+    print(terminal.render(view.verdicts(quality)))
     print(f"\nquality {paths.shown(recorder.folder / TABLES)}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")

@@ -19,7 +19,24 @@ GROUND_TRUTH = "Transformers float32 (ground truth)"
 
 def view(quality: Quality) -> list[Block]:
     """The whole check."""
-    return [Text(intro(quality)), distances(quality), _answers(quality)]
+    return [*verdicts(quality), _answers(quality)]
+
+
+def verdicts(quality: Quality) -> list[Block]:
+    """The verdict of each precision, and the numbers that it follows from."""
+    return [Text(intro(quality)), *(block for row in rows(quality) for block in _verdict(quality, row))]
+
+
+def _verdict(quality: Quality, row: CandidateRow) -> list[Block]:
+    """One sentence, then a line a measure of the answers and a row a distance of the logits."""
+    own = metric.cells(METRICS, row, "summary")
+    precision, words = own.pop("precision"), own.pop("verdict")
+    places = {place: _forced(getattr(row.engine, place), getattr(row.floor, place)) for place in PLACE_MEANINGS}
+    table = [
+        {"distance": title, **{place: cells[title] for place, cells in places.items()}} for title in places["early"]
+    ]
+    sentence = f"{quality.model['title']}, {quality.engine}, {precision}: {words}"
+    return [Text(sentence, strong=True), Facts(own), Table(table, f"Distances of {precision}")]
 
 
 def document(quality: Quality) -> list[Block]:
@@ -27,7 +44,8 @@ def document(quality: Quality) -> list[Block]:
     title = f"Quality of {quality.model['title']}: {quality.engine} on {quality.device}"
     measured = origin(quality.environment, quality.device, quality.started_at)
     notes = [*unfinished(quality), f"{measured} Weights {quality.model['digest'][:12]}."]
-    return [Section(title, [*map(Text, notes), *view(quality)])]
+    blocks = [Text(intro(quality)), distances(quality), _answers(quality)]
+    return [Section(title, [*map(Text, notes), *blocks])]
 
 
 def overview(items: Sequence[Item[Quality]], compact: bool) -> list[Block]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.flags import (
@@ -22,7 +21,6 @@ def run_parser() -> Parser:
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog="bench.sh [run]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n"
             "Then checks the answers against float32 (pretrained weights)."

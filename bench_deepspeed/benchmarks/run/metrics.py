@@ -116,7 +116,7 @@ def _itl(percent: int) -> Metric[Result]:
 
     words = "median" if percent == 50 else f"{percent}th percentile"
     meaning = f"inter-token latency, the gap between two tokens of a stream: {words} over all gaps"
-    return Metric(f"itl_p{percent}_s", f"ITL p{percent}", "s", meaning, value, "lower", _method)
+    return Metric(f"itl_p{percent}_s", f"ITL p{percent}", "s", meaning, value, "lower", _method, group="Latency")
 
 
 def _prefill_tokens(result: Result) -> int | None:
@@ -149,7 +149,9 @@ def _decode(result: Result) -> Profile | None:
 
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
     place = "detail" if title else "data"
-    return Metric(part, title, "bytes", meaning, lambda result: getattr(result.memory, part), better, place=place)
+    return Metric(
+        part, title, "bytes", meaning, lambda result: getattr(result.memory, part), better, place=place, group="Memory"
+    )
 
 
 def _codes(result: Result) -> list[str]:
@@ -180,6 +182,7 @@ METRICS: tuple[Metric[Result], ...] = (
         place="summary",
         in_files=False,
         shown=_lengths,
+        group="Speed",
     ),
     Metric("prompt_tokens", "prompt tokens", "count", "tokens of each prompt", prompt_tokens, place="data"),
     Metric(
@@ -215,12 +218,34 @@ METRICS: tuple[Metric[Result], ...] = (
         "sample standard deviation of all repetitions",
         _summary(lambda s: s.std),
         place="summary",
+        group="Speed",
     ),
     Metric("counts", "n", "", "processes × repetitions", counts, place="summary", in_files=False),
-    Metric("tokens_per_s_median", "median", "tokens/s", "median of all repetitions", _summary(lambda s: s.median)),
-    Metric("tokens_per_s_min", "slowest", "tokens/s", "the slowest repetition", _summary(lambda s: s.minimum)),
-    Metric("tokens_per_s_max", "fastest", "tokens/s", "the fastest repetition", _summary(lambda s: s.maximum)),
-    Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower"),
+    Metric(
+        "tokens_per_s_median",
+        "median",
+        "tokens/s",
+        "median of all repetitions",
+        _summary(lambda s: s.median),
+        group="Speed",
+    ),
+    Metric(
+        "tokens_per_s_min",
+        "slowest",
+        "tokens/s",
+        "the slowest repetition",
+        _summary(lambda s: s.minimum),
+        group="Speed",
+    ),
+    Metric(
+        "tokens_per_s_max",
+        "fastest",
+        "tokens/s",
+        "the fastest repetition",
+        _summary(lambda s: s.maximum),
+        group="Speed",
+    ),
+    Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower", group="Speed"),
     Metric(
         "compile_s",
         "compiling",
@@ -228,6 +253,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "time that the first process took to compile the model (the others may find it in the compiler's cache)",
         first_compile_s,
         shown=compiling,
+        group="Speed",
     ),
     Metric(
         "latency_method",
@@ -246,6 +272,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "lower",
         _method,
         remark=_method,
+        group="Latency",
     ),
     Metric(
         "tpot_s",
@@ -256,6 +283,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "lower",
         _method,
         remark=_method,
+        group="Latency",
     ),
     _itl(50),
     _itl(90),
@@ -277,6 +305,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "lower",
         _prefill_tokens,
         remark=lambda r: f"{_prefill_tokens(r)} tokens",
+        group="Latency",
     ),
     Metric(
         "mfu",
@@ -287,6 +316,8 @@ METRICS: tuple[Metric[Result], ...] = (
         "higher",
         _prefill_tokens,
         remark=_source(_mfu),
+        group="Bottleneck",
+        of="of the matrix products that were measured",
     ),
     Metric(
         "mbu",
@@ -297,6 +328,8 @@ METRICS: tuple[Metric[Result], ...] = (
         "higher",
         _source(_mbu),
         remark=_source(_mbu),
+        group="Bottleneck",
+        of="of the memory bandwidth that was measured",
     ),
     Metric("mbu_source", "MBU source", "", "the time that MBU is from", _source(_mbu), place="data"),
     Metric(
@@ -305,6 +338,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "bytes/s",
         "memory bandwidth of the device, measured",
         lambda r: r.limits and r.limits.bytes_per_s,
+        group="Bottleneck",
     ),
     Metric(
         "limit_flops_per_s",
@@ -312,6 +346,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "FLOP/s",
         "matrix products of the device in this precision, measured",
         lambda r: r.limits and r.limits.matmul_flops_per_s,
+        group="Bottleneck",
     ),
     Metric(
         "decode_step_s",
@@ -320,6 +355,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "time of a decode step when profiled",
         lambda r: (p := _decode(r)) and p.step_s,
         remark=lambda r: (p := _decode(r)) and step.bottleneck(p),
+        group="Bottleneck",
     ),
     Metric(
         "decode_busy_s",
@@ -347,6 +383,7 @@ METRICS: tuple[Metric[Result], ...] = (
         lambda r: r.scenario.device,
         place="summary",
         in_files=False,
+        group="Memory",
     ),
     _memory("weights_bytes", "weights", "the parameters as the engine holds them", "lower"),
     _memory("kv_pool_bytes", "KV pool", "reserved for the KV cache"),
@@ -363,7 +400,15 @@ METRICS: tuple[Metric[Result], ...] = (
         lambda r: r.energy and metrics.joules_per_token(r.energy),
         "lower",
         lambda r: r.energy and r.energy.source,
+        group="Energy",
     ),
-    Metric("power_w", "power", "W", "mean power during it", lambda r: r.energy and metrics.mean_power_w(r.energy)),
+    Metric(
+        "power_w",
+        "power",
+        "W",
+        "mean power during it",
+        lambda r: r.energy and metrics.mean_power_w(r.energy),
+        group="Energy",
+    ),
     warnings_metric(_codes),
 )

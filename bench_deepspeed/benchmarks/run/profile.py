@@ -17,6 +17,7 @@ from . import charts, step
 
 ROWS = 10
 NAME_WIDTH = 90
+FILE_WIDTH = 140  # of profile.txt, on whatever terminal it is made: the tables' columns next to such names
 
 
 def blocks(profiles: Sequence[Profile]) -> list[Block]:
@@ -67,7 +68,8 @@ def _share(seconds: float, profile: Profile) -> str:
 def write(folder: Path, profiles: Sequence[Profile], title: str) -> None:
     """Write profile.txt, profile.svg and profile.png. Raises MachineError when the first cannot be written."""
     try:
-        write_atomically(folder / "profile.txt", terminal.render([Text(title), *blocks(profiles)]) + "\n")
+        text = terminal.render([Text(title), *blocks(profiles)], FILE_WIDTH)
+        write_atomically(folder / "profile.txt", text + "\n")
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error
     svg.write(folder, {"profile": charts.profile_bars(title, profiles)})

@@ -13,11 +13,13 @@ from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.core.text import NOT_MEASURED, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
+from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Result, Scenario
+from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Chart
 
-from . import charts, metrics
+from . import charts, metrics, step
 from .charts import RunItem
 
 LEGEND = (
@@ -25,6 +27,21 @@ LEGEND = (
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
+
+GROUPS = ("Speed", "Latency", "Memory", "Energy", "Bottleneck")
+IN_ANSWER = frozenset({"model_title", "engine", "device_title", "precision", "tokens_per_s_mean", "counts", "warnings"})
+"""Metrics that the sentence shows, or, of the warnings, the lines at the end."""
+ON_GPU = frozenset({"kv_pool_bytes", "workspace_bytes", "driver_bytes"})
+"""Metrics of what a CPU does not have."""
+HOST_BOUND = "host-bound"
+HOST_BOUND_MEANS = {
+    "cuda": f"the GPU waits for the host during more than {units.percent(step.HOST_BOUND_IDLE)} of each step: a "
+    "faster host would shorten it",
+    "cpu": f"Python and the framework, outside kernels, take more than {units.percent(step.HOST_BOUND_IDLE)} of each "
+    "step: less of them would shorten it, even where kernels take the larger share",
+}
+OF_LIMITS = frozenset({"mfu", "mbu", "limit_bytes_per_s", "limit_flops_per_s"})
+"""Metrics that need the limits of the device."""
 
 
 def title(result: Result) -> str:
@@ -59,15 +76,79 @@ def warnings_block(result: Result) -> Warnings:
 
 
 def view(result: Result) -> list[Block]:
-    """A finished run: its speed, what it is made of, and its remarks and warnings."""
-    blocks: list[Block] = [
-        Facts(metric.cells(metrics.METRICS, result, "summary")),
-        Text(LEGEND),
-        Facts(metric.cells(metrics.METRICS, result, "detail")),
-        *map(Text, remarks(result)),
-    ]
+    """A finished run: one sentence with its speed, what it is made of, and its remarks and warnings."""
     block = warnings_block(result)
-    return [*blocks, block] if block.findings else blocks
+    return [
+        Text(answer(result), strong=True),
+        *_groups(result),
+        *map(Text, [*_unmeasured(result), *remarks(result)]),
+        *([block] if block.findings else []),
+    ]
+
+
+def answer(result: Result) -> str:
+    """The one sentence: what was measured on what, its speed, how often, and what makes the speed no usual one."""
+    s, interval = result.scenario, speed_interval(result)
+    measured = f"{metrics.model_title(result)}, {s.engine}, {metrics.device_name(result)}, {s.precision}"
+    if interval is None:
+        return f"{measured}: tokens/s {NOT_MEASURED}"
+    half = None if interval.high is None else interval.high - interval.mean
+    speed = f"{units.number(interval.mean)}{'' if half is None else f' ± {units.number(half)}'} tokens/s"
+    basis = ["no interval" if half is None else "mean and its 95% interval", _counted(result)]
+    caveats = ["the fake engine: not a measurement of anything"] * (s.engine == "fake")
+    caveats += ["quick: a first number"] * s.quick
+    caveats += [f"{result.void_count} void"] * bool(result.void_count)
+    return f"{measured}: {speed} ({'; '.join([*basis, *caveats])})"
+
+
+def _counted(result: Result) -> str:
+    """ "3 processes × 10 repetitions"."""
+    one, counted = len(result.runs) == 1, metrics.counts(result)
+    if " × " in counted:
+        repetitions = counted.split(" × ")[1]
+        plural = "" if repetitions == "1" else "s"
+        return f"{len(result.runs)} process{'' if one else 'es'} × {repetitions} repetition{plural}"
+    return f"{len(result.runs)} processes with {counted} repetitions"
+
+
+def _listed(result: Result) -> list[Metric[Result]]:
+    """The metrics that are a property of this device, and no part of the sentence."""
+    absent = IN_ANSWER if result.scenario.device == "cuda" else IN_ANSWER | ON_GPU
+    return [m for m in metrics.METRICS if m.place != "data" and m.title and m.name not in absent]
+
+
+def _groups(result: Result) -> list[Facts]:
+    """One block a group, a line a metric that was measured, those of no group last."""
+    measured = [m for m in _listed(result) if m.cell(result) != NOT_MEASURED]
+    names = sorted({m.group for m in measured}, key=[*GROUPS, ""].index)
+    facts = {name: {m.title: m.line(result) for m in measured if m.group == name} for name in names}
+    if HOST_BOUND in facts.get("Bottleneck", {}).get("decode step", ""):
+        facts["Bottleneck"][HOST_BOUND] = HOST_BOUND_MEANS[result.scenario.device]
+    return [Facts(lines, name) for name, lines in facts.items()]
+
+
+def _unmeasured(result: Result) -> list[str]:
+    """What was not measured, a line a reason; of a quick run `remarks` says it."""
+    if result.scenario.quick:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for m in _listed(result):
+        if m.cell(result) == NOT_MEASURED:
+            by_reason.setdefault(_reason(result, m), []).append(m.title)
+    return [
+        f"{NOT_MEASURED}: {', '.join(titles)}{f' ({reason})' if reason else ''}" for reason, titles in by_reason.items()
+    ]
+
+
+def _reason(result: Result, unmeasured: Metric[Result]) -> str:
+    """Why a metric was not measured, as far as the result shows it."""
+    if result.status != "complete":
+        return f"the run was {result.status} before" if result.status == "interrupted" else f"status {result.status}"
+    if unmeasured.group == "Energy" and (result.latency or result.prefill):  # which are measured after it
+        return "no energy counter could be read"
+    if unmeasured.name in OF_LIMITS and result.limits is None:
+        return "the device's limits were not measured"
+    return ""
 
 
 def log_lines(result: Result) -> list[str]:

@@ -33,7 +33,7 @@ def run(scenario: Scenario, options) -> int:
             budget_s = min(KNOWN_BUDGET_S, options.budget)
             add_comparison(recorder, known_latency(seconds, budget_s, scenario, recorder.folder, bars))
         real_engine(scenario, options, recorder, bars)
-    print(terminal.render([view.table(test.comparisons)]))
+    print(terminal.render(view.view(test)))
     print(f"\nselftest {paths.shown(recorder.path)}")
     _require_pass(test.comparisons)
     return 0

@@ -15,6 +15,8 @@ from bench_deepspeed.report.blocks import Block, Facets, Link, Section, Table, T
 
 from .records import ClockComparison, SelfTest
 
+RATIO = "tokens/s, suite ∕ bare loop"
+
 
 def _interval(comparison: ClockComparison) -> str:
     return "" if comparison.low is None else f"{comparison.low:.4f} … {comparison.high:.4f}"
@@ -47,7 +49,7 @@ METRICS: tuple[Metric[ClockComparison], ...] = (
     ),
     Metric(
         "ratio",
-        "tokens/s, suite ∕ bare loop",
+        RATIO,
         "",
         "tokens/s by the suite over those of a bare loop: the median",
         lambda c: c.ratio,
@@ -68,8 +70,18 @@ def table(comparisons: Sequence[ClockComparison]) -> Table:
 
 
 def view(test: SelfTest) -> list[Block]:
-    """The whole self-test."""
-    return [table(test.comparisons)]
+    """How many parts pass, how the suite's speeds compare with a bare loop's, and the times themselves."""
+    passed = sum(comparison.verdict == "pass" for comparison in test.comparisons)
+    cells = [metric.cells(METRICS, comparison, "summary") for comparison in test.comparisons]
+    times, ratios = ("timed", "median", "above the known"), ("timed", RATIO, "interval", "n", "verdict")
+    return [
+        Text(f"{passed} of {len(cells)} parts pass: {RATIO}, which is 1 where the suite adds nothing", strong=True),
+        *(
+            Table([{"ratio" if title == RATIO else title: row[title] for title in titles} for row in cells], label)
+            for titles, label in ((ratios, "Ratios"), (times, "Times"))
+            if cells
+        ),
+    ]
 
 
 def overview(items: Sequence[Item[SelfTest]], compact: bool) -> list[Block]:

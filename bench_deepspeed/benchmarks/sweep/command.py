@@ -10,7 +10,7 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.machine import environment
-from bench_deepspeed.report import svg
+from bench_deepspeed.report import svg, terminal
 
 from . import charts, plan, view
 from .measure import SweepRun
@@ -50,7 +50,7 @@ def run(options) -> int:
 def _close(recorder: RunFolder[SweepResult]) -> None:
     """Draw the figures and list the files; raise for what failed."""
     result = recorder.result
-    print("\n" + "\n".join([view.LEGEND, *view.reasons(result)]))
+    print("\n" + terminal.render(view.after(result)))
     drawn = svg.write(recorder.folder, charts.drawn(result))
     for what, path in [("\nresult", recorder.path), *(("figure", path) for path in drawn), ("log", recorder.log_path)]:
         print(f"{what}  {paths.shown(path)}")

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
+from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.measure import metric
+from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
 from . import charts
 from .labels import constants, facets_of, model_title, varying
-from .metrics import COMBINED, METRICS, ScenarioRow
+from .metrics import COMBINED, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
 
 LEGEND = (
@@ -19,8 +22,12 @@ LEGEND = (
     "token; decode tokens/s: of all sequences after that, ± standard error; of the limit: its share of what memory and "
     "matrix products allow; tokens/s: of all sequences, prefill included"
 )
-WIDTHS = {"engine": 12, "precision": 9, "prefill": 13, "decode tokens/s": 20, "of the limit": 12, "tokens/s": 12}
-"""Columns whose cells are wider than their titles, when rows are shown one by one."""
+WIDTHS = {"prefill": 13, "decode tokens/s": 20, "tokens/s": 12}
+"""Columns of metrics whose cells are wider than their titles, when rows are shown one by one."""
+OPTIONAL = ("of the limit", "tokens/s")
+"""Columns that a narrow terminal does not show, the first one first."""
+TOGETHER = 4
+"""So many settings that vary share one column, where rows are shown one by one."""
 
 
 def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -39,8 +46,8 @@ def row(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
 
 def view(sweep: SweepResult) -> list[Block]:
     """The whole sweep."""
-    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], "Scenarios")
-    return [Text(constants(sweep)), table, *map(Text, [LEGEND, *reasons(sweep)])]
+    table = Table([row(sweep, scenario) for scenario in sweep.scenarios], "Scenarios", optional=("warnings", *OPTIONAL))
+    return [Text(constants(sweep)), table, *after(sweep)]
 
 
 def overview(items: Sequence[Item[SweepResult]], compact: bool) -> list[Block]:
@@ -73,25 +80,60 @@ def figures(item: Item[SweepResult]) -> list[Figure]:
 def head(sweep: SweepResult) -> list[str]:
     """The lines above the rows."""
     widths = _widths(sweep)
-    return [constants(sweep), "", _line(dict(zip(widths, widths, strict=True)), widths), _rule(widths)]
+    left_out = [title for title in _live(sweep, sweep.scenarios[0]) if title not in widths]
+    above = [constants(sweep)]
+    if left_out:
+        above.append(
+            f"not shown in {columns()} columns: {', '.join(left_out)}; all is in `bench.sh report` and its CSV"
+        )
+    return [*(wrapped(text, columns()) for text in above), "", *terminal.table_head(widths)]
 
 
 def line(sweep: SweepResult, scenario: SweepScenario) -> str:
     """One row, as wide as every other whatever they hold, so that it can be shown before the next is known."""
-    return _line(row(sweep, scenario), _widths(sweep))
+    widths, cells = _widths(sweep), _live(sweep, scenario)
+    if scenario.status != "complete":
+        cells[next(title for title in widths if title in WIDTHS)] = scenario.status
+    return terminal.table_row(cells, widths)
+
+
+def after(sweep: SweepResult) -> list[Block]:
+    """What stands below the rows."""
+    return list(map(Text, [LEGEND, *doubts(sweep), *reasons(sweep)]))
+
+
+def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
+    """Column → cell of a row that is shown by itself; its warnings, of any length, are shown below all rows."""
+    cells = row(sweep, scenario)
+    del cells["warnings"]
+    settings = [setting.title for setting in COMBINED if setting.title in cells]
+    if len(settings) < TOGETHER:
+        return cells
+    together = {", ".join(settings): ", ".join(cells[title] for title in settings)}
+    return {**together, **{title: cell for title, cell in cells.items() if title not in settings}}
 
 
 def _widths(sweep: SweepResult) -> dict[str, int]:
-    titles = row(sweep, sweep.scenarios[0])
-    return {title: max(len(title), WIDTHS.get(title, 0)) for title in titles}
+    """Column → its width: those columns that fit, without the first of `OPTIONAL` where not all do.
+
+    The cells of metrics are not known yet.
+    """
+    known = [_live(sweep, scenario) for scenario in sweep.scenarios]
+    metric_titles = [m.title for m in METRICS if m.place == "summary"]
+    widths = {
+        title: max(len(title), WIDTHS.get(title, 0) if title in metric_titles else max(len(c[title]) for c in known))
+        for title in known[0]
+    }
+    for title in (*OPTIONAL, "prefill"):
+        if terminal.table_width(widths) > columns():
+            widths.pop(title, None)
+    return widths
 
 
-def _line(cells: dict[str, str], widths: dict[str, int]) -> str:
-    return "| " + " | ".join(cells[title].ljust(width) for title, width in widths.items()) + " |"
-
-
-def _rule(widths: dict[str, int]) -> str:
-    return "|" + "|".join("-" * (width + 2) for width in widths.values()) + "|"
+def doubts(sweep: SweepResult) -> list[str]:
+    """The warnings of each scenario that has any, one line each."""
+    codes = {scenario.title(): warnings_of(ScenarioRow(sweep, scenario)) for scenario in sweep.scenarios}
+    return [f"warnings of {title}: {', '.join(some)}" for title, some in codes.items() if some]
 
 
 def reasons(sweep: SweepResult) -> list[str]:

@@ -12,12 +12,14 @@ from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import LOGS, MODELS
 from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS
+from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import machine, models, network, software
-from .line import BLOCKER, MISSING, NOTE, WARNING, Line, is_ok
+from .line import BLOCKER, INDENT, MISSING, NOTE, WARNING, Line, is_ok
 
 
 def doctor_parser() -> Parser:
@@ -36,7 +38,7 @@ def run(options) -> int:
 
     def show(*lines: Line) -> None:
         for line in lines:
-            print(line, flush=True)
+            print(wrapped(str(line), columns(), INDENT), flush=True)
         checks.extend(lines)
 
     python = software.check_python(sys.version_info[:3])
@@ -56,7 +58,7 @@ def run(options) -> int:
     blockers = [check.name for check in checks if check.status == BLOCKER]
     if blockers:
         raise MachineError(f"this machine cannot run the suite yet: fix {', '.join(blockers)}, as the lines above say")
-    print(summary(checks, specs, plans, device))
+    print(wrapped(summary(checks, specs, plans, device), columns(), INDENT))
     return 0
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 BLOCKER = "blocker"  # not even the smallest model runs on the CPU: exit code 3
 
+INDENT = " " * 9
+"""Below the status, where a line goes on."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -20,7 +23,7 @@ class Line:
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.detail}" if self.detail else self.name
-        return f"{self.status:<8} {text}" + (f" — {self.remedy}" if self.remedy else "")
+        return f"{self.status:<{len(INDENT) - 1}} {text}" + (f" — {self.remedy}" if self.remedy else "")
 
 
 def is_ok(checks: Iterable[Line], name: str) -> bool:

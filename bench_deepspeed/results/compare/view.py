@@ -10,7 +10,8 @@ from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.statistics import process_means
-from bench_deepspeed.report.tables import grid
+from bench_deepspeed.report import terminal
+from bench_deepspeed.report.blocks import Block, Facts, Table, Text
 
 from .comparable import differences
 from .comparison import Comparison, compared
@@ -29,23 +30,24 @@ APART = (
 
 def text(comparison: Comparison) -> str:
     """All of it, for the terminal."""
-    parts = [
-        "\n".join(f"{letter}  {path}" for letter, path in zip(comparison.letters, comparison.paths, strict=True)),
-        "\n".join(f"not comparable: {obstacle}" for obstacle in comparison.obstacles),
-        _differences(comparison),
-        _metrics(comparison),
-        "\n".join([*_sentences(comparison), *_remarks(comparison)]),
-        APART,
-    ]
-    return "\n\n".join(filter(None, parts))
+    return terminal.render(
+        [
+            Facts({letter: str(path) for letter, path in zip(comparison.letters, comparison.paths, strict=True)}),
+            *(Text(f"not comparable: {obstacle}") for obstacle in comparison.obstacles),
+            *map(Text, _sentences(comparison)),
+            *_metrics(comparison),
+            *_differences(comparison),
+            *map(Text, [*_remarks(comparison), APART]),
+        ]
+    )
 
 
-def _differences(comparison: Comparison) -> str:
+def _differences(comparison: Comparison) -> list[Block]:
     differing = differences(comparison.results)
     if not differing:
-        return "Nothing that is recorded differs in settings and environment."
+        return [Text("Nothing that is recorded differs in settings and environment.")]
     rows = [{"what differs": name, **_by_letter(comparison, map(_shown, values))} for name, values in differing.items()]
-    return f"{grid(rows)}\n\n{ABSENT}: none, or not recorded"
+    return [Table(rows, "What differs"), Text(f"{ABSENT}: none, or not recorded")]
 
 
 def _by_letter(comparison: Comparison, values) -> dict:
@@ -61,7 +63,7 @@ def _shown(value) -> str:
     return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
 
 
-def _metrics(comparison: Comparison) -> str:
+def _metrics(comparison: Comparison) -> list[Block]:
     """A row a metric that was measured in one of them at least; the others are listed."""
     rows, unmeasured = [], []
     for metric in compared():
@@ -70,8 +72,8 @@ def _metrics(comparison: Comparison) -> str:
         else:
             rows.append({"metric": metric.title, **_row(comparison, metric)})
     rows += [{"metric": name, **_by_letter(comparison, cells)} for name, cells in _without_ratio(comparison).items()]
-    missing = f"not measured in any: {', '.join(unmeasured)}" if unmeasured else ""
-    return "\n\n".join(filter(None, [grid(rows), LEGEND, missing]))
+    missing = [f"not measured in any: {', '.join(unmeasured)}"] if unmeasured else []
+    return [Table(rows, "Metrics"), *map(Text, [LEGEND, *missing])]
 
 
 def _without_ratio(comparison: Comparison) -> dict[str, list[str]]:
