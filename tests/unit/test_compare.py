@@ -336,7 +336,7 @@ def test_seconds_of_compiling_are_a_row_without_a_ratio(bench, tmp_path):
     compiled.runs[0].compile_s, compiled.runs[1].compile_s = 50.0, 3.0
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", compiled)]
     assert "metric: compiling\n  a  none\n  b  50.0 s, 3.0 s\n\n" in bench("compare", *paths).stdout
-    assert "compiling" not in bench("compare", paths[0], paths[0]).stdout
+    assert "metric: compiling" not in bench("compare", paths[0], paths[0]).stdout
 
 
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
