@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
 
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import PACKAGE
 from bench_deepspeed.results.find import folders
 
@@ -22,13 +23,15 @@ def _needs_packages(options: argparse.Namespace) -> bool:
 
 @dataclass(frozen=True)
 class Command:
-    """One command. Of its functions, `parser` takes nothing, `run` and `dry_run` take (subject, options).
+    """One command, and what it is for. Of its functions, `parser` takes nothing, `run` and `dry_run` take (subject,
+    options).
 
     `check` takes the options and raises UsageError for flags that do not go together.
     `subject` makes of the options what is measured; raises BenchError. Without it, `run` takes the options alone.
     `needs_packages` is whether a command line is run by a Python with the pinned packages, set up where it is missing.
     """
 
+    help: str
     parser: str
     run: str
     check: str | None = None
@@ -42,6 +45,7 @@ class Command:
 
     def prepare(self, options: argparse.Namespace) -> Callable[[], int]:
         """Check the options. Returns what does the work and returns the exit code. Raises BenchError."""
+        _require_text(options)
         if self.check:
             _call(self.check, options)
         subject = [_call(self.subject, options)] if self.subject else []
@@ -49,49 +53,90 @@ class Command:
         return lambda: _call(function, *subject, options)
 
 
+def _require_text(options: argparse.Namespace) -> None:
+    """Refuse folders whose names are not UTF-8: they cross the worker's socket as text."""
+    for name in ("output_dir", "models_dir"):
+        path = getattr(options, name, None)
+        try:
+            str(path and path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--{name} {path}: the path is not UTF-8 text: name another folder") from None
+
+
 def _call(function: str, *arguments):
     return resolve_name(f"{PACKAGE}.{function}")(*arguments)
 
 
+def run_parser() -> argparse.ArgumentParser:
+    """The parser of `bench.sh run`, whose help lists the other commands."""
+    parser = resolve_name(f"{PACKAGE}.benchmarks.run.flags:run_parser")()
+    width = max(map(len, COMMANDS))
+    others = [f"  bench.sh {name:<{width}} {command.help}" for name, command in COMMANDS.items() if name != "run"]
+    parser.description = "\n".join([parser.description, "", "other commands (each has its own --help):", *others])
+    return parser
+
+
 COMMANDS = {
     "run": Command(
-        "benchmarks.run.flags:run_parser",
+        "time token generation, and check the answers",
+        "cli.commands:run_parser",
         "benchmarks.run.command:run",
         subject=SCENARIO,
         dry_run="benchmarks.run.dry_run:show",
     ),
-    "quality": Command("benchmarks.quality.flags:quality_parser", "benchmarks.quality.command:run", subject=SCENARIO),
+    "quality": Command(
+        "the check of the answers alone, in every precision of the engine",
+        "benchmarks.quality.flags:quality_parser",
+        "benchmarks.quality.command:run",
+        subject=SCENARIO,
+    ),
     "doctor": Command(
-        "cli.doctor.command:doctor_parser", "cli.doctor.command:run", needs_packages=lambda options: False
+        "what this machine has, what it lacks and how to fix it",
+        "cli.doctor.command:doctor_parser",
+        "cli.doctor.command:run",
+        needs_packages=lambda options: False,
     ),
     "report": Command(
-        "results.report_flags:report_parser", "results.report_command:run", check="results.report_flags:check"
+        "render the tables of the documents, or write results as CSV, JSON lines or HTML",
+        "results.report_flags:report_parser",
+        "results.report_command:run",
+        check="results.report_flags:check",
     ),
     "selftest": Command(
-        "benchmarks.selftest.flags:selftest_parser", "benchmarks.selftest.command:run", subject=SCENARIO
+        "whether the suite's own times are right, and how much it adds to them",
+        "benchmarks.selftest.flags:selftest_parser",
+        "benchmarks.selftest.command:run",
+        subject=SCENARIO,
     ),
     "sweep": Command(
+        "batch sizes, prompt lengths, engines: one table and figures",
         "benchmarks.sweep.flags:sweep_parser",
         "benchmarks.sweep.command:run",
         dry_run="benchmarks.sweep.dry_run:show",
         needs_packages=lambda options: not options.dry_run or bool(options.resume),  # a saved sweep is read with them
     ),
     "load": Command(
+        "many requests at a time: latency, throughput, the highest sustainable rate",
         "benchmarks.load.flags:load_parser",
         "benchmarks.load.command:run",
         check="benchmarks.load.flags:check",
         subject=SCENARIO,
     ),
     "compare": Command(
-        "results.compare.flags:compare_parser", "results.compare.command:run", check="results.compare.flags:check"
+        "saved results: what differs, and whether one is faster",
+        "results.compare.flags:compare_parser",
+        "results.compare.command:run",
+        check="results.compare.flags:check",
     ),
     "results": Command(
+        "list the runs in logs/, show one, delete old ones",
         "results.flags:results_parser",
         "results.command:run",
         check="results.flags:check",
         needs_packages=lambda options: options.action == "show" or bool(folders(options.output_dir)),
     ),
     "ab": Command(
+        "is B faster than A? two configurations, interleaved",
         "benchmarks.ab.flags:ab_parser",
         "benchmarks.ab.command:run",
         subject="benchmarks.ab.plan:plan_of",

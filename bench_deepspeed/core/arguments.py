@@ -46,13 +46,20 @@ class WordsParser(Parser):
         return self.parse_intermixed_args(args, namespace)
 
 
+LARGEST = 10**9
+"""No number of anything here is larger; a larger one is a slip of the finger."""
+LONGEST_S, SHORTEST_S = 10**6, 0.001
+
+
 def whole_number(text: str) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text[:20]} is too many: at most {LARGEST:,}")
     return value
 
 
@@ -63,8 +70,33 @@ def positive_integer(text: str) -> int:
     return value
 
 
+def seconds(text: str) -> float:
+    """A time that something can last, in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not SHORTEST_S <= value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {SHORTEST_S} to {LONGEST_S:,}")
+    return value
+
+
 def percentage(text: str) -> float:
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
-    if not number or not 0 < float(number[1]) < 100:
+    """A share of 1, above 0 and below 1."""
+    share = _share(text)
+    if share is None or not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage between 0% and 100%, such as 1% or 0.5%")
-    return float(number[1]) / 100
+    return share
+
+
+def spread(text: str) -> float:
+    """A share of 1, from 0 to 1."""
+    share = _share(text)
+    if share is None or share > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage up to 100%, such as 30%")
+    return share
+
+
+def _share(text: str) -> float | None:
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
+    return float(number[1]) / 100 if number else None

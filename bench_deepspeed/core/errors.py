@@ -74,7 +74,11 @@ def named(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} is damaged: {textwrap.shorten(repr(error), 200, placeholder=' …')}") from error
 
 
-BY_NAME = {cls.__name__: cls for cls in (BenchError, UsageError, MachineError, WeightsError)}
+BY_NAME = {
+    cls.__name__: cls
+    for cls in (BenchError, UsageError, MachineError, WeightsError, QualityError, ImpossibleError, RegressionError)
+}
+"""Those that a worker may raise."""
 EXIT_CODES = {
     0: "everything asked for was done",
     1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test failed",

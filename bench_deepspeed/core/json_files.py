@@ -16,6 +16,8 @@ from typing import TypeVar
 from .errors import BenchError
 
 T = TypeVar("T")
+ERRORS = "backslashreplace"
+"""How what is not UTF-8, such as bytes of a file name, is written: as an escape, which is JSON as well."""
 
 
 def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
@@ -73,7 +75,12 @@ def read_json(cls: type[T], path: Path, version: int, what: str) -> T:
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Replace a JSON file's content in one step."""
-    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(path, json_text(data))
+
+
+def json_text(data: object) -> str:
+    """Data as JSON, as files and programs get it."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -90,7 +97,7 @@ def write_atomically(path: Path, text: str) -> None:
         _replace(Path(os.path.realpath(path)), text, old)
         return
     # Without O_CREAT, which Linux refuses for another user's FIFO in /tmp: proc(5), protected_fifos.
-    with os.fdopen(os.open(path, os.O_WRONLY), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY), "w", encoding="utf-8", errors=ERRORS) as file:
         file.write(text)
 
 
@@ -101,7 +108,9 @@ def _replace(path: Path, text: str, old: os.stat_result | None) -> None:
     mode = 0o666 if old is None else old.st_mode & 0o777
     partial = path.with_name(f".bench-{os.getpid()}.partial")  # short: the name itself may be as long as names can be
     try:
-        with open(partial, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with open(
+            partial, "w", encoding="utf-8", errors=ERRORS, opener=lambda name, flags: os.open(name, flags, mode)
+        ) as file:
             file.write(text)
         if old is not None:
             with contextlib.suppress(PermissionError):  # only root gives files away; FAT has no modes

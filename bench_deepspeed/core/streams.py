@@ -42,6 +42,17 @@ class HarmlessText(io.TextIOWrapper):
         return super().write(harmless(text))
 
 
+def write_exactly(text: str) -> None:
+    """Write what another program is to read, in UTF-8, to standard output; as other text where that is a terminal."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8")
+    if isinstance(stream, HarmlessText) and not stream.isatty():
+        io.TextIOWrapper.write(stream, text)
+    else:
+        stream.write(text)
+
+
 def take_over() -> None:
     """Put such streams in the place of `sys.stdout` and `sys.stderr`.
 

@@ -9,6 +9,21 @@ RANDOM = " (random weights)"
 """Behind the title of a model whose weights are random."""
 
 
+def has_random_weights(weights: str, *engines: str) -> bool:
+    """Whether a speed is that of a shape, and not of a model that answers anything. The fake engine has no weights."""
+    return weights == "random" and set(engines) != {"fake"}
+
+
+def model_title(title: str, weights: str, *engines: str) -> str:
+    """The model, and whether its weights are random."""
+    return title + (RANDOM if has_random_weights(weights, *engines) else "")
+
+
+def figure_name(model: str, weights: str, what: str) -> str:
+    """The name of a figure of a model's results: that of random weights is another than that of its own."""
+    return "-".join([model, *(["random"] if weights == "random" else []), what])
+
+
 _KEPT = "\n\r\t"
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS if chr(code) not in _KEPT}
@@ -25,6 +40,12 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """Text on one line, harmless, with single spaces."""
     return harmless(" ".join(text.split()))
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 process", "3 processes"."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def sentence(text: str) -> str:

@@ -8,9 +8,11 @@ from .text import NOT_MEASURED
 
 
 def gigabytes(size: float | None) -> str:
-    """Bytes as "13.96 GB", below 0.1 GB as "12.34 MB"."""
+    """Bytes as "13.96 GB", below 0.1 GB as "12.34 MB"; none as "nothing"."""
     if size is None:
         return NOT_MEASURED
+    if size == 0:
+        return "nothing"
     return f"{size / 1e9:,.2f} GB" if abs(size) >= 1e8 else f"{size / 1e6:,.2f} MB"
 
 

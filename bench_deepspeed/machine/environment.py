@@ -56,7 +56,7 @@ def host_facts() -> Environment:
         commit=_commit(),
         system=f"{platform.system()} {platform.release()}",
         cpu=_cpu_name(),
-        cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        cpu_count=len(allowed_cpus()),
         cpu_quota=cgroup.limits().cpus,
         memory_bytes=memory_bytes(),
         load_average_1min=round(os.getloadavg()[0], 2),
@@ -90,7 +90,7 @@ def torch_facts(device: str) -> Environment:
 
 
 def free_memory_bytes(device: str) -> int | None:
-    """Memory that nobody uses, measured without torch: of one GPU, or the host's (Linux).
+    """Memory that nobody uses, measured without torch: of one GPU, or the host's; None where it is not known.
 
     The GPU is the first of CUDA_VISIBLE_DEVICES, by nvidia-smi's numbers, where that is set.
     """
@@ -99,13 +99,23 @@ def free_memory_bytes(device: str) -> int | None:
         query = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
         first = (_output("nvidia-smi", f"--id={gpu}", *query) or "").split()[:1]
         return int(first[0]) * 2**20 if first and first[0].isdigit() else None
+    return free_host_bytes()
+
+
+def free_host_bytes() -> int | None:
+    """The host's memory that nobody uses, as far as a container may use it; None where Linux does not say it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         lines = []
-    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    free_bytes = cgroup.limits().free_bytes
-    return min([*available, *([] if free_bytes is None else [free_bytes])], default=None)
+    free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    allowed = cgroup.limits().free_bytes
+    return min([*free, *([] if allowed is None else [allowed])], default=None)
+
+
+def allowed_cpus() -> set[int]:
+    """The numbers of the CPUs that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def installed_version(package: str) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import psutil
+
+from .environment import allowed_cpus
 
 SHORTEST_S = 0.2
 """The kernel counts in ticks of 10 ms on each CPU: over less than this, rounding would look like load."""
@@ -18,7 +19,7 @@ class Cpus:
         self._process = psutil.Process()
 
     def start(self) -> None:
-        self._allowed = _allowed()
+        self._allowed = allowed_cpus()
         self._since = self._times()
 
     def others_busy(self) -> float | None:
@@ -50,10 +51,6 @@ class Cpus:
             except psutil.Error:
                 continue  # it has just ended: its time is among its parent's children's now
         return seconds
-
-
-def _allowed() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def _busy_s(times) -> float:

@@ -5,7 +5,6 @@ A limit is the best of its measurements, not their mean: a disturbance only ever
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import Limits
+
+from . import environment
 
 LABEL = "measuring what the device can do"
 MINIMUM_S = 0.5  # of each of the three: hundreds of passes on a GPU, a dozen or more on a CPU
@@ -91,7 +92,7 @@ def cache_bytes(device: str) -> int | None:
 
     if device == "cuda":
         return torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-    return host_cache_bytes(CACHES, os.sched_getaffinity(0))
+    return host_cache_bytes(CACHES, environment.allowed_cpus())
 
 
 def host_cache_bytes(root: Path, cpus: set[int]) -> int | None:
@@ -125,11 +126,14 @@ def _buffer(device: str):
 
 
 def free_bytes(device: str) -> int:
-    """Memory of the device that nobody uses."""
+    """Memory of the device that nobody uses, as far as a container may use it."""
     import psutil
     import torch
 
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    free = environment.free_host_bytes()
+    return psutil.virtual_memory().available if free is None else free
 
 
 def _best_s(step: Callable[[], object], device: str) -> float:

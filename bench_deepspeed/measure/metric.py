@@ -46,6 +46,10 @@ class Metric(Generic[Row]):
     of: str = ""
     """Of a share: what it is a share of."""
 
+    def __post_init__(self) -> None:
+        if self.unit not in units.FORMATTERS:
+            raise ValueError(f"the metric {self.name} has the unit {self.unit!r}, which core/units.py does not know")
+
     def cell(self, row: Row) -> str:
         """The value as text, with its interval and its remark."""
         if self.shown is not None:

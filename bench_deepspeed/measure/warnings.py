@@ -29,6 +29,7 @@ CLOCK_RANGE = 0.03
 SLOWDOWN_MARGIN_C = 5
 BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
 """A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
+_KEPT = "_findings"
 MIN_PROCESSES, MIN_REPETITIONS = 3, 5
 """Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
 FIRST_SLOWER = 0.1
@@ -53,8 +54,16 @@ class Rule:
 
 
 def check(result: Result) -> list[Finding]:
-    """All warnings of a result, in the order of the table."""
-    return [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
+    """All warnings of a result, in the order of the table.
+
+    They are computed once for what it holds and kept with it: log, table, chart and file ask for them one by one.
+    """
+    held = (result.limits, *((len(run.warmups), len(run.samples)) for run in result.runs))
+    kept = vars(result).get(_KEPT)
+    if kept is None or kept[0] != held:
+        kept = held, [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
+        vars(result)[_KEPT] = kept
+    return list(kept[1])
 
 
 def _drift(result: Result) -> str | None:
@@ -234,6 +243,12 @@ def _readings(result: Result) -> list[Reading]:
     return [sample.reading for sample in result.valid_samples if sample.reading is not None]
 
 
+def _no_limits(result: Result) -> str | None:
+    if result.limits is not None or result.engine.reads_weights is False:
+        return None
+    return "the device's limits were not measured with it, so no gate has checked its speed"
+
+
 def _repetitions(n: int) -> str:
     return f"{n} repetition{'s' if n > 1 else ''}"
 
@@ -252,4 +267,5 @@ RULES = (
     Rule("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
     Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
     Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
+    Rule("no_limits", _no_limits, "measure it again, without `--quick`"),
 )

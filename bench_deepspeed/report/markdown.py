@@ -49,7 +49,7 @@ def _cell(cell: Cell, page: Path) -> str:
     if isinstance(cell, Link):
         return f"[{cell.text}]({link(cell.path, page)}){cell.after}"
     if isinstance(cell, Quoted):
-        return re.sub(r"([\\`*_&])", r"\\\1", " ".join(cell.text.split()))
+        return re.sub(r"([\\`*_&~[])", r"\\\1", " ".join(cell.text.split()))
     return cell
 
 

@@ -6,11 +6,12 @@ Needs the standard library only where there are no runs.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.json_files import json_text
+from bench_deepspeed.core.streams import write_exactly
 
 from . import listing
 from .entries import Entry, read_entry
@@ -31,7 +32,7 @@ def run(options) -> int:
     if options.action == "prune":
         return prune(options, entries)
     if options.json:
-        print(json.dumps(list(map(_plain, entries)), indent=1, ensure_ascii=False))
+        write_exactly(json_text(list(map(_plain, entries))))
     elif entries:
         print(listing.text(entries))
     else:

@@ -104,7 +104,15 @@ class Site:
         return [item for item in self._items[name] if model in {EVERYTHING, *item.subject.models}]
 
     def figures(self) -> Iterator[Figure]:
-        """Every figure of the overviews of each model."""
+        """Every figure of the overviews of each model. Raises BenchError where two would be one file."""
+        names: set[str] = set()
+        for figure in self._each_figure():
+            if figure.name in names:
+                raise BenchError(f"two figures are named {figure.name}: one would replace the other")
+            names.add(figure.name)
+            yield figure
+
+    def _each_figure(self) -> Iterator[Figure]:
         for name in registry.KINDS:
             for model in catalog.names():
                 if items := self._of_model(name, model):

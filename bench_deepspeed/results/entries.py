@@ -11,9 +11,7 @@ from bench_deepspeed.benchmarks.common.kind import Content, Kind, machine_of
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, named
 from bench_deepspeed.core.folder_lock import unheld
 from bench_deepspeed.core.json_files import validated
-from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.statistics import Interval, speed_interval
-from bench_deepspeed.model import catalog
 
 from .find import SavedRun
 
@@ -56,7 +54,7 @@ def read_entry(run: SavedRun) -> Entry:
 def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
     """The entry of a file's content. Raises BenchError where a field is not of its type."""
     subject, results = kind.subject(content), kind.results(content)
-    possible = _possible(results)
+    possible = _is_possible(kind, content)
     status = content.status
     facts = facts | {
         "started": _time(subject.started_at, run.named_at),
@@ -75,11 +73,10 @@ def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
     return validated(Entry, facts)
 
 
-def _possible(results) -> bool:
+def _is_possible(kind: Kind, content: Content) -> bool:
     """Whether no generation is faster than the device's limits; one that is, is never shown as a speed."""
     try:
-        for result in results:
-            plausibility.check(result, catalog.load(result.scenario.model))
+        kind.require_possible(content)
     except ImpossibleError:
         return False
     return True

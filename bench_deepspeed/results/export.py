@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.core import streams
 from bench_deepspeed.core.errors import DAMAGE, MachineError, UsageError, named
 from bench_deepspeed.core.json_files import write_atomically
-from bench_deepspeed.measure import plausibility
-from bench_deepspeed.model import catalog
 from bench_deepspeed.report import flat_files, markdown
 from bench_deepspeed.report.blocks import Block, Figure
 from bench_deepspeed.report.flat_files import FlatRow
@@ -29,12 +28,11 @@ def run(options) -> int:
     items = files.read(options.files or files.published())
     if not items:
         raise UsageError("nothing is published here: name FILEs")
-    _of_each(items, require_possible)
+    _of_each(items, lambda item: item.kind.require_possible(item.content))
     text = WRITERS[options.format](items, options)
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     if options.output is None or _is_stdout(options.output):
-        sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever a terminal can show
-        sys.stdout.write(text)
+        streams.write_exactly(text)
         return 0
     try:
         write_atomically(options.output, text)
@@ -44,12 +42,6 @@ def run(options) -> int:
         raise MachineError(f"cannot write {options.output}: {error.strerror}") from error
     print(f"wrote {options.output}")
     return 0
-
-
-def require_possible(item: Item) -> None:
-    """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
-    for result in item.kind.results(item.content):
-        plausibility.check(result, catalog.load(result.scenario.model))
 
 
 def _is_stdout(path: Path) -> bool:

@@ -14,9 +14,6 @@ from pathlib import Path
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.core.errors import MachineError
 
-BELOW_MODEL = ("load", "ab")
-"""Folders of a model that hold the runs of one command."""
-
 
 @dataclass(frozen=True)
 class SavedRun:
@@ -47,7 +44,8 @@ def folders(root: Path) -> list[SavedRun]:
         return []
     except OSError as error:
         raise MachineError(f"cannot read {root}: {error.strerror}") from error
-    places = [parent / name for parent in parents for name in ("", *BELOW_MODEL) if _is(stat.S_ISDIR, parent / name)]
+    below = dict.fromkeys(["", *(kind.subfolder for kind in registry.kinds())])
+    places = [parent / name for parent in parents for name in below if _is(stat.S_ISDIR, parent / name)]
     runs = [_saved_run(root, folder) for place in places for folder in _readable(place)]
     return sorted(filter(None, runs), key=lambda run: (run.named_at, run.id))
 

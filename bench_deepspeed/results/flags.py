@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.benchmarks import registry
@@ -18,8 +17,8 @@ STATUSES = ("complete", "failed", "interrupted", "running", "killed", "unreadabl
 HOURS_OF_UNIT = {"h": 1, "d": 24, "w": 7 * 24}
 
 
-def add(parser, count: Callable[[str], int]) -> None:
-    """Add the flags to a parser; `count` reads a whole number, 0 or more."""
+def add(parser) -> None:
+    """Add the flags to a parser."""
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_argument_group("which runs")
     which.add_argument("--model", metavar="NAME", help="of this model, among others")
@@ -29,7 +28,7 @@ def add(parser, count: Callable[[str], int]) -> None:
     which.add_argument("--commit", metavar="HASH", help="of this commit of the suite, or its beginning")
     which.add_argument("--since", type=_date, metavar="DATE", help="started on this day (UTC) or later: 2026-01-31")
     prune = parser.add_argument_group("prune: what is deleted, of the runs above; nothing without --yes")
-    prune.add_argument("--keep", type=count, metavar="N", help="all but the newest N")
+    prune.add_argument("--keep", type=whole_number, metavar="N", help="all but the newest N")
     prune.add_argument("--older_than", type=_age, metavar="AGE", help="those started longer ago: 12h, 30d, 8w")
     prune.add_argument("--yes", action="store_true", help="delete them, each with all that its folder holds")
     parser.add_argument_group("other").add_argument("--json", action="store_true", help="print the list as JSON")
@@ -74,7 +73,7 @@ def results_parser() -> Parser:
         usage="%(prog)s [[show] ID | prune] [flags]",
         description="Lists the runs, the newest last; shows one as it did itself when it ended; or deletes old ones.",
     )
-    add(parser, whole_number)
+    add(parser)
     parser.add_argument(
         "--output_dir", type=Path, default=LOGS, metavar="DIR", help="where the runs are (default: logs/ of this suite)"
     )

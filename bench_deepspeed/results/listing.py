@@ -6,8 +6,6 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
-from bench_deepspeed.measure import plausibility
-from bench_deepspeed.model import catalog
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Table, Text
 
@@ -63,8 +61,7 @@ def shown(run: SavedRun) -> str:
 def _view(kind: Kind, content: Content) -> str:
     """All of it, and how it ended, where it did not reach its end; what is impossible is never shown as a speed."""
     try:
-        for result in kind.results(content):
-            plausibility.check(result, catalog.load(result.scenario.model))
+        kind.require_possible(content)
     except ImpossibleError as error:
         return f"status {content.status}: {error}"
     ended = "" if content.status == "complete" else f"status {content.status}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from bench_deepspeed.core.errors import named
+from bench_deepspeed.core.json_files import parse_json, read_bytes
 from bench_deepspeed.report.tables import grid
 
 
@@ -80,8 +81,7 @@ def simulation_table(content: dict, subject: str = "coverage") -> str:
 
 def table_of_file(path: Path, subject: str) -> str | None:
     """The table of a saved simulation; None where there is none."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    return simulation_table(saved, subject)
+    with named(path):
+        return simulation_table(parse_json(read_bytes(path), path), subject)

@@ -20,6 +20,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import MachineError, WeightsError
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.core.units import gigabytes
 
 STAMP = "complete.json"
 
@@ -145,7 +146,7 @@ def require_disk(folder: Path, needed_bytes: int) -> None:
     free = free_disk_bytes(folder)
     if free < needed_bytes:
         raise MachineError(
-            f"{folder} needs {needed_bytes / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free: "
+            f"{folder} needs {gigabytes(needed_bytes)} and the disk has {gigabytes(free)} free: "
             "make room or name another folder with --models_dir"
         )
 

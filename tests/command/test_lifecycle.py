@@ -9,6 +9,7 @@ import os
 import signal
 import tempfile
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,11 @@ ENDLESS = {
 SLOW = {"seconds": [600.0], "at_batch": {"1": "sleep"}}
 
 
+def test_every_kind_that_measures_is_seen_under_signals():
+    measures = [name for name in registry.KINDS if find_spec(registry.KINDS[name].replace(".kind", ".measure"))]
+    assert set(measures) == set(ENDLESS)
+
+
 def start(bench, arguments, **behaviour):
     return bench.start(*arguments, *PLACES, env={"BENCH_FAKE": json.dumps(behaviour)})
 
@@ -84,7 +90,7 @@ def unfinished_files(folder: Path) -> list[Path]:
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "killed")],
     ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
-@pytest.mark.parametrize("kind", registry.KINDS)
+@pytest.mark.parametrize("kind", ENDLESS)
 def test_a_run_that_a_signal_ends_has_its_file_from_the_start(bench, tmp_path, kind, ending):
     number, code, status = ending
     process = start(bench, ENDLESS[kind], **SLOW)
@@ -101,7 +107,7 @@ def test_a_run_that_a_signal_ends_has_its_file_from_the_start(bench, tmp_path, k
     assert status == "killed" or unfinished_files(tmp_path) == []
 
 
-@pytest.mark.parametrize("kind", registry.KINDS)
+@pytest.mark.parametrize("kind", ENDLESS)
 def test_a_run_whose_engine_dies_has_failed(bench, tmp_path, kind):
     process = start(bench, ENDLESS[kind], **SLOW)
     worker, *_ = wait_until(lambda: workers(process))
@@ -244,3 +250,20 @@ def test_a_self_test_survives_saving(tmp_path):
     test = SelfTest("", {}, "hello", 2, 0.005, 0.95, status="failed", error="why")
     test.save(tmp_path / "selftest.json")
     assert SelfTest.load(tmp_path / "selftest.json") == test
+
+
+def test_what_is_refused_on_the_way_leaves_the_file_as_it_was(tmp_path):
+    """As when a sweep is resumed on another GPU: nothing was started."""
+    path = tmp_path / "saved.json"
+    Saved("complete").save(path)
+    before = path.read_bytes()
+    with pytest.raises(UsageError), RunFolder(tmp_path, path.name, Saved("complete"), log="log", new=False) as folder:
+        assert json.loads(path.read_text())[0] == "running"
+        folder.result.error = "changed"
+        folder.save()
+        raise UsageError("another GPU")
+    assert path.read_bytes() == before
+    assert (tmp_path / "log").read_text().endswith(" refused: another GPU\n")
+    with pytest.raises(MachineError), RunFolder(tmp_path, path.name, Saved("complete"), new=False):
+        raise MachineError("no disk")
+    assert json.loads(path.read_text()) == ["failed", "no disk"]

@@ -24,7 +24,7 @@ def test_a_quick_run_is_one_short_process_and_says_what_it_left_out(bench, tmp_p
     assert done.returncode == 0, done
     result = saved(tmp_path)
     (run,) = result["runs"]
-    assert [sample["new_tokens"] for sample in run["samples"]] == [32] * 3
+    assert [sample["new_tokens"] for sample in run["samples"]] == [16] * 3
     assert len(run["warmups"]) == 1
     assert "quick: a first number. Not measured: prefill, latency," in " ".join(done.stdout.split())
     (path,) = tmp_path.rglob("result.json")
@@ -47,7 +47,7 @@ def test_no_answer_can_be_asked_for(bench):
 
 def test_a_plan_says_that_nothing_else_is_measured(bench):
     done = bench("--quick", "-d", "cpu", "-n", "smollm2", "--dry_run")
-    assert "3 repetitions of 32 tokens" in done.stdout
+    assert "3 repetitions of 16 tokens" in done.stdout
     assert "and nothing else" in done.stdout
     assert "quality" not in done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 
@@ -56,6 +57,7 @@ def hostile(tmp_path):
     one.environment = dataclasses.replace(one.environment, cpu=HOSTILE, gpu_used=HOSTILE, commit=HOSTILE)
     one.engine = dataclasses.replace(one.engine, name=HOSTILE)
     one.model["title"] = HOSTILE
+    one.scenario = dataclasses.replace(one.scenario, prompt=HOSTILE)
     paths = []
     for day in (1, 2):
         folder = tmp_path / "logs" / "llama" / f"2026-01-0{day}T10-00-00"
@@ -72,7 +74,6 @@ def hostile(tmp_path):
         ("results", "--output_dir", "logs", "llama/2026-01-01T10-00-00"),
         ("compare", "{0}", "{1}", "--force"),
         ("report", "{0}", "{1}", "--format", "markdown"),
-        ("report", "{0}", "--format", "csv"),
         ("results", "--output_dir", f"lo{HOSTILE}gs".replace("\n", "")),
         ("compare", "{0}", f"no{HOSTILE}file"),
         ("-n", HOSTILE),
@@ -90,3 +91,33 @@ def test_no_text_reaches_the_terminal_with_control_characters(bench, hostile, co
         assert done.stderr.count("\n") == 1
     if "markdown" in command:
         assert "<b>" not in done.stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "html", "markdown"])
+def test_what_programs_read_is_the_same_on_standard_output_as_in_a_file(bench, tmp_path, form):
+    path = tmp_path / "result.json"
+    one = result()
+    one.environment = dataclasses.replace(one.environment, cpu="A\x85B\u200e\x7f")
+    one.save(path)
+    assert bench("report", path, "--format", form, "--output", "file").returncode == 0
+    done = bench("report", path, "--format", form)
+    assert done.stdout == (tmp_path / "file").read_text()
+
+
+@pytest.mark.parametrize("command", [("results", "--output_dir", "logs"), ("compare", "{0}", "{1}", "--force")])
+def test_json_on_standard_output_is_json_whatever_is_in_it(bench, hostile, command):
+    done = bench(*(word.format(*hostile) for word in command), "--json")
+    json.loads(done.stdout)
+
+
+def test_bytes_that_are_not_utf_8_are_shown_as_escapes_or_refused(bench, tmp_path):
+    done = bench(*RUN, "-lf", os.fsdecode(b"log\xff"), env={"BENCH_COMMIT": os.fsdecode(b"v\xff")})
+    assert done.returncode == 0, done
+    assert "log?" in done.stdout
+    (path,) = tmp_path.rglob("result.json")
+    assert json.loads(path.read_text())["environment"]["commit"] == "v?"
+    folder = os.fsdecode(b"out\xff")
+    assert "the path is not UTF-8 text" in bench.refusal(2, *RUN[:-1], folder)
+    assert not (tmp_path / folder).exists()
+    missing = os.fsdecode(b"no\xfffolder")
+    assert "no\\udcfffolder" in bench.refusal(2, "compare", missing, missing)

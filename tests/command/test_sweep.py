@@ -165,7 +165,9 @@ def test_another_sweep_or_machine_is_not_resumed(bench, swept_here, flags, chang
     data = json.loads(swept_here.read_text())
     data["environment"] |= change
     swept_here.write_text(json.dumps(data))
+    before = swept_here.read_bytes()
     assert words in bench.refusal(2, "sweep", "--resume", str(swept_here), *flags)
+    assert swept_here.read_bytes() == before
 
 
 def test_dry_run_of_a_sweep_to_resume_tells_what_was_measured(bench, tmp_path):

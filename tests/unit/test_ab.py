@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic():
     assert plan.refusal(found, needs) is None
     assert plan.refusal(found, None) is None
     refused = plan.refusal(found, needs - 1)
-    assert "A: 26.95 GB weights + 0.04 GB KV cache + 1.00 GB all else; B: 26.95 GB" in refused
+    assert "A: 26.95 GB weights + 40.89 MB KV cache + 1.00 GB all else; B: 26.95 GB" in refused
     assert f"{needs / 1e9:.2f} GB are free on cpu" in refused
 
 

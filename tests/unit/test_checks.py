@@ -9,7 +9,18 @@ import re
 import pytest
 from support import ROOT
 
-from bench_deepspeed.measure.records import Energy, Environment, Reading, Result, Run, Sample, Scenario
+from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.records import (
+    Energy,
+    EngineDescription,
+    Environment,
+    Limits,
+    Reading,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+)
 from bench_deepspeed.measure.warnings import RULES, check
 
 CALM = Reading(1980, 2619, 55, [], 0, 0.05)
@@ -38,7 +49,8 @@ def result_of(speeds: list[list[float]], *unusual: Reading, steady: bool = True)
     runs = [Run(steady=steady, samples=[Sample(64 / x, 2, 64, CALM) for x in process]) for process in speeds]
     for index, reading in enumerate(unusual):
         runs[0].samples[index] = dataclasses.replace(runs[0].samples[index], reading=reading)
-    return Result(scenario(), runs=runs, environment=Environment(cpu_count=16, gpu_slowdown_c=87))
+    facts = Environment(cpu_count=16, gpu_slowdown_c=87)
+    return Result(scenario(), runs=runs, environment=facts, engine=EngineDescription(reads_weights=False))
 
 
 def codes(result: Result) -> list[str]:
@@ -80,6 +92,10 @@ CASES = {
     "recompiled": (
         result_of(CLEAN, unusual(compilations=2), unusual(compilations=1), unusual(compilations=0)),
         r"3 times during 2 of 3 repetitions",
+    ),
+    "no_limits": (
+        dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
+        r"the device's limits were not measured with it",
     ),
 }
 
@@ -177,3 +193,21 @@ def test_the_documented_warnings_are_those_of_the_code():
 def test_the_documented_fields_are_those_of_the_schema(title, data):
     documented = re.findall(r"^\| `(\w+)` \|", section(title), re.M)
     assert documented == [field.name for field in dataclasses.fields(data)]
+
+
+def test_warnings_are_computed_once_for_what_a_result_holds(monkeypatch):
+    calls = []
+    rule = dataclasses.replace(RULES[0], check=lambda result: calls.append(len(result.runs)))
+    monkeypatch.setattr(warnings, "RULES", (rule,))
+    result = result_of(CLEAN)
+    for _ in range(5):
+        check(result)
+    assert calls == [3]
+    result.runs.append(result.runs[0])
+    check(result)
+    result.limits = Limits(1.0, 1.0, 1.0, "float16", cache_bytes=0)
+    check(result)
+    assert calls == [3, 4, 4]
+    check(dataclasses.replace(result))
+    assert calls == [3, 4, 4, 4]
+    assert "_findings" not in dataclasses.asdict(result)

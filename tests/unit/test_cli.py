@@ -155,6 +155,8 @@ def test_short_and_long_flags_are_the_same():
         pytest.param(["-r"], "expected one argument", id="flag without value"),
         pytest.param(["-lf"], "expected one argument", id="log file without value"),
         pytest.param(["-r", "0"], "at least 1", id="no repetition"),
+        pytest.param(["-r", "9" * 20], "is too many: at most 1,000,000,000", id="repetitions for ever"),
+        pytest.param(["-r", "9" * 5000], "is not a whole number", id="more digits than Python reads"),
         pytest.param(["-m", "-3"], "-m", id="negative tokens"),
         pytest.param(["-m", "abc"], "'abc' is not a whole number", id="tokens that are a word"),
         pytest.param(["-m", "1.5"], "'1.5' is not a whole number", id="tokens and a half"),

@@ -281,6 +281,12 @@ def test_no_tokens_are_no_result(bench, tmp_path):
     assert f"{paths[1]} is not a result of this suite" in bench.refusal(2, "compare", *paths)
 
 
+def test_a_result_of_another_kind_is_named_as_what_it_is(bench, files):
+    run, *others = files
+    for path in others:
+        assert "compare takes results of `bench.sh run`" in bench.refusal(2, "compare", run, path)
+
+
 def test_a_time_of_zero_is_no_result(bench, tmp_path):
     broken = dataclasses.replace(result(), runs=[Run(samples=[Sample(0.0, 5, 100)])])
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", broken)]
@@ -329,9 +335,8 @@ def test_seconds_of_compiling_are_a_row_without_a_ratio(bench, tmp_path):
     compiled = result(100.0, 101.0)
     compiled.runs[0].compile_s, compiled.runs[1].compile_s = 50.0, 3.0
     paths = [saved(tmp_path, "a.json", result(1.0, 2.0)), saved(tmp_path, "b.json", compiled)]
-    rows = {line.split("|")[1].strip(): line for line in table_lines(bench("compare", *paths))}
-    assert [cell.strip() for cell in rows["compiling"].split("|")[2:-1]] == ["none", "50.0 s, 3.0 s", ""]
-    assert "| compiling" not in bench("compare", paths[0], saved(tmp_path, "c.json", result(1.0, 2.0))).stdout
+    assert "metric: compiling\n  a  none\n  b  50.0 s, 3.0 s\n\n" in bench("compare", *paths).stdout
+    assert "metric: compiling" not in bench("compare", paths[0], paths[0]).stdout
 
 
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")

@@ -8,8 +8,9 @@ import pytest
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (("--clients", "0"), "'0' is not a list of numbers above 0"),
-        (("--clients", "1,x"), "'1,x' is not a list"),
+        (("--clients", "0"), "0 is not between 1 and"),
+        (("--rates", "0"), "'0' is not a list of numbers above 0"),
+        (("--clients", "1,x"), "'x' is neither a whole number nor a range"),
         (("--rates", "2,1"), "--rates must rise"),
         (("--spread", "300%"), "not a percentage"),
         (("--target", "async", "--engine", "transformers"), "--target async is made of mii"),
@@ -20,6 +21,9 @@ import pytest
         (("--target", "stub", "--prompts", "missing.txt"), "--prompts: cannot read missing.txt"),
         (("--target", "stub", "--trace", "missing.jsonl"), "--trace: cannot read missing.jsonl"),
         (("--timeout", "0"), "not a number of seconds"),
+        (("--timeout", "1e300"), "not a number of seconds from 0.001 to 1,000,000"),
+        (("--seconds", "1e-9"), "not a number of seconds"),
+        (("--seconds", "nan"), "not a number of seconds"),
         (("--port", "80"), "not a port"),
     ],
 )

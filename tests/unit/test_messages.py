@@ -10,6 +10,7 @@ import pytest
 
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.quality.reference import Reference, prepare_reference
+from bench_deepspeed.core.errors import BY_NAME, BenchError
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Energy, Latency, Profile, Reading, Sample, Share
 from bench_deepspeed.weights import Prepared, Want
@@ -144,3 +145,8 @@ def test_what_is_not_a_function_of_the_package_has_no_name(function):
 @pytest.mark.parametrize("function", [tasks.load, prepare_reference])
 def test_a_function_of_the_package_is_had_by_its_name(function):
     assert messages.function_named(messages.name_of(function)) is function
+
+
+@pytest.mark.parametrize("error", [BenchError, *BenchError.__subclasses__()])
+def test_every_error_of_the_suite_can_come_from_a_worker(error):
+    assert BY_NAME[error.__name__] is error

@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from bench_deepspeed.measure import metrics
+from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Energy, Latency, Limits, Prefill, Result, Run, Sample, Scenario
 from bench_deepspeed.model import arithmetic, catalog
 
@@ -146,3 +147,8 @@ def test_energy():
     assert (metrics.joules_per_token(energy), metrics.mean_power_w(energy)) == (3.0, 200.0)
     nothing = Energy("counter", joules=0.0, seconds=0.0, new_tokens=0)
     assert metrics.joules_per_token(nothing) is metrics.mean_power_w(nothing) is None
+
+
+def test_a_unit_that_nobody_can_show_is_refused_where_the_metric_is_defined():
+    with pytest.raises(ValueError, match="the metric speed has the unit 'tokens/min', which core/units.py"):
+        Metric("speed", "speed", "tokens/min", "how fast", lambda row: row)

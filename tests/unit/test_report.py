@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from argparse import Namespace
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from builders import result
+from markdown_it import MarkdownIt
 
+from bench_deepspeed.benchmarks.run import view as run_view
 from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Result, Sample
-from bench_deepspeed.results import documents
+from bench_deepspeed.report import markdown
+from bench_deepspeed.report.blocks import Quoted, Table
+from bench_deepspeed.results import documents, files
 
 PAGE = "# Page\n\nBefore.\n\n<!-- run: llama -->\n<!-- /run -->\n\nAfter.\n"
 
@@ -243,3 +248,38 @@ def test_the_seconds_of_compiling_stand_in_every_table_of_figures():
         run.compile_s = seconds
     assert compiling(compiled) == "12.3 s, 3.0 s"
     assert compiling(result()) == "none"
+
+
+def test_random_and_pretrained_weights_of_a_model_have_a_figure_each(site):
+    site.add("random", result(weights="random"))
+    site.add("own", result(weights="pretrained"))
+    text = site.report()
+    assert "(figures/llama-random-speed.svg)" in text
+    assert "(figures/llama-speed.svg)" in text
+    assert site.report(check=True) == text
+
+
+def test_two_figures_of_one_name_are_refused(site, monkeypatch):
+    site.add("random", result(weights="random"))
+    site.add("own", result(weights="pretrained"))
+    monkeypatch.setattr(run_view, "figure_name", lambda model, _weights, what: f"{model}-{what}")
+    with pytest.raises(BenchError, match="two figures are named llama-speed"):
+        site.report()
+
+
+def test_results_with_the_same_file_name_keep_a_column_each(tmp_path):
+    items = []
+    for folder in ("old", "new"):
+        path = tmp_path / folder / "llama.json"
+        path.parent.mkdir()
+        result().save(path)
+        items += files.read([path])
+    (table,) = [block for block in run_view._speed_table(items, compact=False) if getattr(block, "column_facets", None)]
+    assert list(table.rows[0]) == ["", "old/llama", "new/llama"]
+
+
+@pytest.mark.parametrize("text", ["[x](http://a.b)", "![x](http://a.b/c.png)", "~~struck~~", "<b>", "*a* _b_ `c` &lt;"])
+def test_a_quoted_answer_is_no_markup(text):
+    rendered = markdown.render([Table([{"says": Quoted(text)}], "T")], Path("page.md"), lambda _: None)
+    plain = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(rendered)
+    assert html.escape(text, quote=False) in plain

@@ -13,7 +13,7 @@ from bench_deepspeed.report import markdown, terminal
 from . import view, warnings
 from .measure import PairedMeasurement
 from .plan import Plan, new_result
-from .records import FILE
+from .records import FILE, SUBFOLDER
 
 
 def run(plan: Plan, options) -> int:
@@ -25,7 +25,7 @@ def run(plan: Plan, options) -> int:
         if side.python:
             require_packages(side.python)
     result = new_result(plan, options, utc_now())
-    place = options.output_dir / plan.sides["A"].scenario.model / "ab"
+    place = options.output_dir / plan.sides["A"].scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
         comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()

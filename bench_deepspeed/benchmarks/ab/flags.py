@@ -6,7 +6,6 @@ import argparse
 import re
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
@@ -41,12 +40,12 @@ def parse_configuration(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from None
+        raise argparse.ArgumentTypeError(f"it cannot be read: {error}") from None  # not its text, which may be secret
     settings: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise argparse.ArgumentTypeError(f"{word!r} is not key=value")
+            raise argparse.ArgumentTypeError(f"{word[:20]!r} is not key=value")
         if key in settings:
             raise argparse.ArgumentTypeError(f"{key} is given twice")
         settings[key] = _checked(key, value)
@@ -74,8 +73,8 @@ def _python(value: str) -> str:
     return str(Path(executable).absolute())  # not resolved: a link in a virtual environment identifies that environment
 
 
-def add(parser, *, positive: Callable, count: Callable, percentage: Callable) -> None:
-    """Add the flags to a parser; the three parse numbers."""
+def add(parser) -> None:
+    """Add the flags to a parser."""
     for side in ("a", "b"):
         parser.add_argument(
             f"--{side}",
@@ -84,16 +83,16 @@ def add(parser, *, positive: Callable, count: Callable, percentage: Callable) ->
             metavar="'KEY=VALUE …'",
             help=f"the configuration {side.upper()}: {KEYS}; what is left out is the default",
         )
-    _add_scenario(parser, positive)
+    _add_scenario(parser)
     parser.add_argument(
         "--warmups",
-        type=count,
+        type=whole_number,
         metavar="N",
         help="generations of each process before the rounds (default: until the times are steady)",
     )
     parser.add_argument(
         "--processes",
-        type=positive,
+        type=positive_integer,
         metavar="N",
         help=f"fresh pairs of processes; the verdict is over their ratios (default: {PAIRS}, "
         f"or {EXPENSIVE_PAIRS} where loading, with compiling, takes more than {EXPENSIVE_LOAD_S} s)",
@@ -106,18 +105,18 @@ def add(parser, *, positive: Callable, count: Callable, percentage: Callable) ->
     )
     parser.add_argument(
         "--time_budget",
-        type=positive,
+        type=positive_integer,
         metavar="SECONDS",
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and whether both fit; stop")
 
 
-def _add_scenario(parser, positive: Callable) -> None:
+def _add_scenario(parser) -> None:
     parser.add_argument(
         "--rounds",
         dest="repetitions",
-        type=positive,
+        type=positive_integer,
         metavar="N",
         help="rounds of each pair; in each A and B make one timed generation, in an order that is drawn "
         f"(default: {ROUNDS['cuda']}, on cpu {ROUNDS['cpu']})",
@@ -125,7 +124,7 @@ def _add_scenario(parser, positive: Callable) -> None:
     parser.add_argument(
         "-m",
         "--max_tokens",
-        type=positive,
+        type=positive_integer,
         metavar="N",
         help=f"tokens of each generation, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
     )
@@ -138,7 +137,7 @@ def ab_parser() -> Parser:
         description="Is B faster than A? Loads both at once, times them interleaved, in several pairs of processes, "
         "and answers with the ratio of their tokens/s and its 95% interval.",
     )
-    add(parser, positive=positive_integer, count=whole_number, percentage=percentage)
+    add(parser)
     parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
     add_model(parser)
     add_place(parser)

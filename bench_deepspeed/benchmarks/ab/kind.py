@@ -9,7 +9,7 @@ from bench_deepspeed.benchmarks.run import kind as run_kind
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import metrics, view
-from .records import FILE, WHAT, AbResult
+from .records import FILE, SUBFOLDER, WHAT, AbResult
 
 
 def _subject(result: AbResult) -> Subject:
@@ -70,6 +70,7 @@ KIND = Kind(
     title="A/B",
     what=WHAT,
     published="ab",
+    subfolder=SUBFOLDER,
     fields=frozenset({"a", "b", "rounds"}),
     view=view.view,
     overview=view.overview,

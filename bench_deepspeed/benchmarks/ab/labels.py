@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.benchmarks.run import metrics as run_metrics
-from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.core import text
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Facets
@@ -43,7 +43,8 @@ def configuration(result: AbResult, side: str) -> str:
 
 def model_title(side_result: Result) -> str:
     """A side's model, and whether its weights are random."""
-    return catalog.load(side_result.scenario.model).title + (RANDOM if run_metrics.is_random(side_result) else "")
+    scenario = side_result.scenario
+    return text.model_title(catalog.load(scenario.model).title, scenario.weights, scenario.engine)
 
 
 def same(result: AbResult) -> bool:

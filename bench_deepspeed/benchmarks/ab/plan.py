@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.core import paths
+from bench_deepspeed.core.secrets import redacted
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
 from bench_deepspeed.measure.records import Result, Scenario
@@ -19,7 +20,6 @@ from .records import SIDES, AbResult
 
 FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
 """Key of a configuration → the option of a run that it stands for."""
-SECRET = re.compile("TOKEN(?!IZ)|KEY|SECRET|PASSWORD", re.IGNORECASE)
 """In the name of a variable whose value is not to be shown; tokenizers have no secrets."""
 
 
@@ -35,7 +35,7 @@ class Side:
     @property
     def shown_variables(self) -> list[str]:
         """ "NAME=value" of each, values of secrets left out."""
-        return [f"{name}={_value(name, value)}" for name, value in self.variables.items()]
+        return [f"{name}={redacted(name, value)}" for name, value in self.variables.items()]
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,9 @@ def new_result(plan: Plan, options: argparse.Namespace, started_at: str) -> AbRe
 def _published(settings: dict[str, str]) -> dict[str, str]:
     """What may be published of what the user chose: a path may hold a user's name, a variable a secret."""
     return {
-        k: "another" if k == "python" else paths.without_home(_value(k.removeprefix("env."), v))
+        k: "another" if k == "python" else paths.without_home(redacted(k.removeprefix("env."), v))
         for k, v in settings.items()
     }
-
-
-def _value(name: str, value: str) -> str:
-    return "(not shown)" if SECRET.search(name) else value
 
 
 def refusal(plan: Plan, free_bytes: int | None) -> str | None:
@@ -96,7 +92,8 @@ def refusal(plan: Plan, free_bytes: int | None) -> str | None:
     arithmetic, total = _together(plan)
     if free_bytes is None or total <= free_bytes:
         return None
-    return f"A and B do not fit at once ({arithmetic}): {_gb(total)}, and {_gb(free_bytes)} are free on {plan.device}"
+    room = f"{gigabytes(total)}, and {gigabytes(free_bytes)} are free on {plan.device}"
+    return f"A and B do not fit at once ({arithmetic}): {room}"
 
 
 def _parts(scenario: Scenario) -> dict[str, int]:
@@ -114,14 +111,14 @@ def _parts(scenario: Scenario) -> dict[str, int]:
 
 
 def _words(parts: dict[str, int]) -> str:
-    return " + ".join(f"{_gb(size)} {what}" for what, size in parts.items()) or "nothing"
+    return " + ".join(f"{gigabytes(size)} {what}" for what, size in parts.items()) or "nothing"
 
 
 def fits(plan: Plan, free_bytes: int | None) -> str:
     """What both take together, in words."""
     arithmetic, total = _together(plan)
-    free = "not known" if free_bytes is None else _gb(free_bytes)
-    return f"{arithmetic}; together {_gb(total)}, free {free}"
+    free = "not known" if free_bytes is None else gigabytes(free_bytes)
+    return f"{arithmetic}; together {gigabytes(total)}, free {free}"
 
 
 def _together(plan: Plan) -> tuple[str, int]:
@@ -129,7 +126,3 @@ def _together(plan: Plan) -> tuple[str, int]:
     needs = {name: _parts(side.scenario) for name, side in plan.sides.items()}
     arithmetic = "; ".join(f"{name}: {_words(parts)}" for name, parts in needs.items())
     return arithmetic, sum(sum(parts.values()) for parts in needs.values())
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

@@ -12,6 +12,7 @@ from bench_deepspeed.measure.records import Environment, Result
 
 SCHEMA_VERSION = 1
 FILE = "ab.json"
+SUBFOLDER = "ab"
 WHAT = "a comparison (ab)"
 SIDES = "AB"
 

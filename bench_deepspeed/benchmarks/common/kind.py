@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Environment, Result
+from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Block, Facets
 
 
@@ -66,6 +68,8 @@ class Kind(Generic[Saved, Row]):
     overview: Callable[[Sequence[Item[Saved]], bool], Sequence[Block]]
     published: str
     """Its folder below docs/results/; "" for that folder itself."""
+    subfolder: str = ""
+    """Where its runs lie below the model's folder of runs; "" for that folder itself."""
     fields: frozenset[str] = frozenset()
     """Top-level fields that identify a file of this kind which has no `kind` of its own."""
     headline: Callable[[Saved], str] = lambda _saved: ""
@@ -80,6 +84,11 @@ class Kind(Generic[Saved, Row]):
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
+
+    def require_possible(self, content: Saved) -> None:
+        """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
+        for result in self.results(content):
+            plausibility.check(result, catalog.load(result.scenario.model))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core import paths, signals
-from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.progress_bars import Bars
@@ -42,6 +42,8 @@ class RunFolder(Generic[SavedResult]):
     holds already. In it are `file`, the result, and `log`, where a log is wanted; an absolute path names a log
     elsewhere. `where` is the message that names the folder after Ctrl-C or a signal.
 
+    A UsageError on the way leaves a file that was there before as it was.
+
     Entering it raises MachineError when the folder, the file or the log cannot be written; then no folder is left.
     """
 
@@ -62,6 +64,7 @@ class RunFolder(Generic[SavedResult]):
     def __enter__(self):
         self.folder = make_folder(self._place) if self._new else self._place
         self.path = self.folder / self._file
+        self._before = self.path.read_text(encoding="utf-8") if self.path.exists() else None
         self.result.status, self.result.error = "running", None
         with contextlib.ExitStack() as undo:
             if self._new:
@@ -73,6 +76,9 @@ class RunFolder(Generic[SavedResult]):
         return self
 
     def __exit__(self, error_type, error, _) -> None:
+        if self._before is not None and isinstance(error, UsageError) and signals.received() is None:
+            self._restore(f"refused: {error}")
+            return
         text = finish(self.result, error, self.folder)
         for left in self.folder.glob(f"{SCRATCH}*"):  # a second signal came while the first was being obeyed
             shutil.rmtree(left, ignore_errors=True)
@@ -81,6 +87,12 @@ class RunFolder(Generic[SavedResult]):
             self.write_log(f"status {text}")
         if self.result.status == "interrupted":
             print(self._where.format(paths.shown(self.folder)), file=sys.stderr)
+
+    def _restore(self, text: str) -> None:
+        """Leave the file that was there as it was: nothing was started."""
+        with contextlib.closing(self.log) if self.log else contextlib.nullcontext():
+            self.write(self._file, self._before)
+            self.write_log(text)
 
     @property
     def log_path(self) -> Path:

@@ -20,7 +20,7 @@ class Log:
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # `line` has raised for what could not be written

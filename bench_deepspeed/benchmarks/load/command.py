@@ -20,7 +20,7 @@ from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS
 from .labels import model_title
 from .level_statistics import needed_s, unmeasured
 from .measure import LoadTest
-from .records import FILE, LoadResult, Workload
+from .records import FILE, SUBFOLDER, LoadResult, Workload
 
 
 def run(scenario: Scenario, options) -> int:
@@ -31,7 +31,7 @@ def run(scenario: Scenario, options) -> int:
     workload = workload_of(scenario, options)
     others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
-    with RunFolder(options.output_dir / scenario.model / "load", FILE, result) as recorder, Bars() as bars:
+    with RunFolder(options.output_dir / scenario.model / SUBFOLDER, FILE, result) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
     print(terminal.render(view.view(result)))

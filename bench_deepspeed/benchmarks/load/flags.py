@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
-from bench_deepspeed.core.arguments import Parser
+from bench_deepspeed.core import number_lists
+from bench_deepspeed.core.arguments import Parser, positive_integer, seconds, spread
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
@@ -33,15 +33,15 @@ def add(parser) -> None:
     _add_lengths(parser)
     parser.add_argument(
         "--seconds",
-        type=_seconds,
+        type=seconds,
         metavar="S",
         help=f"of each level's steady window (default: {SECONDS['cuda']:g}, on cpu {SECONDS['cpu']:g})",
     )
-    parser.add_argument("--sla_ttft", type=_seconds, metavar="S", help="service level: the first token after at most")
-    parser.add_argument("--sla_tpot", type=_seconds, metavar="S", help="service level: each further one after at most")
+    parser.add_argument("--sla_ttft", type=seconds, metavar="S", help="service level: the first token after at most")
+    parser.add_argument("--sla_tpot", type=seconds, metavar="S", help="service level: each further one after at most")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=TIMEOUT_S,
         metavar="S",
         help="a request without its answer after this has failed (default: %(default)g)",
@@ -55,14 +55,14 @@ def add(parser) -> None:
 def _add_levels(parser) -> None:
     parser.add_argument(
         "--clients",
-        type=_number_list(int),
+        type=number_lists.numbers,
         metavar="N,N…",
         help="levels of a closed loop: so many clients, each of which sends when its last request ended "
         f"(default, without --rates and --trace: {_shown(CLIENTS['cuda'])}, on cpu {_shown(CLIENTS['cpu'])})",
     )
     parser.add_argument(
         "--rates",
-        type=_number_list(float),
+        type=_rates,
         metavar="R,R…",
         help="levels of an open loop: requests a second, as a Poisson process; ends at the first that is not sustained",
     )
@@ -80,20 +80,20 @@ def _add_lengths(parser) -> None:
     )
     parser.add_argument(
         "--prompt_tokens",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"tokens of a prompt (default: {PROMPT_TOKENS['cuda']}, on cpu {PROMPT_TOKENS['cpu']})",
     )
     parser.add_argument(
         "-m",
         "--max_tokens",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help=f"tokens of an answer, exactly (default: {MAX_TOKENS['cuda']}, on cpu {MAX_TOKENS['cpu']})",
     )
     parser.add_argument(
         "--spread",
-        type=_spread,
+        type=spread,
         metavar="P%",
         default=0.0,
         help="standard deviation of the lengths, which are normal, over their mean, such as 30%% (default: all alike)",
@@ -125,47 +125,21 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rates must rise, since the first that is not sustained ends them")
 
 
-def _number_list(kind: type):
-    def parse(text: str) -> list:
-        try:
-            values = [kind(part) for part in text.split(",")]
-        except ValueError:
-            values = []
-        if not values or not all(0 < value < float("inf") for value in values):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 1,2,4")
-        return values
-
-    return parse
-
-
-def _seconds(text: str) -> float:
+def _rates(text: str) -> list[float]:
     try:
-        value = float(text)
+        values = [float(part) for part in text.split(",")]
     except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch(r"0*[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
+        values = []
+    if not values or not all(0 < value < float("inf") for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 1,2,4")
+    return values
 
 
 def _port(text: str) -> int:
-    value = _positive(text)
+    value = positive_integer(text)
     if not 1024 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port between 1024 and 65535")
     return value
-
-
-def _spread(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
-    if not match or float(match[1]) > 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage up to 100%, such as 30%")
-    return float(match[1]) / 100
 
 
 def _shown(values: list) -> str:

@@ -8,7 +8,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from . import view
 from .level_statistics import e2e
 from .metrics import METRICS, rows
-from .records import FILE, LoadResult
+from .records import FILE, SUBFOLDER, LoadResult
 
 
 def _subject(result: LoadResult) -> Subject:
@@ -60,6 +60,7 @@ KIND = Kind(
     title="Load",
     what="a load test",
     published="loads",
+    subfolder=SUBFOLDER,
     view=view.view,
     overview=view.overview,
     headline=_headline,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
-from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.core import text
 from bench_deepspeed.report.blocks import Facets
 
 from .records import LoadResult
@@ -12,7 +12,7 @@ from .records import LoadResult
 def model_title(result: LoadResult) -> str:
     """The model, and whether its weights are random."""
     scenario = result.scenario
-    return result.model.get("title", scenario["model"]) + (RANDOM if scenario["weights"] == "random" else "")
+    return text.model_title(result.model.get("title", scenario["model"]), scenario["weights"], scenario["engine"])
 
 
 def title(result: LoadResult) -> str:

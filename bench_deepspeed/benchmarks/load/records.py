@@ -12,6 +12,7 @@ from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 PERCENTILES = (50, 90, 95, 99)
 FILE = "load.json"
+SUBFOLDER = "load"
 
 
 @dataclass(frozen=True)

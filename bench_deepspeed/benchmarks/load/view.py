@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NOT_MEASURED, figure_name
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
@@ -138,7 +138,7 @@ def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
     """The chart of one model's load tests, where they have points for one."""
     first = items[0].content
     chart = charts.latency(model_title(first), [item.content for item in items])
-    name = f"{first.scenario['model']}-load"
+    name = figure_name(first.scenario["model"], first.scenario["weights"], "load")
     return [Figure(chart, name, chart.title, tuple(item.path for item in items))] if chart else []
 
 

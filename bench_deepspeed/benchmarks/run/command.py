@@ -48,9 +48,9 @@ def run(scenario: Scenario, options) -> int:
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
+    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
-    print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
     if result.void_count:
         raise BenchError(
             f"{result.void_count} of {sum(len(r.samples) for r in result.runs)} repetitions are void: "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench_deepspeed import weights
 from bench_deepspeed.core.paths import VENV
 from bench_deepspeed.core.streams import columns
-from bench_deepspeed.core.text import wrapped
+from bench_deepspeed.core.text import counted, wrapped
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
@@ -22,10 +23,10 @@ def show(scenario: Scenario, options) -> int:
     _say(f"engine      {scenario.engine} on {scenario.device} in {scenario.precision}, {scenario.weights} weights")
     if scenario.device == "cuda" and not gpus():
         _say("machine     no GPU here: the run itself would be refused")
-    warm_ups = "warm-ups until steady" if scenario.warmups is None else f"{scenario.warmups} warm-ups"
+    warm_ups = "warm-ups until steady" if scenario.warmups is None else counted(scenario.warmups, "warm-up")
     _say(
-        f"measure     {scenario.processes} processes, each: {warm_ups}, then {scenario.repetitions} repetitions "
-        f"of {scenario.max_tokens} tokens"
+        f"measure     {counted(scenario.processes, 'process')}, each: {warm_ups}, then "
+        f"{counted(scenario.repetitions, 'repetition')} of {counted(scenario.max_tokens, 'token')}"
     )
     if scenario.target_ci is not None:
         _say(
@@ -34,19 +35,23 @@ def show(scenario: Scenario, options) -> int:
         )
     if scenario.quick:
         _say("            and nothing else: neither what holds the speed back nor the answers")
-    elif not options.no_quality and can_check(scenario):
+    with_quality = can_check(scenario) and not options.no_quality and not scenario.quick
+    if with_quality:
         _say(f"quality     the answers to {options.questions} against float32, cached next to the weights")
     if not (VENV / ".installed").exists():
         _say(f"environment install requirements.txt into {VENV} (several GB with torch's CUDA build)")
     for step in steps:
-        _say(f"weights     {step.action}: download {_gb(step.download_bytes)}, write {_gb(step.write_bytes)}")
+        download, write = gigabytes(step.download_bytes), gigabytes(step.write_bytes)
+        _say(f"weights     {step.action}: download {download}, write {write}")
         _say(f"            in {step.folder}" + (f" (again: {step.damage})" if step.damage else ""))
     if want and not steps:
         _say(f"weights     ready in {weights.final_folder(options.models_dir, spec, want)}")
-    total = sum(step.write_bytes for step in steps)
-    _say(f"disk        {_gb(total)} needed, {_gb(store.free_disk_bytes(options.models_dir.absolute()))} free")
-    files = "result.json, performance.log, profile.*, worker.log"
-    _say(f"results     {options.output_dir}/{scenario.model}/<time>/: {files}")
+    needed = sum(step.write_bytes for step in steps)
+    free = store.free_disk_bytes(options.models_dir.absolute())
+    _say(f"disk        {gigabytes(needed)} needed, {gigabytes(free)} free")
+    files = ["result.json", *([] if options.log_file else ["performance.log"]), "worker.log"]
+    files += [*([] if scenario.quick else ["profile.*"]), *(["quality.*"] if with_quality else [])]
+    _say(f"results     {options.output_dir}/{scenario.model}/<time>/: {', '.join(files)}")
     if options.log_file:
         _say(f"log         appended to {options.log_file}")
     return 0
@@ -54,7 +59,3 @@ def show(scenario: Scenario, options) -> int:
 
 def _say(text: str) -> None:
     print(wrapped(text, columns(), 12 * " "))
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 5e6 else "nothing" if size == 0 else f"{size / 1e6:.2f} MB"

@@ -23,17 +23,7 @@ def run_parser() -> Parser:
         prog="bench.sh [run]",
         description=(
             "Times token generation and writes mean ± std tokens per second to a log and a JSON file.\n"
-            "Then checks the answers against float32 (pretrained weights).\n\n"
-            "other commands (each has its own --help):\n"
-            "  bench.sh quality  the check of the answers alone, in every precision of the engine\n"
-            "  bench.sh doctor   what this machine has, what it lacks and how to fix it\n"
-            "  bench.sh report   render the tables of the documents, or write results as CSV, JSON lines or HTML\n"
-            "  bench.sh sweep    batch sizes, prompt lengths, engines: one table and figures\n"
-            "  bench.sh load     many requests at a time: latency, throughput, the highest sustainable rate\n"
-            "  bench.sh compare  saved results: what differs, and whether one is faster\n"
-            "  bench.sh results  list the runs in logs/, show one, delete old ones\n"
-            "  bench.sh ab       is B faster than A? two configurations, interleaved\n"
-            "  bench.sh selftest whether the suite's own times are right, and how much it adds to them"
+            "Then checks the answers against float32 (pretrained weights)."
         ),
         epilog=f"exit codes:\n{codes}",
     )

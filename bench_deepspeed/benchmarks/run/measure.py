@@ -11,6 +11,7 @@ from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.text import model_title
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
@@ -62,8 +63,8 @@ def _speed(result: Result) -> str:
     if interval is None:
         return "no repetition is valid"
     bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
-    caveat = " (random weights)" if scenario.weights == "random" and scenario.engine != "fake" else ""
-    return f"{scenario.model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s{caveat}"
+    model = model_title(scenario.model, scenario.weights, scenario.engine)
+    return f"{model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> None:

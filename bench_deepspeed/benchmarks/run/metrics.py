@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Callable
 
 from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
-from bench_deepspeed.core import units
-from bench_deepspeed.core.text import NOT_MEASURED, RANDOM
+from bench_deepspeed.core import text, units
+from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Profile, Result
@@ -22,12 +22,13 @@ from . import step
 
 def is_random(result: Result) -> bool:
     """Whether its speed is that of a shape, and not of a model that answers anything."""
-    return result.scenario.weights == "random" and result.scenario.engine != "fake"
+    return text.has_random_weights(result.scenario.weights, result.scenario.engine)
 
 
 def model_title(result: Result) -> str:
     """The model, and whether its weights are random."""
-    return result.model.get("title", result.scenario.model) + (RANDOM if is_random(result) else "")
+    scenario = result.scenario
+    return text.model_title(result.model.get("title", scenario.model), scenario.weights, scenario.engine)
 
 
 def device_name(result: Result) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench_deepspeed.core import units
 from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.records import Profile, Share
 from bench_deepspeed.report import svg, terminal
@@ -65,10 +66,10 @@ def _share(seconds: float, profile: Profile) -> str:
 
 
 def write(folder: Path, profiles: Sequence[Profile], title: str) -> None:
-    """Write profile.txt, profile.svg and profile.png. Raises MachineError when they cannot be written."""
+    """Write profile.txt, profile.svg and profile.png. Raises MachineError when the first cannot be written."""
     try:
         text = terminal.render([Text(title), *blocks(profiles)], FILE_WIDTH)
-        (folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
+        write_atomically(folder / "profile.txt", text + "\n")
     except OSError as error:
         raise MachineError(f"cannot write the profile to {folder}: {error.strerror}") from error
     svg.write(folder, {"profile": charts.profile_bars(title, profiles)})

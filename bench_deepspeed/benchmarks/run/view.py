@@ -10,11 +10,11 @@ from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NOT_MEASURED, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.metric import Metric
-from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.measure.statistics import speed_interval
 from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Chart
@@ -27,7 +27,6 @@ LEGEND = (
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
-NO_LIMITS = ("no_limits", "no limits were measured with it, so no gate has checked its speed", "measure it again")
 
 GROUPS = ("Speed", "Latency", "Memory", "Energy", "Bottleneck")
 IN_ANSWER = frozenset({"model_title", "engine", "device_title", "precision", "tokens_per_s_mean", "counts", "warnings"})
@@ -178,8 +177,12 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
 
 def _speed(model: str, items: Sequence[RunItem]) -> Section:
     """The chart and the table of a model's speeds."""
-    figure = _figure(f"{items[0].content.scenario.model}-speed", charts.speeds(model, items), _paths(items))
+    figure = _figure(_speed_name(items[0].content.scenario), charts.speeds(model, items), _paths(items))
     return Section(f"Speed of {model}", [*figure, *_speed_table(items, compact=False)])
+
+
+def _speed_name(scenario: Scenario) -> str:
+    return figure_name(scenario.model, scenario.weights, "speed")
 
 
 def _figure(name: str, chart: Chart | None, sources: Sequence[Path] = ()) -> list[Figure]:
@@ -221,16 +224,23 @@ def _speed_table(items: Sequence[RunItem], compact: bool) -> list[Block]:
 
 def _details(items: Sequence[RunItem]) -> Table:
     """What each speed is made of: one row a metric, one column a result, headed by its evidence."""
-    cells = {_short(item): metric.cells(metrics.METRICS, item.content, "detail") for item in items}
+    heads = _heads(items)
+    cells = {heads[item.path]: metric.cells(metrics.METRICS, item.content, "detail") for item in items}
     names = [m.title for m in metrics.METRICS if m.place == "detail"]
     rows = [{"": name, **{head: details[name] for head, details in cells.items()}} for name in names]
-    column_facets = {_short(item): frozenset({charts.facets_of(item)}) for item in items}
+    column_facets = {heads[item.path]: frozenset({charts.facets_of(item)}) for item in items}
     return Table(rows, "What each speed is made of", column_facets=column_facets)
 
 
-def _short(item: RunItem) -> str:
-    """What distinguishes a result from others: the file's name, with its folder's where a run named it."""
-    return item.path.stem if item.path.name != item.kind.file else f"{item.path.parent.name}/result"
+def _heads(items: Sequence[RunItem]) -> dict[Path, str]:
+    """What each result is called: the end of its path, as long as it takes to tell all apart, without the suffix."""
+    parts = [item.path.resolve().with_suffix("").parts for item in items]
+    least = 2 if any(item.path.name == item.kind.file for item in items) else 1
+    for count in range(least, max(map(len, parts))):
+        names = ["/".join(one[-count:]) for one in parts]
+        if len(set(names)) == len(names):
+            break
+    return {item.path: name for item, name in zip(items, names, strict=True)}
 
 
 def _notes(result: Result) -> list[str]:
@@ -242,14 +252,11 @@ def _notes(result: Result) -> list[str]:
 def _doubts(items: Sequence[RunItem]) -> list[str]:
     """The warnings, each with the results that it is of."""
     results: dict[str, list[str]] = {}
+    heads = _heads(items)
     for item in items:
-        for code, text, remedy in [*warnings_block(item.content).findings, *_unlimited(item.content)]:
-            results.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{_short(item)}`")
+        for code, text, remedy in warnings_block(item.content).findings:
+            results.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{heads[item.path]}`")
     return [f"{', '.join(names)}: {text}" for text, names in results.items()]
-
-
-def _unlimited(result: Result) -> list[tuple[str, str, str]]:
-    return [NO_LIMITS] if result.limits is None else []
 
 
 def _origin(item: RunItem) -> str:
@@ -292,7 +299,7 @@ def _card(item: RunItem) -> Section:
     label, facets = title(result), frozenset({charts.facets_of(item)})
     blocks: list[Block] = [
         *map(Text, _notes(result)),
-        Warnings([*warnings_block(result).findings, *_unlimited(result)]),
+        warnings_block(result),
         Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
         Facts(settings, "Settings"),
         Table(_processes(result), f"Processes of {label}"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, facets
 from bench_deepspeed.benchmarks.common.provenance import origin
-from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.core.text import model_title
 from bench_deepspeed.measure import metric
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.model import catalog
@@ -100,5 +100,5 @@ def _section(item: Item[SelfTest]) -> Section:
 def _facets(item: Item[SelfTest]) -> frozenset[Facets]:
     """What the page's filter knows a self-test by: what it was run with."""
     scenario = item.content.scenario
-    title = catalog.load(scenario["model"]).title + (RANDOM if scenario["weights"] == "random" else "")
+    title = model_title(catalog.load(scenario["model"]).title, scenario["weights"], scenario["engine"])
     return facets(title, scenario["engine"], item.machine, scenario["precision"])

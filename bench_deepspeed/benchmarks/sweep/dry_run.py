@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
@@ -28,7 +29,7 @@ def show(options) -> int:
     spec, settings = catalog.load(sweep.settings.model), sweep.settings
     free_bytes = environment.free_memory_bytes(settings.device)
     print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")
-    print(f"memory  {NOT_KNOWN if free_bytes is None else _size(free_bytes)} free")
+    print(f"memory  {NOT_KNOWN if free_bytes is None else gigabytes(free_bytes)} free")
     refusals = [
         scenario.status == "pending" and plan.refusal(spec, settings, scenario, free_bytes)
         for scenario in sweep.scenarios
@@ -47,7 +48,7 @@ def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, state: st
     size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
     needs = (plan.kv_bytes(spec, scenario), derived.step(spec, scenario).bytes)
     known = "" if state == "refused" else _time(spec, sweep, scenario)
-    return (scenario.engine, scenario.precision, *map(str, size), *map(_size, needs), known, state)
+    return (scenario.engine, scenario.precision, *map(str, size), *map(gigabytes, needs), known, state)
 
 
 def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
@@ -58,7 +59,3 @@ def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
         return NOT_KNOWN
     rounds = sweep.settings.warmups + sweep.settings.repetitions
     return f"≥ {derived.least_s(spec, scenario, limits, rounds):.1f} s"
-
-
-def _size(size: float) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

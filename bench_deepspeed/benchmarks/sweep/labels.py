@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
-from bench_deepspeed.core.text import RANDOM
+from bench_deepspeed.core import text
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Facets
 
@@ -26,8 +26,7 @@ def constants(sweep: SweepResult) -> str:
 def model_title(sweep: SweepResult) -> str:
     """The model, and whether its weights are random."""
     settings = sweep.settings
-    is_random = settings.weights == "random" and settings.engines != ["fake"]
-    return catalog.load(settings.model).title + (RANDOM if is_random else "")
+    return text.model_title(catalog.load(settings.model).title, settings.weights, *settings.engines)
 
 
 def varying(sweep: SweepResult) -> list[str]:

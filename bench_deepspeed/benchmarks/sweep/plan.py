@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core.errors import UsageError, named
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.model.catalog import ModelSpec
@@ -25,6 +27,8 @@ REPETITIONS = {"cuda": 3, "cpu": 2}
 WARMUPS = 1
 COMPARED = ("cpu", "gpus", "packages")
 """Facts of the environment that must be the same where a sweep is resumed."""
+
+MOST_SCENARIOS = 10_000
 
 
 def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
@@ -86,8 +90,14 @@ def _require_device(engine: str, device: str) -> None:
 
 
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
-    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent."""
-    lists = (settings.engines, settings.precisions, settings.prompt_tokens, settings.max_tokens, settings.batch_sizes)
+    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent.
+
+    Raises UsageError for more than anybody can wait for.
+    """
+    s = settings
+    lists = (s.engines, s.precisions, s.prompt_tokens, s.max_tokens, s.batch_sizes)
+    if (count := math.prod(map(len, lists))) > MOST_SCENARIOS:
+        raise UsageError(f"these are {count:,} scenarios: at most {MOST_SCENARIOS:,} in one sweep")
     return [
         SweepScenario(engine, precision, batch, prompt, new)
         for engine, precision, prompt, new, batch in itertools.product(*lists)
@@ -144,9 +154,11 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
     kv, loaded = kv_bytes(spec, scenario), weight_bytes(spec, scenario)
     if free_bytes is None or loaded == 0 or loaded + kv + WORKSPACE_BYTES <= free_bytes:
         return None
+    cache = f"KV cache {gigabytes(kv)} ({scenario.batch_size} × {scenario.tokens} tokens)"
+    needed = gigabytes(loaded + kv + WORKSPACE_BYTES)
     return (
-        f"weights {_gb(loaded)} + KV cache {_gb(kv)} ({scenario.batch_size} × {scenario.tokens} tokens) + "
-        f"{_gb(WORKSPACE_BYTES)} for all else = {_gb(loaded + kv + WORKSPACE_BYTES)}, and {_gb(free_bytes)} are free"
+        f"weights {gigabytes(loaded)} + {cache} + {gigabytes(WORKSPACE_BYTES)} for all else = {needed}, and "
+        f"{gigabytes(free_bytes)} are free"
     )
 
 
@@ -158,7 +170,3 @@ def kv_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
 def weight_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
     """Bytes of the weights that its engine holds."""
     return weights.loaded_bytes(spec, engine_class(scenario.engine).form, scenario.precision)
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

@@ -28,7 +28,3 @@ class Line:
 
 def is_ok(checks: Iterable[Line], name: str) -> bool:
     return any(check.name == name and check.status == OK for check in checks)
-
-
-def shown_size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB" if count else "nothing"

@@ -10,12 +10,13 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
-from .line import BLOCKER, MISSING, OK, Line, shown_size
+from .line import BLOCKER, MISSING, OK, Line
 from .machine import suits_mii
 
 PLACES = {"cuda": "the GPU", "cpu": "the cpu"}
@@ -56,13 +57,13 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     free = shutil.disk_usage(_existing(models_dir)).free
     detail = "weights ready"
     if steps:
-        detail = f"{shown_size(download)} to download, {shown_size(write)} to write, {shown_size(free)} free"
+        detail = f"{gigabytes(download)} to download, {gigabytes(write)} to write, {gigabytes(free)} free"
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
     needed = PRECISIONS[engine_class(DEFAULT_ENGINES[device]).precisions[device][0]].value_bytes * spec.parameters
     if needed > memory:
-        detail = f"its weights take {shown_size(needed)} of memory and {PLACES[device]} has {shown_size(memory)}"
+        detail = f"its weights take {gigabytes(needed)} of memory and {PLACES[device]} has {gigabytes(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
     return Line(OK, name, detail)
 

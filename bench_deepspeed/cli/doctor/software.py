@@ -11,11 +11,12 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.paths import ROOT, VENV
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import installed_version
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import package, random
 
-from .line import BLOCKER, MISSING, OK, WARNING, Line, shown_size
+from .line import BLOCKER, MISSING, OK, WARNING, Line
 
 LISTED = 5  # packages named in one line
 
@@ -95,5 +96,5 @@ def check_data() -> Iterator[Line]:
             yield Line(MISSING, name, str(error))
         else:
             version = package.find(source["package"]).version
-            file = f"{Path(source['file']).name} of {shown_size(source['bytes'])}"
+            file = f"{Path(source['file']).name} of {gigabytes(source['bytes'])}"
             yield Line(OK, name, f"{version}, {file}, digest verified")

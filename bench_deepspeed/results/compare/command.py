@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from bench_deepspeed.core.errors import RegressionError, UsageError, named
-from bench_deepspeed.measure import plausibility
+from bench_deepspeed.core.json_files import json_text
+from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.measure.records import Result
-from bench_deepspeed.model import catalog
+from bench_deepspeed.results import files
 
 from . import view
 from .comparable import obstacles
@@ -29,7 +29,7 @@ def run(options) -> int:
     if None in comparison.regressions().values():
         raise UsageError("--fail_on_regression needs an interval, and one process has none: measure with --processes 3")
     if options.json:
-        print(json.dumps(comparison.as_json(), indent=1, ensure_ascii=False))
+        write_exactly(json_text(comparison.as_json()))
     else:
         print(view.text(comparison))
     slower = [letter for letter, regression in comparison.regressions().items() if regression == "shown"]
@@ -47,8 +47,11 @@ def _read(options) -> Comparison:
 def _result(path: Path) -> Result:
     """A saved result. Raises UsageError for another file, ImpossibleError for one beyond the device's limits."""
     with named(path):
-        result = Result.load(path)
-        plausibility.check(result, catalog.load(result.scenario.model))
+        (item,) = files.read([path])
+        if item.kind.name != "run":
+            raise UsageError(f"{path} is {item.kind.what}: compare takes results of `bench.sh run`")
+        result = item.content
+        item.kind.require_possible(result)
         with_itself = Comparison([path] * 2, [result] * 2, obstacles([path] * 2, [result] * 2), None)
         view.text(with_itself)  # what cannot be compared with itself is damaged
         with_itself.as_json()

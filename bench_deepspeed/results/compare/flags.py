@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -12,8 +11,8 @@ from bench_deepspeed.core.arguments import Parser, WordsParser, percentage
 from bench_deepspeed.core.errors import UsageError
 
 
-def add(parser, share: Callable[[str], float]) -> None:
-    """Add the flags of a comparison to a parser; `share` reads a percentage."""
+def add(parser) -> None:
+    """Add the flags of a comparison to a parser."""
     parser.add_argument(
         "files", type=Path, nargs="*", metavar="FILE", help="result.json files, or folders of runs; the first is a"
     )
@@ -22,7 +21,7 @@ def add(parser, share: Callable[[str], float]) -> None:
     )
     parser.add_argument(
         "--fail_on_regression",
-        type=share,
+        type=percentage,
         metavar="P%",
         help="exit 7 when one is slower than the first by more than P%%, as its whole interval shows",
     )
@@ -45,6 +44,6 @@ def compare_parser() -> Parser:
         description="Shows what differs between saved results of the same work, and each metric with its ratio to the "
         "first; whether tokens/s differ follows from a 95% interval over processes.",
     )
-    add(parser, percentage)
+    add(parser)
     add_common(parser)
     return parser

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
@@ -46,8 +48,7 @@ class ServeTarget(Target):
 
         gateway, gpu = setup.port or free_port(), gpu_number(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         require_free(gateway)
-        capability = gpus()[0].capability.split(".")
-        kernels.build((int(capability[0]), int(capability[1])), setup.log_folder, progress)
+        kernels.build(capability_of(gpu), setup.log_folder, progress)
         # mii.serve starts `deepspeed` by its name, and keeps a file in its cache folder.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self._cache = tempfile.TemporaryDirectory()
@@ -139,9 +140,7 @@ def _pool(folder: Path) -> tuple[int, int]:
     values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
     blocks = (free - weights - SERVE_WORKSPACE_BYTES) // (values * config.dtype.itemsize)
     if blocks < 1:
-        raise MachineError(
-            f"{free / 1e9:.1f} GB of GPU memory are free: too little for {weights / 1e9:.1f} GB of weights"
-        )
+        raise MachineError(f"{gigabytes(free)} of GPU memory are free: too little for {gigabytes(weights)} of weights")
     return blocks, tokens
 
 
@@ -151,6 +150,15 @@ def gpu_number(visible: str) -> int:
     if first and not first.isdigit():
         raise MachineError(f"mii.serve takes a GPU by its number: CUDA_VISIBLE_DEVICES is {visible!r}, set it to one")
     return int(first or 0)
+
+
+def capability_of(gpu: int) -> tuple[int, int]:
+    """The compute capability of a GPU by its number. Raises MachineError where nvidia-smi does not say it."""
+    shown = gpus()
+    if gpu < len(shown) and re.fullmatch(r"\d+\.\d+", shown[gpu].capability):
+        major, minor = shown[gpu].capability.split(".")
+        return int(major), int(minor)
+    raise MachineError(f"nvidia-smi does not say the compute capability of GPU {gpu}: update the driver")
 
 
 def deployment(gateway: int, gpu: int, blocks: int) -> dict:
