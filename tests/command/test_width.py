@@ -91,6 +91,13 @@ def test_what_is_measured_and_what_is_saved_of_it_fit_80_columns(terminal, name)
     assert not any("\x1b" in line for line in [*lines, *listed, *shown])
 
 
+@pytest.mark.parametrize("name", ["run", "sweep", "ab"])
+def test_a_plan_fits_80_columns(terminal, name):
+    lines = terminal(80, *MEASURED[name], "--dry_run")
+    assert len(lines) > 2
+    assert too_wide(lines, 80) == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_80_columns(terminal, name):
     lines = terminal(80, name, "--help", COLUMNS="200")

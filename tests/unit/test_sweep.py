@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders import ENVIRONMENT
+from support import unwrapped
 
 from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
 from bench_deepspeed.benchmarks.sweep import view as report
@@ -201,11 +202,14 @@ def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
     flags = ("--engines", "deepspeed,transformers", "--precisions", "float32,float16", "--batch_sizes", "1,100000")
     done = bench("sweep", "-d", "cpu", "--dry_run", *flags, "--prompt_tokens", "8000", "--max_tokens", "100")
     assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith(("deepspeed", "transformers"))]
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("| deepspeed", "| transformers"))]
     assert len(rows) == 8
-    assert sum("does not run in float16 on cpu" in row for row in rows) == 4
-    assert sum("for all else = " in row for row in rows) == 2  # a hundred thousand contexts fit no machine
+    assert sum("refused" in row for row in rows) == 6
     assert sum("not known" in row for row in rows) == 2
+    assert max(map(len, rows)) <= 80
+    reasons = unwrapped(done.stdout)
+    assert reasons.count("does not run in float16 on cpu") == 4
+    assert reasons.count("for all else = ") == 2  # a hundred thousand contexts fit no machine
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bench_deepspeed import weights
+from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights.needed import want_of
@@ -16,19 +18,23 @@ def show(plan: Plan, options) -> int:
         s = side.scenario
         also = [f"in {side.python}"] * bool(side.python) + side.shown_variables
         where = f"{s.engine} on {s.device} in {s.precision}"
-        print(f"{name}        {', '.join([where, catalog.load(s.model).title, f'{s.weights} weights', *also])}")
+        _say(f"{name}        {', '.join([where, catalog.load(s.model).title, f'{s.weights} weights', *also])}")
     s = plan.sides["A"].scenario
     warm_ups = "warm-ups until steady" if s.warmups is None else f"{s.warmups} warm-ups"
-    print(f"measure  {s.processes} pairs of processes, each: {warm_ups}, then {s.repetitions} rounds")
-    print(f"         in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
+    _say(f"measure  {s.processes} pairs of processes, each: {warm_ups}, then {s.repetitions} rounds")
+    _say(f"         in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
     free_bytes = environment.free_memory_bytes(plan.device)
-    print(f"memory   {fits(plan, free_bytes)}")
+    _say(f"memory   {fits(plan, free_bytes)}")
     if reason := refusal(plan, free_bytes):
-        print(f"         would be refused: {reason}")
+        _say(f"         would be refused: {reason}")
     for text in dict.fromkeys(_weights(plan, options)):
-        print(f"weights  {text}")
-    print(f"results  {options.output_dir}/{s.model}/ab/<time>/: ab.json, ab.log, ab.md, worker-a.log, worker-b.log")
+        _say(f"weights  {text}")
+    _say(f"results  {options.output_dir}/{s.model}/ab/<time>/: ab.json, ab.log, ab.md, worker-a.log, worker-b.log")
     return 0
+
+
+def _say(text: str) -> None:
+    print(wrapped(text, columns(), 9 * " "))
 
 
 def _weights(plan: Plan, options) -> list[str]:

@@ -6,12 +6,17 @@ from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
+from bench_deepspeed.report import terminal
+from bench_deepspeed.report.blocks import Table, Text
 
 from . import derived, plan
 from .records import SweepResult, SweepScenario
 
 COLUMNS = ("engine", "precision", "batch", "prompt", "new tokens", "KV cache", "read a step", "time", "state")
+OPTIONAL = ("read a step", "KV cache")
+"""Columns that a narrow terminal does not show, the first one first."""
 NOT_KNOWN = "not known"
+TIME = "time: what was measured, or at least this by the limits that were, without loading; nothing was: not known"
 
 
 def show(options) -> int:
@@ -25,21 +30,24 @@ def show(options) -> int:
     free_bytes = environment.free_memory_bytes(settings.device)
     print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")
     print(f"memory  {NOT_KNOWN if free_bytes is None else gigabytes(free_bytes)} free")
-    rows = [_row(spec, sweep, scenario, free_bytes) for scenario in sweep.scenarios]
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
-    for cells in (COLUMNS, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-    print("time: what was measured, or at least this by the limits that were, without loading; nothing was: not known")
+    refusals = [
+        scenario.status == "pending" and plan.refusal(spec, settings, scenario, free_bytes)
+        for scenario in sweep.scenarios
+    ]
+    states = list(zip(sweep.scenarios, refusals, strict=True))
+    rows = [
+        dict(zip(COLUMNS, _row(spec, sweep, scenario, "refused" if refused else scenario.status), strict=True))
+        for scenario, refused in states
+    ]
+    reasons = [f"refused: {scenario.title()}: {refused}" for scenario, refused in states if refused]
+    print(terminal.render([Table(rows, "Plan", optional=OPTIONAL), *map(Text, [TIME, *reasons])]))
     return 0
 
 
-def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, free_bytes: int | None) -> tuple[str, ...]:
-    state = scenario.status
-    if state == "pending" and (reason := plan.refusal(spec, sweep.settings, scenario, free_bytes)):
-        state = f"refused: {reason}"
+def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, state: str) -> tuple[str, ...]:
     size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
     needs = (plan.kv_bytes(spec, scenario), derived.step(spec, scenario).bytes)
-    known = "" if state.startswith("refused") else _time(spec, sweep, scenario)
+    known = "" if state == "refused" else _time(spec, sweep, scenario)
     return (scenario.engine, scenario.precision, *map(str, size), *map(gigabytes, needs), known, state)
 
 
