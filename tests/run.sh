@@ -7,13 +7,15 @@
 #   slow      the real SmolLM2, a browser, the simulations, the documents' commands
 #   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
 # With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
-# As many tests run at once as there are CPUs, four at most, each with one thread of torch: threads that wait for
-# each other's CPU burn it. Tests marked `serial`, whose outcome depends on time, follow one by one.
+# One test more runs at once than there are CPUs, four at most, since many wait for a process or a clock; each with one
+# thread of torch: threads that wait for each other's CPU burn it.
 set -euo pipefail
 
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
+workers=$(nproc)
+workers=$((workers < 4 ? workers + 1 : 4))
 
 lint() {
   .venv/bin/ruff check .
@@ -24,13 +26,7 @@ lint() {
 }
 
 run_tests() { # <pytest's arguments>...
-  local code=0 failed=0
-  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu and not serial" -n logical --maxprocesses 4 "$@" || code=$?
-  ((code == 0 || code == 5)) || failed=$code # 5: none of those chosen is of this part
-  code=0
-  "$python" -m pytest -m "not gpu and serial" "$@" || code=$?
-  ((code == 0 || code == 5)) || failed=$code
-  return "$failed"
+  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu" -n "$workers" "$@"
 }
 
 case ${1:-} in
