@@ -233,11 +233,11 @@ def _details(items: Sequence[RunItem]) -> Table:
 
 
 def _heads(items: Sequence[RunItem]) -> dict[Path, str]:
-    """What each result is called: the end of its path, as long as it takes to tell all apart, without the suffix."""
+    """What each result is called: the file's name, of a run's the folder's too, and more where that is not its own."""
     parts = [item.path.resolve().with_suffix("").parts for item in items]
-    least = 2 if any(item.path.name == item.kind.file for item in items) else 1
-    for count in range(least, max(map(len, parts))):
-        names = ["/".join(one[-count:]) for one in parts]
+    least = [2 if item.path.name == item.kind.file else 1 for item in items]
+    for more in range(max(map(len, parts))):
+        names = ["/".join(ends[-(count + more) :]) for ends, count in zip(parts, least, strict=True)]
         if len(set(names)) == len(names):
             break
     return {item.path: name for item, name in zip(items, names, strict=True)}
