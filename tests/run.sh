@@ -7,15 +7,13 @@
 #   slow      the real SmolLM2, a browser, the simulations, the documents' commands
 #   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
 # With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
-# One test more runs at once than there are CPUs, four at most, since many wait for a process or a clock; each with one
-# thread of torch: threads that wait for each other's CPU burn it.
+# As many tests run at once as there are CPUs, four at most, each with one thread of torch: threads that wait for
+# each other's CPU burn it.
 set -euo pipefail
 
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
-workers=$(nproc)
-workers=$((workers < 4 ? workers + 1 : 4))
 
 lint() {
   .venv/bin/ruff check .
@@ -26,7 +24,7 @@ lint() {
 }
 
 run_tests() { # <pytest's arguments>...
-  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu" -n "$workers" "$@"
+  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu" -n logical --maxprocesses 4 "$@"
 }
 
 case ${1:-} in

@@ -144,6 +144,10 @@ class Bench(Refusals):
         output, errors = process.communicate()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
+    def require_none_left(self) -> None:
+        """Nothing that was started runs any more; the kernel takes a moment to end what was killed."""
+        wait_until(lambda: self.processes() == [], 10)
+
     def processes(self) -> list[psutil.Process]:
         """All that descends from what this test started and still runs, whoever its parent is by now."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]

@@ -7,6 +7,7 @@ KeyboardInterrupt into another one or swallow it, as extension modules do while 
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from types import FrameType
 
@@ -17,7 +18,11 @@ _RECEIVED: list[tuple[int, float]] = []
 
 
 def install() -> None:
-    """Handle the three signals, but none that is ignored, as nohup does with SIGHUP."""
+    """Handle the three signals, but none that is ignored, as nohup does with SIGHUP.
+
+    Python cannot raise in a callback of its own, and would print a traceback there; the record has the signal.
+    """
+    sys.unraisablehook = _unraisable
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
@@ -43,6 +48,11 @@ def exit_code() -> int | None:
     exec("")
     number = received()
     return None if number is None else 128 + number
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    if not (_RECEIVED and isinstance(unraisable.exc_value, KeyboardInterrupt)):
+        sys.__unraisablehook__(unraisable)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

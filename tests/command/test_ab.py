@@ -56,7 +56,7 @@ def test_a_and_a_are_alike(bench, tmp_path):
     assert estimate.verdict(found) in done.stdout
     assert "the same configuration" in done.stdout
     assert "4 pairs of processes, as asked" in done.stderr
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_a_known_difference_is_found(bench, tmp_path):
@@ -184,7 +184,7 @@ def test_a_side_that_ends_leaves_what_was_measured(bench, tmp_path, fault, words
     assert str(tmp_path) not in result.error
     assert [len(pair) for pair in result.rounds] == [2]
     assert [len(of.runs[0].samples) for of in result.sides.values()] == [2, 2]
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_a_worker_killed_while_it_waits_is_one_line(bench, tmp_path):
@@ -197,7 +197,7 @@ def test_a_worker_killed_while_it_waits_is_one_line(bench, tmp_path):
     assert "the engine's process was killed" in error_of(done.stderr)
     result = saved(tmp_path)
     assert (result.status, len(result.rounds[0]) >= 2) == ("failed", True)
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -209,7 +209,7 @@ def test_a_signal_keeps_whole_rounds_and_leaves_no_process(bench, tmp_path, numb
     done = bench.finish(process)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
-    assert bench.processes() == []
+    bench.require_none_left()
     result = saved(tmp_path)
     assert (result.status, result.b.status, len(result.rounds[0])) == ("interrupted", "interrupted", 2)
     assert [len(of.runs[0].samples) for of in result.sides.values()] == [2, 2]

@@ -22,7 +22,7 @@ def test_levels_a_table_and_a_plot(bench, tmp_path):
     assert "goodput" in done.stdout
     for name in ("load.svg", "load.png"):
         assert len(list(tmp_path.glob(f"out/*/load/*/{name}"))) == 1
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):
@@ -81,7 +81,7 @@ def test_a_server_that_dies_leaves_what_was_measured(bench, tmp_path):
     result = saved(tmp_path)
     assert result.status == "failed"
     assert len(result.levels) <= 1
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -101,7 +101,7 @@ def test_a_hanging_request_ends_with_its_timeout(bench, tmp_path):
     assert done.returncode == 1
     failed = [record for record in saved(tmp_path).levels[0].records if record.error]
     assert len(failed) == 1
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_a_port_in_use(bench):

@@ -198,7 +198,7 @@ def test_an_engine_that_ends_in_the_middle_leaves_what_was_measured(bench, tmp_p
     (run,) = result.runs
     assert (len(run.warmups), len(run.samples), result.memory) == (1, 2, Memory())
     assert f"status failed: {words}" in log_of(tmp_path)
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_a_failing_warm_up_leaves_no_samples(bench, tmp_path):
@@ -221,7 +221,7 @@ def test_a_signal_keeps_the_samples_and_leaves_no_process(bench, tmp_path, numbe
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1] == f"bench.sh: {word}"
-    assert bench.processes() == []
+    bench.require_none_left()
     result = result_of(tmp_path)
     assert result.status == "interrupted"
     assert (len(result.runs[0].warmups), len(result.runs[0].samples)) == (1, 2)

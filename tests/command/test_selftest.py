@@ -13,4 +13,4 @@ def test_the_fake_engine_through_the_whole_harness(bench, tmp_path):
     assert report["environment"]["suite"]
     assert (report["status"], report["error"]) == ("complete", None)
     assert report["scenario"]["engine"] == "fake"
-    assert bench.processes() == []
+    bench.require_none_left()

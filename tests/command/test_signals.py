@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 
 import pytest
 from support import SHORTEST, result_in, wait_until
@@ -52,7 +53,7 @@ def interrupted(bench, command: str, module: str, then: str, number: int = signa
     assert "Traceback" not in done.stderr
     assert "error" not in done.stderr
     assert done.stderr.splitlines()[-1] == "bench.sh: " + ("interrupted" if number == signal.SIGINT else "terminated")
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 @pytest.mark.parametrize("then", THEN)
@@ -105,3 +106,26 @@ def test_a_signal_that_is_repeated_at_once_does_not_interrupt_the_clean_up(recei
     with pytest.raises(KeyboardInterrupt):
         signals._interrupt(signal.SIGTERM, None)
     assert signals.received() == signal.SIGHUP
+
+
+class Interrupted:
+    """Its end, like a callback of Python's own, is interrupted: an exception there can go nowhere."""
+
+    def __del__(self):
+        signals._interrupt(signal.SIGTERM, None)
+
+
+class Faulty:
+    """Its end raises an exception that is no signal's."""
+
+    def __del__(self):
+        raise ValueError("a defect")
+
+
+def test_a_signal_in_a_callback_prints_no_traceback_and_a_defect_does(received, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "unraisablehook", signals._unraisable)
+    Interrupted()
+    assert capsys.readouterr().err == ""
+    assert signals.received() == signal.SIGTERM
+    Faulty()
+    assert "ValueError: a defect" in capsys.readouterr().err

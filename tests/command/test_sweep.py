@@ -82,7 +82,7 @@ def test_what_fails_is_recorded_and_the_sweep_goes_on(bench, tmp_path):
         assert str(tmp_path) not in reason
         assert reason in unwrapped(done.stdout)
     assert len(sweep.loads) == 4  # a fresh worker after each
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def test_what_cannot_fit_the_context_is_refused_with_the_arithmetic(bench, tmp_path):
@@ -115,7 +115,7 @@ def test_an_interrupted_sweep_is_resumed_without_doing_anything_twice(bench, tmp
     process.send_signal(signal.SIGINT)
     done = bench.finish(process)
     assert done.returncode == 130, done.stderr
-    assert bench.processes() == []
+    bench.require_none_left()
     assert "bench.sh sweep --resume out/smollm2/" in done.stderr
     before = sweep_of(tmp_path)
     assert (before.status, statuses(before)) == ("interrupted", {1: "complete", 2: "complete", 4: "pending"})

@@ -14,7 +14,7 @@ def compare(bench, folder, *flags: str) -> AbResult:
     done = bench(*SHORT, *flags, "--output_dir", folder)
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("smollm2/ab/*/ab.json")
-    assert bench.processes() == []
+    bench.require_none_left()
     return AbResult.load(path)
 
 

@@ -29,7 +29,7 @@ def test_every_request_brings_its_tokens(target, bench, tmp_path):
         assert all(record.new_tokens == record.max_tokens for record in level.records)
         assert all(record.due_s <= record.sent_s < record.first_s for record in level.records)
     assert result.levels[1].tokens_in_window > result.levels[0].tokens_in_window  # it batches
-    assert bench.processes() == []
+    bench.require_none_left()
 
 
 def serving(bench, folder) -> subprocess.Popen:
@@ -62,4 +62,4 @@ def test_a_deployment_that_loses_its_model_server_is_told(bench, tmp_path):
     done = bench.finish(process)
     assert done.returncode == 1
     assert "a process of the deployment ended" in done.stderr
-    assert bench.processes() == []
+    bench.require_none_left()

@@ -27,4 +27,4 @@ def test_two_real_engines_at_once(bench, tmp_path, smollm2_models_dir):
         assert of.limits.read_bytes_per_s > 0
         assert of.engine.reads_weights
     assert estimate.verdict(estimate.ratio(estimate.log_ratios(result))) in unwrapped(done.stdout)
-    assert bench.processes() == []
+    bench.require_none_left()

@@ -49,7 +49,7 @@ def outcome(request, tmp_path_factory, smollm2_models_dir, interruptible) -> Out
     before = times(pretrained)
     done = bench(*FLAGS, "--engine", request.param, "--output_dir", "out", "--models_dir", "my models")
     assert done.returncode == 0, done.stderr
-    assert bench.processes() == []
+    bench.require_none_left()
     (folder,) = cwd.glob("out/smollm2/*")
     return Outcome(done.stdout, folder, Result.load(folder / "result.json"), times(pretrained) != before)
 

@@ -18,4 +18,4 @@ def test_a_real_engine_serves_one_after_the_other(bench, tmp_path, smollm2_model
     assert all(later[0] >= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
     assert {record.new_tokens for record in level.records} == {2}
     assert saved(tmp_path).environment.torch_threads >= 1
-    assert bench.processes() == []
+    bench.require_none_left()

@@ -10,4 +10,4 @@ def test_a_real_engine(bench, tmp_path, smollm2_models_dir):
     flags = ("-d", "cpu", "-n", "smollm2", "--engine", "transformers", "-m", "2", "--budget", "2")
     done = bench("selftest", *flags, "--output_dir", "out", "--models_dir", smollm2_models_dir)
     check(done, report_of(tmp_path), "transformers, smollm2")
-    assert bench.processes() == []
+    bench.require_none_left()
