@@ -14,6 +14,7 @@ set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
+unset PYTHONDONTWRITEBYTECODE # the code is compiled once, not in each of two thousand processes
 
 lint() {
   .venv/bin/ruff check .

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .records import Reading, Result
-from .statistics import bimodality, outliers, process_speeds, speed_interval, trend
+from .statistics import bimodality, combined_p, outliers, process_speeds, speed_interval, trend
 
 DRIFT_P = 0.02
 DRIFT_SIZE = 0.02
@@ -75,9 +75,7 @@ def _drift(result: Result) -> str | None:
     series = [speeds for speeds in process_speeds(result) if len(speeds) >= MIN_REPETITIONS]
     if not series:
         return None
-    from scipy.stats import combine_pvalues  # here: it takes a second
-
-    p = float(combine_pvalues([_trend_p(speeds) for speeds in series]).pvalue)
+    p = combined_p([_trend_p(speeds) for speeds in series])
     ends = [(statistics.fmean(s[: len(s) // 3]), statistics.fmean(s[-(len(s) // 3) :])) for s in series]
     changes = [last / first - 1 for first, last in ends]
     (first, last), most = max(zip(ends, changes, strict=True), key=lambda pair: abs(pair[1]))

@@ -23,6 +23,8 @@ NUMBER = ",.12~g"  # so many digits that none is written as a power: 1,000,000, 
 LINE_PX, MARKS_PX, CURVES_PX, BAR_PX = 16, 48, 380, 30
 TICKS = 12
 APART = {"labelOverlap": "greedy", "labelSeparation": 6}
+Datasets = dict[str, list[dict]]
+"""The records of a chart's layers by name. They stay outside Altair's objects, which are copied at each step."""
 LABELLED_SHARE = 0.06  # a part of a bar that is narrower than this share has no room for its number
 
 
@@ -46,7 +48,7 @@ WIDE = Place(width_px=None, characters=80)
 NARROW = Place(width_px=None, characters=44, stacked=True)
 
 
-def lines(chart: Lines, place: Place):
+def lines(chart: Lines, place: Place, data: Datasets):
     """Curves through points: error bars, markers, labels; in a document a legend below."""
     import altair as alt
 
@@ -58,24 +60,28 @@ def lines(chart: Lines, place: Place):
     xs, lows, highs = ([point[name] for point in points] for name in ("x", "low", "high"))
     x = alt.X("x:Q", **_axis(chart.x, xs, of_points=True))
     y = alt.Y("y:Q", **_axis(chart.y, lows + highs))
-    base = _visible(points)
+    base = _visible(points, data)
     colour = alt.Stroke("colour:N", scale=None)
     line = base.mark_line(strokeWidth=2.25).encode(
-        x=x, y=y, stroke=colour, strokeDash=alt.StrokeDash("dash:N", scale=None), detail="id:N", order="order:Q"
+        x=x,
+        y=y,
+        stroke=colour,
+        strokeDash=alt.StrokeDash("dash:N", scale=None),
+        detail=alt.Detail("id:N"),
+        order=alt.Order("order:Q"),
     )
     fill = alt.condition("datum.flagged", alt.value("transparent"), alt.Fill("colour:N", scale=None))
     shape, opacity = alt.Shape("shape:N", scale=None), alt.Opacity("opacity:Q", scale=None)
     markers = base.mark_point(size=70, strokeWidth=2).encode(
-        x=x, y=y, stroke=colour, fill=fill, shape=shape, opacity=opacity, tooltip="hover:N"
+        x=x, y=y, stroke=colour, fill=fill, shape=shape, opacity=opacity, tooltip=alt.Tooltip("hover:N")
     )
     offset = {"align": "right", "dx": -5, "dy": alt.expr("datum.dash[1] ? 14 : -9")}  # those of dashed lines below
     labels = base.mark_text(**offset, fontWeight="bold", fontSize=12).encode(
-        x=x, y=y, text="label:N", color=alt.Color("colour:N", scale=None)
+        x=x, y=y, text=alt.Text("label:N"), color=alt.Color("colour:N", scale=None)
     )
     keyed = [_legend(legend(chart), place)] if place.is_document else []
-    return alt.layer(*_error_bars(base, x, chart.y.heading), line, markers, labels, *keyed).properties(
-        height=CURVES_PX, **_width(place)
-    )
+    layers = [*_error_bars(base, x, chart.y.heading), line, markers, labels, *keyed]
+    return alt.LayerChart(layer=layers, height=CURVES_PX, **_width(place))
 
 
 def _error_bars(base, x, heading: str) -> list:
@@ -90,7 +96,7 @@ def _error_bars(base, x, heading: str) -> list:
         )
         for end in ("low", "high")
     ]
-    bar = erring.mark_rule(strokeWidth=1.75).encode(y=alt.Y("low:Q", title=heading), y2="high:Q", **look)
+    bar = erring.mark_rule(strokeWidth=1.75).encode(y=alt.Y("low:Q", title=heading), y2=alt.Y2("high:Q"), **look)
     return [bar, *ends]
 
 
@@ -170,11 +176,11 @@ def _legend(entries: list[LegendEntry], place: Place):
     )
 
 
-def strip(chart: Strip, place: Place):
+def strip(chart: Strip, place: Place, data: Datasets):
     """A row for each configuration: its texts, and below them its samples, their mean and its interval."""
     import altair as alt
 
-    texts, text_px = _texts(chart.rows, place)
+    texts, text_px = _texts(chart.rows, place, data)
     middle = text_px / 2
     across = alt.X("value:Q", **_axis(chart.axis, [sample.value for row in chart.rows for sample in row.samples]))
     place_y = _row_place()
@@ -192,18 +198,18 @@ def strip(chart: Strip, place: Place):
         for sample in row.samples
     ]
     colour, shape = alt.Color("colour:N", scale=None), alt.Shape("shape:N", scale=None)
-    samples = _visible(dots).mark_point(filled=True, size=75, opacity=0.65, yOffset=middle)
-    *intervals, mean = _means(chart, middle, across, place_y)
-    dots_layer = samples.encode(x=across, y=place_y, color=colour, shape=shape, tooltip="hover:N")
+    samples = _visible(dots, data).mark_point(filled=True, size=75, opacity=0.65, yOffset=middle)
+    *intervals, mean = _means(chart, data, middle, across, place_y)
+    dots_layer = samples.encode(x=across, y=place_y, color=colour, shape=shape, tooltip=alt.Tooltip("hover:N"))
     layers = [*intervals, dots_layer, mean]  # an interval hides no sample that is hovered over
     if chart.reference is not None:
         here = [{"id": number, "value": chart.reference} for number in range(len(chart.rows))]
-        mark = _visible(here).mark_tick(size=MARKS_PX, thickness=1.5, color=MUTED, opacity=1, yOffset=middle)
+        mark = _visible(here, data).mark_tick(size=MARKS_PX, thickness=1.5, color=MUTED, opacity=1, yOffset=middle)
         layers.insert(0, mark.encode(x=across, y=place_y))
     return _rows(layers + texts, text_px, place)
 
 
-def _means(chart: Strip, middle: float, across, place_y) -> list:
+def _means(chart: Strip, data: Datasets, middle: float, across, place_y) -> list:
     """Each row's mean as a stroke, and its interval as a line with two ends."""
     import altair as alt
 
@@ -211,19 +217,20 @@ def _means(chart: Strip, middle: float, across, place_y) -> list:
         {"id": number, "value": row.mean, "low": row.low, "high": row.high, "hover": _mean_hover(row, chart.axis.unit)}
         for number, row in enumerate(chart.rows)
     ]
-    known = _visible(means).transform_filter("datum.low !== null")
-    placed = {"y": place_y, "tooltip": "hover:N"}
+    every = _visible(means, data)
+    known = every.transform_filter("datum.low !== null")
+    placed = {"y": place_y, "tooltip": alt.Tooltip("hover:N")}
     interval = known.mark_rule(strokeWidth=2, stroke=INK, yOffset=middle)
     stroke = {"color": INK, "opacity": 1, "yOffset": middle, "orient": "vertical"}
     return [
-        interval.encode(x=alt.X("low:Q", title=chart.axis.heading), x2="high:Q", **placed),
+        interval.encode(x=alt.X("low:Q", title=chart.axis.heading), x2=alt.X2("high:Q"), **placed),
         *(
             known.mark_tick(size=10, thickness=2, **stroke).encode(
                 x=alt.X(f"{end}:Q", title=chart.axis.heading), **placed
             )
             for end in ("low", "high")
         ),
-        _visible(means).mark_tick(size=24, thickness=3, **stroke).encode(x=across, **placed),
+        every.mark_tick(size=24, thickness=3, **stroke).encode(x=across, **placed),
     ]
 
 
@@ -232,23 +239,23 @@ def _mean_hover(row: StripRow, unit: str) -> str:
     return f"mean{interval}\n{row.mean:,.6g} {unit}".strip()
 
 
-def bars(chart: Bars, place: Place):
+def bars(chart: Bars, place: Place, data: Datasets):
     """A bar for each configuration: on the page all in shares, in a document each with its own axis in ms."""
     import altair as alt
 
     colours = part_colours(chart)
     if place.is_document:
-        bars = [_timed_bar(row, number, colours, place) for number, row in enumerate(chart.rows)]
+        bars = [_timed_bar(row, number, colours, place, data) for number, row in enumerate(chart.rows)]
         return alt.vconcat(*bars, spacing=26).resolve_scale(
             stroke="independent", fill="independent", shape="independent"
         )
-    texts, text_px = _texts(chart.rows, place)
+    texts, text_px = _texts(chart.rows, place, data)
     parts = [part for number, row in enumerate(chart.rows) for part in _parts(row, number, colours, 1.0)]
     shares = {"scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%", **APART, tickCount=5)}
-    return _rows(_bar_layers(parts, "share of the whole", shares, text_px / 2) + texts, text_px, place)
+    return _rows(_bar_layers(_visible(parts, data), "share of the whole", shares, text_px / 2) + texts, text_px, place)
 
 
-def _timed_bar(row: BarRow, number: int, colours: dict[str, str | None], place: Place):
+def _timed_bar(row: BarRow, number: int, colours: dict[str, str | None], place: Place, data: Datasets):
     """One bar over the time of its parts, under its heading, over a legend that has their numbers."""
     import altair as alt
 
@@ -257,13 +264,13 @@ def _timed_bar(row: BarRow, number: int, colours: dict[str, str | None], place: 
     scale = alt.Scale(domain=[0, whole_ms or 1], nice=False)
     times = {"scale": scale, "axis": alt.Axis(format=NUMBER, grid=False, tickCount=8)}
     shown = [part_entry(part["numbers"], colours[part["name"]], []) for part in parts]
-    layers = alt.layer(*_bar_layers(parts, "ms", times, 0), _legend(shown, place))
+    layers = [*_bar_layers(_visible(parts, data), "ms", times, 0), _legend(shown, place)]
     heading = title(
         " · ".join(filter(None, [row.label, row.value])),
         " · ".join(filter(None, [row.note, row.aside, row.warnings])),
         place,
     )
-    return layers.properties(width=place.width_px, height=BAR_PX, title=heading)
+    return alt.LayerChart(layer=layers, width=place.width_px, height=BAR_PX, title=heading)
 
 
 def _parts(row: BarRow, number: int, colours: dict[str, str | None], whole: float) -> list[dict]:
@@ -294,19 +301,26 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _bar_layers(parts: list[dict], title: str, length: dict, middle: float) -> list:
+def _bar_layers(base, title: str, length: dict, middle: float) -> list:
     """The bars, and the numbers that stand in them."""
     import altair as alt
 
-    base, row = _visible(parts), _row_place()
+    row = _row_place()
     fill, stroke = alt.Fill("fill:N", scale=None), alt.Stroke("stroke:N", scale=None)
     bars = base.mark_bar(size=BAR_PX, yOffset=middle)
     texts = base.mark_text(fontWeight="bold", fontSize=12, dy=middle)
     return [
         bars.encode(
-            x=alt.X("start:Q", title=title, **length), x2="end:Q", y=row, fill=fill, stroke=stroke, tooltip="hover:N"
+            x=alt.X("start:Q", title=title, **length),
+            x2=alt.X2("end:Q"),
+            y=row,
+            fill=fill,
+            stroke=stroke,
+            tooltip=alt.Tooltip("hover:N"),
         ),
-        texts.encode(x=alt.X("middle:Q", title=title), y=row, text="text:N", color=alt.Color("ink:N", scale=None)),
+        texts.encode(
+            x=alt.X("middle:Q", title=title), y=row, text=alt.Text("text:N"), color=alt.Color("ink:N", scale=None)
+        ),
     ]
 
 
@@ -320,10 +334,10 @@ def _row_place():
 def _rows(layers: list, text_px: int, place: Place):
     import altair as alt
 
-    return alt.layer(*layers).properties(height=alt.Step(text_px + MARKS_PX), **_width(place))
+    return alt.LayerChart(layer=layers, height=alt.Step(text_px + MARKS_PX), **_width(place))
 
 
-def _texts(rows: Sequence[Row], place: Place) -> tuple[list, int]:
+def _texts(rows: Sequence[Row], place: Place, data: Datasets) -> tuple[list, int]:
     """The layers of the rows' texts, and how high they are, in px: what it is on the left, its result on the right.
 
     A row that has fewer lines than others has them right above its marks.
@@ -339,7 +353,7 @@ def _texts(rows: Sequence[Row], place: Place) -> tuple[list, int]:
     lines = [max(map(len, of_row)) for of_row in zip(*wrapped.values(), strict=True)]
     highest = max(lines, default=0)
     tops = [LINE_PX * (highest - count) - (LINE_PX * highest + MARKS_PX) / 2 for count in lines]
-    return [_text_layer(side, texts, tops) for side, texts in wrapped.items()], LINE_PX * highest
+    return [_text_layer(side, texts, tops, data) for side, texts in wrapped.items()], LINE_PX * highest
 
 
 def _wrapped(row: Row, names: list[str], characters: int) -> list[tuple[str, str]]:
@@ -347,7 +361,7 @@ def _wrapped(row: Row, names: list[str], characters: int) -> list[tuple[str, str
     return [(name, line) for name in names for line in textwrap.wrap(getattr(row, name), characters)]
 
 
-def _text_layer(side: str, texts: list[list[tuple[str, str]]], tops: list[float]):
+def _text_layer(side: str, texts: list[list[tuple[str, str]]], tops: list[float], data: Datasets):
     """The lines of all rows on one side; `tops` are the rows' first, in px from their middles."""
     import altair as alt
 
@@ -357,16 +371,18 @@ def _text_layer(side: str, texts: list[list[tuple[str, str]]], tops: list[float]
         for n, (name, text) in enumerate(row)
     ]
     look = {"dy": alt.expr("datum.dy"), "fontWeight": alt.expr("datum.bold ? 'bold' : 'normal'")}
-    mark = _visible(lines).mark_text(align=side, baseline="line-top", fontSize=12.5, **look)
+    mark = _visible(lines, data).mark_text(align=side, baseline="line-top", fontSize=12.5, **look)
     edge = alt.value(0 if side == "left" else "width")
-    return mark.encode(x=edge, y=_row_place(), text="text:N", color=alt.Color("colour:N", scale=None))
+    return mark.encode(x=edge, y=_row_place(), text=alt.Text("text:N"), color=alt.Color("colour:N", scale=None))
 
 
-def _visible(records: list[dict]):
-    """A chart of records, of which only those are drawn that the parameter `shown` has."""
+def _visible(records: list[dict], data: Datasets):
+    """A chart of records, which `data` gets, of which only those are drawn that the parameter `shown` has."""
     import altair as alt
 
-    return alt.Chart(alt.Data(values=records)).transform_filter(SHOWN)
+    name = f"data-{len(data)}"
+    data[name] = records
+    return alt.Chart(alt.NamedData(name=name)).transform_filter(SHOWN)
 
 
 def _width(place: Place) -> dict:

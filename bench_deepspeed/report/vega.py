@@ -5,6 +5,7 @@ A specification has a parameter, `shown`: the numbers of the series or rows that
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -56,11 +57,12 @@ def page_figure(chart: Chart) -> dict:
     }
 
 
-def page_scripts() -> list[str]:
-    """The scripts that draw a page's figures, to be written into it: Vega's, and ours."""
+@functools.cache
+def page_scripts() -> tuple[str, ...]:
+    """The scripts that draw a page's figures, to be written into it: Vega's, which takes a second, and ours."""
     import vl_convert
 
-    return [vl_convert.javascript_bundle(vl_version=_version()), SCRIPT.read_text(encoding="utf-8")]
+    return vl_convert.javascript_bundle(vl_version=_version()), SCRIPT.read_text(encoding="utf-8")
 
 
 def page_style() -> str:
@@ -83,27 +85,38 @@ def _version() -> str:
 
 def spec(chart: Chart, place: specs.Place) -> dict:
     """The Vega-Lite specification of a chart in a place."""
+    from altair.utils.schemapi import debug_mode
+
+    data: specs.Datasets = {}
+    with debug_mode(False):  # a test validates what it comes to, which takes longer than all else
+        drawn = _configured(chart, place, data).to_dict(validate=False)
+    return {**drawn, "datasets": {**drawn.get("datasets", {}), **data}}
+
+
+def _configured(chart: Chart, place: specs.Place, data: specs.Datasets):
+    """A chart as Altair's, with its texts and colours; its records go to `data`."""
     import altair as alt
 
-    drawn = {Lines: specs.lines, Strip: specs.strip, Bars: specs.bars}[type(chart)](chart, place)
+    drawn = {Lines: specs.lines, Strip: specs.strip, Bars: specs.bars}[type(chart)](chart, place, data)
     if place.is_document:
-        drawn = drawn.properties(title=specs.title(chart.title, chart.subtitle, place))
+        drawn.title = specs.title(chart.title, chart.subtitle, place)
     else:
-        drawn = drawn.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+        drawn.autosize = alt.AutoSizeParams(type="fit-x", contains="padding")
+    drawn.params = [alt.VariableParameter(name="shown", value=list(range(len(chart.members))))]
     text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12.5}
-    return (
-        drawn.add_params(alt.param(name="shown", value=list(range(len(chart.members)))))
-        .configure(font=FONT, background="transparent", aria=False, padding=6)
-        .configure_view(stroke=None)
-        .configure_axis(
-            **text,
-            titleFontWeight="normal",
-            titlePadding=10,
-            gridColor=specs.LINE,
-            domainColor=specs.LINE,
-            tickColor=specs.LINE,
-        )
-        .configure_legend(**text, symbolSize=70, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=0, columnPadding=24)
-        .configure_title(anchor="start", color=INK, subtitleColor=MUTED, fontSize=16, subtitleFontSize=12, offset=14)
-        .to_dict()
+    lines = {"gridColor": specs.LINE, "domainColor": specs.LINE, "tickColor": specs.LINE}
+    drawn.config = alt.Config(
+        font=FONT,
+        background="transparent",
+        aria=False,
+        padding=6,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(**text, **lines, titleFontWeight="normal", titlePadding=10),
+        legend=alt.LegendConfig(
+            **text, symbolSize=70, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=0, columnPadding=24
+        ),
+        title=alt.TitleConfig(
+            anchor="start", color=INK, subtitleColor=MUTED, fontSize=16, subtitleFontSize=12, offset=14
+        ),
     )
+    return drawn

@@ -10,9 +10,10 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import altair
 import pytest
 
-from bench_deepspeed.report import legend, palette, vega
+from bench_deepspeed.report import legend, palette, specs, vega
 from bench_deepspeed.report.chart import Axis, BarRow, Bars, Chart, Dot, Lines, Point, Series, Strip, StripRow
 
 HOSTILE = "</script><script>alert(1)</script> & \"quoted\" 'name' <img src=x onerror=alert(1)>"
@@ -83,6 +84,13 @@ def test_every_kind_is_drawn_with_any_number_of_points(kind, members: int, point
     chart = kind(members, points)
     assert tree(chart).tag.endswith("svg")
     assert [len(vega.page_figure(chart)["members"]), len(chart.keys)] == [members, members]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [specs.DOCUMENT, specs.WIDE, specs.NARROW])
+def test_every_specification_is_vega_lites(kind, place: specs.Place):
+    """By its own schema, which the product does not take the time for."""
+    altair.Chart.from_dict(vega.spec(kind(), place))
 
 
 @pytest.mark.parametrize("points", [0, 1, 2, MANY])

@@ -27,7 +27,7 @@ THEN = {
     "turns into another": "raise ImportError('initialization failed') from error",
     "swallows": "pass",
 }
-MORE = {"scipy": ("-r", "5")}
+MORE = {"diptest": ("-r", "10")}
 """Module → flags with which it is imported, for the statistics: of fewer repetitions there are none."""
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
@@ -58,15 +58,15 @@ def interrupted(bench, command: str, module: str, then: str, number: int = signa
 
 @pytest.mark.parametrize("then", THEN)
 def test_a_signal_during_an_import_keeps_the_samples(bench, tmp_path, then):
-    interrupted(bench, "run", "scipy", then)
+    interrupted(bench, "run", "diptest", then)
     result = result_in(tmp_path)
     assert (result["status"], result["error"]) == ("interrupted", None)
-    assert len(result["runs"][0]["samples"]) == 5
+    assert len(result["runs"][0]["samples"]) == 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_each_signal_has_its_code_whatever_exception_surfaces(bench, tmp_path, number):
-    interrupted(bench, "run", "scipy", "turns into another", number)
+    interrupted(bench, "run", "diptest", "turns into another", number)
     assert result_in(tmp_path)["status"] == "interrupted"
 
 

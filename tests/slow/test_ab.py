@@ -15,14 +15,14 @@ FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
 
 def test_two_real_engines_at_once(bench, tmp_path, smollm2_models_dir):
     sides = ("--a", "engine=deepspeed", "--b", "engine=transformers")
-    flags = ("-n", "smollm2", "-m", "8", "--processes", "2", "--rounds", "2", "--warmups", "1")
+    flags = ("-n", "smollm2", "-m", "8", "--processes", "1", "--rounds", "2", "--warmups", "1")
     done = bench(*FAKE[:5], *sides, *flags, "--models_dir", smollm2_models_dir, env={"HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done
     result = saved(tmp_path)
     assert result.status == "complete"
     assert result.a.model["digest"] == result.b.model["digest"]
     for of in result.sides.values():
-        assert [len(run.samples) for run in of.runs] == [2, 2]
+        assert [len(run.samples) for run in of.runs] == [2]
         assert {(sample.prompt_tokens, sample.new_tokens) for sample in of.valid_samples} == {(8, 8)}
         assert of.limits.read_bytes_per_s > 0
         assert of.engine.reads_weights

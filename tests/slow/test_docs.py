@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import os
 import re
 import shlex
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import FENCE, PAGES, ROOT, Bench
+from support import FENCE, PAGES, ROOT, Bench, error_of, saved_load, unwrapped
 
 
 def commands() -> Iterator[str]:
@@ -27,13 +29,6 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
     env = {**env, "HF_HUB_OFFLINE": "1"}
     if arguments[:1] == ["report"]:
         arguments = report_arguments(arguments, bench)
-    elif arguments[:1] == ["quality"]:
-        asked = bench.cwd / "questions.json"
-        asked.write_text('{"max_tokens": 2, "questions": [{"prompt": "Hello"}]}')
-        arguments = [*arguments, "--questions", str(asked), "--output_dir", str(bench.cwd)]
-    elif arguments[:1] == ["load"]:
-        short = ["--clients", "1", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2"]
-        arguments = [*arguments, *short, "--output_dir", str(bench.cwd)]
     elif arguments[:1] == ["selftest"]:
         arguments = [*arguments, "-d", "cpu", "--engine", "fake", "--budget", "1", "--output_dir", str(bench.cwd)]
     elif "fake" in arguments:
@@ -76,7 +71,12 @@ def check_pip(arguments: list[str]) -> None:
     assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(commands()))
+QUALITY, LOAD = (f"./bench_deepspeed/bench.sh {name} -d cpu -n smollm2" for name in ("quality", "load"))
+MEASURED = {QUALITY, LOAD}
+"""Commands that really measure, with the real model: their tests below say what they must come to."""
+
+
+@pytest.mark.parametrize("command", [command for command in dict.fromkeys(commands()) if command not in MEASURED])
 def test_commands_work(command, bench):
     words = shlex.split(command, comments=True)
     settings = list(itertools.takewhile(lambda word: re.match(r"\w+=", word), words))
@@ -92,8 +92,41 @@ def test_commands_work(command, bench):
         check_script(program)
 
 
+def test_the_quality_command_compares_every_precision_and_writes_both_files(bench, tmp_path, smollm2_models_dir):
+    asked = tmp_path / "mine.json"
+    asked.write_text(json.dumps({"max_tokens": 6, "questions": [{"prompt": "What is 2 | 2?"}]}))
+    _, *arguments = shlex.split(QUALITY)
+    done = bench(*arguments, "--questions", asked, "--fail_on_quality", "--output_dir", "o")
+    (folder,) = (tmp_path / "o" / "smollm2").iterdir()
+    quality = json.loads((folder / "quality.json").read_text())
+    assert quality["status"] == "complete"
+    assert [c["precision"] for c in quality["candidates"]] == ["float32", "bfloat16"]
+    assert [c["verdict"]["ok"] for c in quality["candidates"]] == [True, False]
+    assert done.returncode == 5, done.stderr
+    assert "bfloat16" in done.stderr.strip().splitlines()[-1]
+    assert "What is 2 \\| 2?" in (folder / "quality.md").read_text()
+    assert math.isfinite(quality["candidates"][1]["verdict"]["measures"]["early"]["mean_kl"])
+
+
+def test_the_load_command_serves_one_request_after_the_other(bench, tmp_path, smollm2_models_dir):
+    _, *arguments = shlex.split(LOAD)
+    short = ("--engine", "transformers", "--prompt_tokens", "8", "-m", "2", "--clients", "2", "--seconds", "1")
+    done = bench(*arguments, *short, "--models_dir", smollm2_models_dir, "--output_dir", "out")
+    # On a busy machine a request may take longer than the window.
+    assert done.returncode == 0 or "no level was measured" in error_of(done.stderr.split("\r")[-1]), done
+    assert "sequential service: one request at a time" in unwrapped(done.stdout)
+    result = saved_load(tmp_path)
+    (level,) = result.levels
+    spans = sorted((record.first_s, record.last_s) for record in level.records)
+    assert all(later[0] >= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert {record.new_tokens for record in level.records} == {2}
+    assert result.environment.torch_threads >= 1
+    bench.require_none_left()
+
+
 def test_the_commands_that_must_be_there_are():
     found = set(commands())
+    assert found >= MEASURED
     wanted = {"./bench_deepspeed/bench.sh -d cuda -n llama", "./bench_deepspeed/bench.sh -r 3 -m 32", "./tests/run.sh"}
     assert wanted <= found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 from pathlib import Path
 
@@ -215,23 +214,6 @@ def test_cache_is_another_for_another_model_question_template_or_device(model, t
     names = [reference.name_of(tmp_path / name, *key) for name, *key in keys]
     assert len(set(names)) == len(keys)
     assert reference.name_of(tmp_path / "one", "a", asked, 10, "cpu") == names[0]
-
-
-def test_command_compares_every_precision_and_writes_both_files(bench, smollm2_models_dir, tmp_path):
-    asked = tmp_path / "mine.json"
-    asked.write_text(json.dumps({"max_tokens": 6, "questions": [{"prompt": "What is 2 | 2?"}]}))
-    done = bench(
-        "quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--fail_on_quality", "--output_dir", "o"
-    )
-    (folder,) = (tmp_path / "o" / "smollm2").iterdir()
-    quality = json.loads((folder / "quality.json").read_text())
-    assert quality["status"] == "complete"
-    assert [c["precision"] for c in quality["candidates"]] == ["float32", "bfloat16"]
-    assert [c["verdict"]["ok"] for c in quality["candidates"]] == [True, False]
-    assert done.returncode == 5, done.stderr
-    assert "bfloat16" in done.stderr.strip().splitlines()[-1]
-    assert "What is 2 \\| 2?" in (folder / "quality.md").read_text()
-    assert math.isfinite(quality["candidates"][1]["verdict"]["measures"]["early"]["mean_kl"])
 
 
 def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_path):

@@ -105,6 +105,22 @@ def test_trend_is_spearmans():
     assert statistics.trend([5.0, 4.0, 3.0, 2.0, 1.0]).rho == pytest.approx(-1.0)
 
 
+@pytest.mark.parametrize("n", [3, 4, 5, 10, 17, 40])
+def test_trends_and_combined_p_values_are_scipys(n):
+    """With ties, falling and rising, in perfect order and in none."""
+    from scipy import stats
+
+    draw = numpy.random.default_rng(n)
+    perfect = [float(value) for value in range(n)]
+    for values in (perfect, *([float(v) for v in draw.integers(0, n, n)] for _ in range(20))):
+        if min(values) == max(values):
+            continue
+        found, expected = statistics.trend(values), stats.spearmanr(range(n), values)
+        assert (found.rho, found.p) == pytest.approx((expected.statistic, expected.pvalue), abs=1e-12)
+    p_values = list(draw.uniform(0.001, 1, n))
+    assert statistics.combined_p(p_values) == pytest.approx(stats.combine_pvalues(p_values).pvalue, rel=1e-9)
+
+
 def test_outliers_are_those_of_the_modified_z_score():
     values = [2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3]  # median 2.45, MAD 0.2: scores of 19 and 20
     assert statistics.outliers(values) == [8, 9]

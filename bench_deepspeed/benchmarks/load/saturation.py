@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from dataclasses import dataclass
+
+from bench_deepspeed.measure.statistics import correlation_p
 
 from .level_statistics import due_in_window, ended_in_window, unmeasured, window_s
 from .records import Level
@@ -55,12 +58,11 @@ def judge(level: Level) -> Verdict:
     numbers = _in_flight(level)
     if max(numbers) == min(numbers):
         return Verdict(False, 0.0, 0.5, completed)
-    from scipy.stats import linregress  # here: it takes a second
-
     part_s = window_s(level) / BLOCKS
-    fit = linregress([part_s * n for n in range(BLOCKS)], numbers, alternative="greater")
-    saturated = bool(fit.pvalue < P_LIMIT and completed < COMPLETED)
-    return Verdict(saturated, float(fit.slope), float(fit.pvalue), completed)
+    slope, _ = statistics.linear_regression([part_s * n for n in range(BLOCKS)], numbers)
+    both_sides = correlation_p(statistics.correlation(range(BLOCKS), numbers), BLOCKS)
+    p = both_sides / 2 if slope > 0 else 1 - both_sides / 2
+    return Verdict(p < P_LIMIT and completed < COMPLETED, slope, p, completed)
 
 
 def _in_flight(level: Level) -> list[float]:

@@ -148,11 +148,11 @@ def _largest_share(floor: float, positions: int) -> float:
     sum: a of a + b with the probability FACTOR ∕ (FACTOR + 1) (J. Przyborowski and H. Wilenski, 1940). The
     share is too large where as many or more have a probability below CHANCE.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
     floor_count, probability = round(floor * positions), FACTOR / (FACTOR + 1.0)
     count = 0
-    while count < positions and binom.sf(count, count + 1 + floor_count, probability) >= CHANCE:
+    while count < positions and bdtrc(count, count + 1 + floor_count, probability) >= CHANCE:
         count += 1
     return count / positions
 
