@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SPACINGS = 4
+LARGEST_LOGIT = 16.0
+SMALLEST_TIE = 1e-3  # what the sums of a whole model leave in float32, whose spacing is far below
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -12,6 +16,14 @@ class Precision:
     name: str
     value_bytes: int
     epsilon: float
+
+    @property
+    def near_tie(self) -> float:
+        """What two orders of summation may leave between two logits, in logits.
+
+        Logits reach two digits, where numbers are `LARGEST_LOGIT` times as far apart as at 1.
+        """
+        return max(SPACINGS * self.epsilon * LARGEST_LOGIT, SMALLEST_TIE)
 
 
 PRECISIONS: dict[str, Precision] = {

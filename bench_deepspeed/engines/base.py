@@ -47,11 +47,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Generation:
-    """The answer to one call: text, and the tokens as the engine itself counted them."""
+    """The answer to one call: text, and the tokens as the engine itself counted them.
+
+    `ids` are the answer's tokens in whatever form the engine has them: they are read once the clock has stopped. None
+    for an engine that keeps none.
+    """
 
     text: str
     prompt_tokens: int
     new_tokens: int
+    ids: Sequence[int] | None = None
 
 
 class Engine(ABC):

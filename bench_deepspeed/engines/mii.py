@@ -83,7 +83,8 @@ class MiiEngine(Engine):
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
         (response,) = self.library_call(prompt, max_tokens)
-        return Generation(response.generated_text, response.prompt_length, response.generated_length)
+        counts = response.prompt_length, response.generated_length
+        return Generation(response.generated_text, *counts, self._tokenizer.decoded)
 
     def library_call(self, prompt: str | list[list[int]], max_tokens: int) -> list:
         return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)

@@ -39,13 +39,13 @@ class TransformersEngine(Engine):
     def library_call(self, prompt: str, max_tokens: int) -> Generation:
         ids = self.tokenizer(prompt).input_ids
         new_ids = self._continue(ids, max_tokens, eos=None)
-        return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids))
+        return Generation(self.tokenizer.decode(new_ids), len(ids), len(new_ids), new_ids)
 
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
         new_ids = self._continue_all(prompts, max_tokens, eos=None)
         texts = self.tokenizer.batch_decode(new_ids)
         answers = zip(texts, prompts, new_ids, strict=True)
-        return [Generation(text, len(prompt), len(new)) for text, prompt, new in answers]
+        return [Generation(text, len(prompt), len(new), new) for text, prompt, new in answers]
 
     def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
         from .timed_streamer import TimedStreamer

@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench_deepspeed.core.errors import ImpossibleError
+from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import metrics
-from .records import Limits, Result, best_of
+from .records import Audit, Limits, Result, Run, Scenario, best_of
 
 TOLERANCE = 1.05  # a plain copy, sum or product comes near the device's ceiling, and is not the ceiling
+FACTOR_OF_A_TIE = 4
+"""Answers of many hundred tokens meet nearer ties than the short ones of the quality check."""
+FACTOR_OF_NEW = 2.0
 MIN_TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
 
 
@@ -30,11 +34,14 @@ class DecodeStep:
 
 
 def check(result: Result, spec: ModelSpec) -> None:
-    """Compare every time with what the device can do.
+    """Compare every time with what the device can do, and every answer that was timed with what the model prefers.
 
     Raises ImpossibleError with the arithmetic. An engine that reads no weights is not checked, and without
-    measured limits only the clock is.
+    measured limits only the clock and the answers are.
     """
+    for number, run in enumerate(result.runs, 1):
+        if run.audit is not None:
+            check_audit(f"process {number}", run, run.audit, result.scenario)
     if not result.engine.reads_weights:
         return
     for what, seconds in _times(result):
@@ -72,6 +79,33 @@ def check_clock(what: str, seconds: float, resolution_s: float) -> None:
         raise ImpossibleError(
             f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks is too coarse "
             f"for less than {MIN_TICKS * resolution_s:.3g} s"
+        )
+
+
+def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
+    """What was timed must have computed its answer, for each prompt anew, before the clock stopped.
+
+    A new prompt may take twice as long as the slowest repetition before it refutes them: hosts slow down by as much.
+    """
+    limit = FACTOR_OF_A_TIE * PRECISIONS[scenario.precision].near_tie
+    for ids, gap in zip(audit.token_ids, audit.gaps, strict=True):
+        if len(ids) != scenario.max_tokens:
+            continue  # void, and shown as such
+        if not gap <= limit:
+            raise ImpossibleError(
+                f"impossible: the timed answers of {who} are not the model's: a token is {gap:.3g} below the one that "
+                f"its own logits prefer, and rounding in {scenario.precision} explains {limit:.3g}"
+            )
+    if run.samples and audit.new_prompt_s:
+        slowest, soonest = max(sample.seconds for sample in run.samples), min(audit.new_prompt_s)
+        if soonest > FACTOR_OF_NEW * slowest:
+            raise ImpossibleError(
+                f"impossible: {who} takes {soonest:.4g} s or more for a new prompt, and {slowest:.4g} s or less for "
+                "the one that is repeated: it does not compute that one anew"
+            )
+    if audit.new_prompt_s and audit.rest_s is None:
+        raise ImpossibleError(
+            f"impossible: {who} goes on computing after its generation has returned: the clock stopped too early"
         )
 
 

@@ -77,6 +77,23 @@ class Sample:
         return self.new_tokens != scenario.max_tokens
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What the timed generations of a process, warm-ups included, answered, and how that was checked.
+
+    `token_ids`: each different answer, in the order in which it first came. `given`: of each generation the index of
+    its answer. `gaps`: of each answer, how far one of its tokens is below the one that the model prefers there, at
+    most, in logits. `new_prompt_s`: seconds of generations of as many tokens after other prompts of that length.
+    `rest_s`: seconds from the end of the last one until the process was at rest; None: it was not.
+    """
+
+    token_ids: list[list[int]]
+    given: list[int]
+    gaps: list[float]
+    new_prompt_s: list[float]
+    rest_s: float | None
+
+
 @dataclass
 class Run:
     """One process: its load time, its warm-ups and its repetitions, in the order they happened."""
@@ -89,6 +106,8 @@ class Run:
     samples: list[Sample] = field(default_factory=list)
     compile_s: float | None = None
     """None: nothing was compiled."""
+    audit: Audit | None = None
+    """None: what was timed was not checked."""
 
 
 @dataclass(frozen=True)

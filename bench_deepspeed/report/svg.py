@@ -44,8 +44,9 @@ def write(folder: Path, charts: Mapping[str, Chart]) -> list[Path]:
             installed.require("a figure", *installed.DRAWING)
             from . import vega
 
-            png.write_bytes(vega.png(chart))
-            svg.write_text(vega.svg(chart), encoding="utf-8")
+            drawn = vega.svg(chart)
+            png.write_bytes(vega.png(drawn))
+            svg.write_text(drawn, encoding="utf-8")
         except Exception as error:  # whatever a drawing library raises
             signals.check()
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")

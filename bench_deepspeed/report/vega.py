@@ -29,11 +29,11 @@ def svg(chart: Chart, source: str | None = None) -> str:
     return f'{opening} role="img">{about}<style>{palette.dark_style()}</style>{content}\n'
 
 
-def png(chart: Chart) -> bytes:
-    """A chart as PNG, transparent, in the colours of light pages."""
+def png(drawn: str) -> bytes:
+    """What `svg` drew as PNG, transparent, in the colours of light pages."""
     import vl_convert
 
-    return vl_convert.svg_to_png(svg(chart), scale=PNG_SCALE)
+    return vl_convert.svg_to_png(drawn, scale=PNG_SCALE)
 
 
 def page_figure(chart: Chart) -> dict:

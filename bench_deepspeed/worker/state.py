@@ -48,6 +48,8 @@ class Worker:
     def __init__(self, progress: Progress):
         self.progress = progress
         self.closed = False
+        self.answers: list[tuple[tuple[str, int], list[int] | None]] = []
+        """Of each timed generation its prompt and its length, and the tokens that it answered."""
         self._loaded: LoadedEngine | None = None
         self._kept: list[Closable] = []
         self._open = contextlib.ExitStack()

@@ -15,6 +15,7 @@ from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
 from bench_deepspeed.measure.records import (
+    Audit,
     Energy,
     EngineDescription,
     Environment,
@@ -28,6 +29,7 @@ from bench_deepspeed.measure.records import (
 from bench_deepspeed.model import catalog
 
 from . import energy, latency, profiling
+from .audit import as_list, audit
 from .state import LoadedEngine, Worker
 
 
@@ -81,7 +83,13 @@ def load(worker: Worker, engine: str, settings: Load) -> Loaded:
 def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
     """One timed generation."""
     timed = worker.timed(worker.engine.generate, prompt, max_tokens)
+    worker.answers.append(((prompt, max_tokens), as_list(timed.result.ids)))
     return Sample(timed.seconds, timed.result.prompt_tokens, timed.result.new_tokens, timed.reading)
+
+
+def check_timed(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
+    """Whether the timed generations of that prompt computed what they were timed for; see `audit`."""
+    return audit(worker, prompt, max_tokens)
 
 
 def stream(worker: Worker, prompt: str, max_tokens: int) -> list[float]:

@@ -161,7 +161,7 @@ def luminance(colour: str) -> float:
 
 
 def test_png_is_a_picture():
-    assert vega.png(lines()).startswith(b"\x89PNG")
+    assert vega.png(vega.svg(lines())).startswith(b"\x89PNG")
 
 
 def flagged(chart: Lines) -> Lines:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.check_timed import check_timed
 from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
@@ -107,6 +108,9 @@ class PairedMeasurement:
             self.result.rounds.append([])
             self._warm_up(workers, runs, name)
             self._rounds(workers, runs, rounds.orders(self.scenario.repetitions, self.scenario.seed, number), name)
+            for side, worker in workers.items():
+                check_timed(self.recorder, worker, self.result.sides[side], f"{name}, {side}", self.bars)
+            self.recorder.save()
 
     def _kernels(self, side: str) -> dict[str, str]:
         """Another Python may have another version of what is compiled: its kernels go to a folder of their own."""

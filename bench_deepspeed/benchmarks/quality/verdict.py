@@ -15,9 +15,6 @@ FACTOR = 2.0
 FACTOR_OF_A_MAXIMUM = 10.0
 ERRORS = 2.0  # standard errors by which a mean may differ by chance
 CHANCE = 0.025  # probability with which a share of disagreements may look too large, as two standard errors have
-SPACINGS = 4  # of logits, by which two orders of summation may turn a near-tie
-
-LARGEST_LOGIT = 16.0  # logits reach two digits; their spacing in a precision is epsilon times the power of two below
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Distance:
 
 
 # What two orders of summation in float32 leave: smaller distances than these are none.
-SMALLEST = {"mean_kl": 1e-7, "max_kl": 1e-5, "nll_difference": 1e-4, "on_top_kl": 1e-7, "answer_gap": 1e-3}
+SMALLEST = {"mean_kl": 1e-7, "max_kl": 1e-5, "nll_difference": 1e-4, "on_top_kl": 1e-7}
 TITLES = {
     "mean_kl": "mean KL",
     "max_kl": "max KL",
@@ -116,8 +113,7 @@ def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) 
             value = abs(getattr(distance, name))
             if not value <= limit:  # NaN is outside too
                 outside.append({"place": place, "measure": name, "value": value, "limit": limit})
-    spacings = SPACINGS * PRECISIONS[precision].epsilon * LARGEST_LOGIT
-    gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, spacings, SMALLEST["answer_gap"])
+    gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, PRECISIONS[precision].near_tie)
     if not gap <= gap_limit:
         outside.append({"place": "early", "measure": "answer_gap", "value": gap, "limit": gap_limit})
     return {"ok": not outside, "words": _words(engine, outside), "outside": outside, "measures": asdict(engine)}

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.check_timed import check_timed
 from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
@@ -95,6 +96,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             recorder.save()
             recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
+    check_timed(recorder, worker, result, name, bars)
+    recorder.save()
 
 
 def device_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:

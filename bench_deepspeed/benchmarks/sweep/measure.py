@@ -75,10 +75,15 @@ class SweepRun:
                 self._show(scenario)
             self._measure_load(engine, precision, pending)
 
-    def _look_at_device(self) -> int:
-        """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes."""
+    def _look_at_device(self) -> int | None:
+        """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes.
+
+        None where no engine reads weights: nothing will be on the device.
+        """
         device, saved = self.settings.device, self.result.environment
         engines = [engine_class(name) for name in self.settings.engines]
+        if all(e.form is None and not e.reads_weights() for e in engines):
+            return None
         with self._worker() as worker, self.bars.spinner("looking at the device"):
             free_bytes = worker.call(tasks.free_bytes, device)
             torch_facts = worker.call(tasks.torch_facts, device)
