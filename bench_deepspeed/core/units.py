@@ -62,6 +62,8 @@ FORMATTERS: dict[str, Callable[..., str]] = {
     "FLOP/s": _scaled(1e12, 1, "TFLOP/s"),
     "J/token": _scaled(1, 2, "J/token"),
     "W": _scaled(1, 0, "W"),
+    "logits": _scaled(1, 3, "logits"),
+    "times": _scaled(1, 2, "×"),
 }
 """Unit → how a value of it is shown. "long s": seconds that are shown as such, not in ms."""
 

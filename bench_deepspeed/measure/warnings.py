@@ -30,6 +30,8 @@ SLOWDOWN_MARGIN_C = 5
 BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
 """A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
 _KEPT = "_findings"
+STREAMED_RANGE = 0.1
+"""Streaming has work of its own: handing each token over, and turning it into text alone."""
 MIN_PROCESSES, MIN_REPETITIONS = 3, 5
 """Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
 FIRST_SLOWER = 0.1
@@ -247,6 +249,27 @@ def _no_limits(result: Result) -> str | None:
     return "the device's limits were not measured with it, so no gate has checked its speed"
 
 
+def _not_checked(result: Result) -> str | None:
+    unchecked = [str(number) for number, run in enumerate(result.runs, 1) if run.audit is None]
+    if not unchecked or result.engine.reads_weights is False:
+        return None
+    return f"what was timed in process {', '.join(unchecked)} was not held against what the model computes"
+
+
+def _streamed_apart(result: Result) -> str | None:
+    """Generations that were streamed, one token timed after the other, and those that tokens/s is from."""
+    seconds = [sample.seconds for sample in result.valid_samples]
+    if not seconds or result.latency is None or result.latency.method != "streamed" or not result.latency.e2e_s:
+        return None
+    streamed_s, timed_s = statistics.median(result.latency.e2e_s), statistics.median(seconds)
+    if abs(streamed_s / timed_s - 1) <= STREAMED_RANGE:
+        return None
+    return (
+        f"a streamed generation took {streamed_s / timed_s:.2f} times as long as a timed one "
+        f"({streamed_s:.3g} and {timed_s:.3g} s): TTFT, TPOT and ITL are of other generations than tokens/s"
+    )
+
+
 def _repetitions(n: int) -> str:
     return f"{n} repetition{'s' if n > 1 else ''}"
 
@@ -266,4 +289,6 @@ RULES = (
     Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
     Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
     Rule("no_limits", _no_limits, "measure it again, without `--quick`"),
+    Rule("not_checked", _not_checked, "measure it again with this version; the log says why where that fails"),
+    Rule("streamed_apart", _streamed_apart, "do not compute the one from the other; `load` measures streams"),
 )

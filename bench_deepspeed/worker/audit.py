@@ -18,9 +18,9 @@ from .state import Worker
 POSITIONS = 1024
 """Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
 NEW_PROMPTS = 2
-WINDOW_S, PATIENCE_S = 0.02, 0.5
+WINDOW_S, PATIENCE_S = 0.05, 0.5
 """OpenMP's threads may wait for more work in a loop for 0.2 s: the process gets more than that to come to rest."""
-RESTING = 0.5  # of one CPU: less is no computation
+RESTING = 0.1  # of one CPU: less is no computation, also where others take most of the CPUs
 
 
 def audit(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
@@ -72,7 +72,7 @@ def new_prompts(engine: Engine, prompt: str) -> list[str]:
 
 
 def _until_rest() -> float | None:
-    """Seconds until this process uses less than half a CPU; None where it has not come to rest after `PATIENCE_S`."""
+    """Seconds until this process uses hardly any CPU; None where it has not come to rest after `PATIENCE_S`."""
     started = time.perf_counter()
     while (passed := time.perf_counter() - started) < PATIENCE_S:
         used, begun = time.process_time(), time.perf_counter()

@@ -14,6 +14,7 @@ from bench_deepspeed.measure.records import (
     Energy,
     EngineDescription,
     Environment,
+    Latency,
     Limits,
     Reading,
     Result,
@@ -96,6 +97,14 @@ CASES = {
     "no_limits": (
         dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
         r"the device's limits were not measured with it",
+    ),
+    "not_checked": (
+        dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
+        r"what was timed in process 1, 2, 3 was not held against what the model computes",
+    ),
+    "streamed_apart": (
+        dataclasses.replace(result_of(CLEAN), latency=Latency("streamed", [0.1], [0.832], [[0.1]])),
+        r"1\.30 times as long as a timed one \(0\.832 and 0\.64 s\)",
     ),
 }
 

@@ -13,7 +13,7 @@ from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
-from bench_deepspeed.measure.records import Profile, Result
+from bench_deepspeed.measure.records import Audit, Profile, Result
 from bench_deepspeed.measure.statistics import Summary, process_speeds, speed_interval, summarize
 from bench_deepspeed.model import catalog
 
@@ -158,6 +158,26 @@ def _codes(result: Result) -> list[str]:
     return [finding.code for finding in warnings.check(result)]
 
 
+def _audits(result: Result) -> list[Audit]:
+    return [run.audit for run in result.runs if run.audit is not None]
+
+
+def _answer_gap(result: Result) -> float | None:
+    return max((gap for audit in _audits(result) for gap in audit.gaps), default=None)
+
+
+def _checked(result: Result) -> str | None:
+    audits = _audits(result)
+    return f"{sum(len(audit.given) for audit in audits)} checked" if audits else None
+
+
+def _new_prompt_ratio(result: Result) -> float | None:
+    checked = [run for run in result.runs if run.audit is not None]
+    new = [seconds for audit in _audits(result) for seconds in audit.new_prompt_s]
+    repeated = [sample.seconds for run in checked for sample in run.samples]
+    return statistics.fmean(new) / statistics.fmean(repeated) if new and repeated else None
+
+
 SPEED = Metric[Result](
     "tokens_per_s_mean",
     "tokens/s",
@@ -243,6 +263,23 @@ METRICS: tuple[Metric[Result], ...] = (
         "tokens/s",
         "the fastest repetition",
         _summary(lambda s: s.maximum),
+        group="Speed",
+    ),
+    Metric(
+        "timed_answers_gap",
+        "timed answers",
+        "logits",
+        "how far a token of the timed generations is below the one that the model's logits prefer, at most",
+        _answer_gap,
+        remark=_checked,
+        group="Speed",
+    ),
+    Metric(
+        "new_prompt_ratio",
+        "new prompt",
+        "times",
+        "time of a generation after a prompt that is new ∕ that after the repeated one, both means",
+        _new_prompt_ratio,
         group="Speed",
     ),
     Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower", group="Speed"),

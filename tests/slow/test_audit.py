@@ -1,0 +1,170 @@
+"""Engines whose timed path lies, on a small random Llama: each is found out, and the honest one is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from support import no_progress, save_tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from bench_deepspeed.core.errors import ImpossibleError
+from bench_deepspeed.engines import ENGINES
+from bench_deepspeed.engines.base import Generation, Load
+from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.records import Run, Scenario
+from bench_deepspeed.worker import audit, tasks
+from bench_deepspeed.worker.state import Worker
+
+PROMPT, NEW_TOKENS = "deep speed deep learning", 12
+LAYERS = 6
+
+
+class HalfTheWork(TransformersEngine):
+    """It makes half of the tokens, and counts all."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        made = super().library_call(prompt, max_tokens // 2)
+        return dataclasses.replace(made, new_tokens=max_tokens)
+
+
+class Padded(TransformersEngine):
+    """It makes half of the tokens, and fills the answer up with the last."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        made = super().library_call(prompt, max_tokens // 2)
+        ids = made.ids.tolist()
+        return dataclasses.replace(made, new_tokens=max_tokens, ids=ids + ids[-1:] * (max_tokens - len(ids)))
+
+
+class FewerLayers(TransformersEngine):
+    """Its timed path skips two thirds of the layers; its logits are the whole model's."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        layers, self.model.model.layers = self.model.model.layers, self.model.model.layers[: LAYERS // 3]
+        try:
+            return super().library_call(prompt, max_tokens)
+        finally:
+            self.model.model.layers = layers
+
+
+class Remembering(TransformersEngine):
+    """It computes the answer to a prompt once."""
+
+    def load(self, load: Load, progress) -> None:
+        super().load(load, progress)
+        self._answers: dict = {}
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        if (prompt, max_tokens) not in self._answers:
+            time.sleep(0.05)  # as a model that takes longer than this one
+            self._answers[prompt, max_tokens] = super().library_call(prompt, max_tokens)
+        return self._answers[prompt, max_tokens]
+
+
+class ComputingOn(TransformersEngine):
+    """It returns before a thread of it is done."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        threading.Thread(target=self._compute, args=(time.perf_counter() + 1.5,)).start()
+        return super().library_call(prompt, max_tokens)
+
+    @staticmethod
+    def _compute(end: float) -> None:
+        while time.perf_counter() < end:
+            pass
+
+
+class HandingOverLater(TransformersEngine):
+    """It returns at once with an answer that a thread fills in."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        ids: list[int] = []
+
+        def compute() -> None:
+            time.sleep(0.2)
+            ids.extend(self._continue(self.tokenizer(prompt).input_ids, max_tokens, eos=None).tolist())
+
+        threading.Thread(target=compute).start()
+        return Generation("", len(self.tokenizer(prompt).input_ids), max_tokens, ids)
+
+
+LIARS: dict[type[TransformersEngine], str] = {
+    HalfTheWork: "counts 12 new tokens of a generation whose answer has 6",
+    Padded: "are not the model's",
+    FewerLayers: "are not the model's",
+    Remembering: "for a new prompt",
+    ComputingOn: "goes on computing",
+    HandingOverLater: "counts 12 new tokens of a generation whose answer has 0",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A random Llama of six layers with a tokenizer."""
+    made = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=128,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        initializer_range=0.3,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(made)
+    save_tokenizer(made)
+    return made
+
+
+@pytest.fixture
+def timed(folder, tmp_path, monkeypatch) -> Callable[..., tuple[Run, Scenario]]:
+    """What a process with that engine leaves: three timed generations and their audit."""
+
+    def run(engine: type[TransformersEngine], precision: str = "float32") -> tuple[Run, Scenario]:
+        monkeypatch.setitem(ENGINES, "transformers", engine)
+        monkeypatch.setattr(tasks, "engine_class", lambda _name: engine)
+        worker = Worker(no_progress)
+        tasks.load(worker, "transformers", Load(folder, "cpu", precision, tmp_path, [PROMPT], NEW_TOKENS))
+        made = [tasks.generate(worker, PROMPT, NEW_TOKENS) for _ in range(3)]
+        checked = tasks.check_timed(worker, PROMPT, NEW_TOKENS)
+        scenario = Scenario(
+            "smollm2", "transformers", "cpu", precision, "random", PROMPT, NEW_TOKENS, 1, len(made) - 1, 1, 0
+        )
+        return Run(warmups=made[:1], samples=made[1:], audit=checked), scenario
+
+    return run
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_honest_engine_is_not_refuted(timed, precision):
+    run, scenario = timed(TransformersEngine, precision)
+    plausibility.check_audit("process 1", run, run.audit, scenario)
+    assert run.audit.given == [0, 0, 0]
+    assert [len(ids) for ids in run.audit.token_ids] == [NEW_TOKENS]
+    assert len(run.audit.new_prompt_s) == audit.NEW_PROMPTS
+    assert run.audit.rest_s is not None
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=lambda liar: liar.__name__)
+def test_an_engine_that_lies_is_found_out(timed, liar):
+    run, scenario = timed(liar)
+    with pytest.raises(ImpossibleError, match=LIARS[liar]):
+        plausibility.check_audit("process 1", run, run.audit, scenario)
+
+
+def test_new_prompts_are_other_ones_of_no_more_tokens(timed, folder, tmp_path):
+    engine = TransformersEngine()
+    engine.load(Load(folder, "cpu", "float32", tmp_path, [PROMPT], NEW_TOKENS), no_progress)
+    prompts = audit.new_prompts(engine, PROMPT)
+    assert len({PROMPT, *prompts}) == 1 + audit.NEW_PROMPTS
+    assert all(0 < len(engine.tokenizer(text).input_ids) <= len(engine.tokenizer(PROMPT).input_ids) for text in prompts)
+    assert audit.new_prompts(engine, "x") == []  # there is no other order of one character
