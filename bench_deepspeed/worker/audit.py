@@ -18,7 +18,7 @@ from .state import Worker
 POSITIONS = 1024
 """Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
 NEW_PROMPTS = 2
-WINDOW_S, PATIENCE_S = 0.05, 0.5
+WINDOW_S, WINDOWS, PATIENCE_S = 0.05, 2, 0.5
 """OpenMP's threads may wait for more work in a loop for 0.2 s: the process gets more than that to come to rest."""
 RESTING = 0.1  # of one CPU: less is no computation, also where others take most of the CPUs
 
@@ -72,13 +72,18 @@ def new_prompts(engine: Engine, prompt: str) -> list[str]:
 
 
 def _until_rest() -> float | None:
-    """Seconds until this process uses hardly any CPU; None where it has not come to rest after `PATIENCE_S`."""
-    started = time.perf_counter()
+    """Seconds until this process uses hardly any CPU; None where it has not come to rest after `PATIENCE_S`.
+
+    In two windows one after the other: in a single one the machine may not have let it run.
+    """
+    started, at_rest = time.perf_counter(), 0
     while (passed := time.perf_counter() - started) < PATIENCE_S:
         used, begun = time.process_time(), time.perf_counter()
         time.sleep(WINDOW_S)
-        if time.process_time() - used < RESTING * (time.perf_counter() - begun):
-            return round(passed, 3)
+        resting = time.process_time() - used < RESTING * (time.perf_counter() - begun)
+        at_rest = at_rest + 1 if resting else 0
+        if at_rest == WINDOWS:
+            return round(max(0.0, passed - WINDOW_S), 3)
     return None
 
 

@@ -72,13 +72,15 @@ class ComputingOn(TransformersEngine):
     """It returns before a thread of it is done."""
 
     def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        made = super().library_call(prompt, max_tokens)
         threading.Thread(target=self._compute, args=(time.perf_counter() + 1.5,)).start()
-        return super().library_call(prompt, max_tokens)
+        return made
 
     @staticmethod
     def _compute(end: float) -> None:
+        matrix = torch.rand(1000, 1000)
         while time.perf_counter() < end:
-            pass
+            matrix @ matrix
 
 
 class HandingOverLater(TransformersEngine):
