@@ -21,6 +21,10 @@ def test_engine_generates_exactly_what_was_asked(bench, tmp_path, engine):
     assert result["status"] == "complete"
     assert [sample["new_tokens"] for sample in run["samples"]] == [16, 16]
     assert result["memory"]["device_peak_bytes"] > result["memory"]["weights_bytes"] > 0
+    audit = run["audit"]
+    assert audit["given"] == [0, 0, 0]
+    assert [len(ids) for ids in audit["token_ids"]] == [16]
+    assert audit["rest_s"] is not None
 
 
 def test_prompt_beyond_the_context_is_refused_before_mii_sees_it(bench, tmp_path):
