@@ -308,3 +308,10 @@ def test_a_model_that_nobody_knows_is_named_with_its_file(form, tmp_path, no_dra
         return
     with pytest.raises(UsageError, match='selftest.json: "nobody.s" is not a model of this suite'):
         shown(path, form)
+
+
+@pytest.mark.parametrize("changed", [{"title": "shares a name"}, {"name": "shares_a_title"}], ids=["name", "title"])
+def test_a_metric_with_the_name_or_the_title_of_another_is_refused(changed):
+    run = RUN
+    with pytest.raises(ValueError, match="two metrics of run have one name"):
+        dataclasses.replace(run, metrics=(*run.metrics, dataclasses.replace(run_metrics.SPEED, **changed)))

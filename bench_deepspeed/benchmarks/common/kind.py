@@ -85,6 +85,13 @@ class Kind(Generic[Saved, Row]):
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
 
+    def __post_init__(self) -> None:
+        names = [metric.name for metric in self.metrics]
+        titles = [metric.title for metric in self.metrics if metric.title and metric.place != "data"]
+        for labels, where in ((names, "in flat files"), (titles, "in tables")):
+            if twice := sorted({label for label in labels if labels.count(label) > 1}):
+                raise ValueError(f"two metrics of {self.name} have one name {where}: {', '.join(twice)}")
+
     def require_possible(self, content: Saved) -> None:
         """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
         for result in self.results(content):
