@@ -8,6 +8,7 @@ documents each field.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,17 @@ class Audit:
     gaps: list[float]
     new_prompt_s: list[float]
     rest_s: float | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each generation has its answer and each answer its gap, in numbers that are some."""
+        answers = range(len(self.token_ids))
+        return (
+            len(self.gaps) == len(answers) > 0
+            and all(index in answers for index in self.given)
+            and all(0 <= gap < math.inf for gap in self.gaps)
+            and all(0 < seconds < math.inf for seconds in self.new_prompt_s)
+        )
 
 
 @dataclass
@@ -335,6 +347,11 @@ class Result:
     def require_times(self, path: Path, what: str) -> None:
         """Raises BenchError, about the file that is to be `what`, where metrics cannot be computed from its times."""
         require_divisors(self._divisors(), path, what)
+        for number, run in enumerate(self.runs, 1):
+            if run.audit is not None and not run.audit.is_whole:
+                raise BenchError(
+                    f"{path} is not {what} of this suite: the audit of process {number} contradicts itself"
+                )
         latency = self.latency
         if latency and latency.method == "streamed" and len(latency.ttft_s) != len(latency.e2e_s):
             raise BenchError(f"{path} is not {what} of this suite: a generation lacks one of its two latencies")

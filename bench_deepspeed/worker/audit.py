@@ -17,6 +17,7 @@ from .state import Worker
 
 POSITIONS = 1024
 """Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
+NONE = 1e6  # JSON has no infinity
 NEW_PROMPTS = 2
 WINDOW_S, WINDOWS, PATIENCE_S = 0.05, 2, 0.5
 """OpenMP's threads may wait for more work in a loop for 0.2 s: the process gets more than that to come to rest."""
@@ -46,14 +47,16 @@ def largest_gap(engine: Engine, prompt_ids: list[int], answer: list[int]) -> flo
     """How far an answer's tokens are below the ones that the model prefers at their positions, at most, in logits.
 
     The logits are the engine's, computed anew after the prompt and the answer's tokens before. Of a greedy answer the
-    gap is 0, or at a near-tie what two orders of summation leave. A token that is none of the vocabulary's is
-    infinitely far.
+    gap is 0, or at a near-tie what two orders of summation leave. A token that is none of the vocabulary's, and an
+    answer without any, is `NONE` logits away.
     """
     import torch
 
+    if not answer or min(answer) < 0:
+        return NONE
     logits = engine.logits(prompt_ids, answer)
-    if not answer or min(answer) < 0 or max(answer) >= logits.shape[-1]:
-        return float("inf")
+    if max(answer) >= logits.shape[-1]:
+        return NONE
     taken = logits.gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1)
     return float((logits.max(dim=-1).values - taken).max())
 

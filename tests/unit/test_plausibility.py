@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from bench_deepspeed.core.errors import ImpossibleError
+from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.plausibility import (
     DecodeStep,
@@ -16,7 +16,17 @@ from bench_deepspeed.measure.plausibility import (
     check_steps,
     require_possible,
 )
-from bench_deepspeed.measure.records import EngineDescription, Latency, Limits, Prefill, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.records import (
+    Audit,
+    EngineDescription,
+    Latency,
+    Limits,
+    Prefill,
+    Result,
+    Run,
+    Sample,
+    Scenario,
+)
 from bench_deepspeed.model import arithmetic, catalog
 
 LLAMA = catalog.load("llama")
@@ -51,6 +61,62 @@ def test_the_arithmetic_is_in_the_message():
         "impossible: repetition 2: 5120.0 steps/s × (13.2 GB a step − 0 B that caches can hold) = 67.6 TB/s, "
         "but this device was measured at 3 TB/s"
     )
+
+
+def audited(**changed) -> Result:
+    """Two repetitions of 1 s, whose answer is the model's; `changed` is what its audit says instead."""
+    ids = list(range(TOKENS))
+    audit = Audit(
+        **{"token_ids": [ids], "given": [0, 0], "gaps": [0.0], "new_prompt_s": [1.0], "rest_s": 0.0, **changed}
+    )
+    samples = [Sample(1.0, 10, TOKENS)] * 2
+    return result(runs=[Run(samples=samples, audit=audit)])
+
+
+REFUTED = {
+    "another answer": ({"gaps": [0.26]}, r"a token is 0\.26 below .* rounding in float16 explains 0\.25"),
+    "fewer tokens": ({"token_ids": [[1] * 50]}, "counts 100 new tokens of a generation whose answer has 50"),
+    "remembered": ({"new_prompt_s": [5.1, 6.0]}, "takes 5.1 s or more for a new prompt, and 1 s or less"),
+    "not at rest": ({"rest_s": None}, "goes on computing"),
+}
+
+
+@pytest.mark.parametrize("case", REFUTED)
+def test_an_audit_that_refutes_is_impossible(case):
+    changed, words = REFUTED[case]
+    with pytest.raises(ImpossibleError, match=words):
+        check(audited(**changed), LLAMA)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"gaps": [0.25]},
+        {"new_prompt_s": [5.0, 6.0]},
+        {"new_prompt_s": [9.0, 1.0]},
+        {"new_prompt_s": [], "rest_s": None},
+    ],
+)
+def test_an_audit_within_its_limits_passes(changed):
+    check(audited(**changed), LLAMA)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"gaps": []}, {"given": [1, 0]}, {"given": [-1]}, {"gaps": [float("nan")]}, {"new_prompt_s": [0.0]}],
+)
+def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
+    path = tmp_path / "result.json"
+    audited(**changed).save(path)
+    with pytest.raises(BenchError, match="the audit of process 1 contradicts itself"):
+        Result.load(path)
+
+
+def test_an_audit_is_read_back(tmp_path):
+    path = tmp_path / "result.json"
+    audited().save(path)
+    assert Result.load(path).runs[0].audit == audited().runs[0].audit
 
 
 def test_what_memory_allows_passes():

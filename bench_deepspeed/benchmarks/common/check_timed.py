@@ -13,10 +13,11 @@ from .run_folder import RunFolder
 
 def check_timed(
     recorder: RunFolder, worker: WorkerProcess, result: Result, name: str, bars: progress_bars.Bars
-) -> None:
+) -> bool:
     """Fill the audit of the result's last process, which the gate then judges.
 
-    A check that fails is noted, and takes nothing from the measurement.
+    A check that fails is noted, and takes nothing from the measurement. Returns whether the worker is to be asked for
+    more: an engine that failed once may answer the next call with the rest of this one.
     """
     scenario = result.scenario
     try:
@@ -24,3 +25,5 @@ def check_timed(
             result.runs[-1].audit = worker.call(tasks.check_timed, scenario.prompt, scenario.max_tokens)
     except BenchError as error:
         recorder.note(f"{name}: the timed answers were not checked: {error}", bars)
+        return False
+    return True

@@ -39,12 +39,12 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     started = time.monotonic()
     while ended is None:
         with start_worker() as worker:
-            _timed(recorder, worker, model_folder, bars)
+            sound = _timed(recorder, worker, model_folder, bars)
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
                 recorder.note(ended, bars)
                 recorder.note(_speed(result), bars)
-                if not result.scenario.quick:
+                if sound and not result.scenario.quick:
                     passes.in_process(recorder, worker, bars)
     if not result.scenario.quick:
         _measure_more(recorder, bars, model_folder)
@@ -68,8 +68,11 @@ def _speed(result: Result) -> str:
     return f"{model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
 
 
-def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> None:
-    """One process: load, warm up, repeat. The caller's work on a sample is done before the next one starts."""
+def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> bool:
+    """One process: load, warm up, repeat, check. Returns whether its engine can be asked for more.
+
+    The caller's work on a sample is done before the next one starts.
+    """
     result = recorder.result
     scenario, run = result.scenario, Run()
     result.runs.append(run)
@@ -96,8 +99,9 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             recorder.save()
             recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
-    check_timed(recorder, worker, result, name, bars)
+    sound = check_timed(recorder, worker, result, name, bars)
     recorder.save()
+    return sound
 
 
 def device_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
