@@ -47,7 +47,10 @@ class QualityError(BenchError):
 
 
 class ImpossibleError(BenchError):
-    """A speed beyond what the device was measured to do: the measurement is wrong, whatever the engine."""
+    """A speed beyond what the device was measured to do, or a timed generation that did not compute its answer.
+
+    The measurement is wrong, whatever the engine.
+    """
 
     exit_code = 6
 
@@ -87,7 +90,8 @@ EXIT_CODES = {
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors that are not the "
     "model's, Python code",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
-    6: "a speed that this device cannot reach by its own measured limits: it is not reported",
+    6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed: it is "
+    "not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
     141: "whoever read the output went away, as `head` does",

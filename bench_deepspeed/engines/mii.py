@@ -128,8 +128,10 @@ class MiiEngine(Engine):
         steps = [*_chunks(ids), *([token] for token in answer[:-1])]
         # put() returns the logits of the last token it was given, so the answer goes in one by one. Its checks
         # fail on MII's own way to allocate the pool, which is why the pipeline skips them too; load() made room.
-        outputs = [engine.put([uid], [torch.tensor(step)], do_checks=False)[0].float().cpu() for step in steps]
-        engine.flush(uid)
+        try:
+            outputs = [engine.put([uid], [torch.tensor(step)], do_checks=False)[0].float().cpu() for step in steps]
+        finally:
+            engine.flush(uid)  # what keeps its KV blocks leaves too few for others, who then compute garbage
         return torch.stack(outputs[-len(answer) :])[:, : self._tokenizer.vocab_size].contiguous()
 
     def synchronize(self) -> None:

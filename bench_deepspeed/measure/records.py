@@ -83,9 +83,12 @@ class Audit:
     """What the timed generations of a process, warm-ups included, answered, and how that was checked.
 
     `token_ids`: each different answer, in the order in which it first came. `given`: of each generation the index of
-    its answer. `gaps`: of each answer, how far one of its tokens is below the one that the model prefers there, at
-    most, in logits. `new_prompt_s`: seconds of generations of as many tokens after other prompts of that length.
-    `rest_s`: seconds from the end of the last one until the process was at rest; None: it was not.
+    its answer. `gaps`: of each of the first few answers, how far one of its tokens is below the one that the model
+    prefers there, at most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after
+    other prompts of that length and, in turn with them, after the prompt itself. `rest_s`: seconds until the process
+    came to rest after the last one; None: it did not. `spins`: threads are set to wait for work without rest, so that
+    this says nothing. `read_s`: the longest time in seconds that reading the tokens of one generation took after the
+    clock had stopped; None: not recorded.
     """
 
     token_ids: list[list[int]]
@@ -93,16 +96,19 @@ class Audit:
     gaps: list[float]
     new_prompt_s: list[float]
     rest_s: float | None
+    repeated_s: list[float] = field(default_factory=list)
+    spins: bool = False
+    read_s: float | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether each generation has its answer and each answer its gap, in numbers that are some."""
         answers = range(len(self.token_ids))
         return (
-            len(self.gaps) == len(answers) > 0
+            0 < len(self.gaps) <= len(answers)
             and all(index in answers for index in self.given)
-            and all(0 <= gap < math.inf for gap in self.gaps)
-            and all(0 < seconds < math.inf for seconds in self.new_prompt_s)
+            and all(0 <= value < math.inf for value in (*self.gaps, self.read_s or 0.0))
+            and all(0 < seconds < math.inf for seconds in (*self.new_prompt_s, *self.repeated_s))
         )
 
 
@@ -348,7 +354,8 @@ class Result:
         """Raises BenchError, about the file that is to be `what`, where metrics cannot be computed from its times."""
         require_divisors(self._divisors(), path, what)
         for number, run in enumerate(self.runs, 1):
-            if run.audit is not None and not run.audit.is_whole:
+            timed = len(run.warmups) + len(run.samples)
+            if run.audit is not None and not (run.audit.is_whole and len(run.audit.given) == timed):
                 raise BenchError(
                     f"{path} is not {what} of this suite: the audit of process {number} contradicts itself"
                 )

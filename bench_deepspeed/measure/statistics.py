@@ -199,7 +199,9 @@ def combined_p(p_values: list[float]) -> float:
     (M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", 1964, 26.4.21).
     """
     half = -sum(map(math.log, p_values))
-    return math.exp(-half) * sum(half**k / math.factorial(k) for k in range(len(p_values)))
+    if half == 0:
+        return 1.0
+    return math.fsum(math.exp(k * math.log(half) - half - math.lgamma(k + 1)) for k in range(len(p_values)))
 
 
 def outliers(values: list[float], limit: float = OUTLIER_Z) -> list[int]:

@@ -1,45 +1,59 @@
 """Whether the timed generations computed the answers that they were timed for, asked right after them.
 
-Three questions, none of which trusts what the engine says of itself: are the tokens those that the model's logits
-prefer, does a prompt that is new take as long as the one that was repeated, and does the process rest once the clock
-has stopped? docs/methodology.md, "Checks of what was timed", says what each catches and what it cannot.
+Are the tokens those that the model's logits prefer, were they there when the clock stopped, does a prompt that is new
+take as long as the one that is repeated, and does the process rest then? docs/methodology.md, "Checks of what was
+timed", says what each catches and what it cannot.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Sequence
 
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Audit
 
+from .answered import read
 from .state import Worker
 
 POSITIONS = 1024
 """Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
-NONE = 1e6  # JSON has no infinity
+ANSWERS = 4
+"""Different answers that are held against logits: an engine that gives another each time would double its time."""
+NONE = 1e6  # logits; JSON has no infinity
 NEW_PROMPTS = 2
-WINDOW_S, WINDOWS, PATIENCE_S = 0.05, 2, 0.5
+WINDOW_S, WINDOWS, AT_REST = 0.05, 10, 2
 """OpenMP's threads may wait for more work in a loop for 0.2 s: the process gets more than that to come to rest."""
 RESTING = 0.1  # of one CPU: less is no computation, also where others take most of the CPUs
+SPINNING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Settings by which threads may never rest: then rest says nothing."""
 
 
 def audit(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
     """Check the timed generations of that prompt so far. None for an engine that keeps no tokens, or read none."""
-    engine = worker.engine
-    given = [ids for key, ids in worker.answers if key == (prompt, max_tokens) and ids is not None]
-    if engine.tokenizer is None or not given:
+    engine, answered = worker.engine, worker.answers.get((prompt, max_tokens), [])
+    given = [one.ids for one in answered if one.ids is not None]
+    if engine.tokenizer is None or not given or len(given) < len(answered):
         return None
     different = [list(ids) for ids in dict.fromkeys(map(tuple, given))]
-    prompt_ids = engine.tokenizer(prompt).input_ids
-    fresh = [worker.timed(engine.generate, text, max_tokens).seconds for text in new_prompts(engine, prompt)]
+    new_s, repeated_s = [], []
+    for text in new_prompts(engine, prompt):  # in turn: what slows the machine down meets both
+        new_s.append(_seconds(worker, text, max_tokens))
+        repeated_s.append(_seconds(worker, prompt, max_tokens))
     rest_s = _until_rest()
+    prompt_ids = engine.tokenizer(prompt).input_ids
+    gaps = [largest_gap(engine, prompt_ids, ids[:POSITIONS]) for ids in different[:ANSWERS]]
+    _give_back()
     return Audit(
         token_ids=different,
         given=[different.index(ids) for ids in given],
-        gaps=[largest_gap(engine, prompt_ids, ids[:POSITIONS]) for ids in different],
-        new_prompt_s=fresh,
+        gaps=gaps,
+        read_s=max(one.read_s for one in answered),
+        new_prompt_s=new_s,
+        repeated_s=repeated_s,
         rest_s=rest_s,
+        spins=any(name in os.environ for name in SPINNING),
     )
 
 
@@ -52,11 +66,10 @@ def largest_gap(engine: Engine, prompt_ids: list[int], answer: list[int]) -> flo
     """
     import torch
 
-    if not answer or min(answer) < 0:
+    vocabulary = engine.logits(prompt_ids, prompt_ids[-1:]).shape[-1]
+    if not answer or min(answer) < 0 or max(answer) >= vocabulary:
         return NONE
     logits = engine.logits(prompt_ids, answer)
-    if max(answer) >= logits.shape[-1]:
-        return NONE
     taken = logits.gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1)
     return float((logits.max(dim=-1).values - taken).max())
 
@@ -74,25 +87,30 @@ def new_prompts(engine: Engine, prompt: str) -> list[str]:
     return [text for text in texts if text and text != prompt]
 
 
-def _until_rest() -> float | None:
-    """Seconds until this process uses hardly any CPU; None where it has not come to rest after `PATIENCE_S`.
+def _seconds(worker: Worker, prompt: str, max_tokens: int) -> float:
+    """One more timed generation, reading its tokens included."""
+    timed = worker.timed(worker.engine.generate, prompt, max_tokens)
+    return timed.seconds + read(timed.result.ids).read_s
 
-    In two windows one after the other: in a single one the machine may not have let it run.
+
+def _until_rest() -> float | None:
+    """Seconds until this process uses hardly any CPU in two windows one after the other; None: in no two of ten.
+
+    In a single one the machine may not have let it run.
     """
-    started, at_rest = time.perf_counter(), 0
-    while (passed := time.perf_counter() - started) < PATIENCE_S:
+    at_rest = 0
+    for window in range(WINDOWS):
         used, begun = time.process_time(), time.perf_counter()
         time.sleep(WINDOW_S)
         resting = time.process_time() - used < RESTING * (time.perf_counter() - begun)
         at_rest = at_rest + 1 if resting else 0
-        if at_rest == WINDOWS:
-            return round(max(0.0, passed - WINDOW_S), 3)
+        if at_rest == AT_REST:
+            return round((window + 1 - AT_REST) * WINDOW_S, 3)
     return None
 
 
-def as_list(ids: Sequence[int] | None) -> list[int] | None:
-    """Token ids as an engine has them, such as a tensor or a list of numbers of another kind, as a list."""
-    if ids is None:
-        return None
-    as_numbers = getattr(ids, "tolist", None)
-    return as_numbers() if as_numbers else [int(token) for token in ids]
+def _give_back() -> None:
+    """Give the GPU back what the logits took: what is measured of memory next is the engine's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, ParamSpec, Protocol, TypeVar
@@ -12,6 +13,8 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.machine.probe import NoProbe, Probe
 from bench_deepspeed.measure.records import Reading
+
+from .answered import Answered
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,8 +51,8 @@ class Worker:
     def __init__(self, progress: Progress):
         self.progress = progress
         self.closed = False
-        self.answers: list[tuple[tuple[str, int], list[int] | None]] = []
-        """Of each timed generation its prompt and its length, and the tokens that it answered."""
+        self.answers: dict[tuple[str, int], list[Answered]] = defaultdict(list)
+        """What the timed generations answered, by prompt and number of new tokens."""
         self._loaded: LoadedEngine | None = None
         self._kept: list[Closable] = []
         self._open = contextlib.ExitStack()

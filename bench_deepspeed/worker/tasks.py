@@ -29,7 +29,8 @@ from bench_deepspeed.measure.records import (
 from bench_deepspeed.model import catalog
 
 from . import energy, latency, profiling
-from .audit import as_list, audit
+from .answered import read
+from .audit import audit
 from .state import LoadedEngine, Worker
 
 
@@ -83,7 +84,7 @@ def load(worker: Worker, engine: str, settings: Load) -> Loaded:
 def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
     """One timed generation."""
     timed = worker.timed(worker.engine.generate, prompt, max_tokens)
-    worker.answers.append(((prompt, max_tokens), as_list(timed.result.ids)))
+    worker.answers[prompt, max_tokens].append(read(timed.result.ids))
     return Sample(timed.seconds, timed.result.prompt_tokens, timed.result.new_tokens, timed.reading)
 
 

@@ -25,6 +25,7 @@ def test_engine_generates_exactly_what_was_asked(bench, tmp_path, engine):
     assert audit["given"] == [0, 0, 0]
     assert [len(ids) for ids in audit["token_ids"]] == [16]
     assert audit["rest_s"] is not None
+    assert audit["read_s"] < 0.05
 
 
 def test_prompt_beyond_the_context_is_refused_before_mii_sees_it(bench, tmp_path):

@@ -97,12 +97,33 @@ class HandingOverLater(TransformersEngine):
         return Generation("", len(self.tokenizer(prompt).input_ids), max_tokens, ids)
 
 
+class ComputedWhenRead(TransformersEngine):
+    """It computes its answer when somebody looks at it."""
+
+    def library_call(self, prompt: str, max_tokens: int) -> Generation:
+        ids = self.tokenizer(prompt).input_ids
+        return Generation("", len(ids), max_tokens, Later(self, ids, max_tokens))
+
+
+class Later(list):
+    """Token ids that are made when they are read."""
+
+    def __init__(self, engine: TransformersEngine, ids: list[int], max_tokens: int):
+        super().__init__()
+        self._made = lambda: engine._continue(ids, max_tokens, eos=None).tolist()
+
+    def tolist(self) -> list[int]:
+        time.sleep(0.1)  # as a model that takes longer than this one
+        return self._made()
+
+
 LIARS: dict[type[TransformersEngine], str] = {
     HalfTheWork: "counts 12 new tokens of a generation whose answer has 6",
     Padded: "are not the model's",
     FewerLayers: "are not the model's",
     Remembering: "for a new prompt",
     ComputingOn: "goes on computing",
+    ComputedWhenRead: "after the clock had stopped",
     HandingOverLater: "counts 12 new tokens of a generation whose answer has 0",
 }
 
@@ -153,6 +174,7 @@ def test_an_honest_engine_is_not_refuted(timed, precision):
     assert run.audit.given == [0, 0, 0]
     assert [len(ids) for ids in run.audit.token_ids] == [NEW_TOKENS]
     assert len(run.audit.new_prompt_s) == audit.NEW_PROMPTS
+    assert len(run.audit.repeated_s) == audit.NEW_PROMPTS
     assert run.audit.rest_s is not None
 
 

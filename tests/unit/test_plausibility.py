@@ -77,6 +77,9 @@ REFUTED = {
     "another answer": ({"gaps": [0.26]}, r"a token is 0\.26 below .* rounding in float16 explains 0\.25"),
     "fewer tokens": ({"token_ids": [[1] * 50]}, "counts 100 new tokens of a generation whose answer has 50"),
     "remembered": ({"new_prompt_s": [5.1, 6.0]}, "takes 5.1 s or more for a new prompt, and 1 s or less"),
+    "one of two answers": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, 1.0]}, "a token is 1 below"),
+    "no gap": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, float("nan")]}, "are not the model's"),
+    "read late": ({"read_s": 0.2}, "reading the tokens of a generation of process 1 took 0.2 s after the clock"),
     "not at rest": ({"rest_s": None}, "goes on computing"),
 }
 
@@ -95,7 +98,9 @@ def test_an_audit_that_refutes_is_impossible(case):
         {"gaps": [0.25]},
         {"new_prompt_s": [5.0, 6.0]},
         {"new_prompt_s": [9.0, 1.0]},
-        {"new_prompt_s": [], "rest_s": None},
+        {"new_prompt_s": [9.0, 9.0], "repeated_s": [1.0, 2.0]},
+        {"spins": True, "rest_s": None},
+        {"read_s": 0.1},
     ],
 )
 def test_an_audit_within_its_limits_passes(changed):
@@ -104,7 +109,16 @@ def test_an_audit_within_its_limits_passes(changed):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"gaps": []}, {"given": [1, 0]}, {"given": [-1]}, {"gaps": [float("nan")]}, {"new_prompt_s": [0.0]}],
+    [
+        {"gaps": []},
+        {"given": [1, 0]},
+        {"given": [-1, 0]},
+        {"given": [0]},
+        {"given": [0, 0, 0]},
+        {"read_s": -1.0},
+        {"gaps": [float("nan")]},
+        {"new_prompt_s": [0.0]},
+    ],
 )
 def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
     path = tmp_path / "result.json"

@@ -118,6 +118,8 @@ def test_trends_and_combined_p_values_are_scipys(n):
         found, expected = statistics.trend(values), stats.spearmanr(range(n), values)
         assert (found.rho, found.p) == pytest.approx((expected.statistic, expected.pvalue), abs=1e-12)
     p_values = list(draw.uniform(0.001, 1, n))
+    assert statistics.combined_p([1.0] * n) == 1.0
+    assert statistics.combined_p([1e-6] * 500) == pytest.approx(0.0)  # as many processes as anybody measures
     assert statistics.combined_p(p_values) == pytest.approx(stats.combine_pvalues(p_values).pvalue, rel=1e-9)
 
 
