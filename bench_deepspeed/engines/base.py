@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Generation:
     text: str
     prompt_tokens: int
     new_tokens: int
-    ids: Sequence[int] | None = None
+    ids: Sequence[int] | None = field(default=None, compare=False)
 
 
 class Engine(ABC):
