@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Audit
@@ -42,8 +44,7 @@ def audit(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
         new_s.append(_seconds(worker, text, max_tokens))
         repeated_s.append(_seconds(worker, prompt, max_tokens))
     rest_s = _until_rest()
-    prompt_ids = engine.tokenizer(prompt).input_ids
-    gaps = [largest_gap(engine, prompt_ids, ids[:POSITIONS]) for ids in different[:ANSWERS]]
+    gaps = _gaps(engine, engine.tokenizer(prompt).input_ids, [ids[:POSITIONS] for ids in different[:ANSWERS]])
     _give_back()
     return Audit(
         token_ids=different,
@@ -57,21 +58,28 @@ def audit(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
     )
 
 
-def largest_gap(engine: Engine, prompt_ids: list[int], answer: list[int]) -> float:
-    """How far an answer's tokens are below the ones that the model prefers at their positions, at most, in logits.
+def largest_gap(logits: Any, tokens: Sequence[int]) -> float:
+    """How far tokens are below the ones that the logits of their positions prefer, at most, in logits.
 
-    The logits are the engine's, computed anew after the prompt and the answer's tokens before. Of a greedy answer the
-    gap is 0, or at a near-tie what two orders of summation leave. A token that is none of the vocabulary's, and an
-    answer without any, is `NONE` logits away.
+    `logits` is a tensor of shape (positions, vocabulary), one position for each token. Of a greedy answer the gap is 0,
+    or at a near-tie what two orders of summation leave.
     """
     import torch
 
+    taken = logits.gather(1, torch.tensor(list(tokens)).unsqueeze(1)).squeeze(1)
+    return float((logits.max(dim=-1).values.double() - taken.double()).max())
+
+
+def _gaps(engine: Engine, prompt_ids: list[int], answers: list[list[int]]) -> list[float]:
+    """The largest gap of each answer in logits that the engine computes once more, after the prompt and its tokens.
+
+    A token that is none of the vocabulary's, and an answer without any, is `NONE` logits away.
+    """
     vocabulary = engine.logits(prompt_ids, prompt_ids[-1:]).shape[-1]
-    if not answer or min(answer) < 0 or max(answer) >= vocabulary:
-        return NONE
-    logits = engine.logits(prompt_ids, answer)
-    taken = logits.gather(1, torch.tensor(answer).unsqueeze(1)).squeeze(1)
-    return float((logits.max(dim=-1).values - taken).max())
+    return [
+        largest_gap(engine.logits(prompt_ids, ids), ids) if ids and 0 <= min(ids) <= max(ids) < vocabulary else NONE
+        for ids in answers
+    ]
 
 
 def new_prompts(engine: Engine, prompt: str) -> list[str]:
@@ -112,5 +120,5 @@ def _until_rest() -> float | None:
 def _give_back() -> None:
     """Give the GPU back what the logits took: what is measured of memory next is the engine's."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

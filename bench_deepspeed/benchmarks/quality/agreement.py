@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench_deepspeed.worker.audit import largest_gap
+
 
 def free_running(reference: Sequence[int], answer: Sequence[int]) -> dict:
     """Compare two generated token sequences, each ended by EOS or the limit.
@@ -32,13 +34,9 @@ def answer_gap(logits, reference: Sequence[int], answer: Sequence[int], eos: int
     what two orders of summation leave. Anything more means that it did not generate from these logits: it
     sampled, filtered them, or ended where it should not.
     """
-    import torch
-
     taken = [*answer, *([eos] if len(answer) < len(reference) else [])][: len(reference)]
     same = next((i for i, token in enumerate(taken) if token != reference[i]), len(taken) - 1)
-    rows = logits[: same + 1].double()
-    gaps = rows.max(dim=-1).values - rows.gather(1, torch.tensor(taken[: same + 1]).unsqueeze(1)).squeeze(1)
-    return gaps.max().item()
+    return largest_gap(logits[: same + 1], taken[: same + 1])
 
 
 def teacher_forced(reference_logits, candidate_logits, tokens: Sequence[int]) -> dict:
