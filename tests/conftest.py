@@ -17,15 +17,15 @@ from bench_deepspeed.model import catalog
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """The tests of a file that loads a model go to one worker, which loads it once; each other to whoever is free."""
+    """A slow file's tests go to one worker, which loads its model once; each other test to whoever is free."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByModel(LoadScopeScheduling):
+    class BySlowFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", maxsplit=1)[0]
-            return file if file.startswith("tests/slow/") or file == "tests/command/test_hub.py" else nodeid
+            return file if file.startswith("tests/slow/") else nodeid
 
-    return ByModel(config, log)
+    return BySlowFile(config, log)
 
 
 @pytest.fixture(scope="session")
