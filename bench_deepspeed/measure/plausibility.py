@@ -91,7 +91,7 @@ def check_audits(result: Result) -> None:
 
 
 def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
-    """What was timed must have computed its answer, for each prompt anew, before the clock stopped.
+    """What was timed must have computed its answer each time, before the clock stopped.
 
     A new prompt may take five times as long as the repeated one in turn with it before it refutes them: hosts slow
     down by two and more from one second to the next, and an answer that is remembered takes no time at all.
@@ -113,7 +113,7 @@ def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
         if soonest > FACTOR_OF_NEW * slowest:
             raise ImpossibleError(
                 f"impossible: {who} takes {soonest:.4g} s or more for a new prompt, and {slowest:.4g} s or less for "
-                "the one that is repeated: it does not compute that one anew"
+                "the one that is repeated: it does not compute that one each time"
             )
     if audit.read_s is not None and audit.read_s > READ_S + READ_SHARE * min(repeated_s, default=0.0):
         raise ImpossibleError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support import saved_ab as saved
 from support import unwrapped
 
@@ -26,5 +27,6 @@ def test_two_real_engines_at_once(bench, tmp_path, smollm2_models_dir):
         assert {(sample.prompt_tokens, sample.new_tokens) for sample in of.valid_samples} == {(8, 8)}
         assert of.limits.read_bytes_per_s > 0
         assert of.engine.reads_weights
+        assert [max(run.audit.gaps) for run in of.runs] == [pytest.approx(0.0, abs=4e-3)]
     assert estimate.verdict(estimate.ratio(estimate.log_ratios(result))) in unwrapped(done.stdout)
     bench.require_none_left()

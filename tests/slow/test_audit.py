@@ -14,7 +14,6 @@ from support import no_progress, save_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from bench_deepspeed.core.errors import ImpossibleError
-from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.engines.base import Generation, Load
 from bench_deepspeed.engines.transformers import TransformersEngine
 from bench_deepspeed.measure import plausibility
@@ -153,7 +152,6 @@ def timed(folder, tmp_path, monkeypatch) -> Callable[..., tuple[Run, Scenario]]:
     """What a process with that engine leaves: three timed generations and their audit."""
 
     def run(engine: type[TransformersEngine], precision: str = "float32") -> tuple[Run, Scenario]:
-        monkeypatch.setitem(ENGINES, "transformers", engine)
         monkeypatch.setattr(tasks, "engine_class", lambda _name: engine)
         worker = Worker(no_progress)
         tasks.load(worker, "transformers", Load(folder, "cpu", precision, tmp_path, [PROMPT], NEW_TOKENS))
@@ -185,7 +183,7 @@ def test_an_engine_that_lies_is_found_out(timed, liar):
         plausibility.check_audit("process 1", run, run.audit, scenario)
 
 
-def test_new_prompts_are_other_ones_of_no_more_tokens(timed, folder, tmp_path):
+def test_new_prompts_are_other_ones_of_no_more_tokens(folder, tmp_path):
     engine = TransformersEngine()
     engine.load(Load(folder, "cpu", "float32", tmp_path, [PROMPT], NEW_TOKENS), no_progress)
     prompts = audit.new_prompts(engine, PROMPT)

@@ -60,6 +60,7 @@ def test_the_result_is_complete(outcome):
     (run,) = result.runs
     assert (len(run.warmups), len(run.samples)) == (1, 2)
     assert run.load_s > 0
+    assert (len(run.audit.given), run.audit.rest_s is not None) == (3, True)
     assert result.environment.torch_threads >= 1
     assert result.engine.name == result.scenario.engine
 

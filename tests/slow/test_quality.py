@@ -122,9 +122,9 @@ def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
     assert not faulty["ok"]
     assert "on_top_kl" in {found["measure"] for found in faulty["outside"]}
     rope.inv_freq = plain.model.model.rotary_emb.inv_freq.clone()
-    mended = judged(engine, truth, tmp_path, "bfloat16", plain)
-    assert mended["ok"], mended["words"]
-    assert mended["measures"]["early"]["on_top_kl"] == mended["measures"]["late"]["on_top_kl"] == 0.0
+    repaired = judged(engine, truth, tmp_path, "bfloat16", plain)
+    assert repaired["ok"], repaired["words"]
+    assert repaired["measures"]["early"]["on_top_kl"] == repaired["measures"]["late"]["on_top_kl"] == 0.0
 
 
 def test_transformers_is_within_its_own_noise_floor(bench, smollm2_models_dir, tmp_path):
