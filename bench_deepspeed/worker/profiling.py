@@ -19,7 +19,7 @@ from types import CodeType
 from typing import Any
 
 from bench_deepspeed.engines.base import Engine
-from bench_deepspeed.measure.records import Profile, Share
+from bench_deepspeed.measure.records import Prefill, Profile, Share
 
 from .latency import PREFILL_TOKENS, TimedGenerate, prefill_prompt
 
@@ -68,27 +68,32 @@ class Observed:
         return sorted(result, key=lambda share: -share.seconds)
 
 
-def profile(engine: Engine, generate: TimedGenerate, device: str, prompt: str, max_tokens: int) -> list[Profile]:
+def profile(
+    engine: Engine, generate: TimedGenerate, device: str, prompt: str, max_tokens: int, prefill: Prefill | None = None
+) -> list[Profile]:
     """Profile the decode steps after `prompt` and the prefill of a longer one.
 
     The engine must have been loaded for `max_tokens` after `prompt`, and with `latency.RESERVE_TOKENS`. With
-    `max_tokens` 1 there is no decode step, and no profile of it.
+    `max_tokens` 1 there is no decode step, and no profile of it. `prefill` is what `latency.prefill` measured in this
+    process with PREFILL_TOKENS: that phase is then not timed once more.
     """
-    phases = _phases(engine, prompt, max_tokens)
-    for phase in phases:
-        generate(phase.prompt, phase.tokens)  # the first generation of a new length includes set-up
-    _trace(generate, device, prompt, 1)  # so does the first trace
-    return [_profile_phase(engine, generate, device, phase) for phase in phases]
+    decode, long = _phases(engine, prompt, max_tokens)
+    timed = {phase: _step_time(generate, phase) for phase in decode}
+    timed[long] = (prefill.prompt_tokens, statistics.median(prefill.seconds)) if prefill else _step_time(generate, long)
+    _trace(generate, device, prompt, 1)  # the first trace includes set-up
+    return [_profile_phase(engine, generate, device, phase, *times) for phase, times in timed.items()]
 
 
-def _phases(engine: Engine, prompt: str, max_tokens: int) -> list[Phase]:
+def _phases(engine: Engine, prompt: str, max_tokens: int) -> tuple[list[Phase], Phase]:
+    """The decode steps, if there are any, and the prefill."""
     steps = min(DECODE_STEPS, max_tokens - 1)
     decode = [Phase("decode", prompt, 1 + steps, 1)] if steps else []
-    return [*decode, Phase("prefill", prefill_prompt(engine, prompt, PREFILL_TOKENS) or prompt, 1, 0)]
+    return decode, Phase("prefill", prefill_prompt(engine, prompt, PREFILL_TOKENS) or prompt, 1, 0)
 
 
-def _profile_phase(engine: Engine, generate: TimedGenerate, device: str, phase: Phase) -> Profile:
-    prompt_tokens, step_s = _step_time(generate, phase)
+def _profile_phase(
+    engine: Engine, generate: TimedGenerate, device: str, phase: Phase, prompt_tokens: int, step_s: float
+) -> Profile:
     base = _trace(generate, device, phase.prompt, phase.base_tokens)
     whole = _trace(generate, device, phase.prompt, phase.tokens)
     host_base = _host(engine, phase.prompt, phase.base_tokens)
@@ -112,6 +117,7 @@ def _profile_phase(engine: Engine, generate: TimedGenerate, device: str, phase: 
 def _step_time(generate: TimedGenerate, phase: Phase) -> tuple[int, float]:
     """The prompt's tokens, and the median over some pairs of generations of their difference ∕ steps, in seconds."""
     differences = []
+    generate(phase.prompt, phase.tokens)  # the first generation of a new length includes set-up
     for _ in range(REPEATS):
         base_s = generate(phase.prompt, phase.base_tokens).seconds if phase.base_tokens else 0.0
         sample = generate(phase.prompt, phase.tokens)

@@ -133,9 +133,10 @@ def measure_energy(worker: Worker, prompt: str, max_tokens: int, seconds: float)
     return energy.measure(worker.engine, counter, prompt, max_tokens, seconds)
 
 
-def profile(worker: Worker, prompt: str, max_tokens: int) -> list[Profile]:
+def profile(worker: Worker, prompt: str, max_tokens: int, prefill: Prefill | None = None) -> list[Profile]:
     """Where the time of a decode step and of a prefill goes; see `profiling`."""
-    return profiling.profile(worker.engine, partial(generate, worker), worker.loaded.device, prompt, max_tokens)
+    device = worker.loaded.device
+    return profiling.profile(worker.engine, partial(generate, worker), device, prompt, max_tokens, prefill)
 
 
 def torch_facts(worker: Worker, device: str) -> Environment:

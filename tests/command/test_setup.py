@@ -16,6 +16,7 @@ REQUIREMENTS = {
     ".installed-tests": "tests/requirements.txt",
 }
 WORKS, FAILS = "exit 0", "exit 1"
+APT = "-qq -y --no-install-recommends -o DPkg::Lock::Timeout=120"
 
 
 class Machine:
@@ -69,7 +70,7 @@ def test_debians_is_installed_where_that_is_possible(machine):
     if os.geteuid() == 0:
         assert (code, len(said)) == (0, 1)
         assert "installing chromium" in said[0]
-        assert called == ["apt-get update -qq", "apt-get install -qq -y chromium"]
+        assert called == ["apt-get update -qq", f"apt-get install {APT} chromium"]
     else:
         assert (code, said, called) == (0, [], ["python -m playwright install chromium"])
 

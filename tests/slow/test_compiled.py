@@ -25,9 +25,9 @@ WINDOW = 10  # shorter than prompt and answer
 
 @pytest.fixture(scope="module")
 def tiny(smollm2_models_dir, tmp_path_factory) -> dict[str, Path]:
-    """Two models of two layers with random weights and SmolLM2's tokenizer: Llama's kind, and a sliding window."""
+    """Two models of one layer with random weights and SmolLM2's tokenizer: Llama's kind, and a sliding window."""
     tokenizer = AutoTokenizer.from_pretrained(smollm2_models_dir / "smollm2" / "pretrained")
-    shape = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    shape = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
     shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256}
     shape |= {"initializer_range": 0.2, "tie_word_embeddings": True}
     configs = {"llama": LlamaConfig(**shape), "mistral": MistralConfig(**shape, sliding_window=WINDOW)}
@@ -118,7 +118,7 @@ def test_logits_are_those_behind_the_answer_that_is_given(worker, eager):
 
 def test_the_static_cache_is_the_pool(worker):
     memory = tasks.measure_memory(worker, PROMPT, NEW_TOKENS)
-    a_token = 2 * 2 * 2 * 16 * 4  # keys and values, layers, heads, head size, bytes
+    a_token = 2 * 2 * 16 * 4  # keys and values, heads, head size, bytes
     assert memory.kv_pool_bytes == a_token * (PROMPT_TOKENS + NEW_TOKENS)
     assert memory.kv_used_bytes == a_token * (PROMPT_TOKENS + NEW_TOKENS - 1)  # the last token is not read again
 

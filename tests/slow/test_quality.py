@@ -98,16 +98,15 @@ def worker_of(engine) -> Worker:
     return worker
 
 
-def judged(engine, truth, tmp_path, precision="float32", floor_engine=None):
-    """The verdict on an engine, with Transformers in the same precision."""
-    floor = assess(worker_of(floor_engine), Task(truth, 10, keep=tmp_path)) if floor_engine else None
-    answers = assess(worker_of(engine), Task(truth, 10, floor=tmp_path if floor_engine else None))
+def judged(engine, truth, precision="float32", floor=None, floor_folder=None):
+    """The verdict on an engine; `floor` is what Transformers came to in the same precision, kept in its folder."""
+    answers = assess(worker_of(engine), Task(truth, 10, floor=floor_folder))
     measures = verdict.measures(answers)
     return verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine.own_kernels)
 
 
 def test_deepspeed_in_float32_is_identical(model, truth, tmp_path):
-    result = judged(loaded(DeepSpeedEngine(), model, tmp_path), truth, tmp_path)
+    result = judged(loaded(DeepSpeedEngine(), model, tmp_path), truth)
     assert result["ok"]
     assert result["words"] == "identical to float32"
 
@@ -118,22 +117,14 @@ def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
     engine = loaded(DeepSpeedEngine(), model, tmp_path, "bfloat16")
     rope = engine.model.model.rotary_emb
     assert rope.inv_freq.dtype == torch.bfloat16
-    faulty = judged(engine, truth, tmp_path, "bfloat16", plain)
+    floor = assess(worker_of(plain), Task(truth, 10, keep=tmp_path))
+    faulty = judged(engine, truth, "bfloat16", floor, tmp_path)
     assert not faulty["ok"]
     assert "on_top_kl" in {found["measure"] for found in faulty["outside"]}
     rope.inv_freq = plain.model.model.rotary_emb.inv_freq.clone()
-    repaired = judged(engine, truth, tmp_path, "bfloat16", plain)
+    repaired = judged(engine, truth, "bfloat16", floor, tmp_path)
     assert repaired["ok"], repaired["words"]
     assert repaired["measures"]["early"]["on_top_kl"] == repaired["measures"]["late"]["on_top_kl"] == 0.0
-
-
-def test_transformers_is_within_its_own_noise_floor(bench, smollm2_models_dir, tmp_path):
-    asked = tmp_path / "mine.json"
-    asked.write_text('{"max_tokens": 4, "questions": [{"prompt": "Hello"}]}')
-    which = ("-d", "cpu", "-n", "smollm2", "--engine", "transformers", "--precision", "bfloat16")
-    done = bench("quality", *which, "--questions", asked, "--fail_on_quality", "--output_dir", "o")
-    assert done.returncode == 0, done.stderr
-    assert "within the noise floor" in done.stdout
 
 
 @pytest.fixture(scope="module", params=[("llama", LLAMA), ("mistral", MISTRAL)], ids=lambda param: param[0])
@@ -156,10 +147,10 @@ def small_model(request, model, tmp_path_factory):
 def test_both_architectures_go_the_same_way(small_model, tmp_path):
     """From the chat template to the verdict, as the 7B models do."""
     truth = computed(loaded(TransformersEngine(), small_model, tmp_path), TWO, tmp_path / "reference")
-    result = judged(loaded(DeepSpeedEngine(), small_model, tmp_path), truth, tmp_path)
+    result = judged(loaded(DeepSpeedEngine(), small_model, tmp_path), truth)
     assert result["words"] == "identical to float32"
     plain = loaded(TransformersEngine(), small_model, tmp_path, "bfloat16")
-    rounded = judged(plain, truth, tmp_path, "bfloat16")
+    rounded = judged(plain, truth, "bfloat16")
     assert not rounded["ok"]  # against a floor of zero, rounding to bfloat16 is a difference
     assert rounded["measures"]["early"]["mean_kl"] > 0
 
@@ -216,12 +207,10 @@ def test_cache_is_another_for_another_model_question_template_or_device(model, t
     assert reference.name_of(tmp_path / "one", "a", asked, 10, "cpu") == names[0]
 
 
-def test_question_beyond_the_context_is_refused(bench, smollm2_models_dir, tmp_path):
-    asked = tmp_path / "long.txt"
-    asked.write_text("word " * 9000)
-    done = bench("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked)
-    assert done.returncode == 2
-    assert "context" in done.stderr.strip().splitlines()[-1]
+def test_question_beyond_the_context_is_refused(model):
+    asked = questions.QuestionSet("", 10, ["Short?", "word " * 9000], [{}, {}])
+    with pytest.raises(UsageError, match=r"question 2 .*but the model's context is 8192: shorten it"):
+        reference.encode_questions(AutoTokenizer.from_pretrained(model), asked, 8192)
 
 
 def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_dir, tmp_path):

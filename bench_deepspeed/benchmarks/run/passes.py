@@ -44,7 +44,8 @@ def _latency(recorder: Recorder, worker: WorkerProcess) -> None:
 
 def _profile(recorder: Recorder, worker: WorkerProcess) -> None:
     result = recorder.result
-    result.profiles = worker.call(tasks.profile, result.scenario.prompt, result.scenario.max_tokens)
+    scenario = result.scenario
+    result.profiles = worker.call(tasks.profile, scenario.prompt, scenario.max_tokens, result.prefill)
 
 
 # In this order: the profiler, which leaves its mark on a process, comes last.
