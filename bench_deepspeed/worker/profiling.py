@@ -69,7 +69,13 @@ class Observed:
 
 
 def profile(
-    engine: Engine, generate: TimedGenerate, device: str, prompt: str, max_tokens: int, prefill: Prefill | None = None
+    engine: Engine,
+    generate: TimedGenerate,
+    device: str,
+    *,
+    prompt: str,
+    max_tokens: int,
+    prefill: Prefill | None = None,
 ) -> list[Profile]:
     """Profile the decode steps after `prompt` and the prefill of a longer one.
 
@@ -81,7 +87,7 @@ def profile(
     timed = {phase: _step_time(generate, phase) for phase in decode}
     timed[long] = (prefill.prompt_tokens, statistics.median(prefill.seconds)) if prefill else _step_time(generate, long)
     _trace(generate, device, prompt, 1)  # the first trace includes set-up
-    return [_profile_phase(engine, generate, device, phase, *times) for phase, times in timed.items()]
+    return [_profile_phase(engine, generate, device, phase, times) for phase, times in timed.items()]
 
 
 def _phases(engine: Engine, prompt: str, max_tokens: int) -> tuple[list[Phase], Phase]:
@@ -92,8 +98,10 @@ def _phases(engine: Engine, prompt: str, max_tokens: int) -> tuple[list[Phase], 
 
 
 def _profile_phase(
-    engine: Engine, generate: TimedGenerate, device: str, phase: Phase, prompt_tokens: int, step_s: float
+    engine: Engine, generate: TimedGenerate, device: str, phase: Phase, times: tuple[int, float]
 ) -> Profile:
+    """The profile of a phase whose prompt's tokens and seconds of a step are `times`."""
+    prompt_tokens, step_s = times
     base = _trace(generate, device, phase.prompt, phase.base_tokens)
     whole = _trace(generate, device, phase.prompt, phase.tokens)
     host_base = _host(engine, phase.prompt, phase.base_tokens)

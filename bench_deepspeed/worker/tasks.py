@@ -135,8 +135,14 @@ def measure_energy(worker: Worker, prompt: str, max_tokens: int, seconds: float)
 
 def profile(worker: Worker, prompt: str, max_tokens: int, prefill: Prefill | None = None) -> list[Profile]:
     """Where the time of a decode step and of a prefill goes; see `profiling`."""
-    device = worker.loaded.device
-    return profiling.profile(worker.engine, partial(generate, worker), device, prompt, max_tokens, prefill)
+    return profiling.profile(
+        worker.engine,
+        partial(generate, worker),
+        worker.loaded.device,
+        prompt=prompt,
+        max_tokens=max_tokens,
+        prefill=prefill,
+    )
 
 
 def torch_facts(worker: Worker, device: str) -> Environment:

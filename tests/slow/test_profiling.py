@@ -48,7 +48,7 @@ class Clock:
 
 
 def profile_of(engine: DeepSpeedEngine, device: str, max_tokens: int) -> list[Profile]:
-    return profiling.profile(engine, Clock(engine), device, PROMPT, max_tokens)
+    return profiling.profile(engine, Clock(engine), device, prompt=PROMPT, max_tokens=max_tokens)
 
 
 def test_a_decode_step_of_smollm2_has_its_matrix_products(engine):

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,8 @@ from support import ROOT
 from bench_deepspeed.benchmarks.run import profile as profile_report
 from bench_deepspeed.benchmarks.run import step
 from bench_deepspeed.core.errors import MachineError
-from bench_deepspeed.measure.records import Profile, Result, Sample, Scenario, Share
+from bench_deepspeed.engines.fake import FakeEngine
+from bench_deepspeed.measure.records import Prefill, Profile, Result, Sample, Scenario, Share
 from bench_deepspeed.report import terminal
 from bench_deepspeed.worker import profiling
 from bench_deepspeed.worker.profiling import Observed, observed, union_length
@@ -39,10 +41,19 @@ def test_what_noise_turned_round_is_not_measured():
 
 
 def test_a_step_is_the_median_difference_by_steps():
-    seconds = iter([1.0, 5.0, 2.0, 4.0, 1.0, 9.0, 1.0, 2.0, 3.0, 7.0])  # differences 4, 2, 8, 1, 4
+    seconds = iter([50.0, 1.0, 5.0, 2.0, 4.0, 1.0, 9.0, 1.0, 2.0, 3.0, 7.0])  # a warm-up; differences 4, 2, 8, 1, 4
     phase = profiling.Phase("decode", PROMPT, 9, 1)
     found = profiling._step_time(lambda prompt, tokens: Sample(next(seconds), tokens, tokens), phase)
     assert found == (9, 4.0 / 8)
+
+
+def test_a_prefill_that_was_timed_is_not_timed_again(monkeypatch):
+    monkeypatch.setattr(profiling, "_trace", lambda *_: profiling.Observed(0.3, 0.2))
+    monkeypatch.setattr(profiling, "_host", lambda *_: profiling.Observed())
+    measured = Prefill(512, [0.2, 0.4, 0.3])
+    generate = Mock(side_effect=AssertionError("timed again"))
+    (found,) = profiling.profile(FakeEngine(), generate, "cpu", prompt=PROMPT, max_tokens=1, prefill=measured)
+    assert (found.phase, found.prompt_tokens, found.step_s) == ("prefill", 512, 0.3)
 
 
 def test_union_is_what_counting_says():
