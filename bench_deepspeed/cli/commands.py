@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
 
+from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import PACKAGE
 from bench_deepspeed.results.find import folders
@@ -28,6 +29,7 @@ class Command:
 
     `check` takes the options and raises UsageError for flags that do not go together.
     `subject` makes of the options what is measured; raises BenchError. Without it, `run` takes the options alone.
+    `measures` is whether it makes a result, which --json prints.
     `needs_packages` is whether a command line is run by a Python with the pinned packages, set up where it is missing.
     """
 
@@ -37,11 +39,12 @@ class Command:
     check: str | None = None
     subject: str | None = None
     dry_run: str | None = None
+    measures: bool = False
     needs_packages: Callable[[argparse.Namespace], bool] = _needs_packages
 
-    def parse(self, arguments: list[str]) -> argparse.Namespace:
-        """Raises UsageError; prints the help and exits 0 for -h."""
-        return _call(self.parser).parse_args(arguments)
+    def make_parser(self) -> Parser:
+        """The parser of its flags."""
+        return _call(self.parser)
 
     def prepare(self, options: argparse.Namespace) -> Callable[[], int]:
         """Check the options. Returns what does the work and returns the exit code. Raises BenchError."""
@@ -67,7 +70,7 @@ def _call(function: str, *arguments):
     return resolve_name(f"{PACKAGE}.{function}")(*arguments)
 
 
-def run_parser() -> argparse.ArgumentParser:
+def run_parser() -> Parser:
     """The parser of `bench.sh run`, whose help lists the other commands."""
     parser = resolve_name(f"{PACKAGE}.benchmarks.run.flags:run_parser")()
     width = max(map(len, COMMANDS))
@@ -83,11 +86,25 @@ COMMANDS = {
         "benchmarks.run.command:run",
         subject=SCENARIO,
         dry_run="benchmarks.run.dry_run:show",
+        measures=True,
     ),
     "quality": Command(
         "the check of the answers alone, in every precision of the engine",
         "benchmarks.quality.flags:quality_parser",
         "benchmarks.quality.command:run",
+        subject=SCENARIO,
+        measures=True,
+    ),
+    "models": Command(
+        "the models, their licence and size, and which fit this machine",
+        "cli.models_command:models_parser",
+        "cli.models_command:run",
+        needs_packages=lambda options: False,
+    ),
+    "prepare": Command(
+        "fetch, verify and convert weights, and stop: for a machine with a network and no GPU",
+        "cli.prepare_command:prepare_parser",
+        "cli.prepare_command:run",
         subject=SCENARIO,
     ),
     "doctor": Command(
@@ -107,6 +124,7 @@ COMMANDS = {
         "benchmarks.selftest.flags:selftest_parser",
         "benchmarks.selftest.command:run",
         subject=SCENARIO,
+        measures=True,
     ),
     "sweep": Command(
         "batch sizes, prompt lengths, engines: one table and figures",
@@ -114,6 +132,7 @@ COMMANDS = {
         "benchmarks.sweep.command:run",
         dry_run="benchmarks.sweep.dry_run:show",
         needs_packages=lambda options: not options.dry_run or bool(options.resume),  # a saved sweep is read with them
+        measures=True,
     ),
     "load": Command(
         "many requests at a time: latency, throughput, the highest sustainable rate",
@@ -121,6 +140,7 @@ COMMANDS = {
         "benchmarks.load.command:run",
         check="benchmarks.load.flags:check",
         subject=SCENARIO,
+        measures=True,
     ),
     "compare": Command(
         "saved results: what differs, and whether one is faster",
@@ -135,11 +155,17 @@ COMMANDS = {
         check="results.flags:check",
         needs_packages=lambda options: options.action == "show" or bool(folders(options.output_dir)),
     ),
+    "completion": Command(
+        "print the completion of bash or zsh",
+        "cli.completion_command:completion_parser",
+        "cli.completion_command:run",
+    ),
     "ab": Command(
         "is B faster than A? two configurations, interleaved",
         "benchmarks.ab.flags:ab_parser",
         "benchmarks.ab.command:run",
         subject="benchmarks.ab.plan:plan_of",
         dry_run="benchmarks.ab.dry_run:show",
+        measures=True,
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .errors import UsageError
 from .streams import columns
-from .text import wrapped
+from .text import closest, wrapped
 
 
 class _Help(argparse.HelpFormatter):
@@ -30,13 +30,37 @@ LISTED = re.compile(r" +(bench\.sh \w+|\d+) +")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line, through the suite's own exit, and without abbreviations. -h is added last."""
+    """argparse, with errors of one line, through the suite's own exit, and without abbreviations. -h is added last.
+
+    A hyphen in the name of a flag is an underscore. An error names the flag or the value that was probably meant.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, add_help=False, formatter_class=_Help, **settings)
 
+    @property
+    def flags(self) -> list[str]:
+        """The names of all flags, short ones among them."""
+        return list(self._option_string_actions)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args([self._flag(word) for word in args], namespace)
+
+    def _flag(self, word: str) -> str:
+        """A word of the command line; that of a flag with hyphens as the flag is defined."""
+        name, equals, value = word.partition("=")
+        defined = "--" + name[2:].replace("-", "_")
+        return defined + equals + value if name.startswith("--") and defined in self.flags else word
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog.replace(' [run]', '')} --help")
+        raise UsageError(f"{message}{self._suggestion(message)}; see {self.prog.replace(' [run]', '')} --help")
+
+    def _suggestion(self, message: str) -> str:
+        if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
+            return closest(unknown[1].replace("-", "_").replace("__", "--", 1), self.flags)
+        if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            return closest(wrong[1], re.findall(r"[\w.]+", wrong[2]))
+        return ""
 
 
 class WordsParser(Parser):

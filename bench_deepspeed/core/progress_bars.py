@@ -10,6 +10,13 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
+_silent = threading.Event()
+
+
+def silence() -> None:
+    """Draw and say nothing on stderr from now on."""
+    _silent.set()
+
 
 class Bars:
     """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them.
@@ -35,6 +42,8 @@ class Bars:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """Show what a worker reports: `done` of `total`, under a label."""
+        if _silent.is_set():
+            return
         if self._bar is None or self._bar.desc != label or self._bar.total != total:
             self._close()
             layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
@@ -47,7 +56,7 @@ class Bars:
     @contextlib.contextmanager
     def spinner(self, label: str) -> Iterator[None]:
         """Show a label and the seconds, until the block ends or a worker reports something better."""
-        if not sys.stderr.isatty():
+        if _silent.is_set() or not sys.stderr.isatty():
             yield
             return
         self.progress(label, 0, 0)
@@ -70,7 +79,7 @@ class Bars:
     def note(self, text: str) -> None:
         """A line that stays, between two bars."""
         self._close()
-        tqdm.write(text, file=sys.stderr)
+        _write(text)
 
     def row(self, text: str) -> None:
         """A line of a table on stdout, between two bars."""
@@ -81,7 +90,7 @@ class Bars:
     def counter(self, label: str, total: int | None) -> Iterator[Callable[[str], None]]:
         """A bar over `total` generations (None: nobody knows); call the yielded function after each with a remark."""
         self._close()
-        with tqdm(desc=label, total=total, unit="run", file=sys.stderr, disable=total == 0) as bar:
+        with tqdm(desc=label, total=total, unit="run", file=sys.stderr, disable=total == 0 or _silent.is_set()) as bar:
 
             def advance(remark: str) -> None:
                 bar.set_postfix_str(remark, refresh=False)
@@ -95,4 +104,9 @@ class Bars:
 @functools.cache
 def note_once(text: str) -> None:
     """A line on stderr that stays, whatever bar is drawn; a text that was written before is not written again."""
-    tqdm.write(text, file=sys.stderr)
+    _write(text)
+
+
+def _write(text: str) -> None:
+    if not _silent.is_set():
+        tqdm.write(text, file=sys.stderr)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
+from collections.abc import Iterable
 
 NOT_MEASURED = "not measured"
 RANDOM = " (random weights)"
@@ -46,6 +48,12 @@ def counted(number: int, noun: str) -> str:
     """ "1 process", "3 processes"."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)" with the known word that is most like this one; nothing where none is like it."""
+    matches = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def sentence(text: str) -> str:

@@ -24,8 +24,11 @@ NEEDS_SETUP = {
     "compare": (RESULT, RESULT),
     "results": ("--output_dir", "runs"),
     "ab": ("-d", "cpu", "--a", "engine=deepspeed", "--b", "engine=transformers"),
+    "prepare": ("-d", "cpu"),
+    "completion": ("bash",),
 }
 NEEDS_NOTHING = {
+    "models": (),
     "run": ("-d", "cpu", "--dry_run"),
     "sweep": ("-d", "cpu", "--dry_run"),
     "ab": ("-d", "cpu", "--a", "engine=deepspeed", "--b", "engine=transformers", "--dry_run"),
@@ -83,11 +86,11 @@ def test_each_command_has_help(fresh, bare_python, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_refuses_a_wrong_flag(fresh, bare_python, command):
-    required = ("--a", "", "--b", "") if command == "ab" else ()
+    required = {"ab": ("--a", "", "--b", ""), "completion": ("bash",)}.get(command, ())
     assert "--nonsense" in fresh.refusal(2, command, *required, "--nonsense", env=bare_python)
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "doctor"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"doctor", "models"}])
 def test_each_command_that_needs_packages_sets_them_up(fresh, bare_python, command):
     run = fresh.cwd / "runs" / "smollm2" / "2026-01-01T00-00-00"  # with none, `results` needs nothing installed
     run.mkdir(parents=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
@@ -12,7 +13,7 @@ from support import unwrapped
 from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser
 from bench_deepspeed.cli.commands import COMMANDS, Command
-from bench_deepspeed.core.errors import EXIT_CODES
+from bench_deepspeed.core.errors import EXIT_CODES, UsageError
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES, engine_class
 from bench_deepspeed.model import catalog
 
@@ -63,9 +64,107 @@ FLAGS = {
     "--output_dir": "--output_dir",
     "--models_dir": "--models_dir",
     "--dry_run": "--dry_run",
+    "--config": "--config",
+    "--json": "--json",
+    "--quiet": "--quiet",
     "--no_setup": "--no_setup",
     "--version": "--version",
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["lod"], "'load'"),
+        (["help", "swep"], "'sweep'"),
+        (["--max_tokns", "3"], "'--max_tokens'"),
+        (["--max-tokns=3"], "'--max_tokens'"),
+        (["sweep", "--batchsizes", "3"], "'--batch_sizes'"),
+        (["-n", "lama"], "'llama'"),
+        (["load", "--engine", "deepsped"], "'deepspeed'"),
+    ],
+)
+def test_a_mistyped_word_names_what_was_probably_meant(words, meant):
+    with pytest.raises(UsageError, match=re.escape(f"(did you mean {meant}?)")):
+        parser.parse(words)
+
+
+def test_a_word_that_is_like_none_is_not_guessed_at():
+    with pytest.raises(UsageError) as refused:
+        parser.parse(["--xyzzy"])
+    assert "did you mean" not in str(refused.value)
+
+
+@pytest.mark.parametrize("words", [["--max-tokens", "3"], ["--max-tokens=3"], ["--max_tokens", "3"], ["-m", "3"]])
+def test_a_hyphen_in_a_flag_is_an_underscore(words):
+    assert parser.parse(words).max_tokens == 3
+
+
+def test_a_hyphen_in_a_value_stays():
+    assert parser.parse(["--output-dir", "a-b"]).output_dir == Path("a-b")
+    assert parser.parse(["-p", "-", "--output-dir=c-d"]).output_dir == Path("c-d")
+
+
+@pytest.mark.parametrize("words", [["help"], ["help", "load"], ["load", "-h"]])
+def test_help_is_a_command_too(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parser.parse(words)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: bench.sh")
+
+
+@pytest.fixture
+def settings(tmp_path) -> Path:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'engine = "fake"\nmax-tokens = 4\nseed = 5\n\n[run]\nno_quality = true\nquick = false\nmax_tokens = 6\n'
+        "[sweep]\nbatch_sizes = [1, 2]\n"
+    )
+    return file
+
+
+def test_a_settings_file_stands_before_the_flags(settings):
+    options = parser.parse(["--config", str(settings), "--seed", "7"])
+    assert (options.engine, options.max_tokens, options.seed) == ("fake", 6, 7)
+    assert (options.no_quality, options.quick) == (True, False)
+
+
+def test_a_settings_file_is_for_every_command(settings):
+    options = parser.parse(["sweep", f"--config={settings}"])
+    assert (options.max_tokens, options.batch_sizes) == ([4], [1, 2])
+    assert parser.parse(["load", f"--config={settings}", "-m", "9"]).max_tokens == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("max_tokns = 3", "there is no flag --max_tokns (did you mean '--max_tokens'?)"),
+        ("[run]\nbatch_sizes = 3", "there is no flag --batch_sizes"),
+        ("config = 'x'", "there is no flag --config"),
+        ("max_tokens = 'many'", "argument -m/--max_tokens: 'many' is not a whole number"),
+        ("max_tokens = 1979-05-27", "max_tokens is neither a number nor text, a list or true"),
+        ("max_tokens", "at end of document"),
+        ("\xff", "invalid"),
+    ],
+)
+def test_a_settings_file_with_a_mistake_is_one_line(tmp_path, content, words):
+    file = tmp_path / "settings.toml"
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError, match=re.escape(words)):
+        parser.parse(["--config", str(file)])
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="none.toml: cannot be read: No such file"):
+        parser.parse(["--config", str(tmp_path / "none.toml")])
+
+
+@pytest.mark.parametrize("command", [name for name, entry in COMMANDS.items() if entry.measures])
+def test_every_command_that_measures_can_print_its_result(command):
+    required = ["--a", "", "--b", ""] if command == "ab" else []
+    options = parser.parse([command, *required, "--json", "--quiet"])
+    assert (options.json, options.quiet) == (True, True)
+
 
 SIZES = {  # from the published numbers of parameters: two bytes each on the hub, four from the GGUF file
     "llama": ("6,738,415,616 parameters", "download 13.48 GB, write 13.48 GB"),

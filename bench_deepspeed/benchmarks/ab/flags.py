@@ -8,7 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
+from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.precision import PRECISIONS
@@ -114,6 +114,7 @@ def add(parser) -> None:
 
 def _add_scenario(parser) -> None:
     parser.add_argument(
+        "-r",
         "--rounds",
         dest="repetitions",
         type=positive_integer,
@@ -141,5 +142,6 @@ def ab_parser() -> Parser:
     parser.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
     add_model(parser)
     add_place(parser)
+    add_output(parser)
     add_common(parser)
     return parser

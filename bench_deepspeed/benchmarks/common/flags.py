@@ -17,6 +17,9 @@ from .scenario import MODEL
 def add_common(group) -> None:
     """The flags of every command."""
     group.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML with flags as keys; flags of the command line win"
+    )
+    group.add_argument(
         "--no_setup",
         action="store_true",
         help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
@@ -28,6 +31,12 @@ def add_common(group) -> None:
 def add_help(group) -> None:
     """`-h` and `--help`."""
     group.add_argument("-h", "--help", action="help", help="show this and stop")
+
+
+def add_output(group) -> None:
+    """What is written to the terminal by a command that measures."""
+    group.add_argument("--json", action="store_true", help="print the saved result on stdout, and all else on stderr")
+    group.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr, errors only")
 
 
 def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:

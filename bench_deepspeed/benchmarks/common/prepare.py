@@ -11,6 +11,8 @@ from bench_deepspeed.weights import Want
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
+from .memory import require_memory
+
 LABEL = "checking the weights"
 
 
@@ -23,8 +25,11 @@ def prepare(
     worker: Callable[[], WorkerProcess],
     bars: Bars,
     label: str = LABEL,
+    device: str | None = None,
 ) -> Path | None:
     """Have a model's weights made ready. Returns their folder, None where none are wanted.
+
+    Where a `device` is named that cannot hold them, nothing is fetched: MachineError.
 
     `model` is its description in a result, filled as it becomes known. Raises WeightsError and MachineError as
     `weights.prepare` does.
@@ -33,6 +38,8 @@ def prepare(
     model |= {"name": spec.name, "title": spec.title, "licence": spec.licence, "parameters": spec.parameters}
     if want is None:
         return None
+    if device is not None:
+        require_memory(spec, want, device)
     with worker() as process, bars.spinner(label):
         ready = process.call(tasks.prepare_weights, models_dir.absolute(), spec.name, want)
     model |= {"digest": ready.digest, "note": spec.note, **ready.facts}

@@ -20,6 +20,8 @@ from bench_deepspeed.core.progress_bars import Bars
 from .run_log import Log
 
 SCRATCH = ".scratch-"
+opened: list[Path] = []
+"""The files of the results that this process has opened, in their order."""
 
 
 class Saveable(Protocol):
@@ -73,6 +75,7 @@ class RunFolder(Generic[SavedResult]):
                 self.log = undo.enter_context(contextlib.closing(_open_log(self.folder / self._log_file, self.folder)))
             self.save()
             undo.pop_all()
+        opened.append(self.path)
         return self
 
     def __exit__(self, error_type, error, _) -> None:

@@ -47,7 +47,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     precision = _precision(engine, device, options.precision)
     devices = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
     for flag, where in devices.items():
-        if where == "cuda" and not getattr(options, "dry_run", False):  # a plan needs no GPU
+        if where == "cuda" and not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False)):
             require_gpu(flag)
     return Scenario(
         model=options.model_name or MODEL[device],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_place
+from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
 from bench_deepspeed.core import number_lists
@@ -156,6 +156,7 @@ def load_parser() -> Parser:
     add(parser)
     add_choice(parser)
     add_place(parser)
+    add_output(parser)
     add_common(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)
     return parser

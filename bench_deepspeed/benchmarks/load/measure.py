@@ -51,7 +51,12 @@ class LoadTest:
     def run(self) -> None:
         """Every level, until a rate is not sustained. After a failed request the target is started again."""
         waiting, want = list(self._levels), want_of(self._scenario)
-        places = {"models_dir": self._models_dir, "worker": self._worker, "bars": self._bars}
+        places = {
+            "models_dir": self._models_dir,
+            "worker": self._worker,
+            "bars": self._bars,
+            "device": self._scenario.device,
+        }
         model_folder = prepare(self.result.model, self._scenario.model, want, **places)
         if not model_folder:
             self.result.model = {"title": "no model"}

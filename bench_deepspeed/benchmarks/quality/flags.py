@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.flags import (
     add_choice,
     add_common,
+    add_output,
     add_place,
     add_quality,
 )
@@ -22,6 +23,7 @@ def quality_parser() -> Parser:
     add_choice(parser, default_precision="every one of the engine")
     add_quality(parser)
     add_place(parser)
+    add_output(parser)
     add_common(parser)
     parser.set_defaults(prompt=PROMPT, max_tokens=None, warmups=0)
     parser.set_defaults(processes=None, repetitions=None, target_ci=None, time_budget=None)

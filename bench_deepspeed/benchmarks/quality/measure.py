@@ -37,7 +37,7 @@ class Checker:
     def run(self, precisions: tuple[str, ...]) -> None:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
         self.quality.environment = environment.host_facts()
-        reference = self._reference(self._prepare("transformers", REFERENCE))
+        reference = self._reference(self._prepare("transformers", REFERENCE, self.quality.reference_device))
         rows = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         self.quality.questions = [
             {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
@@ -48,9 +48,9 @@ class Checker:
             self.quality.candidates.append(self._candidate(precision, reference))
             self.recorder.save()
 
-    def _prepare(self, engine: str, precision: str) -> Path | None:
+    def _prepare(self, engine: str, precision: str, device: str) -> Path | None:
         want = want_of(dataclasses.replace(self.scenario, engine=engine, precision=precision))
-        places = {"models_dir": self.models_dir, "worker": self._worker, "bars": self.bars}
+        places = {"models_dir": self.models_dir, "worker": self._worker, "bars": self.bars, "device": device}
         return prepare(self.quality.model, self.scenario.model, want, **places)
 
     def _reference(self, folder: Path | None) -> Reference:
@@ -78,7 +78,8 @@ class Checker:
     def _assess(
         self, engine: str, precision: str, reference: Reference, keep: Path | None = None, floor: Path | None = None
     ) -> list[dict]:
-        folder, device = self._prepare(engine, precision), self.scenario.device
+        device = self.scenario.device
+        folder = self._prepare(engine, precision, device)
         max_tokens = self.questions.max_tokens
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
             settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)

@@ -49,6 +49,7 @@ def run(scenario: Scenario, options) -> int:
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
     print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
+    print("next    bench.sh results | compare FILE FILE | report FILE --format html")
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
     if result.void_count:

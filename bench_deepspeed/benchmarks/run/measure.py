@@ -34,8 +34,9 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     """
     result, ended = recorder.result, None
     start_worker = partial(_worker, recorder, bars)
-    name, want = result.scenario.model, want_of(result.scenario)
-    model_folder = prepare(result.model, name, want, models_dir=options.models_dir, worker=start_worker, bars=bars)
+    places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
+    name, want, device = result.scenario.model, want_of(result.scenario), result.scenario.device
+    model_folder = prepare(result.model, name, want, device=device, **places)
     started = time.monotonic()
     while ended is None:
         with start_worker() as worker:

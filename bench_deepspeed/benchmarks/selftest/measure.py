@@ -58,7 +58,7 @@ def known_latency(
 def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars: progress_bars.Bars) -> None:
     """The scenario's engine and model, nested and interleaved."""
     start_worker = partial(WorkerProcess, recorder.folder / "worker.log", bars.progress)
-    places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
+    places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars, "device": scenario.device}
     model_folder = prepare({}, scenario.model, want_of(scenario), **places)
     name = f"{scenario.engine}, {scenario.model}"
     with start_worker() as worker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
+from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
@@ -12,6 +12,7 @@ from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
 from .plan import LISTS, PRECISION, REPETITIONS, WARMUPS
 
+SHORT = {"max_tokens": ["-m"]}
 MEANINGS = {
     "batch_sizes": "sequences at once",
     "prompt_tokens": "of each prompt, random ones",
@@ -24,7 +25,7 @@ def add_lists(group) -> None:
     for name, defaults in LISTS.items():
         shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
         note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
-        group.add_argument(f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
+        group.add_argument(*SHORT.get(name, []), f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
     precisions = number_lists.names_among(tuple(PRECISIONS))
     note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
     group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
@@ -62,6 +63,7 @@ def sweep_parser() -> Parser:
     )
     other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
     add_place(other)
+    add_output(other)
     add_common(other)
     parser.set_defaults(weights=None, seed=None)
     return parser

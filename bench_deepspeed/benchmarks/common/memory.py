@@ -1,0 +1,29 @@
+"""Whether a model fits the memory of its device, asked before 13 GB and more are fetched for it."""
+
+from __future__ import annotations
+
+from bench_deepspeed import weights
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.units import gigabytes
+from bench_deepspeed.machine import environment
+from bench_deepspeed.model.catalog import ModelSpec
+
+from .scenario import WORKSPACE_BYTES
+
+
+def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
+    """Raise MachineError where a device's whole memory is less than the weights and what else a process needs."""
+    there = _memory_bytes(device)
+    needed = weights.loaded_bytes(spec, want.form, want.precision) + WORKSPACE_BYTES
+    if there is not None and needed > there:
+        raise MachineError(
+            f"{spec.name} in {want.precision} takes {gigabytes(needed)} of memory and the {device} has "
+            f"{gigabytes(there)}: use a smaller --precision, another --model_name or a larger machine"
+        )
+
+
+def _memory_bytes(device: str) -> int | None:
+    """The memory of the largest GPU, or of the host as far as a container may use it; None where it is not known."""
+    if device == "cpu":
+        return environment.memory_bytes()
+    return max((gpu.memory_mib << 20 for gpu in environment.gpus()), default=None)
