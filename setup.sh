@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that requirements.txt pins. A second call takes no time.
-# Usage: setup.sh [--force] [--tests]     --force: from scratch; --tests: what ./tests/run.sh needs as well
+# Usage: setup.sh [--force] [--light | --tests]
+#   --force   from scratch
+#   --light   only what reads saved results and renders them: no torch, no DeepSpeed
+#   --tests   what ./tests/run.sh needs as well
 set -euo pipefail
 
 self=$(readlink -f -- "${BASH_SOURCE[0]}") # a link to this file may lie anywhere
@@ -15,18 +18,21 @@ fail() { # <exit code> <message>
   exit "$1"
 }
 
+is_installed() { # <stamp> <requirements file>
+  [[ -f $root/.venv/$1 && $(<"$root/.venv/$1") == "$(cksum <"$root/$2")" ]]
+}
+
 install_once() { # <stamp> <requirements file> <pip's arguments>...
-  local stamp=$root/.venv/$1 file=$root/$2 digest
+  ! is_installed "$1" "$2" || return 0
+  local stamp=$root/.venv/$1 file=$root/$2
   shift 2
-  digest=$(cksum <"$file")
-  [[ ! -f $stamp || $(<"$stamp") != "$digest" ]] || return 0
   echo "setup.sh: installing ${file#"$root"/} into .venv (minutes the first time)" >&2
   # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
   DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
     fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
   # On all CPUs, where pip uses one. Some packages hold files that no Python compiles: nothing imports them.
   "$python" -m compileall -q -q -j 0 "$root/.venv/lib" >/dev/null || true
-  echo "$digest" >"$stamp"
+  cksum <"$file" >"$stamp"
 }
 
 system_browser() { # for the tests of the HTML report: one that is there, else Debian's
@@ -43,12 +49,13 @@ playwrights_browser() {
     fail 3 "no browser for the tests: install chromium or google-chrome, and run the same command again"
 }
 
-force='' tests=''
+force='' light='' tests=''
 for argument; do
   case $argument in
     --force) force=yes ;;
+    --light) light=yes ;;
     --tests) tests=yes ;;
-    *) fail 2 "unknown argument '$argument': there are --force and --tests" ;;
+    *) fail 2 "unknown argument '$argument': there are --force, --light and --tests" ;;
   esac
 done
 
@@ -63,6 +70,12 @@ if [[ ! -f $root/.venv/.made ]]; then # an interrupted venv has a python and no 
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 3 "python3 is not Python 3.10 or newer"
   python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
   touch "$root/.venv/.made"
+fi
+if [[ -n $light ]]; then
+  is_installed .installed requirements.txt && exit 0 # which has them
+  sed -n '/^# What reads saved results/,$p' "$root/requirements.txt" >"$root/.venv/light.txt"
+  install_once .installed-light .venv/light.txt
+  exit 0
 fi
 if [[ -n $tests ]]; then # beside pip, which uses one CPU
   system_browser &

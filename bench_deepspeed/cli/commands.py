@@ -30,6 +30,7 @@ class Command:
     `check` takes the options and raises UsageError for flags that do not go together.
     `subject` makes of the options what is measured; raises BenchError. Without it, `run` takes the options alone.
     `measures` is whether it makes a result, which --json prints.
+    `light` is whether it only reads results: it needs no torch and no DeepSpeed.
     `needs_packages` is whether a command line is run by a Python with the pinned packages, set up where it is missing.
     """
 
@@ -40,6 +41,7 @@ class Command:
     subject: str | None = None
     dry_run: str | None = None
     measures: bool = False
+    light: bool = False
     needs_packages: Callable[[argparse.Namespace], bool] = _needs_packages
 
     def make_parser(self) -> Parser:
@@ -118,6 +120,7 @@ COMMANDS = {
         "results.report_flags:report_parser",
         "results.report_command:run",
         check="results.report_flags:check",
+        light=True,
     ),
     "selftest": Command(
         "whether the suite's own times are right, and how much it adds to them",
@@ -147,6 +150,7 @@ COMMANDS = {
         "results.compare.flags:compare_parser",
         "results.compare.command:run",
         check="results.compare.flags:check",
+        light=True,
     ),
     "results": Command(
         "list the runs in logs/, show one, delete old ones",
@@ -154,11 +158,13 @@ COMMANDS = {
         "results.command:run",
         check="results.flags:check",
         needs_packages=lambda options: options.action == "show" or bool(folders(options.output_dir)),
+        light=True,
     ),
     "completion": Command(
         "print the completion of bash or zsh",
         "cli.completion_command:completion_parser",
         "cli.completion_command:run",
+        light=True,
     ),
     "ab": Command(
         "is B faster than A? two configurations, interleaved",

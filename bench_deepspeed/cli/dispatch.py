@@ -28,7 +28,7 @@ def run(argv: list[str], options: argparse.Namespace) -> int:
         raise UsageError("--json prints a result, and --dry_run makes none: leave out one of them")
     work = command.prepare(options)
     if command.needs_packages(options):
-        ensure_environment(argv, bool(os.environ.get("BENCH_PYTHON")) or options.no_setup)
+        ensure_environment(argv, bool(os.environ.get("BENCH_PYTHON")) or options.no_setup, command.light)
     if command.measures and options.quiet and command.needs_packages(options):
         _silence()
     return _printed(work, io.StringIO() if options.quiet else sys.stderr) if as_json else work()

@@ -10,9 +10,10 @@ from importlib import util
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import SETUP, VENV
 
+LIGHT = ("diptest", "numpy", "pydantic", "scipy", "tabulate")
+"""What reads saved results and shows them; figures and the page say themselves what they need."""
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
-NEEDED += ("diptest", "psutil", "pydantic", "rapidfuzz", "scipy", "tabulate", "tqdm")
-NEEDED += ("yaml",)
+NEEDED += (*LIGHT, "psutil", "rapidfuzz", "tqdm", "yaml")
 
 
 def require_packages(python: str) -> None:
@@ -28,21 +29,21 @@ def require_packages(python: str) -> None:
         raise MachineError(f"{python} {reason}: a comparison needs requirements.txt there, in whatever versions")
 
 
-def ensure_environment(argv: list[str], keep_python: bool) -> None:
-    """Set up .venv where it is missing or stale, and go on in its Python.
+def ensure_environment(argv: list[str], keep_python: bool, light: bool = False) -> None:
+    """Set up .venv where it is missing or stale, and go on in its Python; with `light`, what reads results alone.
 
     With `keep_python` (--no_setup, or BENCH_PYTHON), only check that this Python has what is needed.
     Raises MachineError. May not return: the process is replaced by one of .venv's Python.
     """
     if keep_python:
-        missing = [name for name in NEEDED if util.find_spec(name) is None]
+        missing = [name for name in (LIGHT if light else NEEDED) if util.find_spec(name) is None]
         if missing:
             raise MachineError(
                 f"{sys.executable} lacks {', '.join(missing)}: install requirements.txt there, "
                 "or leave out --no_setup and BENCH_PYTHON to have .venv set up"
             )
         return
-    code = subprocess.run([str(SETUP)], check=False).returncode
+    code = subprocess.run([str(SETUP), *(["--light"] if light else [])], check=False).returncode
     if code != 0:
         raise MachineError("the environment could not be set up (see above)")
     if sys.prefix != str(VENV):

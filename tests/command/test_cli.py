@@ -15,7 +15,9 @@ from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.benchmarks.sweep import plan as sweep_plan
 from bench_deepspeed.cli import parser
 from bench_deepspeed.machine import environment
+from bench_deepspeed.machine.python_env import LIGHT, NEEDED
 
+RESULT = str(ROOT / "docs" / "results" / "smollm2-mii-float16-h100.json")
 FAKE_RUN = ("-d", "cpu", "--engine", "fake", "--processes", "1", "-r", "1", "-m", "2", "--warmups", "0")
 FAKE_RUN += ("--output_dir", "out")
 
@@ -47,6 +49,22 @@ def test_the_parent_imports_nothing_heavy(tmp_path, arguments):
     heavy = LIBRARIES if arguments == FAKE_RUN else LIBRARIES | STATISTICS  # what is measured has to be judged
     modules = imported_by(*arguments, cwd=tmp_path)
     assert {name.split(".")[0] for name in modules} & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", RESULT, RESULT),
+        ("report", RESULT, "--format", "csv"),
+        ("report", RESULT, "--format", "html", "--output", "page.html"),
+        ("results", "--output_dir", "out"),
+        ("completion", "bash"),
+    ],
+    ids=" ".join,
+)
+def test_what_reads_results_needs_nothing_that_measures(tmp_path, arguments):
+    modules = {name.split(".")[0] for name in imported_by(*arguments, cwd=tmp_path)}
+    assert modules & (set(NEEDED) - set(LIGHT)) == set()
 
 
 def test_dry_run_on_a_gpu_names_the_conversion(bench, tmp_path):

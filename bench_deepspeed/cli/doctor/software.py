@@ -18,6 +18,7 @@ from bench_deepspeed.weights import package, random
 
 from .line import BLOCKER, MISSING, OK, WARNING, Line
 
+STAMPS = (".installed", ".installed-models", ".installed-light")
 LISTED = 5  # packages named in one line
 
 
@@ -33,16 +34,23 @@ def check_environment() -> Line:
     if os.environ.get("BENCH_PYTHON"):
         return Line(OK, "environment", f"BENCH_PYTHON, {sys.executable}")
     if VENV.exists() and VENV.samefile(sys.prefix):
-        stamps = [name for name in (".installed", ".installed-models") if not (VENV / name).exists()]
-        if stamps:
-            return Line(MISSING, "environment", ".venv was not set up to its end", "run ./setup.sh")
-        return Line(OK, "environment", ".venv")
+        return _check_venv({name for name in STAMPS if (VENV / name).exists()})
     if not os.access(ROOT, os.W_OK):
         remedy = "clone to a folder of yours, or set BENCH_PYTHON to a Python with requirements.txt installed"
         return Line(BLOCKER, "environment", f"no .venv, and {ROOT} cannot be written", remedy)
     if util.find_spec("ensurepip") is None:  # Debian splits it off
         return Line(BLOCKER, "environment", "this Python cannot make a .venv", "on Debian, install python3-venv")
     return Line(MISSING, "environment", "no .venv yet", "the first run makes it, or run ./setup.sh (several GB)")
+
+
+def _check_venv(stamps: set[str]) -> Line:
+    """How far setup.sh came with .venv, by the stamps that it has left there."""
+    if {".installed", ".installed-models"} <= stamps:
+        return Line(OK, "environment", ".venv")
+    if stamps == {".installed-light"}:
+        remedy = "the first run adds it, or run ./setup.sh (several GB)"
+        return Line(MISSING, "environment", ".venv reads results, and lacks what measures", remedy)
+    return Line(MISSING, "environment", ".venv was not set up to its end", "run ./setup.sh")
 
 
 def pins() -> dict[str, str]:
