@@ -95,6 +95,7 @@ COMMANDS = {
         "benchmarks.quality.flags:quality_parser",
         "benchmarks.quality.command:run",
         subject=SCENARIO,
+        dry_run="benchmarks.quality.dry_run:show",
         measures=True,
     ),
     "models": Command(
@@ -127,6 +128,7 @@ COMMANDS = {
         "benchmarks.selftest.flags:selftest_parser",
         "benchmarks.selftest.command:run",
         subject=SCENARIO,
+        dry_run="benchmarks.selftest.dry_run:show",
         measures=True,
     ),
     "sweep": Command(
@@ -143,6 +145,7 @@ COMMANDS = {
         "benchmarks.load.command:run",
         check="benchmarks.load.flags:check",
         subject=SCENARIO,
+        dry_run="benchmarks.load.dry_run:show",
         measures=True,
     ),
     "compare": Command(

@@ -30,6 +30,9 @@ NEEDS_SETUP = {
 NEEDS_NOTHING = {
     "models": (),
     "run": ("-d", "cpu", "--dry_run"),
+    "quality": ("-d", "cpu", "--dry_run"),
+    "load": ("-d", "cpu", "--dry_run"),
+    "selftest": ("-d", "cpu", "--dry_run"),
     "sweep": ("-d", "cpu", "--dry_run"),
     "ab": ("-d", "cpu", "--a", "engine=deepspeed", "--b", "engine=transformers", "--dry_run"),
     "doctor": (),

@@ -33,6 +33,11 @@ def add_help(group) -> None:
     group.add_argument("-h", "--help", action="help", help="show this and stop")
 
 
+def add_dry_run(group) -> None:
+    """The plan alone."""
+    group.add_argument("--dry_run", action="store_true", help="print what would be done, fetched and written, and stop")
+
+
 def add_output(group) -> None:
     """What is written to the terminal by a command that measures."""
     group.add_argument("--json", action="store_true", help="print the saved result on stdout, and all else on stderr")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_output, add_place
+from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
 from bench_deepspeed.core import number_lists
@@ -125,6 +125,13 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rates must rise, since the first that is not sustained ends them")
 
 
+def levels_of(options: argparse.Namespace, device: str) -> list[tuple[int | None, float | None]]:
+    """The levels in their order, each as (clients, requests a second); (None, None) is the trace."""
+    clients = options.clients or ([] if options.rates or options.trace else CLIENTS[device])
+    levels: list[tuple[int | None, float | None]] = [(number, None) for number in clients]
+    return levels + [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
+
+
 def _rates(text: str) -> list[float]:
     try:
         values = [float(part) for part in text.split(",")]
@@ -156,6 +163,7 @@ def load_parser() -> Parser:
     add(parser)
     add_choice(parser)
     add_place(parser)
+    add_dry_run(parser)
     add_output(parser)
     add_common(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0, processes=1, repetitions=1, target_ci=None, time_budget=None)

@@ -17,7 +17,7 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import session
-from .flags import CLIENTS
+from .flags import levels_of
 from .level_statistics import due_in_window
 from .records import Level, LoadResult, Workload, level_name
 from .saturation import COMPLETED, judge
@@ -44,9 +44,7 @@ class LoadTest:
         self.result = recorder.result
         self._models_dir, self._port = options.models_dir, options.port
         self._target = target_class(options.target)
-        clients = options.clients or ([] if options.rates or options.trace else CLIENTS[scenario.device])
-        self._levels: list[tuple[int | None, float | None]] = [(number, None) for number in clients]
-        self._levels += [(None, rate) for rate in options.rates or []] + ([(None, None)] if options.trace else [])
+        self._levels = levels_of(options, scenario.device)
 
     def run(self) -> None:
         """Every level, until a rate is not sustained. After a failed request the target is started again."""

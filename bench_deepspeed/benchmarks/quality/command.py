@@ -10,13 +10,13 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import QualityError, UsageError
 from bench_deepspeed.core.progress_bars import Bars
-from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.records import Environment, Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, terminal
 from bench_deepspeed.weights.needed import can_check
 
 from . import view
+from .flags import precisions_of
 from .measure import Checker
 from .records import FILE, Quality
 
@@ -66,7 +66,6 @@ def run(scenario: Scenario, options) -> int:
             "there is nothing to compare: random weights and the fake engine answer nothing; "
             "use --weights pretrained and a real engine"
         )
-    every = engine_class(scenario.engine).precisions[scenario.device]
-    precisions = (options.precision,) if options.precision else every
+    precisions = precisions_of(scenario, options)
     check_quality(scenario, options, options.output_dir / scenario.model, precisions, new=True)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.flags import (
     add_choice,
     add_common,
+    add_dry_run,
     add_output,
     add_place,
     add_quality,
@@ -44,7 +45,7 @@ def run_parser() -> Parser:
     )
     add_place(places)
     other = parser.add_argument_group("other")
-    other.add_argument("--dry_run", action="store_true", help="print what would be done, fetched and written, and stop")
+    add_dry_run(other)
     add_output(other)
     add_common(other)
     return parser

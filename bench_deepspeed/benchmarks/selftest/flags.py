@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_output, add_place
+from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core.arguments import Parser, positive_integer
 
@@ -32,6 +32,7 @@ def selftest_parser() -> Parser:
         help="after which a part ends without a verdict (default: %(default)s)",
     )
     add_place(parser)
+    add_dry_run(parser)
     add_output(parser)
     add_common(parser)
     parser.set_defaults(prompt=PROMPT, warmups=0)

@@ -1,0 +1,35 @@
+"""`bench.sh load --dry_run`: the levels, what would be fetched and written, and how long they take at least."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_needs, say_subject, say_time
+from bench_deepspeed.benchmarks.load.targets import target_class
+from bench_deepspeed.core.text import counted
+from bench_deepspeed.measure.records import Scenario
+
+from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS, levels_of
+from .records import FILE, SUBFOLDER
+
+
+def show(scenario: Scenario, options) -> int:
+    """Print the plan. Touches nothing."""
+    target, device = target_class(options.target), scenario.device
+    say_subject(scenario)
+    say("target", f"{target.name}: {target.summary}")
+    levels = levels_of(options, device)
+    names = [
+        "the trace" if clients is rate is None else f"{rate:g} requests/s" if clients is None else str(clients)
+        for clients, rate in levels
+    ]
+    seconds = options.seconds or SECONDS[device]
+    say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}" + (" clients" if levels[0][0] else ""))
+    if not options.trace:
+        say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
+    if not (options.trace or options.prompts):
+        prompt, new = options.prompt_tokens or PROMPT_TOKENS[device], options.max_tokens or MAX_TOKENS[device]
+        say("", f"requests of {prompt} + {new} tokens")
+    say_needs(options.models_dir, [scenario])
+    files = options.output_dir.glob(f"{scenario.model}/{SUBFOLDER}/*/{FILE}")
+    say_time(files, is_alike(scenario), lambda saved: counted(len(saved.get("levels", [])), "level"))
+    say("results", f"{options.output_dir}/{scenario.model}/{SUBFOLDER}/<time>/: {FILE}, load.svg, load.png, worker.log")
+    return 0
