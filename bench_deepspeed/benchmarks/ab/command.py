@@ -27,6 +27,7 @@ def run(plan: Plan, options) -> int:
     result = new_result(plan, options, utc_now())
     place = options.output_dir / plan.sides["A"].scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
+        recorder.note(f"power: {plan.power}", bars)
         comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()
         comparison.require_possible()

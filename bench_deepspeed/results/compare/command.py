@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.core.errors import RegressionError, UsageError, named
+from bench_deepspeed.core.errors import InconclusiveError, RegressionError, UsageError, named
 from bench_deepspeed.core.json_files import json_text
 from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.measure.records import Result
@@ -21,7 +21,8 @@ def run(options) -> int:
     """Print the comparison. Returns the exit code.
 
     Raises UsageError for what is not comparable (without --force), ImpossibleError for a result beyond its
-    device's limits, RegressionError when --fail_on_regression shows one.
+    device's limits, RegressionError when --fail_on_regression shows one, InconclusiveError when it can neither show nor
+    exclude one and --fail_on_inconclusive was given.
     """
     comparison = _read(options)
     if comparison.obstacles and not options.force:
@@ -32,9 +33,10 @@ def run(options) -> int:
         write_exactly(json_text(comparison.as_json()))
     else:
         print(view.text(comparison))
-    slower = [letter for letter, regression in comparison.regressions().items() if regression == "shown"]
-    if slower:
-        raise RegressionError("; ".join(view.regression(comparison, letter) for letter in slower))
+    if slower := view.regressions(comparison, "shown"):
+        raise RegressionError("; ".join(slower))
+    if options.fail_on_inconclusive and (unknown := view.regressions(comparison, "inconclusive")):
+        raise InconclusiveError("; ".join(unknown))
     return 0
 
 

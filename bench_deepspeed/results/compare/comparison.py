@@ -14,7 +14,7 @@ from bench_deepspeed.measure.records import Result
 
 from .comparable import differences
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def compared() -> list[Metric[Result]]:
@@ -42,7 +42,7 @@ class Comparison:
         return dict(zip(self.letters[1:], ratios, strict=True))
 
     def regressions(self) -> dict[str, str | None]:
-        """Letter of each but the first → "shown", "excluded" or "not told"; empty without --fail_on_regression."""
+        """Letter of each but the first → "shown", "excluded" or "inconclusive"; empty without --fail_on_regression."""
         if self.bound is None:
             return {}
         return {letter: ratio.regression(self.bound) for letter, ratio in self.speeds().items()}
@@ -61,11 +61,14 @@ class Comparison:
                 }
                 for metric in compared()
             },
-            "speeds": {
-                letter: ratio and {**dataclasses.asdict(ratio), "verdict": ratio.verdict}
-                for letter, ratio in self.speeds().items()
-            },
+            "speeds": {letter: ratio and _as_json(ratio) for letter, ratio in self.speeds().items()},
             "regressions": self.regressions(),
             "kind": "comparison",
             "schema_version": SCHEMA_VERSION,
         }
+
+
+def _as_json(ratio: Ratio) -> dict:
+    """A ratio, what follows from it, and the smallest one above 1 that would be shown with 80% power."""
+    detectable = ratio.detectable and ratio.detectable.ratio
+    return {**dataclasses.asdict(ratio), "verdict": ratio.verdict, "detectable": detectable}

@@ -25,6 +25,11 @@ def add(parser) -> None:
         metavar="P%",
         help="exit 7 when one is slower than the first by more than P%%, as its whole interval shows",
     )
+    parser.add_argument(
+        "--fail_on_inconclusive",
+        action="store_true",
+        help="with --fail_on_regression: exit 8 when the interval of one neither shows nor excludes that",
+    )
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
@@ -35,6 +40,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"give two to {most} files to compare, not {given}; see bench.sh compare --help")
     if options.force and options.fail_on_regression is not None:
         raise UsageError("--fail_on_regression judges what is comparable: leave out --force")
+    if options.fail_on_inconclusive and options.fail_on_regression is None:
+        raise UsageError("--fail_on_inconclusive belongs to --fail_on_regression P%: give that as well")
 
 
 def compare_parser() -> Parser:

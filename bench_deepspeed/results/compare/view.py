@@ -7,6 +7,7 @@ import json
 from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.benchmarks.run.view import remarks
 from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.power import POWER
 from bench_deepspeed.measure.ratio import Ratio
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.statistics import process_means
@@ -99,9 +100,20 @@ def _sentences(comparison: Comparison) -> list[str]:
     lines = []
     for letter, ratio in comparison.speeds().items():
         lines.append(_verdict(comparison, letter, ratio))
+        if ratio is not None and ratio.detectable is not None:
+            lines.append(
+                f"Detectable with {POWER:.0%} power, by processes that differ as these do: {letter} "
+                f"{ratio.detectable.shown} than a"
+            )
         if comparison.bound is not None:
             lines.append(regression(comparison, letter))
     return lines
+
+
+def regressions(comparison: Comparison, outcome: str) -> list[str]:
+    """The line of each result whose regression is "shown", "excluded" or "inconclusive"."""
+    found = comparison.regressions().items()
+    return [regression(comparison, letter) for letter, regressed in found if regressed == outcome]
 
 
 def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
@@ -130,8 +142,8 @@ def regression(comparison: Comparison, letter: str) -> str:
     return {
         "shown": f"{letter} is slower than a by more than {share}: {words}, wholly below {1 - bound:.3g}",
         "excluded": f"{letter} is not slower than a by more than {share}: {words}, wholly above {1 - bound:.3g}",
-        "not told": f"cannot tell whether {letter} is slower than a by more than {share}: {words} reaches across "
-        f"{1 - bound:.3g}; more `--processes` narrow it",
+        "inconclusive": f"inconclusive: whether {letter} is slower than a by more than {share} is neither shown nor "
+        f"excluded: {words} reaches across {1 - bound:.3g}; more `--processes` narrow it",
     }[ratio.regression(bound)]
 
 
