@@ -65,18 +65,6 @@ class Ratio:
             return "faster"
         return "slower" if self.high < 1 else "no difference shown"
 
-    def regression(self, bound: float) -> str | None:
-        """Whether it is slower by more than `bound`, a share: "shown", "excluded" or "inconclusive".
-
-        Shown where the whole interval is below 1 - bound, excluded where it is wholly above or begins there,
-        inconclusive where it reaches across. None without an interval.
-        """
-        if self.low is None or self.high is None:
-            return None
-        if self.high < 1 - bound:
-            return "shown"
-        return "excluded" if self.low >= 1 - bound else "inconclusive"
-
 
 def speed_ratio(first: Result, other: Result) -> Ratio | None:
     """Mean tokens/s of `other` ∕ that of `first`, with a 95% interval; None where one has no valid repetition.

@@ -17,6 +17,7 @@ from collections import Counter
 from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.measure.ratio import speed_ratio
 from bench_deepspeed.measure.records import Result, Run, Sample
+from bench_deepspeed.measure.regression import outcome_of
 from bench_deepspeed.measure.statistics import LEVEL
 from bench_deepspeed.simulations import command
 
@@ -43,7 +44,7 @@ def study(spread: float, processes: int, ratio: float, trials: int = TRIALS, fir
     for number in range(first, first + trials):
         draw = random.Random(f"gate {spread} {processes} {ratio}, trial {number}")
         a, b = (result(100.0 * speed, spread, processes, draw) for speed in (1.0, ratio))
-        outcomes[speed_ratio(a, b).regression(BOUND)] += 1
+        outcomes[outcome_of(speed_ratio(a, b), BOUND)] += 1
     return {name: outcomes[name] for name in ("shown", "inconclusive", "excluded")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -16,13 +17,13 @@ from builders import comparison_of as comparison
 from builders import result as published_result
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.ab import detect, estimate, measure, noise, plan, rounds, warnings
+from bench_deepspeed.benchmarks.ab import command, detect, estimate, measure, noise, plan, rounds, warnings
 from bench_deepspeed.benchmarks.ab import view as report
 from bench_deepspeed.benchmarks.ab.measure import _without_partner
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.errors import BenchError, InconclusiveError, RegressionError, UsageError
 from bench_deepspeed.measure import power
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
@@ -292,6 +293,24 @@ def test_what_could_have_been_shown_stands_beside_the_verdict():
     assert report.detectable(comparison(([1.0], [1.0]))) == []
 
 
+@pytest.mark.parametrize(
+    ("slower", "flags", "error", "words"),
+    [
+        (1.1, ["3%"], RegressionError, "B is slower than A by more than 3%"),
+        (1.0, ["3%", "--fail_on_inconclusive"], None, "B is not slower than A by more than 3%"),
+        (1.04, ["3%"], None, "inconclusive: whether B is slower than A by more than 3%"),
+        (1.04, ["3%", "--fail_on_inconclusive"], InconclusiveError, "reaches across 0.97; more `--processes`"),
+    ],
+)
+def test_the_gate_of_a_comparison(capsys, slower, flags, error, words):
+    """Three pairs whose ratios differ by 1% or so."""
+    _, options = asked(*SAME, "--fail_on_regression", *flags)
+    result = comparison(*[([1.0, 1.0], [slower * part] * 2) for part in (0.99, 1.0, 1.01)])
+    with pytest.raises(error, match=words) if error else contextlib.nullcontext():
+        command._gate(result, options)
+    assert words in unwrapped(capsys.readouterr().out)
+
+
 # What is published.
 
 
@@ -380,6 +399,8 @@ def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
         ((*SAME, "--time_budget", "9"), "--time_budget limits the search for --target_ci"),
         ((*SAME, "-p", " "), "the prompt is empty"),
         ((*SAME, "--target_ci", "1"), "is not a percentage"),
+        ((*SAME, "--fail_on_inconclusive"), "belongs to --fail_on_regression P%"),
+        ((*SAME, "--fail_on_regression", "3%", "--processes", "1"), "one pair has none: --processes 3 or more"),
         ((*SAME, "--detect", "3%", "--processes", "9"), "--detect chooses the number of pairs: leave out --processes"),
     ],
 )

@@ -33,6 +33,7 @@ from bench_deepspeed.measure.records import (
     Run,
     Sample,
 )
+from bench_deepspeed.measure.regression import outcome_of
 from bench_deepspeed.results.compare import flags
 from bench_deepspeed.results.compare.comparable import SAME, differences, obstacles
 from bench_deepspeed.results.compare.comparison import Comparison
@@ -93,7 +94,7 @@ def test_one_process_has_a_ratio_and_nothing_more():
     for a, b in [((100.0,), (50.0, 51.0)), ((100.0, 101.0), (50.5,)), ((100.0,), (50.0,))]:
         found = speed_ratio(result(*a), result(*b))
         assert found == Ratio(pytest.approx(numpy.mean(b) / numpy.mean(a)), None, None, None)
-        assert (found.verdict, found.regression(0.03)) == (None, None)
+        assert (found.verdict, outcome_of(found, 0.03)) == (None, "inconclusive")
     assert speed_ratio(result(), result(100.0, 101.0)) is None
 
 
@@ -126,7 +127,7 @@ def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):
     ],
 )
 def test_a_regression_is_shown_by_the_whole_interval(low, high, found):
-    assert Ratio(1.0, low, high, 3.0).regression(0.03) == found
+    assert outcome_of(Ratio(1.0, low, high, 3.0), 0.03) == found
 
 
 def test_what_may_differ_is_no_obstacle():

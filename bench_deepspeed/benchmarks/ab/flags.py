@@ -8,7 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_place
+from bench_deepspeed.benchmarks.common.flags import add_common, add_gate, add_model, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.precision import PRECISIONS
@@ -119,6 +119,7 @@ def add(parser) -> None:
         metavar="SECONDS",
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
+    add_gate(parser, "B", "A")
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and whether both fit; stop")
 
 

@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common.flags import check_gate
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import UsageError
@@ -86,6 +87,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     others = [name for name in ("processes", "target_ci") if getattr(options, name) is not None]
     if options.detect is not None and others:
         raise UsageError(f"--detect chooses the number of pairs: leave out --{others[0]}")
+    check_gate(options)
+    if options.fail_on_regression is not None and options.processes == 1:
+        raise UsageError("--fail_on_regression needs an interval, and one pair has none: --processes 3 or more")
     device = "cpu" if (options.device or default_device()) != "cuda" else "cuda"
     common = {
         "max_tokens": options.max_tokens or MAX_TOKENS[device],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.core.errors import InconclusiveError, RegressionError, UsageError, named
+from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.core.json_files import json_text
 from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.regression import gate
 from bench_deepspeed.results import files
 
 from . import view
@@ -27,16 +28,15 @@ def run(options) -> int:
     comparison = _read(options)
     if comparison.obstacles and not options.force:
         raise UsageError(f"not comparable: {'; '.join(comparison.obstacles)} (--force compares all the same)")
-    if None in comparison.regressions().values():
+    if comparison.bound is not None and any(
+        ratio is None or ratio.low is None for ratio in comparison.speeds().values()
+    ):
         raise UsageError("--fail_on_regression needs an interval, and one process has none: measure with --processes 3")
     if options.json:
         write_exactly(json_text(comparison.as_json()))
     else:
         print(view.text(comparison))
-    if slower := view.regressions(comparison, "shown"):
-        raise RegressionError("; ".join(slower))
-    if options.fail_on_inconclusive and (unknown := view.regressions(comparison, "inconclusive")):
-        raise InconclusiveError("; ".join(unknown))
+    gate(view.regressions(comparison), options.fail_on_inconclusive)
     return 0
 
 

@@ -11,6 +11,7 @@ from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.regression import Outcome, outcome_of
 
 from .comparable import differences
 
@@ -41,11 +42,11 @@ class Comparison:
         ratios = (speed_ratio(self.results[0], other) for other in self.results[1:])
         return dict(zip(self.letters[1:], ratios, strict=True))
 
-    def regressions(self) -> dict[str, str | None]:
+    def regressions(self) -> dict[str, Outcome]:
         """Letter of each but the first → "shown", "excluded" or "inconclusive"; empty without --fail_on_regression."""
         if self.bound is None:
             return {}
-        return {letter: ratio.regression(self.bound) for letter, ratio in self.speeds().items()}
+        return {letter: outcome_of(ratio, self.bound) for letter, ratio in self.speeds().items() if ratio}
 
     def as_json(self) -> dict:
         """All of it as numbers; docs/methodology.md documents each field."""
