@@ -61,6 +61,12 @@ class RegressionError(BenchError):
     exit_code = 7
 
 
+class InconclusiveError(BenchError):
+    """A comparison that can neither show nor exclude a regression, where --fail_on_inconclusive was given."""
+
+    exit_code = 8
+
+
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
     """Report whatever is wrong with a file's content in one line that names it.
@@ -79,7 +85,16 @@ def named(path: Path) -> Iterator[None]:
 
 BY_NAME = {
     cls.__name__: cls
-    for cls in (BenchError, UsageError, MachineError, WeightsError, QualityError, ImpossibleError, RegressionError)
+    for cls in (
+        BenchError,
+        UsageError,
+        MachineError,
+        WeightsError,
+        QualityError,
+        ImpossibleError,
+        RegressionError,
+        InconclusiveError,
+    )
 }
 """Those that a worker may raise."""
 EXIT_CODES = {
@@ -93,6 +108,8 @@ EXIT_CODES = {
     6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed: it is "
     "not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
+    8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and --fail_on_inconclusive "
+    "was given",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
     141: "whoever read the output went away, as `head` does",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .text import NOT_MEASURED
@@ -36,6 +37,25 @@ def percent(share: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with that many digits behind the point."""
     return NOT_MEASURED if value is None else f"{value:,.{digits}f}"
+
+
+def to_digits(value: float, digits: int) -> str:
+    """A number with so many digits that count: of two, "3.2", "330", "0.0042"."""
+    rounded = float(f"{value:.{digits - 1}e}")
+    return f"{rounded:,.{max(0, digits - 1 - _exponent(rounded))}f}"
+
+
+def to_error(value: float, error: float) -> str:
+    """A number down to the first digit of its error: 3.18 with 0.04, 330 with 20."""
+    if error <= 0:
+        return f"{value:,.{2}f}"
+    place = _exponent(error)
+    return f"{round(value, -place):,.{max(0, -place)}f}"
+
+
+def _exponent(value: float) -> int:
+    """The power of ten of its first digit."""
+    return math.floor(math.log10(abs(value))) if value else 0
 
 
 def _whole(value: float | None) -> str:

@@ -33,6 +33,8 @@ class Metric(Generic[Row]):
     """Values have a ratio only where this is equal in both rows: the method that they were measured with."""
     interval: Callable[[Row], Bounds | None] | None = None
     """The bounds of its 95% interval, for a metric that can have one."""
+    interval_of: str = ""
+    """What the interval is over, where that is not the processes."""
     remark: Callable[[Row], str | None] | None = None
     """What stands in brackets behind its value in tables: the method, or the source."""
     place: Literal["summary", "detail", "data"] = "detail"
@@ -87,7 +89,8 @@ class Metric(Generic[Row]):
         if not self.in_files:
             return {}
         ends = ("low", "lower"), ("high", "upper")
-        bounds = {f"{self.name.removesuffix('_mean')}_{end}": f"{word} end of its 95% interval" for end, word in ends}
+        interval = f"its 95% interval{f', over {self.interval_of}' if self.interval_of else ''}"
+        bounds = {f"{self.name.removesuffix('_mean')}_{end}": f"{word} end of {interval}" for end, word in ends}
         return {self.name: self.meaning, **(bounds if self.interval is not None else {})}
 
     def flat(self, row: Row) -> dict[str, Value]:

@@ -6,6 +6,7 @@ computes more than it must comes out lower. `None` means that what a metric need
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from bench_deepspeed.model.arithmetic import decode_bytes, mean_context, prefill
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .records import Energy, Latency, Result
+from .statistics import student_quantile
 
 DECODE_SHARE = 0.5
 """Where decoding is less than this share of a generation, what is left of its time without TTFT is the
@@ -122,6 +124,50 @@ def mfu(result: Result, spec: ModelSpec) -> Utilization | None:
     seconds = statistics.fmean(result.prefill.seconds)
     achieved, limit = prefill_flops(spec, result.prefill.prompt_tokens) / seconds, result.limits.matmul_flops_per_s
     return Utilization(achieved / limit, achieved, limit, "mean prefill")
+
+
+def generations_apart(result: Result) -> float | None:
+    """How many times as long as the timed generations those of the latency pass took, where noise does not explain it.
+
+    None where it does: Welch's t-test at 5% (B. L. Welch, 1947) of the latency pass's generations against the means of
+    the processes, or, of a single process, its repetitions; degrees of freedom rounded down. The one process of the
+    latency pass has its luck too: a difference may be that.
+    """
+    means = [statistics.fmean(seconds) for seconds in _seconds(result)]
+    timed = means if len(means) > 1 else [s for seconds in _seconds(result) for s in seconds]
+    streamed = result.latency.e2e_s if result.latency else []
+    if min(len(timed), len(streamed)) < 2:
+        return None
+    variances = [statistics.variance(values) / len(values) for values in (timed, streamed)]
+    difference = abs(statistics.fmean(streamed) - statistics.fmean(timed))
+    if sum(variances) > 0:
+        parts = sum(v * v / (len(values) - 1) for v, values in zip(variances, (timed, streamed), strict=True))
+        degrees = max(1, int(sum(variances) ** 2 / parts))
+        if difference <= student_quantile(degrees) * math.sqrt(sum(variances)):
+            return None
+    return statistics.fmean(streamed) / statistics.fmean(timed) if difference else None
+
+
+def _seconds(result: Result) -> list[list[float]]:
+    """Of the valid repetitions of each process that has any."""
+    runs = ([s.seconds for s in run.samples if not s.is_void(result.scenario)] for run in result.runs)
+    return [seconds for seconds in runs if seconds]
+
+
+def seconds_per_token(result: Result) -> float | None:
+    """Median over all valid repetitions of seconds ∕ new tokens, prefill included."""
+    times = [sample.seconds / sample.new_tokens for sample in result.valid_samples]
+    return statistics.median(times) if times else None
+
+
+def first_token_came_late(latency: Latency) -> bool:
+    """Whether in most generations the first token was handed over with the second.
+
+    Then the first gap is less than half of the median gap, and TTFT holds about one step of decode too.
+    """
+    gaps = [generation for generation in latency.itl_s if len(generation) > 1]
+    late = sum(generation[0] < statistics.median(generation) / 2 for generation in gaps)
+    return bool(gaps) and 2 * late > len(gaps)
 
 
 def joules_per_token(energy: Energy) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench_deepspeed.core.text import NOT_MEASURED
 
+from .power import Detectable, detectable_of
 from .records import Result
 from .statistics import LEVEL, process_means
 
@@ -44,6 +45,18 @@ class Ratio:
         return ratio_text(self.value, self.low, self.high, DIGITS)
 
     @property
+    def detectable(self) -> Detectable | None:
+        """What a comparison of as many processes that scatter as these do shows with 80% power; None without interval.
+
+        Of a noncentral t with Welch's degrees of freedom, which are themselves estimated: an approximation.
+        """
+        if self.low is None or self.high is None:
+            return None
+        if self.degrees_of_freedom is None:
+            return Detectable(0.0)
+        return detectable_of(math.log(self.high / self.low) / 2, self.degrees_of_freedom)
+
+    @property
     def verdict(self) -> str | None:
         """Whether the whole interval is on one side of 1; None without an interval."""
         if self.low is None or self.high is None:
@@ -51,18 +64,6 @@ class Ratio:
         if self.low > 1:
             return "faster"
         return "slower" if self.high < 1 else "no difference shown"
-
-    def regression(self, bound: float) -> str | None:
-        """Whether it is slower by more than `bound`, a share: "shown", "excluded" or "not told".
-
-        Shown where the whole interval is below 1 - bound, excluded where it is wholly above or begins there, not
-        told where it reaches across. None without an interval.
-        """
-        if self.low is None or self.high is None:
-            return None
-        if self.high < 1 - bound:
-            return "shown"
-        return "excluded" if self.low >= 1 - bound else "not told"
 
 
 def speed_ratio(first: Result, other: Result) -> Ratio | None:

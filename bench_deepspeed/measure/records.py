@@ -195,6 +195,15 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class EnergyPart:
+    """What some of the generations drew, one after the other."""
+
+    joules: float
+    seconds: float
+    new_tokens: int
+
+
+@dataclass(frozen=True)
 class Energy:
     """What one or more generations drew, by the device's own counter named in `source`."""
 
@@ -202,6 +211,8 @@ class Energy:
     joules: float
     seconds: float
     new_tokens: int
+    parts: list[EnergyPart] = field(default_factory=list)
+    """What it is the sum of. Empty in results of older versions: one part."""
 
 
 @dataclass(frozen=True)
@@ -373,6 +384,8 @@ class Result:
             yield from [*self.latency.ttft_s, *self.latency.e2e_s]
         if self.prefill:
             yield from self.prefill.seconds
+        for part in self.energy.parts if self.energy else ():
+            yield from (part.seconds, part.new_tokens)
 
 
 def best_of(first: Limits, second: Limits) -> Limits:

@@ -34,13 +34,13 @@ class Axis:
 class Point:
     """One point of a series, in the units of the axes.
 
-    `error`: what its bar reaches above and below y. `label` stands next to it, `hover` is shown on hovering.
+    `interval`: the ends of the bar through it. `label` stands next to it, `hover` is shown on hovering.
     `flagged`: it carries a remark, and its marker is open.
     """
 
     x: float
     y: float
-    error: float | None = None
+    interval: tuple[float, float] | None = None
     label: str = ""
     hover: str = ""
     flagged: bool = False

@@ -85,7 +85,7 @@ def lines(chart: Lines, place: Place, data: Datasets):
 
 
 def _error_bars(base, x, heading: str) -> list:
-    """A bar and its ends, of the points that have an error."""
+    """A bar and its ends, of the points that have an interval."""
     import altair as alt
 
     erring = base.transform_filter("datum.erring")
@@ -102,16 +102,16 @@ def _error_bars(base, x, heading: str) -> list:
 
 def _point(number: int, order: int, chart: Lines, series: Series, look: Look) -> dict:
     point = series.points[order]
-    low = point.y - (point.error or 0.0)
+    low, high = point.interval or (point.y, point.y)
     return {
         "id": number,
         "order": order,
         "x": point.x,
         "y": point.y,
-        # A logarithm ends above 0: below that only the upper half of the error is drawn.
+        # A logarithm ends above 0: below that only the upper half of the interval is drawn.
         "low": point.y if chart.y.log and low <= 0 else low,
-        "high": point.y + (point.error or 0.0),
-        "erring": bool(point.error),
+        "high": high,
+        "erring": low < high,
         "label": point.label,
         "hover": point.hover or f"{series.name}: {point.x:,.4g}, {point.y:,.4g}",
         "flagged": point.flagged,

@@ -64,11 +64,40 @@ def ab_row(row: dict, content: dict) -> dict[str, str]:
     }
 
 
+def power_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one case in the simulation of an A/B's power."""
+    trials = row["trials"]
+    low, high = row["shown_interval"]
+    search = f"--detect {row['detect']:.0%}, {row['pairs']} at first" if row["detect"] is not None else ""
+    return {
+        "simulated": row["simulated"],
+        "pairs differ by": f"{row['deviation']:.1%}",
+        "pairs × rounds": f"{search or row['pairs']} × {content['rounds']}",
+        "B ∕ A": f"{row['ratio']:.3f}",
+        "B faster": f"{row['shown'] / trials:.1%} [{low:.1%}, {high:.1%}]",
+        "of equal sides, a difference": f"{row['false'] / trials:.1%}",
+        "mean pairs": f"{row['mean_pairs']:.1f}",
+        "out of reach": f"{row['out_of_reach'] / trials:.1%}" if search else "",
+        "said afterwards, median": f"{row['median_detectable']:.3f}",
+    }
+
+
+def gate_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one case in the simulation of the gate of `compare`."""
+    cells = {"processes differ by": f"{row['spread']:.0%}", "processes": str(row["processes"])}
+    for ratio, outcomes in zip(content["ratios"], row["outcomes"], strict=True):
+        shares = (f"{outcomes[name] / content['trials']:.1%}" for name in ("shown", "inconclusive", "excluded"))
+        cells[f"{ratio:g} × as fast: shown, inconclusive, excluded"] = ", ".join(shares)
+    return cells
+
+
 SIMULATIONS = {
     "coverage": coverage_row,
     "load_generator": generator_row,
     "saturation": saturation_row,
     "ab": ab_row,
+    "power": power_row,
+    "gate": gate_row,
 }
 """Simulation → (row, all of its evidence) → column title → cell."""
 

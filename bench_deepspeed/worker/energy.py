@@ -6,6 +6,7 @@ work are in the value.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.machine.gpu import NvmlGpu
-from bench_deepspeed.measure.records import Energy
+from bench_deepspeed.measure.records import Energy, EnergyPart
 
+PARTS = 3
+"""The fewest that have an interval that says something."""
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -75,19 +78,26 @@ def open_counter(device: str, gpu: NvmlGpu | None, powercap: Path = POWERCAP) ->
 
 
 def measure(engine: Engine, counter: Counter, prompt: str, max_tokens: int, seconds: float) -> Energy:
-    """Generate until that many seconds have passed, and take what the counter rose by.
+    """Several parts, each of whole generations that take that many seconds together at least.
 
     One generation goes before: a counter that lags behind then starts during the load of a generation too.
     """
     engine.generate(prompt, max_tokens)
     engine.synchronize()
+    parts = [_part(engine, counter, prompt, max_tokens, seconds) for _ in range(PARTS)]
+    joules, passed = (math.fsum(getattr(part, name) for part in parts) for name in ("joules", "seconds"))
+    return Energy(counter.source, joules, passed, sum(part.new_tokens for part in parts), parts)
+
+
+def _part(engine: Engine, counter: Counter, prompt: str, max_tokens: int, seconds: float) -> EnergyPart:
+    """Generate until that many seconds have passed, and take what the counter rose by."""
     new_tokens, joules, passed = 0, 0.0, 0.0
     started, before = time.perf_counter(), counter.joules()
     while passed < seconds:
         new_tokens += engine.generate(prompt, max_tokens).new_tokens
         engine.synchronize()
         joules, passed = counter.joules() - before, time.perf_counter() - started
-    return Energy(counter.source, joules, passed, new_tokens)
+    return EnergyPart(joules, passed, new_tokens)
 
 
 def _number(path: Path) -> int:

@@ -126,7 +126,7 @@ def measure_memory(worker: Worker, prompt: str, max_tokens: int) -> Memory:
 
 
 def measure_energy(worker: Worker, prompt: str, max_tokens: int, seconds: float) -> Energy | None:
-    """What generations draw over at least that many seconds; None where no counter can be read."""
+    """What generations draw, in parts of at least that many seconds; None where no counter can be read."""
     counter = energy.open_counter(worker.loaded.device, worker.loaded.probe.gpu)
     if counter is None:
         return None

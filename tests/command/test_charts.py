@@ -25,7 +25,10 @@ def lines(members: int = 2, points: int = 4, log: bool = False, text: str = "", 
     drawn = tuple(
         Series(
             f"{text}series {n}",
-            tuple(Point(2.0**i, 90.0 * (n + 1) * 2.0**i, 4.0, f"{text}{i}", f"{text}hover {i}") for i in range(points)),
+            tuple(
+                Point(2.0**i, y := 90.0 * (n + 1) * 2.0**i, (y - 4.0, y + 4.0), f"{text}{i}", f"{text}hover {i}")
+                for i in range(points)
+            ),
             keys=(n,),
             stroke="dashed" if n % 2 else "solid",
         )
@@ -192,7 +195,7 @@ def test_error_bars_are_in_the_document_and_in_the_page(log: bool):
     chart = lines(2, 3, log=log)
     assert len(marks(chart, "rule")) == 2 * 3
     without = [
-        dataclasses.replace(series, points=tuple(dataclasses.replace(point, error=None) for point in series.points))
+        dataclasses.replace(series, points=tuple(dataclasses.replace(point, interval=None) for point in series.points))
         for series in chart.series
     ]
     assert not marks(dataclasses.replace(chart, series=tuple(without)), "rule")
@@ -201,12 +204,12 @@ def test_error_bars_are_in_the_document_and_in_the_page(log: bool):
 
 
 def test_axes_that_are_not_of_powers_have_values_of_any_sign():
-    points = (Point(0, 0, error=3), Point(-1, 2), Point(4, -5))
+    points = (Point(0, 0, (-3, 3)), Point(-1, 2), Point(4, -5))
     assert "NaN" not in vega.svg(lines(series=(Series("any", points, keys=(0,)),)))
 
 
 def test_an_error_below_zero_does_not_leave_an_axis_of_powers():
-    chart = lines(1, 1, log=True, series=(Series("wide", (Point(1, 2, error=5), Point(2, 4)), keys=(0,)),))
+    chart = lines(1, 1, log=True, series=(Series("wide", (Point(1, 2, (-3, 7)), Point(2, 4)), keys=(0,)),))
     assert "NaN" not in vega.svg(chart)
 
 

@@ -14,7 +14,7 @@ from bench_deepspeed.benchmarks.sweep import derived, measure
 from bench_deepspeed.benchmarks.sweep.records import SweepResult
 from bench_deepspeed.measure.records import Limits
 
-FAKE = ("sweep", "-d", "cpu", "--engines", "fake", "--output_dir", "out")
+FAKE = ("sweep", "-d", "cpu", "--engines", "fake", "--output_dir", "out", "--processes", "1")
 COST = {"step": 0.01, "token": 0.001, "prompt_token": 0.0001}
 
 
@@ -37,9 +37,24 @@ def test_the_product_is_measured_and_its_figures_are_the_cost(bench, tmp_path):
         size, prompt = scenario.batch_size, scenario.prompt_tokens
         step = 0.01 + size * 0.001
         assert [sample.seconds for sample in scenario.prefill] == pytest.approx(3 * [size * prompt * 1e-4 + step])
-        assert derived.decode_rate(scenario).tokens_per_s == pytest.approx(size / step)
-        assert derived.overall_tokens_per_s(scenario) == pytest.approx(size * 5 / (size * prompt * 1e-4 + 5 * step))
+        assert derived.decode_rate(scenario).value == pytest.approx(size / step)
+        assert derived.overall_tokens_per_s(scenario).value == pytest.approx(
+            size * 5 / (size * prompt * 1e-4 + 5 * step)
+        )
     assert [scenario.warmups for scenario in sweep.scenarios] == [3, 1, 1, 1, 1, 1]
+
+
+def test_each_process_measures_all_once_more(bench, tmp_path):
+    """On a clock of its own no process differs, so that the intervals have no width."""
+    done = run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8", program=(*FAKE[:-2], "-r", "2"))
+    assert done.returncode == 0, done.stderr
+    sweep = sweep_of(tmp_path)
+    assert (sweep.settings.processes, len(sweep.loads)) == (3, 3)
+    assert [(scenario.rounds, len(scenario.total)) for scenario in sweep.scenarios] == [([2, 2, 2], 6)] * 2
+    assert [(visit.process, visit.engine) for visit in sweep.order] == [(n, "fake") for n in (1, 2, 3)]
+    assert "n: 3 processes × 2 rounds" in unwrapped(done.stdout)
+    assert done.stdout.count(" ± 0.0%") == 2
+    assert "few_samples" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -155,7 +170,7 @@ def swept_here(swept, tmp_path) -> Path:
     ("flags", "change", "words"),
     [
         (("--batch_sizes", "1,3"), {}, "batch_sizes 1,2, not 1,3"),
-        (("-r", "9"), {}, "repetitions 2, not 9"),
+        (("-r", "9"), {}, "repetitions 1, not 9"),
         (("-n", "llama"), {}, "model smollm2, not llama"),
         ((), {"cpu": "Another CPU"}, "the environment's cpu was Another CPU"),
         ((), {"packages": {"torch": "1.0"}}, "the environment's packages was torch 1.0"),

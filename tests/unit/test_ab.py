@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -10,17 +11,20 @@ from pathlib import Path
 
 import numpy
 import pytest
+import scipy.special
 import scipy.stats
 from builders import comparison_of as comparison
 from builders import result as published_result
+from support import unwrapped
 
-from bench_deepspeed.benchmarks.ab import estimate, measure, plan, rounds, warnings
+from bench_deepspeed.benchmarks.ab import command, detect, estimate, measure, noise, plan, rounds, warnings
 from bench_deepspeed.benchmarks.ab import view as report
 from bench_deepspeed.benchmarks.ab.measure import _without_partner
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.errors import BenchError, InconclusiveError, RegressionError, UsageError
+from bench_deepspeed.measure import power
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
@@ -198,6 +202,115 @@ def test_the_partner_is_no_stranger_on_the_gpu(seen, kept):
     assert _without_partner(Sample(1.0, 3, 8)).reading is None
 
 
+# Power.
+
+
+def scattered(spread: float, pairs: int = 4, rounds: int = 2) -> AbResult:
+    """Pairs whose log ratios are 0, spread, 0, … in every round."""
+    return comparison(*[(rounds * [1.0], rounds * [math.exp(spread * (number % 2))]) for number in range(pairs)])
+
+
+def test_noise_is_split_into_pairs_and_rounds():
+    """Rounds that do not differ explain nothing; where only they do, more of them make pairs alike."""
+    between = noise.pooled([scattered(0.1), scattered(0.1)], "", own=True)
+    assert between.deviation(2) == pytest.approx(between.deviation(200)) == pytest.approx(0.1 * math.sqrt(1 / 3))
+    draw = numpy.random.default_rng(5)
+    pairs = [(8 * [1.0], list(numpy.exp(0.1 * draw.standard_normal(8)))) for _ in range(200)]
+    within = noise.pooled([comparison(*pairs)], "", own=True)
+    assert within.deviation(8) == pytest.approx(0.1 / math.sqrt(8), rel=0.15)
+    assert within.deviation(800) < 0.5 * within.deviation(8)
+    assert noise.pooled([comparison(([1.0], [1.0]))], "", own=True) is None
+
+
+def earlier(folder: Path, spread: float) -> None:
+    """A saved comparison of the fake engine with itself, in 4 pairs."""
+    found, options = asked(*SAME, "-m", "8")
+    saved = plan.new_result(found, options, "")
+    of = scattered(spread)
+    saved.a.runs, saved.b.runs, saved.rounds, saved.status = of.a.runs, of.b.runs, of.rounds, "complete"
+    place = folder / "out" / "smollm2" / "ab" / "2026-01-02T03-04-05"
+    place.mkdir(parents=True)
+    saved.save(place / "ab.json")
+
+
+def test_power_before_is_by_earlier_comparisons_of_the_same_sides(tmp_path):
+    earlier(tmp_path, 0.1)
+    found, _ = asked(*SAME, "-m", "8", "--output_dir", str(tmp_path / "out"))
+    deviation = 0.1 * math.sqrt(1 / 3)
+    delta = scipy.special.nctdtrinc(4, 0.2, scipy.stats.t.ppf(0.975, 4))
+    assert found.noise.shows(5, 6).log == pytest.approx(delta * deviation / math.sqrt(5), rel=1e-6)
+    assert found.power.startswith("5 pairs × 6 rounds can show B 10% faster or 9.3% slower (with 80% power), by the ")
+    assert "noise of 1 earlier comparison of these sides in " in found.power
+    other, _ = asked("--a", "engine=fake", "--b", "engine=fake", "-m", "9", "--output_dir", str(tmp_path / "out"))
+    assert not other.noise.own
+    assert "4 published comparisons on NVIDIA H100 80GB HBM3, none of these sides being in ab/" in other.power
+
+
+def test_detect_chooses_the_pairs_by_earlier_comparisons(tmp_path):
+    earlier(tmp_path, 0.06)
+    found, options = asked(*SAME, "-m", "8", "--output_dir", str(tmp_path / "out"), "--detect", "3%")
+    wanted = power.pairs_to_detect(0.06 * math.sqrt(1 / 3), math.log1p(0.03), 30)
+    assert found.sides["A"].scenario.processes == found.sides["B"].scenario.processes == wanted
+    assert not found.pairs_left_open
+    assert plan.new_result(found, options, "").detect == 0.03
+
+
+def test_what_is_out_of_reach_is_refused_before_anything_is_measured(tmp_path):
+    earlier(tmp_path, 0.2)
+    with pytest.raises(
+        UsageError, match=r"--detect 3% is out of reach: pairs differ by 11.5%, .* more than 30 of them"
+    ):
+        asked(*SAME, "-m", "8", "--output_dir", str(tmp_path / "out"), "--detect", "3%")
+
+
+def test_the_noise_of_other_machines_refuses_nothing():
+    found, _ = asked(*SAME, "--output_dir", "nowhere", "--detect", "1%")
+    assert found.sides["A"].scenario.processes == detect.PILOT_PAIRS
+    assert "the first 5 pairs tell how many it takes to show 1%" in found.power
+
+
+def test_the_first_pairs_decide_how_many_it_takes():
+    def after(spread: float, pairs: int, search: detect.Search) -> str | None:
+        return search.ended(estimate.log_ratios(scattered(spread, pairs)))
+
+    search = detect.Search(0.03, 5)
+    assert [after(0.04, n, search) for n in (1, 4, 5)] == [None] * 3
+    wanted = search.planned
+    assert wanted == power.pairs_to_detect(0.04 * math.sqrt(0.3), math.log1p(0.03), 30) > 5
+    assert after(0.04, wanted - 1, search) is None
+    assert after(0.04, wanted, search) == f"{wanted} pairs of processes, as many as --detect takes"
+    assert after(0.0, 5, detect.Search(0.03, 12)) is None  # never fewer than planned
+    assert "is out of reach" in after(0.4, 5, detect.Search(0.03, 5))
+    assert "fewer than two have a valid round" in detect.Search(0.03, 3).ended([[], [], [0.1]])
+
+
+def test_what_could_have_been_shown_stands_beside_the_verdict():
+    result = scattered(0.02, pairs=5)
+    result.detect = 0.03
+    text = unwrapped(terminal.render(report.view(result)))
+    found = estimate.ratio(estimate.log_ratios(result)).detectable
+    assert f"by 5 pairs that differ as these do: B {found.shown} than A; asked for with --detect: 3%" in text
+    assert report.detectable(comparison(([1.0], [1.0]))) == []
+
+
+@pytest.mark.parametrize(
+    ("slower", "flags", "error", "words"),
+    [
+        (1.1, ["3%"], RegressionError, "B is slower than A by more than 3%"),
+        (1.0, ["3%", "--fail_on_inconclusive"], None, "B is not slower than A by more than 3%"),
+        (1.04, ["3%"], None, "inconclusive: whether B is slower than A by more than 3%"),
+        (1.04, ["3%", "--fail_on_inconclusive"], InconclusiveError, "reaches across 0.97; more `--processes`"),
+    ],
+)
+def test_the_gate_of_a_comparison(capsys, slower, flags, error, words):
+    """Three pairs whose ratios differ by 1% or so."""
+    _, options = asked(*SAME, "--fail_on_regression", *flags)
+    result = comparison(*[([1.0, 1.0], [slower * part] * 2) for part in (0.99, 1.0, 1.01)])
+    with pytest.raises(error, match=words) if error else contextlib.nullcontext():
+        command._gate(result, options)
+    assert words in unwrapped(capsys.readouterr().out)
+
+
 # What is published.
 
 
@@ -286,6 +399,9 @@ def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
         ((*SAME, "--time_budget", "9"), "--time_budget limits the search for --target_ci"),
         ((*SAME, "-p", " "), "the prompt is empty"),
         ((*SAME, "--target_ci", "1"), "is not a percentage"),
+        ((*SAME, "--fail_on_inconclusive"), "belongs to --fail_on_regression P%"),
+        ((*SAME, "--fail_on_regression", "3%", "--processes", "1"), "one pair has none: --processes 3 or more"),
+        ((*SAME, "--detect", "3%", "--processes", "9"), "--detect chooses the number of pairs: leave out --processes"),
     ],
 )
 def test_flags_that_cannot_be_are_one_line(bench, flags, words):
@@ -300,6 +416,7 @@ def test_dry_run_touches_nothing(bench, tmp_path):
         "B        deepspeed on cpu",
         "A=b, MY_KEY=(not shown)",
         "5 pairs",
+        "power    5 pairs × 6 rounds can show B ",
         "together",
     ):
         assert words in done.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import scipy.special
 import scipy.stats
 import yaml
 from builders import STEADY_ENVIRONMENT as ENVIRONMENT
@@ -32,6 +33,7 @@ from bench_deepspeed.measure.records import (
     Run,
     Sample,
 )
+from bench_deepspeed.measure.regression import outcome_of
 from bench_deepspeed.results.compare import flags
 from bench_deepspeed.results.compare.comparable import SAME, differences, obstacles
 from bench_deepspeed.results.compare.comparison import Comparison
@@ -92,7 +94,7 @@ def test_one_process_has_a_ratio_and_nothing_more():
     for a, b in [((100.0,), (50.0, 51.0)), ((100.0, 101.0), (50.5,)), ((100.0,), (50.0,))]:
         found = speed_ratio(result(*a), result(*b))
         assert found == Ratio(pytest.approx(numpy.mean(b) / numpy.mean(a)), None, None, None)
-        assert (found.verdict, found.regression(0.03)) == (None, None)
+        assert (found.verdict, outcome_of(found, 0.03)) == (None, "inconclusive")
     assert speed_ratio(result(), result(100.0, 101.0)) is None
 
 
@@ -118,14 +120,14 @@ def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):
     ("low", "high", "found"),
     [
         (0.80, 0.969, "shown"),
-        (0.80, 0.971, "not told"),
-        (0.969, 1.2, "not told"),
+        (0.80, 0.971, "inconclusive"),
+        (0.969, 1.2, "inconclusive"),
         (0.97, 1.2, "excluded"),
         (1.1, 1.2, "excluded"),
     ],
 )
 def test_a_regression_is_shown_by_the_whole_interval(low, high, found):
-    assert Ratio(1.0, low, high, 3.0).regression(0.03) == found
+    assert outcome_of(Ratio(1.0, low, high, 3.0), 0.03) == found
 
 
 def test_what_may_differ_is_no_obstacle():
@@ -199,6 +201,7 @@ def test_the_workflow_is_yaml_and_its_commands_are_valid():
     assert [options.command for options in parsed] == ["run", "run", "compare"]
     flags.check(parsed[-1])
     assert parsed[-1].fail_on_regression == 0.03
+    assert parsed[-1].fail_on_inconclusive
     measured_in = [Path(options.output_dir) / options.model_name for options in parsed[:2]]
     assert [path.parent.parent for path in parsed[-1].files] == measured_in
     assert all(options.processes >= 3 for options in parsed[:2])  # else there is no interval to judge by
@@ -300,6 +303,7 @@ def test_a_time_of_zero_is_no_result(bench, tmp_path):
         (["a.json"], "not 1"),
         (["a.json", "b.json", "--force", "--fail_on_regression", "3%"], "leave out --force"),
         (["a.json", "b.json", "--fail_on_regression", "3"], "'3' is not a percentage"),
+        (["a.json", "b.json", "--fail_on_inconclusive"], "belongs to --fail_on_regression P%"),
         (["nowhere.json", "b.json"], "nowhere.json"),
     ],
 )
@@ -307,9 +311,9 @@ def test_wrong_usage_is_one_line(bench, arguments, words):
     assert words in bench.refusal(2, "compare", *arguments)
 
 
-def gate(bench, folder: Path, a: tuple, b: tuple) -> subprocess.CompletedProcess:
+def gate(bench, folder: Path, a: tuple, b: tuple, *flags: str) -> subprocess.CompletedProcess:
     paths = [saved(folder, "a.json", result(*a)), saved(folder, "b.json", result(*b))]
-    return bench("compare", *paths, "--fail_on_regression", "3%")
+    return bench("compare", *paths, "--fail_on_regression", "3%", *flags)
 
 
 @pytest.mark.parametrize(
@@ -317,13 +321,36 @@ def gate(bench, folder: Path, a: tuple, b: tuple) -> subprocess.CompletedProcess
     [
         ((100.0, 100.1, 99.9), "b is not slower than a by more than 3%"),
         ((98.0, 98.1, 97.9), "b is not slower than a by more than 3%"),  # slower, and within the bound
-        ((90.0, 100.1, 80.9), "cannot tell whether b is slower than a by more than 3%"),
+        ((90.0, 100.1, 80.9), "inconclusive: whether b is slower than a by more than 3%"),
     ],
 )
 def test_the_gate_lets_through_what_is_not_shown_and_says_so(bench, tmp_path, b, words):
     done = gate(bench, tmp_path, (100.0, 100.1, 99.9), b)
     assert (done.returncode, done.stderr) == (0, "")
     assert words in done.stdout
+
+
+@pytest.mark.parametrize(("b", "code"), [((100.0, 100.1, 99.9), 0), ((90.0, 100.1, 80.9), 8), ((90.0, 90.1, 89.9), 7)])
+def test_a_gate_that_must_be_sure_fails_where_it_cannot_tell(bench, tmp_path, b, code):
+    done = gate(bench, tmp_path, (100.0, 100.1, 99.9), b, "--fail_on_inconclusive")
+    assert done.returncode == code
+    assert code in EXIT_CODES
+    if code == 8:
+        assert error_of(done.stderr).startswith("inconclusive: whether b is slower than a by more than 3%")
+
+
+def test_a_comparison_says_what_it_could_have_shown(bench, tmp_path):
+    """With three processes each that scatter alike, Welch's degrees of freedom are 4."""
+    a, b = (100.0, 102.0, 98.0), (90.0, 91.8, 88.2)
+    found = speed_ratio(result(*a), result(*b))
+    error = 0.02 * numpy.sqrt(2 / 3)
+    delta = scipy.special.nctdtrinc(4, 0.2, scipy.stats.t.ppf(0.975, 4))
+    assert found.detectable.log == pytest.approx(delta * error, rel=1e-6)
+    paths = [saved(tmp_path, "a.json", result(*a)), saved(tmp_path, "b.json", result(*b))]
+    said = "Detectable with 80% power, by processes that differ as these do: b 6.3% faster or 6.0% slower than a"
+    assert said in unwrapped(bench("compare", *paths).stdout)
+    told = json.loads(bench("compare", "--json", *paths).stdout)
+    assert told["speeds"]["b"]["detectable"] == found.detectable.ratio
 
 
 def table_lines(done: subprocess.CompletedProcess) -> list[str]:

@@ -160,7 +160,11 @@ def test_energy_of_generations_one_after_another(tmp_path):
     engine.load(None, None)
     counter = energy.open_counter("cpu", None, tmp_path)
     drawn = energy.measure(engine, counter, "one two", 16, seconds=0.1)
-    assert drawn.seconds >= 0.1
+    assert len(drawn.parts) == energy.PARTS == 3
+    assert all(part.seconds >= 0.1 for part in drawn.parts)
+    assert [part.joules for part in drawn.parts] == pytest.approx([part.new_tokens / 16 for part in drawn.parts])
+    totals = [sum(getattr(part, name) for part in drawn.parts) for name in ("joules", "seconds", "new_tokens")]
+    assert [drawn.joules, drawn.seconds, drawn.new_tokens] == pytest.approx(totals)
     assert drawn.joules == pytest.approx(drawn.new_tokens / 16)  # a joule each, and 16 tokens
     assert drawn.new_tokens > 0
     assert engine._calls == drawn.joules + 1  # one before, which is not counted

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from argparse import Namespace
 from pathlib import Path
 
+import numpy
 import pytest
+import scipy.stats
 from builders import ENVIRONMENT
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.sweep import batches, charts, derived, plan
+from bench_deepspeed.benchmarks.sweep import batches, charts, derived, metrics, plan
 from bench_deepspeed.benchmarks.sweep import view as report
 from bench_deepspeed.benchmarks.sweep.records import SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
@@ -66,11 +69,98 @@ def test_a_step_reads_the_weights_once_and_every_context():
     assert derived.decode_limit(spec, many, slow) == pytest.approx(1e12 / arithmetic.decode_flops(spec))
 
 
-def test_the_error_of_the_difference():
-    scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (1.0, 1.1), (3.0, 3.2))
+def test_the_interval_of_one_process_is_over_its_rounds():
+    """Student's, by SciPy, of each round's total - prefill; of the logarithm of the speed by the delta method."""
+    scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (1.0, 1.1, 1.0), (3.0, 3.2, 3.1))
+    seconds = numpy.array([2.0, 2.1, 2.1])
+    low, high = scipy.stats.t.interval(0.95, 2, seconds.mean(), scipy.stats.sem(seconds))
     rate = derived.decode_rate(scenario)
-    assert rate.tokens_per_s == pytest.approx(4 * 10 / (3.1 - 1.05))
-    assert rate.standard_error / rate.tokens_per_s == pytest.approx(math.sqrt(0.02 / 2 + 0.005 / 2) / 2.05)
+    assert (rate.value, rate.n, rate.units) == (pytest.approx(4 * 10 / seconds.mean()), 3, "rounds of one process")
+    assert rate.relative == pytest.approx((high - low) / 2 / seconds.mean())
+    assert rate.bounds == pytest.approx((rate.value * math.exp(-rate.relative), rate.value * math.exp(rate.relative)))
+
+
+def test_the_interval_of_several_processes_is_over_their_means():
+    scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (0.1,) * 5, (3.0, 3.1, 3.3, 3.3, 3.6))
+    scenario.rounds = [2, 2, 1]
+    means = numpy.array([2.95, 3.2, 3.5])
+    rate = derived.decode_rate(scenario)
+    assert (rate.value, rate.n, rate.units) == (pytest.approx(4 * 10 / means.mean()), 3, "processes")
+    low, high = scipy.stats.t.interval(0.95, 2, means.mean(), scipy.stats.sem(means))
+    assert rate.relative == pytest.approx((high - low) / 2 / means.mean())
+    total = derived.overall_tokens_per_s(scenario)
+    assert (total.value, total.n) == (pytest.approx(4 * 11 / (means + 0.1).mean()), 3)
+    assert derived.prefill_s(scenario).relative == 0.0
+
+
+def test_one_round_has_no_interval():
+    rate = derived.decode_rate(measured(SweepScenario("mii", "float16", 4, 128, 11), (1.0,), (3.0,)))
+    assert (rate.relative, rate.bounds, rate.n) == (None, None, 1)
+
+
+def test_few_processes_and_wide_intervals_are_warned_of():
+    def codes(rounds: list[int], *totals: float) -> list[str]:
+        scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (0.1,) * len(totals), totals)
+        scenario.rounds = rounds
+        return metrics.warnings_of(metrics.ScenarioRow(plan.new_result(SETTINGS), scenario))
+
+    assert codes([], 3.0, 3.0) == ["few_samples"]
+    assert codes([], *(3.0, 3.001) * 50) == ["few_samples"]  # of rounds in one process, however many
+    assert codes([1, 1, 1], 3.0, 3.0, 3.0) == []
+    assert codes([1, 1, 1], 3.0, 3.0, 3.3) == ["wide_interval"]
+
+
+def test_processes_of_engines_and_precisions_alternate_in_a_drawn_order():
+    engines, precisions = ["mii", "transformers", "deepspeed"], ["float16", "bfloat16"]
+    settings = dataclasses.replace(SETTINGS, engines=engines, precisions=precisions, processes=4)
+
+    def turns(seed: int) -> list[list[tuple[str, str]]]:
+        order = plan.order_of(dataclasses.replace(settings, seed=seed))
+        assert [visit.process for visit in order] == [n for n in (1, 2, 3, 4) for _ in range(6)]
+        return [[(v.engine, v.precision) for v in order if v.process == n] for n in (1, 2, 3, 4)]
+
+    for first, second, third, fourth in map(turns, range(5)):
+        assert set(first) == set(third) == {(e, p) for e in engines for p in precisions}
+        assert (second, fourth) == (first[::-1], third[::-1])
+    assert turns(0) == turns(0)
+    assert len({str(turns(seed)) for seed in range(20)}) == 20
+    firsts = [turns(seed)[0][0] for seed in range(600)]
+    assert all(60 < firsts.count(load) < 140 for load in set(turns(0)[0]))  # 100 ± 9: fair draws
+
+
+def test_a_steady_drift_falls_on_all_engines_alike():
+    """Each visit takes a unit of time, and the machine is slower by as much in each."""
+    settings = dataclasses.replace(SETTINGS, engines=["mii", "transformers"], processes=4)
+    slowed: dict[str, int] = {"mii": 0, "transformers": 0}
+    for now, visit in enumerate(plan.order_of(settings)):
+        slowed[visit.engine] += now
+    assert slowed["mii"] == slowed["transformers"]
+
+
+def test_a_sweep_goes_on_where_a_process_was_interrupted(tmp_path):
+    """The second of three processes measures in the reverse of the plan, and had measured one scenario."""
+    sweep = plan.new_result(dataclasses.replace(SETTINGS, processes=3))
+    for scenario, rounds in zip(sweep.scenarios, ([2], [2, 2]), strict=True):
+        measured(scenario, (0.1,) * sum(rounds), (0.5,) * sum(rounds))
+        scenario.status, scenario.rounds = "pending", rounds
+    sweep.save(tmp_path / "sweep.json")
+    found = plan.resumed(tmp_path / "sweep.json")
+    assert found.order == sweep.order
+    first, second = found.scenarios
+    assert [plan.to_measure(found, visit) for visit in found.order] == [[], [first], [first, second]]
+    first.rounds.append(2)
+    assert plan.to_measure(found, found.order[1]) == []
+    fresh = plan.new_result(dataclasses.replace(SETTINGS, processes=3))
+    batches_of = [[s.batch_size for s in plan.to_measure(fresh, visit)] for visit in fresh.order]
+    assert batches_of == [[1, 4], [4, 1], [1, 4]]
+
+
+def test_a_round_that_lacks_a_half_is_no_sweep(tmp_path):
+    sweep = plan.new_result(SETTINGS)
+    measured(sweep.scenarios[0], (0.1, 0.1), (0.5, 0.5)).rounds = [1]
+    sweep.save(tmp_path / "sweep.json")
+    with pytest.raises(BenchError, match="a round lacks a half"):
+        plan.resumed(tmp_path / "sweep.json")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +230,9 @@ def test_a_published_sweep_is_a_table_and_its_figure(tmp_path):
     assert "Engine: mii; precision: float16" in text or "engine: mii; precision: float16" in text
     assert "[JSON](results/sweeps/one.json)" in text
     assert "![Decode throughput](figures/one-throughput.svg)" in text
-    assert f"{4 * 16 / 0.4:,.1f} ± 0.0" in text
+    assert f"{4 * 16 / 0.4:,.1f} ± 0.0%" in text
+    assert "n: 1 process × 2 rounds" in text
+    assert "few_samples" in text
     figure = page.parent / "figures" / "one-throughput.svg"
     assert f"one.json sha256:{hashlib.sha256(evidence.read_bytes()).hexdigest()}" in figure.read_text()
     assert render(page, check=True) == text

@@ -7,19 +7,23 @@ import dataclasses
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine.python_env import require_packages
+from bench_deepspeed.measure.regression import gate, outcome_of, sentence_of
 from bench_deepspeed.report import markdown, terminal
 
-from . import view, warnings
+from . import metrics, view, warnings
 from .measure import PairedMeasurement
 from .plan import Plan, new_result
-from .records import FILE, SUBFOLDER
+from .records import FILE, SUBFOLDER, AbResult
 
 
 def run(plan: Plan, options) -> int:
     """Compare, and print the table and the verdict. Returns the exit code.
 
-    Raises BenchError when generations are void, ImpossibleError when one is beyond the device's limits.
+    Raises BenchError when generations are void, ImpossibleError when one is beyond the device's limits, RegressionError
+    and InconclusiveError where these were asked for.
     """
     for side in plan.sides.values():
         if side.python:
@@ -27,6 +31,7 @@ def run(plan: Plan, options) -> int:
     result = new_result(plan, options, utc_now())
     place = options.output_dir / plan.sides["A"].scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
+        recorder.note(f"power: {plan.power}", bars)
         comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()
         comparison.require_possible()
@@ -40,4 +45,15 @@ def run(plan: Plan, options) -> int:
     void = result.a.void_count + result.b.void_count
     if void:
         raise BenchError(f"{void} generations are void: the engine did not make {result.a.scenario.max_tokens} tokens")
+    _gate(result, options)
     return 0
+
+
+def _gate(result: AbResult, options) -> None:
+    """With --fail_on_regression, whether B is slower. Raises RegressionError or InconclusiveError."""
+    ratio, bound = metrics.ratio_of(result), options.fail_on_regression
+    if ratio is None or bound is None:
+        return
+    sentence = sentence_of(ratio, bound, "B", "A")
+    print(wrapped(sentence, columns()))
+    gate({sentence: outcome_of(ratio, bound)}, options.fail_on_inconclusive)

@@ -23,6 +23,7 @@ def show(plan: Plan, options) -> int:
     warm_ups = "warm-ups until steady" if s.warmups is None else f"{s.warmups} warm-ups"
     _say(f"measure  {s.processes} pairs of processes, each: {warm_ups}, then {s.repetitions} rounds")
     _say(f"         in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
+    _say(f"power    {plan.power}")
     free_bytes = environment.free_memory_bytes(plan.device)
     _say(f"memory   {fits(plan, free_bytes)}")
     if reason := refusal(plan, free_bytes):

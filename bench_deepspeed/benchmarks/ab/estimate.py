@@ -16,6 +16,7 @@ import statistics
 from dataclasses import dataclass
 
 from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.measure.power import Detectable, detectable_of
 from bench_deepspeed.measure.ratio import DIGITS, ratio_text
 from bench_deepspeed.measure.statistics import Interval, effective_size, mean_interval, series_interval
 
@@ -48,6 +49,11 @@ class PairedRatio:
     def half_width(self) -> float:
         """Of the log ratio's interval, which for a narrow one is the ratio's relative half width; else infinite."""
         return math.inf if self.low is None else math.log(self.high / self.low) / 2
+
+    @property
+    def detectable(self) -> Detectable | None:
+        """What a comparison of as many pairs that scatter as these do shows with 80% power; None for one pair."""
+        return None if self.low is None else detectable_of(self.half_width, self.n - 1)
 
     @property
     def shown(self) -> str:

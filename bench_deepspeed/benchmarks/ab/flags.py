@@ -8,17 +8,20 @@ import shlex
 import shutil
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place
+from bench_deepspeed.benchmarks.common.flags import add_common, add_gate, add_model, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import ENGINES
+from bench_deepspeed.measure.stopping import MAX_PROCESSES
 from bench_deepspeed.model import catalog
 
 PAIRS, EXPENSIVE_PAIRS = 5, 3
 EXPENSIVE_LOAD_S = 20
 """Of loading, building kernels and compiling. Where the last pair took longer (the first may have filled caches), there
 are `EXPENSIVE_PAIRS`, unless the user says how many."""
+PILOT_PAIRS = 5
+"""With --detect: after so many, or all where fewer are planned, their own spread decides how many it takes."""
 ROUNDS = {"cuda": 10, "cpu": 6}
 """Even: of every two rounds one is AB and one BA."""
 MAX_TOKENS = {"cuda": 128, "cpu": 32}
@@ -104,11 +107,19 @@ def add(parser) -> None:
         help="more pairs until the 95%% interval of the ratio is ± P%% at most, such as 1%%",
     )
     parser.add_argument(
+        "--detect",
+        type=percentage,
+        metavar="P%",
+        help=f"as many pairs, up to {MAX_PROCESSES}, as it takes to show a B that is P%% faster, with 80%% power: by "
+        f"the spread of earlier comparisons of the same, and of the first {PILOT_PAIRS} pairs",
+    )
+    parser.add_argument(
         "--time_budget",
         type=positive_integer,
         metavar="SECONDS",
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
+    add_gate(parser, "B", "A")
     parser.add_argument("--dry_run", action="store_true", help="print what would be done, and whether both fit; stop")
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -23,11 +24,13 @@ from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.machine.host import SHORTEST_S
 from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.power import MIN_PAIRS, detectable
 from bench_deepspeed.measure.records import Limits, Run, Sample
 from bench_deepspeed.measure.stopping import target_met, warmed
 from bench_deepspeed.weights.needed import want_of
@@ -35,7 +38,9 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import estimate, rounds
+from .detect import Search
 from .flags import EXPENSIVE_LOAD_S, EXPENSIVE_PAIRS
+from .noise import power_text
 from .plan import Plan, Side, refusal
 from .records import SIDES, AbResult, Round
 
@@ -58,6 +63,7 @@ class PairedMeasurement:
         self.recorder, self.plan, self.models_dir, self.bars = recorder, plan, models_dir, bars
         self.result = recorder.result
         self.scenario = self.result.a.scenario
+        self.search = None if plan.detect is None else Search(plan.detect, self.scenario.processes)
 
     def measure(self) -> None:
         """Pairs until there are enough. Raises MachineError where both do not fit at once."""
@@ -73,6 +79,8 @@ class PairedMeasurement:
         while ended is None:
             self._measure_pair(folders)
             ended = self._enough(time.monotonic() - started)
+            if ended is None:
+                self._note_power()
         self.result.stopped = ended
         self.recorder.note(ended, self.bars)
 
@@ -183,12 +191,14 @@ class PairedMeasurement:
 
     def _enough(self, elapsed_s: float) -> str | None:
         """Why there is to be no further pair; None where there is."""
+        if self.search is not None:
+            return self.search.ended(estimate.log_ratios(self.result))
         n, wanted = len(self.result.rounds), self.scenario.processes
         ready_s = max(_ready_s(result.runs[-1]) for result in self.result.sides.values())
         expensive = self.plan.pairs_left_open and ready_s > EXPENSIVE_LOAD_S
         if n < (min(wanted, EXPENSIVE_PAIRS) if expensive else wanted):
             return None
-        done = f"{n} pair{'s' * (n > 1)} of processes"
+        done = f"{counted(n, 'pair')} of processes"
         if self.scenario.target_ci is not None:
             logs = estimate.log_ratios(self.result)
             if not any(logs):
@@ -197,6 +207,16 @@ class PairedMeasurement:
         if n < wanted:
             return f"{done}, since loading the last took {ready_s:.0f} s: --processes {wanted} asks for the others"
         return f"{done}, as asked"
+
+    def _note_power(self) -> None:
+        """After the first pairs, what all that are planned can show by the spread of these."""
+        means = [statistics.fmean(pair) for pair in estimate.log_ratios(self.result) if pair]
+        if len(self.result.rounds) != MIN_PAIRS or len(means) < MIN_PAIRS:
+            return
+        spread, pairs = statistics.stdev(means), self.search.planned if self.search else self.scenario.processes
+        pairs = max(pairs, len(means) + 1)
+        shown = power_text(pairs, self.scenario.repetitions, detectable(spread / math.sqrt(pairs), pairs - 1))
+        self.recorder.note(f"power: {shown}, by the first {MIN_PAIRS} pairs, which differ by {spread:.1%}", self.bars)
 
     def require_possible(self) -> None:
         """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`."""

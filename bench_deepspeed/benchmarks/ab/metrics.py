@@ -95,6 +95,14 @@ METRICS: tuple[Metric[AbResult], ...] = (
     Metric("ratio_low", "", "", "lower end of its 95% interval", _ratio(lambda ratio: ratio.low), place="data"),
     Metric("ratio_high", "", "", "upper end of its 95% interval", _ratio(lambda ratio: ratio.high), place="data"),
     Metric(
+        "detectable_ratio",
+        "detectable",
+        "",
+        "the smallest B ∕ A above 1 that as many pairs with this spread show with 80% power",
+        _ratio(lambda ratio: ratio.detectable and ratio.detectable.ratio),
+        place="data",
+    ),
+    Metric(
         "faster",
         "faster",
         "",

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from dataclasses import dataclass
 
 from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common.flags import check_gate
 from bench_deepspeed.benchmarks.common.scenario import WORKSPACE_BYTES, scenario_of
 from bench_deepspeed.core import paths
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.secrets import redacted
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
+from bench_deepspeed.measure.power import MIN_PAIRS
 from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.model import catalog
 
+from . import detect
 from .flags import MAX_TOKENS, PAIRS, ROUNDS, TIME_BUDGET_S
+from .noise import Noise, expected, power_text
 from .records import SIDES, AbResult
 
 FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
@@ -37,21 +43,53 @@ class Side:
         """ "NAME=value" of each, values of secrets left out."""
         return [f"{name}={redacted(name, value)}" for name, value in self.variables.items()]
 
+    def with_pairs(self, pairs: int) -> Side:
+        """The same, in another number of pairs."""
+        return dataclasses.replace(self, scenario=dataclasses.replace(self.scenario, processes=pairs))
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Both sides, and whether the user left the number of pairs open."""
+    """Both sides, and whether the user left the number of pairs open.
+
+    `noise` is what earlier comparisons make expect; `detect` the share that the user asked to be able to show.
+    """
 
     sides: dict[str, Side]
     pairs_left_open: bool
+    noise: Noise | None = None
+    detect: float | None = None
 
     @property
     def device(self) -> str:
         return self.sides["A"].scenario.device
 
+    @property
+    def power(self) -> str:
+        """What the planned pairs can show, in words, and how that is known."""
+        s = self.sides["A"].scenario
+        if self.detect is not None and not (self.noise and self.noise.own):
+            return (
+                f"the first {s.processes} pairs tell how many it takes to show {100 * self.detect:.3g}%: no earlier "
+                "comparison of these sides does"
+            )
+        if self.noise is None:
+            return f"not known before {MIN_PAIRS} pairs are measured: no earlier comparison can be read"
+        shown = self.noise.shows(s.processes, s.repetitions)
+        return f"{power_text(s.processes, s.repetitions, shown)}, by the noise of {self.noise.source}"
+
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """Fill in the defaults of the device. Raises UsageError or MachineError as a run does."""
+    """Fill in the defaults of the device, and the number of pairs that --detect takes.
+
+    Raises UsageError or MachineError as a run does, UsageError for a --detect that is out of reach.
+    """
+    others = [name for name in ("processes", "target_ci") if getattr(options, name) is not None]
+    if options.detect is not None and others:
+        raise UsageError(f"--detect chooses the number of pairs: leave out --{others[0]}")
+    check_gate(options)
+    if options.fail_on_regression is not None and options.processes == 1:
+        raise UsageError("--fail_on_regression needs an interval, and one pair has none: --processes 3 or more")
     device = "cpu" if (options.device or default_device()) != "cuda" else "cuda"
     common = {
         "max_tokens": options.max_tokens or MAX_TOKENS[device],
@@ -63,7 +101,11 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if options.target_ci is not None:
         common["time_budget"] = options.time_budget or TIME_BUDGET_S
     sides = {name: _side(name, {**vars(options), **common}, getattr(options, name.lower())) for name in SIDES}
-    return Plan(sides, options.processes is None)
+    noise = expected(new_result(Plan(sides, False), options, ""), options.output_dir)
+    if options.detect is not None:
+        pairs = detect.planned(options.detect, common["repetitions"], noise).planned
+        sides = {name: side.with_pairs(pairs) for name, side in sides.items()}
+    return Plan(sides, options.processes is None and options.detect is None, noise, options.detect)
 
 
 def _side(name: str, common: dict, settings: dict[str, str]) -> Side:
@@ -76,7 +118,7 @@ def new_result(plan: Plan, options: argparse.Namespace, started_at: str) -> AbRe
     """A comparison that has not begun. Paths are left out of it."""
     settings = {name: _published(getattr(options, name.lower())) for name in SIDES}
     a, b = (Result(side.scenario, started_at=started_at) for side in plan.sides.values())
-    return AbResult(a, b, settings, started_at=started_at)
+    return AbResult(a, b, settings, started_at=started_at, detect=plan.detect)
 
 
 def _published(settings: dict[str, str]) -> dict[str, str]:

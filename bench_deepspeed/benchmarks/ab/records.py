@@ -43,6 +43,8 @@ class AbResult:
     rounds: list[list[Round]] = field(default_factory=list)
     """Of each pair."""
     warnings: list[dict] = field(default_factory=list)
+    detect: float | None = None
+    """The share by which B is faster that the user asked to be able to show (`--detect`)."""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -9,6 +9,7 @@ from bench_deepspeed.benchmarks.common.provenance import environment_facts, orig
 from bench_deepspeed.benchmarks.run import metrics as run_metrics
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.core.units import number
+from bench_deepspeed.measure.power import POWER
 from bench_deepspeed.measure.statistics import mean_interval, process_speeds
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
@@ -25,12 +26,14 @@ LEGEND = (
 
 def view(result: AbResult) -> list[Block]:
     """The whole comparison: the verdict first."""
-    return [Text(verdict(result), strong=True), Text(constants(result)), _sides(result), *_basis(result)]
+    power = map(Text, detectable(result))
+    return [Text(verdict(result), strong=True), *power, Text(constants(result)), _sides(result), *_basis(result)]
 
 
 def document(result: AbResult) -> list[Block]:
     """The whole comparison in a page, where it stands below a heading: the verdict after what both share."""
-    return [Text(constants(result)), _sides(result), Text(verdict(result), strong=True), *_basis(result)]
+    power = map(Text, detectable(result))
+    return [Text(constants(result)), _sides(result), Text(verdict(result), strong=True), *power, *_basis(result)]
 
 
 def _basis(result: AbResult) -> list[Block]:
@@ -52,6 +55,16 @@ def verdict(result: AbResult) -> str:
     return estimate.verdict(estimate.ratio(estimate.log_ratios(result)))
 
 
+def detectable(result: AbResult) -> list[str]:
+    """What this comparison could have shown, in one sentence; none where there is no interval."""
+    ratio = estimate.ratio(estimate.log_ratios(result))
+    if ratio is None or ratio.detectable is None:
+        return []
+    asked = "" if result.detect is None else f"; asked for with --detect: {100 * result.detect:.3g}%"
+    pairs = f"by {ratio.n} pairs that differ as these do"
+    return [f"Detectable with {POWER:.0%} power, {pairs}: B {ratio.detectable.shown} than A{asked}"]
+
+
 def log_lines(result: AbResult) -> list[str]:
     """What the log ends with."""
     sides = [
@@ -59,7 +72,7 @@ def log_lines(result: AbResult) -> list[str]:
         for side, side_result in result.sides.items()
     ]
     warning_lines = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).findings]
-    return [*sides, verdict(result), *remarks(result), *warning_lines]
+    return [*sides, verdict(result), *detectable(result), *remarks(result), *warning_lines]
 
 
 def _sides(result: AbResult) -> Table:

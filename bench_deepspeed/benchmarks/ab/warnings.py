@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.power import MIN_PAIRS
 from bench_deepspeed.measure.warnings import Finding
 
 from . import estimate
@@ -12,7 +13,6 @@ SIDE_CODES = ("first_call", "clocks", "throttling", "temperature", "shared_gpu",
 """Codes of the warnings of one side. Drift affects both alike here, and each one's own interval decides nothing."""
 IDLE_CPUS = 0.1
 """Of a CPU: a library's housekeeping stays far below, a thread that waits by spinning is at 1."""
-MIN_PAIRS = 3
 WIDE_HALF_WIDTH = 0.05
 
 

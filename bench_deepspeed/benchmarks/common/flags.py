@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from bench_deepspeed import __version__
-from bench_deepspeed.core.arguments import whole_number
+from bench_deepspeed.core.arguments import percentage, whole_number
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
@@ -124,3 +126,24 @@ def add_quality(group) -> None:
     group.add_argument(
         "--fail_on_quality", action="store_true", help="exit 5 when a verdict is outside the noise floor"
     )
+
+
+def add_gate(parser, slower: str, than: str) -> None:
+    """The gate of CI: exit codes of a regression, and of a comparison that cannot tell."""
+    parser.add_argument(
+        "--fail_on_regression",
+        type=percentage,
+        metavar="P%",
+        help=f"exit 7 when {slower} is slower than {than} by more than P%%, as its whole interval shows",
+    )
+    parser.add_argument(
+        "--fail_on_inconclusive",
+        action="store_true",
+        help="with --fail_on_regression: exit 8 when the interval neither shows nor excludes that",
+    )
+
+
+def check_gate(options: argparse.Namespace) -> None:
+    """Raises UsageError where there is no gate that could be inconclusive."""
+    if options.fail_on_inconclusive and options.fail_on_regression is None:
+        raise UsageError("--fail_on_inconclusive belongs to --fail_on_regression P%: give that as well")

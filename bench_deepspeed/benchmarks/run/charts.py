@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item
 from bench_deepspeed.core import units
-from bench_deepspeed.measure import metrics as latency_metrics
 from bench_deepspeed.measure import warnings
+from bench_deepspeed.measure.metric import Bounds
 from bench_deepspeed.measure.records import Profile, Result
 from bench_deepspeed.measure.statistics import process_speeds, speed_interval
 from bench_deepspeed.report.blocks import Facets
@@ -66,14 +66,19 @@ def _note(item: RunItem) -> str:
 def latency(metric_name: str, title: str, items: Sequence[RunItem]) -> Strip | None:
     """TTFT ("ttft_s") or TPOT ("tpot_s") of the results of one model that have it, every generation a dot."""
     metric = next(metric for metric in metrics.METRICS if metric.name == metric_name)
-    rows = tuple(_latency(item, seconds) for item in items if (seconds := LATENCY_SERIES[metric_name](item.content)))
+    series = LATENCY_SERIES[metric_name]
+    bounds_of = metrics.bounds_of(series)
+    rows = tuple(
+        _latency(item, series(item.content), bounds_of(item.content)) for item in items if series(item.content)
+    )
     axis = Axis(metric.title, "ms", from_zero=True)
     return Strip(f"{metric.title} of {title}", axis, rows, _description(rows)) if rows else None
 
 
-def _latency(item: RunItem, seconds: list[float]) -> StripRow:
+def _latency(item: RunItem, seconds: list[float], bounds: Bounds | None) -> StripRow:
     result, scenario = item.content, item.content.scenario
     mean = statistics.fmean(seconds)
+    low, high = bounds or (None, None)
     generations = enumerate(seconds, 1)
     return StripRow(
         label=f"{scenario.engine}, {scenario.precision}",
@@ -83,23 +88,16 @@ def _latency(item: RunItem, seconds: list[float]) -> StripRow:
         aside=result.latency.method if result.latency else "",
         samples=tuple(Dot(1e3 * s, 0, f"generation {n} of {len(seconds)}") for n, s in generations),
         mean=1e3 * mean,
+        low=None if low is None else 1e3 * low,
+        high=None if high is None else 1e3 * high,
         colour=scenario.engine,
     )
 
 
-def _ttft(result: Result) -> list[float]:
-    return result.latency.ttft_s if result.latency else []
-
-
-def _tpot(result: Result) -> list[float]:
-    """TPOT of each generation, of those that have a mean."""
-    measured, new_tokens = result.latency, result.scenario.max_tokens
-    if measured is None or not latency_metrics.mean_tpot_s(measured, new_tokens):
-        return []
-    return latency_metrics.tpot_s(measured, new_tokens)
-
-
-LATENCY_SERIES: dict[str, Callable[[Result], list[float]]] = {"ttft_s": _ttft, "tpot_s": _tpot}
+LATENCY_SERIES: dict[str, Callable[[Result], list[float]]] = {
+    "ttft_s": metrics.ttft_series,
+    "tpot_s": metrics.tpot_series,
+}
 """Metric → the seconds of each generation."""
 
 

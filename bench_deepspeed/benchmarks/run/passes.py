@@ -16,7 +16,7 @@ from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 Recorder = RunFolder[Result]
-ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%
+ENERGY_S = 3.0  # NVML renews its counter about every 100 ms: its error is then about 3%, of each part
 
 Take = Callable[[Recorder, WorkerProcess], None]
 """Fills its part of the recorder's result."""

@@ -38,7 +38,7 @@ def throughput(sweep: SweepResult) -> Lines | None:
 
 def prefill(sweep: SweepResult) -> Lines | None:
     """Prefill time over the prompt's length; None where there are no two points to draw a line through."""
-    curves = _curves(sweep, "prompt_tokens", lambda scenario: derived.mean_s(scenario.prefill) is not None)
+    curves = _curves(sweep, "prompt_tokens", lambda scenario: derived.prefill_s(scenario) is not None)
     if not any(len(scenarios) > 1 for scenarios in curves.values()):
         return None
     series = [
@@ -84,13 +84,17 @@ def _series(
 
 def _rate_point(scenario: SweepScenario, x: float) -> Point:
     rate = derived.decode_rate(scenario)
-    value, error = (rate.tokens_per_s, rate.standard_error) if rate else (0.0, None)
-    return Point(x, value, error, hover=f"{scenario.title()}: {value:,.1f} tokens/s")
+    assert rate is not None  # only what has one is drawn
+    hover = f"{scenario.title()}: {rate.value:,.1f} tokens/s, n {rate.n} {rate.units}"
+    return Point(x, rate.value, rate.bounds, hover=hover)
 
 
 def _prefill_point(scenario: SweepScenario, x: float) -> Point:
-    milliseconds = 1e3 * (derived.mean_s(scenario.prefill) or 0.0)
-    return Point(x, milliseconds, hover=f"{scenario.title()}: {milliseconds:,.2f} ms")
+    prefill = derived.prefill_s(scenario)
+    assert prefill is not None
+    milliseconds, bounds = 1e3 * prefill.value, prefill.bounds
+    interval = None if bounds is None else (1e3 * bounds[0], 1e3 * bounds[1])
+    return Point(x, milliseconds, interval, hover=f"{scenario.title()}: {milliseconds:,.2f} ms")
 
 
 def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:

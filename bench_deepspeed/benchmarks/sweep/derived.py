@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import plausibility
-from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.measure.records import Limits
+from bench_deepspeed.measure.statistics import student_quantile
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -23,11 +25,21 @@ UNCERTAIN = 0.1
 
 
 @dataclass(frozen=True)
-class DecodeRate:
-    """Tokens a second of all sequences together, and its standard error; None for a single repetition."""
+class Estimate:
+    """A figure and the 95% interval of it, over n `units`: processes, or the rounds of a single process.
 
-    tokens_per_s: float
-    standard_error: float | None
+    `relative` is the half width of its logarithm; None for a single unit.
+    """
+
+    value: float
+    relative: float | None
+    n: int
+    units: str
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The interval: value · exp( ± relative)."""
+        return None if self.relative is None else (self.value / _exp(self.relative), self.value * _exp(self.relative))
 
 
 def limits_of(sweep: SweepResult, scenario: SweepScenario) -> Limits | None:
@@ -35,39 +47,58 @@ def limits_of(sweep: SweepResult, scenario: SweepScenario) -> Limits | None:
     return sweep.limits.get(scenario.precision) if engine_class(scenario.engine).reads_weights() else None
 
 
-def mean_s(samples: list[Sample]) -> float | None:
-    """Mean seconds."""
-    return statistics.fmean(sample.seconds for sample in samples) if samples else None
+def prefill_s(scenario: SweepScenario) -> Estimate | None:
+    """Mean seconds of the generations of one token."""
+    return _estimate(scenario, lambda prefill, _total: prefill, lambda seconds: seconds)
 
 
-def overall_tokens_per_s(scenario: SweepScenario) -> float | None:
+def overall_tokens_per_s(scenario: SweepScenario) -> Estimate | None:
     """B · N ∕ mean total seconds, prefill included."""
-    total = mean_s(scenario.total)
-    return scenario.batch_size * scenario.max_tokens / total if total else None
+    tokens = scenario.batch_size * scenario.max_tokens
+    return _estimate(scenario, lambda _prefill, total: total, lambda seconds: tokens / seconds)
 
 
-def decode_rate(scenario: SweepScenario) -> DecodeRate | None:
-    """B · (N − 1) ∕ (mean total − mean prefill): the first token is the prefill's.
+def decode_rate(scenario: SweepScenario) -> Estimate | None:
+    """B · (N − 1) ∕ (mean total − mean prefill), in tokens/s: the first token is the prefill's.
 
-    The standard error of the difference is √(s²(total) ∕ n + s²(prefill) ∕ n), with the sample variances of
-    n repetitions. None for N = 1, and where the difference is not above zero or its error more than a tenth
-    of it: then prefill and decode cannot be separated.
+    None for N = 1, and where the difference is not above zero or its standard error more than a tenth of it: then
+    prefill and decode cannot be separated.
     """
     if scenario.max_tokens == 1 or not scenario.total:
         return None
-    seconds = mean_s(scenario.total) - mean_s(scenario.prefill)
-    error = _standard_error(scenario)
-    if seconds <= 0 or (error is not None and error > UNCERTAIN * seconds):
+    tokens = scenario.batch_size * (scenario.max_tokens - 1)
+    rate = _estimate(scenario, lambda prefill, total: total - prefill, lambda seconds: tokens / seconds)
+    if rate is None or (rate.relative is not None and rate.relative > UNCERTAIN * student_quantile(rate.n - 1)):
         return None
-    speed = scenario.batch_size * (scenario.max_tokens - 1) / seconds
-    return DecodeRate(speed, None if error is None else speed * error / seconds)
+    return rate
 
 
-def _standard_error(scenario: SweepScenario) -> float | None:
-    series = [[sample.seconds for sample in samples] for samples in (scenario.prefill, scenario.total)]
-    if min(map(len, series)) < 2:
+Seconds = Callable[[float, float], float]
+
+
+def _estimate(scenario: SweepScenario, of: Seconds, value: Callable[[float], float]) -> Estimate | None:
+    """A value of the mean seconds x̄ that `of` makes of prefill and total, with its interval.
+
+    The units are the means of the processes where there are two or more, as in `statistics.mean_interval`; of a single
+    process they are its rounds, and the interval then says nothing of another process. Its half width, of the
+    logarithm, is t(0.975; n - 1) · s ∕ (√n x̄) by the delta method, for the seconds and for what they divide alike
+    (G. W. Oehlert, "A Note on the Delta Method", The American Statistician 46, 1992). None where x̄ is not above zero.
+    """
+    processes = [[of(*seconds) for seconds in rounds] for rounds in scenario.processes]
+    if not processes:
         return None
-    return math.sqrt(sum(statistics.variance(seconds) / len(seconds) for seconds in series))
+    several = len(processes) > 1
+    units = list(map(statistics.fmean, processes)) if several else processes[0]
+    mean, n = statistics.fmean(units), len(units)
+    if mean <= 0:
+        return None
+    relative = student_quantile(n - 1) * statistics.stdev(units) / math.sqrt(n) / mean if n > 1 else None
+    return Estimate(value(mean), relative, n, "processes" if several else "rounds of one process")
+
+
+def _exp(value: float) -> float:
+    """exp, without an overflow: where decode and prefill can hardly be separated, the interval has no end."""
+    return math.exp(min(value, 700.0))
 
 
 def step(spec: ModelSpec, scenario: SweepScenario) -> plausibility.DecodeStep:
@@ -118,6 +149,6 @@ def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> 
     for sample in scenario.total:
         plausibility.check_steps(f"a generation, {batch}", scenario.max_tokens / sample.seconds, decode_step, limits)
     if rate := decode_rate(scenario):
-        plausibility.check_steps(f"decoding, {batch}", rate.tokens_per_s / scenario.batch_size, decode_step, limits)
+        plausibility.check_steps(f"decoding, {batch}", rate.value / scenario.batch_size, decode_step, limits)
     flops = scenario.batch_size * arithmetic.prefill_flops(spec, scenario.prompt_tokens)
     plausibility.check_prefill(flops, min(sample.seconds for sample in scenario.prefill), limits)

@@ -40,7 +40,8 @@ def show(options) -> int:
         for scenario, refused in states
     ]
     reasons = [f"refused: {scenario.title()}: {refused}" for scenario, refused in states if refused]
-    print(terminal.render([Table(rows, "Plan", optional=OPTIONAL), *map(Text, [TIME, *reasons])]))
+    texts = [*plan.order_text(sweep), TIME, *reasons]
+    print(terminal.render([Table(rows, "Plan", optional=OPTIONAL), *map(Text, texts)]))
     return 0
 
 
@@ -57,5 +58,5 @@ def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
     limits = derived.limits_of(sweep, scenario)
     if limits is None:
         return NOT_KNOWN
-    rounds = sweep.settings.warmups + sweep.settings.repetitions
+    rounds = sweep.settings.processes * (sweep.settings.warmups + sweep.settings.repetitions)
     return f"≥ {derived.least_s(spec, scenario, limits, rounds):.1f} s"

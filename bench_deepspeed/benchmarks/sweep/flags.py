@@ -10,7 +10,7 @@ from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
-from .plan import LISTS, PRECISION, REPETITIONS, WARMUPS
+from .plan import LISTS, PRECISION, PROCESSES, REPETITIONS, WARMUPS
 
 SHORT = {"max_tokens": ["-m"]}
 MEANINGS = {
@@ -48,8 +48,15 @@ def sweep_parser() -> Parser:
         "--repetitions",
         type=positive_integer,
         metavar="N",
-        help="timed pairs of generations, of one token and of all "
+        help="timed pairs of generations, of one token and of all, in each process "
         f"(default: {REPETITIONS['cuda']}, on cpu {REPETITIONS['cpu']})",
+    )
+    fixed.add_argument(
+        "--processes",
+        type=positive_integer,
+        metavar="N",
+        help="fresh processes of each engine in each precision, in an order that is drawn; the intervals are over them "
+        f"(default: {PROCESSES})",
     )
     fixed.add_argument(
         "--warmups",

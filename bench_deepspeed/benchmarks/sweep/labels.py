@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.core import text
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.blocks import Facets
 
@@ -18,9 +19,14 @@ def constants(sweep: SweepResult) -> str:
         "model": model_title(sweep),
         "device": machine_of(sweep.environment, sweep.settings.device),
         **{setting.title: setting.cell(first) for setting in COMBINED if setting.name not in varying(sweep)},
-        "repetitions": str(sweep.settings.repetitions),
+        "n": n_of(sweep),
     }
     return "; ".join(f"{title}: {value}" for title, value in shared.items())
+
+
+def n_of(sweep: SweepResult) -> str:
+    """ "3 processes × 2 rounds": what each interval is over."""
+    return f"{counted(sweep.settings.processes, 'process')} × {counted(sweep.settings.repetitions, 'round')}"
 
 
 def model_title(sweep: SweepResult) -> str:

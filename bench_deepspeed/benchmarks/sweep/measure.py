@@ -1,4 +1,4 @@
-"""The measuring of a sweep: each engine loaded once in each precision, scenario after scenario.
+"""The measuring of a sweep: processes of each engine in each precision, in a drawn order, scenario after scenario.
 
 A scenario that fails takes its worker with it, since an engine that raised once cannot be trusted, and the sweep goes
 on in a fresh one.
@@ -6,7 +6,6 @@ on in a fresh one.
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +25,7 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import batches, derived, plan
-from .records import SweepLoad, SweepResult, SweepScenario
+from .records import SweepLoad, SweepResult, SweepScenario, Visit
 
 
 class _FailedError(Exception):
@@ -57,7 +56,7 @@ class SweepRun:
         self.spec = catalog.load(self.settings.model)
 
     def measure(self) -> None:
-        """Refuse what cannot be, then measure all that is pending, one loaded engine after the other."""
+        """Refuse what cannot be, then measure all that is pending, one process after the other in the drawn order."""
         free_bytes = self._look_at_device()
         self.recorder.save()
         for text in self.rows.head(self.result):
@@ -66,14 +65,10 @@ class SweepRun:
             if scenario.status == "pending":
                 scenario.reason = plan.refusal(self.spec, self.settings, scenario, free_bytes)
                 scenario.status = "refused" if scenario.reason else "pending"
+            self._show(scenario)
         self.recorder.save()
-        loads = itertools.groupby(self.result.scenarios, key=lambda s: (s.engine, s.precision))
-        for (engine, precision), scenarios in loads:
-            pending = []
-            for scenario in scenarios:
-                pending += [scenario] if scenario.status == "pending" else []
-                self._show(scenario)
-            self._measure_load(engine, precision, pending)
+        for visit in self.result.order:
+            self._measure_visit(visit)
 
     def _look_at_device(self) -> int | None:
         """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes.
@@ -99,10 +94,15 @@ class SweepRun:
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
 
-    def _measure_load(self, engine: str, precision: str, pending: list[SweepScenario]) -> None:
-        """All pending scenarios of one engine in one precision: one worker, and another after each that fails."""
+    def _measure_visit(self, visit: Visit) -> None:
+        """One process's scenarios: one worker, and another after each that fails."""
+        pending = plan.to_measure(self.result, visit)
         if not pending:
             return
+        engine, precision = visit.engine, visit.precision
+        if len(self.result.order) > 1:
+            name = f"process {visit.process} of {self.settings.processes}"
+            self.recorder.note(f"{name}: {engine} in {precision}", self.bars)
         folder = self._prepare(engine, precision)
         while pending:
             suspect = None
@@ -156,7 +156,7 @@ class SweepRun:
             pending.remove(scenario)
             if self._excess(scenario):
                 return scenario
-            self._end(scenario, "complete")
+            self._settle(scenario)
             warmups = self.settings.warmups
         return None
 
@@ -173,8 +173,11 @@ class SweepRun:
             )
         except BenchError as error:
             raise _FailedError([scenario], str(error)) from error
-        scenario.warmups = warmups
-        scenario.prefill, scenario.total = times.prefill, times.total
+        scenario.warmups = scenario.warmups or warmups
+        scenario.prefill += times.prefill
+        scenario.total += times.total
+        scenario.rounds.append(len(times.total))
+        self.recorder.write_log(f"measured {len(scenario.rounds)} of {self.settings.processes}: {scenario.title()}")
 
     def _excess(self, scenario: SweepScenario) -> str | None:
         """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""
@@ -193,7 +196,17 @@ class SweepRun:
         again = measure_limits(self.settings.device, precision, self._worker, self.bars)
         self.result.limits[precision] = records.best_of(self.result.limits[precision], again)
         excess = self._excess(scenario)
-        self._end(scenario, "impossible" if excess else "complete", excess)
+        if excess:
+            self._end(scenario, "impossible", excess)
+        else:
+            self._settle(scenario)
+
+    def _settle(self, scenario: SweepScenario) -> None:
+        """A process has measured a scenario: it is complete when all have."""
+        if len(scenario.rounds) >= self.settings.processes:
+            self._end(scenario, "complete")
+        else:
+            self.recorder.save()
 
     def _end(self, scenario: SweepScenario, status: str, reason: str | None = None) -> None:
         """A scenario is done: save it, and show its row."""

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench_deepspeed.benchmarks.common.kind import warnings_metric
+from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import warnings
-from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
 from bench_deepspeed.model import catalog
 
 from . import derived
 from .records import SweepResult, SweepScenario
 
+WIDE = 0.25
+"""An interval wider than this is shown by its ends: of a logarithm they are no longer equally far from the value."""
 MACHINE_CODES = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
 """Codes of the warnings that the readings around a scenario's generations can give."""
 
@@ -35,7 +38,7 @@ class ScenarioRow:
         return derived.limits_of(self.sweep, self.scenario)
 
     @property
-    def rate(self) -> derived.DecodeRate | None:
+    def rate(self) -> derived.Estimate | None:
         return derived.decode_rate(self.scenario) if self.complete else None
 
 
@@ -45,7 +48,11 @@ def rows(sweep: SweepResult) -> list[ScenarioRow]:
 
 
 def warnings_of(row: ScenarioRow) -> list[str]:
-    """Codes of what disturbed the machine during the scenario's whole generations; see `measure.warnings`."""
+    """Codes of what disturbed the machine during the scenario's whole generations, and of intervals that say little.
+
+    See `measure.warnings`; `few_samples` is of fewer than 3 processes, whatever they repeated, and `wide_interval` of
+    decode tokens/s, or of all tokens/s where there is no decode.
+    """
     settings, scenario = row.sweep.settings, row.scenario
     as_run = Scenario(
         settings.model,
@@ -61,12 +68,36 @@ def warnings_of(row: ScenarioRow) -> list[str]:
         seed=settings.seed,
     )
     result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
-    return [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
+    codes = [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
+    shown = row.rate or _overall(row)
+    if shown is None:
+        return codes
+    few = len(scenario.processes) < warnings.MIN_PROCESSES
+    wide = shown.relative is not None and shown.relative > warnings.INTERVAL_LIMIT
+    return [*["few_samples"] * few, *["wide_interval"] * wide, *codes]
 
 
-def _complete(value: Callable[[ScenarioRow], float | None]) -> Callable[[ScenarioRow], float | None]:
-    """The value of a complete scenario; None of any other."""
-    return lambda row: value(row) if row.complete else None
+EstimateOf = Callable[[ScenarioRow], derived.Estimate | None]
+
+
+def _prefill(row: ScenarioRow) -> derived.Estimate | None:
+    return derived.prefill_s(row.scenario) if row.complete else None
+
+
+def _overall(row: ScenarioRow) -> derived.Estimate | None:
+    return derived.overall_tokens_per_s(row.scenario) if row.complete else None
+
+
+def _rate(row: ScenarioRow) -> derived.Estimate | None:
+    return row.rate
+
+
+def _value(estimate_of: EstimateOf) -> Callable[[ScenarioRow], float | None]:
+    return lambda row: (estimate := estimate_of(row)) and estimate.value
+
+
+def _bounds(estimate_of: EstimateOf) -> Callable[[ScenarioRow], Bounds | None]:
+    return lambda row: (estimate := estimate_of(row)) and estimate.bounds
 
 
 def _memory_limit(row: ScenarioRow) -> float | None:
@@ -81,14 +112,18 @@ def _share_of_limit(row: ScenarioRow) -> float | None:
     if row.rate is None or row.limits is None:
         return None
     spec = catalog.load(row.sweep.settings.model)
-    return row.rate.tokens_per_s / derived.decode_limit(spec, row.scenario, row.limits)
+    return row.rate.value / derived.decode_limit(spec, row.scenario, row.limits)
 
 
 def _rate_cell(row: ScenarioRow) -> str:
     if row.rate is None:
         return NOT_MEASURED
-    error = "" if row.rate.standard_error is None else f" ± {row.rate.standard_error:,.1f}"
-    return f"{row.rate.tokens_per_s:,.1f}{error}"
+    value, relative, bounds = row.rate.value, row.rate.relative, row.rate.bounds
+    if relative is None or bounds is None:
+        return f"{value:,.1f}"
+    if relative <= WIDE:
+        return f"{value:,.1f} ± {relative:.1%}"
+    return f"{value:,.0f} [{bounds[0]:,.0f}, {bounds[1]:,.0f}]"
 
 
 def _setting(name: str, title: str, meaning: str) -> Metric[ScenarioRow]:
@@ -122,8 +157,16 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "repetitions",
         "repetitions",
         "count",
-        "timed pairs of generations",
+        "timed pairs of generations, of all processes together",
         lambda r: len(r.scenario.total),
+        place="data",
+    ),
+    Metric(
+        "processes",
+        "processes",
+        "count",
+        "processes that measured it",
+        lambda r: len(r.scenario.processes),
         place="data",
     ),
     Metric("reason", "reason", "", "why there are no values", lambda r: r.scenario.reason, place="data"),
@@ -132,26 +175,29 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "prefill",
         "s",
         "mean time until each sequence has its first token",
-        _complete(lambda r: derived.mean_s(r.scenario.prefill)),
+        _value(_prefill),
         "lower",
+        interval=_bounds(_prefill),
         place="summary",
+        shown=lambda r: units.milliseconds(_value(_prefill)(r)),
     ),
     Metric(
         "decode_tokens_per_s",
         "decode tokens/s",
         "tokens/s",
         "new tokens a second of all sequences, after the first",
-        lambda r: r.rate and r.rate.tokens_per_s,
+        _value(_rate),
         "higher",
+        interval=_bounds(_rate),
         place="summary",
         shown=_rate_cell,
     ),
     Metric(
-        "decode_tokens_per_s_error",
-        "standard error",
-        "tokens/s",
-        "standard error of decode tokens/s",
-        lambda r: r.rate and r.rate.standard_error,
+        "interval_of",
+        "interval of",
+        "",
+        "what the intervals are over: `processes`, or `rounds of one process`, which say nothing of another process",
+        lambda r: (prefill := _prefill(r)) and prefill.units,
         place="data",
     ),
     Metric(
@@ -185,9 +231,11 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "tokens/s",
         "tokens/s",
         "new tokens a second of all sequences, prefill included",
-        _complete(lambda r: derived.overall_tokens_per_s(r.scenario)),
+        _value(_overall),
         "higher",
+        interval=_bounds(_overall),
         place="summary",
+        shown=lambda r: units.number(_value(_overall)(r)),
     ),
     warnings_metric(warnings_of),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import random
 from pathlib import Path
 
 from bench_deepspeed import weights
@@ -15,7 +16,7 @@ from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.model.catalog import ModelSpec
 
-from .records import FILE, SweepResult, SweepScenario, SweepSettings
+from .records import FILE, SweepResult, SweepScenario, SweepSettings, Visit
 
 PRECISION = {"cuda": "float16", "cpu": "float32"}
 LISTS = {  # on a CPU a first try ends within a couple of minutes
@@ -23,7 +24,8 @@ LISTS = {  # on a CPU a first try ends within a couple of minutes
     "prompt_tokens": {"cuda": [128, 512, 2048], "cpu": [32, 128]},
     "max_tokens": {"cuda": [128], "cpu": [16]},
 }
-REPETITIONS = {"cuda": 3, "cpu": 2}
+PROCESSES = 3
+REPETITIONS = {"cuda": 2, "cpu": 1}
 WARMUPS = 1
 COMPARED = ("cpu", "gpus", "packages")
 """Facts of the environment that must be the same where a sweep is resumed."""
@@ -66,6 +68,7 @@ def _defaults(device: str) -> dict:
         **{name: lists[device] for name, lists in LISTS.items()},
         "repetitions": REPETITIONS[device],
         "warmups": WARMUPS,
+        "processes": PROCESSES,
     }
 
 
@@ -90,7 +93,7 @@ def _require_device(engine: str, device: str) -> None:
 
 
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
-    """The product, in the order in which it is measured: the scenarios of one loaded engine are adjacent.
+    """The product, in the order in which it is shown: the scenarios of one loaded engine are adjacent.
 
     Raises UsageError for more than anybody can wait for.
     """
@@ -106,7 +109,45 @@ def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
 
 def new_result(settings: SweepSettings) -> SweepResult:
     """A sweep that has not begun."""
-    return SweepResult(settings, scenarios_of(settings))
+    return SweepResult(settings, scenarios_of(settings), order=order_of(settings))
+
+
+def order_of(settings: SweepSettings) -> list[Visit]:
+    """The processes in the order in which they measure, drawn with the seed.
+
+    Every engine in every precision has its first process before any has its second, and so on. Of every two such turns
+    the first is in an order that is drawn and the second in the reverse, so that a steady drift of the machine falls on
+    all alike over both (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935); of an odd number of turns
+    the last is left over.
+    """
+    draw = random.Random(f"order {settings.seed}")
+    loads = list(itertools.product(settings.engines, settings.precisions))
+    order: list[Visit] = []
+    for process in range(1, settings.processes + 1):
+        loads = draw.sample(loads, len(loads)) if process % 2 else loads[::-1]
+        order += [Visit(process, engine, precision) for engine, precision in loads]
+    return order
+
+
+def order_text(sweep: SweepResult) -> list[str]:
+    """The order of the processes, in a line; none where there is one engine in one precision."""
+    loads = [f"{visit.engine} {visit.precision}" for visit in sweep.order]
+    return [f"order of the processes, drawn: {', '.join(loads)}"] if len(set(loads)) > 1 else []
+
+
+def to_measure(sweep: SweepResult, visit: Visit) -> list[SweepScenario]:
+    """What a process has to measure: all of its scenarios that are pending and that it has not measured yet.
+
+    In the order of the plan in the last process and in every second one before it, else in the reverse.
+    """
+    scenarios = [
+        scenario
+        for scenario in sweep.scenarios
+        if (scenario.engine, scenario.precision) == (visit.engine, visit.precision)
+        and scenario.status == "pending"
+        and len(scenario.rounds) < visit.process
+    ]
+    return scenarios[::-1] if (sweep.settings.processes - visit.process) % 2 else scenarios
 
 
 def file_of(path: Path) -> Path:
@@ -118,13 +159,17 @@ def file_of(path: Path) -> Path:
 
 
 def resumed(file: Path) -> SweepResult:
-    """A saved sweep with all that is not complete pending again. Raises UsageError for another file."""
+    """A saved sweep with all that is not complete pending again, what processes measured of it kept.
+
+    Raises UsageError for another file.
+    """
     with named(file):
         sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
-        if scenario.status != "complete":
+        if scenario.status not in ("complete", "pending"):
             key = (scenario.engine, scenario.precision, scenario.batch_size)
             sweep.scenarios[index] = SweepScenario(*key, scenario.prompt_tokens, scenario.max_tokens)
+    sweep.order = sweep.order or order_of(sweep.settings)
     return sweep
 
 

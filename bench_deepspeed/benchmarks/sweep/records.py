@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Sample
 
@@ -28,7 +30,10 @@ class SweepSettings:
     prompt_tokens: list[int]
     max_tokens: list[int]
     repetitions: int
+    """In each process."""
     warmups: int
+    processes: int = 1
+    """Of each engine in each precision."""
 
 
 @dataclass
@@ -50,17 +55,35 @@ class SweepScenario:
     prefill: list[Sample] = field(default_factory=list)
     """Generations of one token; tokens are those of each sequence."""
     total: list[Sample] = field(default_factory=list)
-    """Generations of `max_tokens`, interleaved with those."""
+    """Generations of `max_tokens`, interleaved with those: the k-th of both are one round."""
+    rounds: list[int] = field(default_factory=list)
+    """Of each process, in the order in which they measured it. Empty: one process, or not measured."""
 
     @property
     def tokens(self) -> int:
         """Prompt and answer of one sequence."""
         return self.prompt_tokens + self.max_tokens
 
+    @property
+    def processes(self) -> list[list[tuple[float, float]]]:
+        """Seconds of prefill and total of each round of each process."""
+        rounds = iter(zip([s.seconds for s in self.prefill], [s.seconds for s in self.total], strict=True))
+        return [list(itertools.islice(rounds, count)) for count in self.rounds or [len(self.total)] if count]
+
     def title(self) -> str:
         return (
             f"{self.engine} {self.precision}, batch {self.batch_size}: {self.prompt_tokens} + {self.max_tokens} tokens"
         )
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One process of an engine in a precision, which measures all of its scenarios once more."""
+
+    process: int
+    """Counted from 1, of this engine in this precision."""
+    engine: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,8 @@ class SweepResult:
     limits: dict[str, Limits] = field(default_factory=dict)
     """By precision."""
     loads: list[SweepLoad] = field(default_factory=list)
+    order: list[Visit] = field(default_factory=list)
+    """As drawn before the first. Empty in results of older versions: one engine and precision after the other."""
     schema_version: int = SCHEMA_VERSION
 
     def save(self, path: Path) -> None:
@@ -101,6 +126,10 @@ class SweepResult:
         """Read a saved sweep. Raises BenchError when the file is not one of this schema."""
         sweep = read_json(cls, path, SCHEMA_VERSION, "a sweep")
         require_divisors(sweep._divisors(), path, "a sweep")
+        for scenario in sweep.scenarios:
+            series = {len(scenario.prefill), len(scenario.total), *([sum(scenario.rounds)] if scenario.rounds else [])}
+            if len(series) > 1:
+                raise BenchError(f"{path} is not a sweep of this suite: {scenario.title()}: a round lacks a half")
         return sweep
 
     def _divisors(self) -> Iterator[float]:

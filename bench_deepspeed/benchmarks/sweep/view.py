@@ -9,23 +9,30 @@ from bench_deepspeed.benchmarks.common.provenance import environment_facts, orig
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.measure import metric
+from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
-from . import charts
+from . import charts, plan
 from .labels import constants, facets_of, model_title, varying
 from .metrics import COMBINED, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
 
 LEGEND = (
     "batch: sequences at once; prompt and new tokens: of each sequence; prefill: mean time until each has its first "
-    "token; decode tokens/s: of all sequences after that, ± standard error; of the limit: its share of what memory and "
-    "matrix products allow; tokens/s: of all sequences, prefill included"
+    "token; decode tokens/s: of all sequences after that, ± half the width of its 95% interval, or [the ends of a wide "
+    "one], over the processes, or, of one process, over its rounds, which says nothing of another process; of the "
+    "limit: its share of what memory and matrix products allow; tokens/s: of all sequences, prefill included"
 )
-WIDTHS = {"prefill": 13, "decode tokens/s": 20, "tokens/s": 12}
+WIDTHS = {"prefill": 13, "decode tokens/s": 22, "tokens/s": 12}
 """Columns of metrics whose cells are wider than their titles, when rows are shown one by one."""
 OPTIONAL = ("of the limit", "tokens/s")
 """Columns that a narrow terminal does not show, the first one first."""
+MEANINGS = {
+    "few_samples": f" (fewer than {MIN_PROCESSES} processes: `--processes {MIN_PROCESSES}` or more)",
+    "wide_interval": f" (± more than {INTERVAL_LIMIT:.0%}: more `--processes`)",
+}
+"""Of the warnings that are not of the machine, whose meaning stands in docs/methodology.md."""
 TOGETHER = 4
 """So many settings that vary share one column, where rows are shown one by one."""
 
@@ -59,7 +66,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
     sweep = item.content
     row_facets = [frozenset({facets_of(sweep, scenario)}) for scenario in sweep.scenarios]
     table = Table([row(sweep, scenario) for scenario in sweep.scenarios], f"Sweep of {model_title(sweep)}", row_facets)
-    notes = [*unfinished(sweep), LEGEND, *reasons(sweep)]
+    notes = [*unfinished(sweep), LEGEND, *plan.order_text(sweep), *reasons(sweep)]
     blocks: list[Block] = [
         Text(constants(sweep), link=Link("JSON", item.path)),
         table,
@@ -99,7 +106,7 @@ def line(sweep: SweepResult, scenario: SweepScenario) -> str:
 
 def after(sweep: SweepResult) -> list[Block]:
     """What stands below the rows."""
-    return list(map(Text, [LEGEND, *doubts(sweep), *reasons(sweep)]))
+    return list(map(Text, [LEGEND, *plan.order_text(sweep), *doubts(sweep), *reasons(sweep)]))
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -131,9 +138,17 @@ def _widths(sweep: SweepResult) -> dict[str, int]:
 
 
 def doubts(sweep: SweepResult) -> list[str]:
-    """The warnings of each scenario that has any, one line each."""
-    codes = {scenario.title(): warnings_of(ScenarioRow(sweep, scenario)) for scenario in sweep.scenarios}
-    return [f"warnings of {title}: {', '.join(some)}" for title, some in codes.items() if some]
+    """The warnings, a line each, with the scenarios that it is of."""
+    titles: dict[str, list[str]] = {}
+    for scenario in sweep.scenarios:
+        for code in warnings_of(ScenarioRow(sweep, scenario)):
+            titles.setdefault(code, []).append(scenario.title())
+    complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
+    return [
+        f"warning {code}{MEANINGS.get(code, '')}: "
+        + (f"all {complete} scenarios" if len(some) == complete > 1 else "; ".join(some))
+        for code, some in titles.items()
+    ]
 
 
 def reasons(sweep: SweepResult) -> list[str]:

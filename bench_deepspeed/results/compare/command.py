@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.core.errors import RegressionError, UsageError, named
+from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.core.json_files import json_text
 from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.regression import gate
 from bench_deepspeed.results import files
 
 from . import view
@@ -21,20 +22,21 @@ def run(options) -> int:
     """Print the comparison. Returns the exit code.
 
     Raises UsageError for what is not comparable (without --force), ImpossibleError for a result beyond its
-    device's limits, RegressionError when --fail_on_regression shows one.
+    device's limits, RegressionError when --fail_on_regression shows one, InconclusiveError when it can neither show nor
+    exclude one and --fail_on_inconclusive was given.
     """
     comparison = _read(options)
     if comparison.obstacles and not options.force:
         raise UsageError(f"not comparable: {'; '.join(comparison.obstacles)} (--force compares all the same)")
-    if None in comparison.regressions().values():
+    if comparison.bound is not None and any(
+        ratio is None or ratio.low is None for ratio in comparison.speeds().values()
+    ):
         raise UsageError("--fail_on_regression needs an interval, and one process has none: measure with --processes 3")
     if options.json:
         write_exactly(json_text(comparison.as_json()))
     else:
         print(view.text(comparison))
-    slower = [letter for letter, regression in comparison.regressions().items() if regression == "shown"]
-    if slower:
-        raise RegressionError("; ".join(view.regression(comparison, letter) for letter in slower))
+    gate(view.regressions(comparison), options.fail_on_inconclusive)
     return 0
 
 

@@ -11,10 +11,11 @@ from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.ratio import Ratio, speed_ratio
 from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.regression import Outcome, outcome_of
 
 from .comparable import differences
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def compared() -> list[Metric[Result]]:
@@ -41,11 +42,11 @@ class Comparison:
         ratios = (speed_ratio(self.results[0], other) for other in self.results[1:])
         return dict(zip(self.letters[1:], ratios, strict=True))
 
-    def regressions(self) -> dict[str, str | None]:
-        """Letter of each but the first → "shown", "excluded" or "not told"; empty without --fail_on_regression."""
+    def regressions(self) -> dict[str, Outcome]:
+        """Letter of each but the first → "shown", "excluded" or "inconclusive"; empty without --fail_on_regression."""
         if self.bound is None:
             return {}
-        return {letter: ratio.regression(self.bound) for letter, ratio in self.speeds().items()}
+        return {letter: outcome_of(ratio, self.bound) for letter, ratio in self.speeds().items() if ratio}
 
     def as_json(self) -> dict:
         """All of it as numbers; docs/methodology.md documents each field."""
@@ -61,11 +62,14 @@ class Comparison:
                 }
                 for metric in compared()
             },
-            "speeds": {
-                letter: ratio and {**dataclasses.asdict(ratio), "verdict": ratio.verdict}
-                for letter, ratio in self.speeds().items()
-            },
+            "speeds": {letter: ratio and _as_json(ratio) for letter, ratio in self.speeds().items()},
             "regressions": self.regressions(),
             "kind": "comparison",
             "schema_version": SCHEMA_VERSION,
         }
+
+
+def _as_json(ratio: Ratio) -> dict:
+    """A ratio, what follows from it, and the smallest one above 1 that would be shown with 80% power."""
+    detectable = ratio.detectable and ratio.detectable.ratio
+    return {**dataclasses.asdict(ratio), "verdict": ratio.verdict, "detectable": detectable}

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from string import ascii_lowercase
 
-from bench_deepspeed.benchmarks.common.flags import add_common
-from bench_deepspeed.core.arguments import Parser, WordsParser, percentage
+from bench_deepspeed.benchmarks.common.flags import add_common, add_gate, check_gate
+from bench_deepspeed.core.arguments import Parser, WordsParser
 from bench_deepspeed.core.errors import UsageError
 
 
@@ -19,12 +19,7 @@ def add(parser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="compare what is not comparable too, and say so in the output"
     )
-    parser.add_argument(
-        "--fail_on_regression",
-        type=percentage,
-        metavar="P%",
-        help="exit 7 when one is slower than the first by more than P%%, as its whole interval shows",
-    )
+    add_gate(parser, "one", "the first")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
@@ -35,6 +30,7 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"give two to {most} files to compare, not {given}; see bench.sh compare --help")
     if options.force and options.fail_on_regression is not None:
         raise UsageError("--fail_on_regression judges what is comparable: leave out --force")
+    check_gate(options)
 
 
 def compare_parser() -> Parser:

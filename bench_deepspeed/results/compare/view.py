@@ -7,8 +7,10 @@ import json
 from bench_deepspeed.benchmarks.run import metrics
 from bench_deepspeed.benchmarks.run.view import remarks
 from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.measure.power import POWER
 from bench_deepspeed.measure.ratio import Ratio
 from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.regression import Outcome, sentence_of
 from bench_deepspeed.measure.statistics import process_means
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Table, Text
@@ -95,13 +97,16 @@ def _row(comparison: Comparison, metric: Metric[Result]) -> dict[str, str]:
 
 
 def _sentences(comparison: Comparison) -> list[str]:
-    """One for each but the first, and one about its regression with --fail_on_regression."""
+    """What each but the first shows, and with --fail_on_regression whether it is slower by more."""
     lines = []
     for letter, ratio in comparison.speeds().items():
         lines.append(_verdict(comparison, letter, ratio))
-        if comparison.bound is not None:
-            lines.append(regression(comparison, letter))
-    return lines
+        if ratio is not None and ratio.detectable is not None:
+            lines.append(
+                f"Detectable with {POWER:.0%} power, by processes that differ as these do: {letter} "
+                f"{ratio.detectable.shown} than a"
+            )
+    return [*lines, *regressions(comparison)]
 
 
 def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
@@ -123,16 +128,10 @@ def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
     return f"{letter} is {ratio.verdict} than a: {words}"
 
 
-def regression(comparison: Comparison, letter: str) -> str:
-    """Whether one is slower than the first by more than the bound, in one line. There must be an interval."""
-    ratio, bound = comparison.speeds()[letter], comparison.bound
-    words, share = f"tokens/s × {ratio.shown}", f"{100 * bound:.3g}%"
-    return {
-        "shown": f"{letter} is slower than a by more than {share}: {words}, wholly below {1 - bound:.3g}",
-        "excluded": f"{letter} is not slower than a by more than {share}: {words}, wholly above {1 - bound:.3g}",
-        "not told": f"cannot tell whether {letter} is slower than a by more than {share}: {words} reaches across "
-        f"{1 - bound:.3g}; more `--processes` narrow it",
-    }[ratio.regression(bound)]
+def regressions(comparison: Comparison) -> dict[str, Outcome]:
+    """Whether each is slower than the first by more than the bound: in one line → the outcome."""
+    speeds, bound = comparison.speeds(), comparison.bound
+    return {sentence_of(speeds[x], bound, x, "a"): outcome for x, outcome in comparison.regressions().items()}
 
 
 def _remarks(comparison: Comparison) -> list[str]:
