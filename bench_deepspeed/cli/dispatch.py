@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from bench_deepspeed.core import command_line
 from bench_deepspeed.machine.python_env import ensure_environment
 
 from .commands import COMMANDS
@@ -15,6 +16,7 @@ def run(argv: list[str], options: argparse.Namespace) -> int:
 
     Where packages have to be set up, the process is replaced by one that does the same with `argv`.
     """
+    command_line.keep(argv)
     command = COMMANDS[options.command]
     work = command.prepare(options)
     if command.needs_packages(options):
