@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from bench_deepspeed.core import command_line
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.machine.python_env import ensure_environment
@@ -22,6 +23,7 @@ def run(argv: list[str], options: argparse.Namespace) -> int:
 
     Where packages have to be set up, the process is replaced by one that does the same with `argv`.
     """
+    command_line.keep(options.command_line)
     command = COMMANDS[options.command]
     as_json = command.measures and options.json
     if as_json and getattr(options, "dry_run", False):

@@ -21,8 +21,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
             f"unknown command {name!r}{closest(name, COMMANDS)}: there are {', '.join(COMMANDS)}; see bench.sh --help"
         )
     parsers = {command: entry.make_parser for command, entry in COMMANDS.items()}
-    options = parsers[name]().parse_args([*settings_file.arguments(words, name, parsers), *words])
+    words = settings_file.expanded(words, name, parsers)
+    options = parsers[name]().parse_args(words)
     options.command = name
+    options.command_line = [name, *words] if name in argv[:1] or name != "run" else words
     return options
 
 

@@ -13,15 +13,15 @@ from bench_deepspeed.core.text import closest
 FLAG = "--config"
 
 
-def arguments(words: list[str], command: str, parsers: Mapping[str, Callable[[], Parser]]) -> list[str]:
-    """The flags of the file that a command line names, to stand before its own, which win; none without such a file.
+def expanded(words: list[str], command: str, parsers: Mapping[str, Callable[[], Parser]]) -> list[str]:
+    """A command line with the flags of the file that it names in that one's place, before its own, which win.
 
     Keys at the top are for every command that has such a flag, those of a table for the command of its name.
     Raises UsageError for a key that is no flag.
     """
-    path = _path(words)
+    path, words = _taken_out(words)
     if path is None:
-        return []
+        return words
     content = _read(path)
     own = parsers[command]().flags
     known = {flag for parser in parsers.values() for flag in parser().flags}
@@ -30,7 +30,7 @@ def arguments(words: list[str], command: str, parsers: Mapping[str, Callable[[],
     table = content.get(command, {})
     _require(path, table, own)
     settings = {**{key: value for key, value in shared.items() if _name(key) in own}, **table}
-    return [word for key, value in settings.items() for word in _words(path, key, value)]
+    return [*(word for key, value in settings.items() for word in _words(path, key, value)), *words]
 
 
 def _name(key: str) -> str:
@@ -44,15 +44,18 @@ def _require(path: Path, keys: Iterable[str], flags: Collection[str]) -> None:
             raise UsageError(f"{FLAG} {path}: there is no flag {name}{closest(name, flags)}")
 
 
-def _path(words: list[str]) -> Path | None:
-    """The file that --config names last, if it is there with a name."""
-    found = None
-    for place, word in enumerate(words):
-        if word == FLAG and place + 1 < len(words):
-            found = words[place + 1]
-        elif word.startswith(f"{FLAG}="):
-            found = word.partition("=")[2]
-    return Path(found) if found else None
+def _taken_out(words: list[str]) -> tuple[Path | None, list[str]]:
+    """The file that --config names last, if it names one, and the words without it."""
+    found, others, rest = None, [], iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name != FLAG:
+            others.append(word)
+        elif (path := value if equals else next(rest, "")) == "":
+            return None, words  # argparse reports that the file's name is missing
+        else:
+            found = Path(path)
+    return found, others
 
 
 def _read(path: Path) -> Mapping[str, Any]:

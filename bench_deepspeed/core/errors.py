@@ -99,7 +99,8 @@ BY_NAME = {
 """Those that a worker may raise."""
 EXIT_CODES = {
     0: "everything asked for was done",
-    1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test failed",
+    1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test "
+    "failed; or a file or document is not what its samples give",
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors that are not the "

@@ -25,3 +25,8 @@ def redacted(name: str, value: str) -> str:
     if NAMES.search(name) or VALUES.search(value):
         return HIDDEN
     return IN_ADDRESS.sub("…", value)
+
+
+def without_secrets(text: str) -> str:
+    """Any text, with what looks like a secret by its value, and users and passwords of addresses, hidden."""
+    return IN_ADDRESS.sub("…", VALUES.sub(HIDDEN, text))

@@ -10,11 +10,13 @@ import subprocess
 from pathlib import Path
 
 from bench_deepspeed import __version__
+from bench_deepspeed.core import command_line
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.measure.records import Environment, Gpu
 
 from . import cgroup
+from .software import lock, source_digest
 
 PACKAGES = ("deepspeed", "deepspeed-mii", "deepspeed-kernels", "torch", "transformers", "tokenizers", "numpy")
 GPU_FIELDS = ("name", "compute_cap", "memory.total", "driver_version")
@@ -62,13 +64,16 @@ def host_facts() -> Environment:
         load_average_1min=round(os.getloadavg()[0], 2),
         gpus=gpus(),
         nvcc=nvcc_version(),
+        command=command_line.kept(),
+        source=source_digest(),
     )
     return machine.updated(software())
 
 
 def software() -> Environment:
     """This process's Python and its packages; nothing else."""
-    return Environment(python=platform.python_version(), packages={name: installed_version(name) for name in PACKAGES})
+    versions = {name: installed_version(name) for name in PACKAGES}
+    return Environment(python=platform.python_version(), packages=versions, lock=lock())
 
 
 def torch_facts(device: str) -> Environment:

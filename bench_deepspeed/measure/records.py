@@ -305,11 +305,18 @@ class Environment:
     gpu_used: str | None = None
     driver_cuda: str | None = None
     gpu_slowdown_c: int | None = None
+    command: str | None = None
+    """The command line, to be pasted; see `core.command_line`."""
+    lock: str | None = None
+    """ "name==version" of every distribution that the measuring Python has installed, a space between."""
+    source: str | None = None
+    """SHA-256 of the suite's own code, see `machine.software.source_digest`."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All that is recorded, by field, as in the JSON."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        """All that is recorded, by field, as in the JSON; but not the lock, which is for programs."""
+        recorded = dataclasses.asdict(self).items()
+        return {name: value for name, value in recorded if value is not None and name != "lock"}
 
     def version(self, package: str) -> str | None:
         """A package's version; None where it is not installed or not recorded."""

@@ -29,11 +29,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 when a table differs from its evidence"
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compute all that is derived in the files again, from their samples; exit 1 when anything differs",
+    )
 
 
 def check(options: argparse.Namespace) -> None:
     """Refuse what does not go together. Raises UsageError."""
-    if options.format is None and (options.files or options.output or options.samples):
+    if options.verify and (options.format or options.check or options.output or options.samples):
+        raise UsageError("--verify writes nothing: it goes with FILEs alone")
+    if not options.verify and options.format is None and (options.files or options.output or options.samples):
         raise UsageError(f"FILE, --output and --samples need a --format: {', '.join(FORMATS)}")
     if options.format and options.check:
         raise UsageError("--check is about the documents: leave out --format")
@@ -49,7 +56,8 @@ def report_parser() -> Parser:
     parser = Parser(
         prog="bench.sh report",
         description="Renders the tables between the markers in README.md and docs/ from docs/results/*.json. With "
-        "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead.",
+        "--format, writes results as Markdown, CSV, JSON lines or one HTML page instead; with --verify, computes again "
+        "what is derived in them.",
     )
     add(parser)
     add_common(parser)

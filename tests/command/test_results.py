@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -66,6 +67,15 @@ def test_no_runs_is_one_line_and_needs_no_package(bench, logs, tmp_path, there):
     assert ids(bench) == []
 
 
+def require_provenance(content: dict, logs: Path) -> None:
+    """The command and the lock of a file that a command has written."""
+    environment = content["environment"] if "environment" in content else content["b"]["environment"]
+    command = shlex.split(environment["command"])
+    assert command[0] == "./bench_deepspeed/bench.sh"
+    assert command[-2:] == ["--output_dir", "logs"]
+    assert f"torch=={environment['packages']['torch']}" in environment["lock"].split()
+
+
 def test_the_list_has_what_every_command_saved(bench, logs):
     """Each kind by the command itself; the answers' check from its data."""
     places = ("--output_dir", "logs")
@@ -77,6 +87,11 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     assert bench("selftest", "-d", "cpu", "--engine", "fake", "--budget", "1", *places).returncode in (0, 1)
     sides = ("--a", side(virtual=True, seconds=[2.0]), "--b", side(virtual=True, seconds=[1.0]))
     assert bench("ab", "-d", "cpu", *sides, "--processes", "2", "--rounds", "2", "-m", "2", *places).returncode == 0
+    closed = sorted(path for path in logs.rglob("*.json"))
+    verified = bench("report", "--verify", *closed, env={"COLUMNS": "300"})
+    assert (verified.returncode, verified.stdout.count(": verified: ")) == (0, 5), verified
+    for path in closed:
+        require_provenance(json.loads(path.read_text()), logs)
     folder = make_folder(logs / "smollm2")
     model = {"name": "smollm2", "title": "SmolLM2", "weights": "pretrained"}
     quality = Quality(model, "mii", "cuda", "cuda", {"gpu_used": "Some GPU"}, "", 8, [], "2026-01-02T03:04:05+00:00")

@@ -127,6 +127,8 @@ def test_a_settings_file_stands_before_the_flags(settings):
     options = parser.parse(["--config", str(settings), "--seed", "7"])
     assert (options.engine, options.max_tokens, options.seed) == ("fake", 6, 7)
     assert (options.no_quality, options.quick) == (True, False)
+    flags = ["--engine=fake", "--max_tokens=6", "--seed=5", "--no_quality", "--seed", "7"]
+    assert options.command_line == flags  # what a result keeps can be pasted where there is no such file
 
 
 def test_a_settings_file_is_for_every_command(settings):

@@ -13,7 +13,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.records import shared
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, lacking, origin
-from bench_deepspeed.machine import environment
+from bench_deepspeed.machine import environment, software
 from bench_deepspeed.measure.records import Environment
 from bench_deepspeed.results import files
 from bench_deepspeed.worker import messages, tasks
@@ -47,7 +47,9 @@ def test_facts_are_what_is_recorded_as_in_the_json():
     assert ENVIRONMENT.facts["gpus"] == [
         {"name": "Some GPU", "capability": "9.0", "memory_mib": 81920, "driver": "580.1"}
     ]
-    assert set(FACTS) - set(ENVIRONMENT.facts) == {"cpu_quota", "memory_bytes", "load_average_1min", "gpu_slowdown_c"}
+    unknown = {"cpu_quota", "memory_bytes", "load_average_1min", "gpu_slowdown_c", "command", "lock", "source"}
+    assert set(FACTS) - set(ENVIRONMENT.facts) == unknown
+    assert "lock" not in dataclasses.replace(ENVIRONMENT, lock="torch==2.13.0").facts  # for programs
     assert Environment(packages={"torch": None}, gpus=[]).facts == {"packages": {"torch": None}, "gpus": []}
     assert environment_facts(Environment(gpus=[]).facts) == {"gpus": "none"}
 
@@ -85,7 +87,28 @@ def test_a_machine_without_a_name_is_called_by_its_device():
 def test_this_machine_is_recorded_and_crosses_the_socket(monkeypatch):
     monkeypatch.setattr(environment, "_output", lambda *command: None)  # no nvidia-smi, nvcc or git
     host = environment.host_facts()
+    assert host.source == software.source_digest()
     assert {"suite", "python", "packages", "system", "cpu", "cpu_count", "memory_bytes", "gpus"} <= host.facts.keys()
     data = json.loads(json.dumps(messages.encode_result(tasks.software, host)))
     assert messages.decode_result(tasks.software, data) == host
     assert environment.software().facts.keys() == {"python", "packages"}
+
+
+def test_the_lock_names_every_distribution_once_in_the_version_that_is_imported():
+    lock = software.lock().split()
+    names = [word.partition("==")[0] for word in lock]
+    assert names == sorted(set(names))
+    for name, version in environment.software().packages.items():
+        assert (f"{name}=={version}" in lock) == (version is not None)
+
+
+def test_the_digest_of_the_source_changes_with_any_file(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.py").write_text("a = 1")
+    before = software.digest_of(tmp_path)
+    (tmp_path / "notes.txt").write_text("not code")
+    assert software.digest_of(tmp_path) == before
+    (tmp_path / "inner" / "a.py").rename(tmp_path / "a.py")
+    renamed = software.digest_of(tmp_path)
+    (tmp_path / "a.py").write_text("a = 2")
+    assert len({before, renamed, software.digest_of(tmp_path)}) == 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
@@ -14,6 +16,7 @@ from bench_deepspeed.measure.regression import gate, outcome_of, sentence_of
 from bench_deepspeed.report import markdown, terminal
 
 from . import metrics, view, warnings
+from .kind import KIND
 from .measure import PairedMeasurement
 from .plan import Plan, new_result
 from .records import FILE, SUBFOLDER, AbResult
@@ -30,7 +33,10 @@ def run(plan: Plan, options) -> int:
             require_packages(side.python)
     result = new_result(plan, options, utc_now())
     place = options.output_dir / plan.sides["A"].scenario.model / SUBFOLDER
-    with RunFolder(place, FILE, result, log="ab.log") as recorder, progress_bars.Bars() as bars:
+    with (
+        RunFolder(place, FILE, result, log="ab.log", close=partial(close, KIND)) as recorder,
+        progress_bars.Bars() as bars,
+    ):
         recorder.note(f"power: {plan.power}", bars)
         comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.benchmarks.run import kind as run_kind
 from bench_deepspeed.core.text import NOT_MEASURED
 
-from . import metrics, view
+from . import metrics, view, warnings
 from .records import FILE, SUBFOLDER, WHAT, AbResult
 
 
@@ -64,6 +65,13 @@ def samples(result: AbResult) -> list[dict[str, object]]:
     return rows
 
 
+def _recomputed(result: AbResult) -> dict[Place, object]:
+    """The warnings, which a result gets when it is complete."""
+    if result.status != "complete":
+        return {}
+    return {("warnings",): [dataclasses.asdict(finding) for finding in warnings.check(result)]}
+
+
 KIND = Kind(
     name="ab",
     file=FILE,
@@ -81,6 +89,7 @@ KIND = Kind(
     rows=lambda result: [result],
     samples=samples,
     results=lambda result: list(result.sides.values()),
+    recomputed=_recomputed,
     warnings=lambda result: [warning["code"] for warning in result.warnings],
     refusal=_refusal,
 )

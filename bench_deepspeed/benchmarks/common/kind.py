@@ -23,6 +23,8 @@ class Content(Protocol):
     environment: Environment
 
 
+Place = tuple[str | int, ...]
+"""A place in a JSON: keys and indices from its top."""
 Saved = TypeVar("Saved", bound=Content)
 Row = TypeVar("Row")
 
@@ -84,6 +86,10 @@ class Kind(Generic[Saved, Row]):
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
+    recomputed: Callable[[Saved], Mapping[Place, object]] = lambda _saved: {}
+    """What its file holds beside raw samples, computed from these again: where it stands in the JSON → its value."""
+    counted: Callable[[Saved], int] | None = None
+    """How many raw samples it holds, where it has no `samples`."""
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
@@ -91,6 +97,12 @@ class Kind(Generic[Saved, Row]):
         for labels, where in ((names, "in flat files"), (titles, "in tables")):
             if twice := sorted({label for label in labels if labels.count(label) > 1}):
                 raise ValueError(f"two metrics of {self.name} have one name {where}: {', '.join(twice)}")
+
+    def count_samples(self, content: Saved) -> int:
+        """How many raw samples it holds."""
+        if self.counted is not None:
+            return self.counted(content)
+        return len(self.samples(content)) if self.samples else 0
 
     def require_possible(self, content: Saved) -> None:
         """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""

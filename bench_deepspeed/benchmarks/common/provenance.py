@@ -34,8 +34,16 @@ def _sentence(facts: Environment, device: str, started_at: str) -> str:
     quota = f" of which {facts.cpu_quota:g} at once" if facts.cpu_quota else ""
     return (
         f"Measured on {started_at[:10]}: {gpu}{facts.cpu}, {facts.cpu_count} CPUs{quota}, {facts.system}; "
-        f"Python {facts.python}, {packages}; suite {facts.suite}, commit {facts.commit or 'not recorded'}."
+        f"Python {facts.python}, {packages}; suite {facts.suite}, commit {facts.commit or 'not recorded'}"
+        f"{_command(facts.command)}."
     )
+
+
+def _command(command: str | None) -> str:
+    """The command as code; one that a document would show otherwise than it is stands in the JSON alone."""
+    if command is None or set(command) & set("`<\n"):
+        return ""
+    return f"; `{command}`"
 
 
 def _gpu(facts: Environment) -> str:

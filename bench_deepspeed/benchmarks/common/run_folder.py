@@ -7,7 +7,7 @@ import datetime
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -40,6 +40,8 @@ SavedResult = TypeVar("SavedResult", bound=Saveable)
 class RunFolder(Generic[SavedResult]):
     """A context manager around a measurement: `result` is saved and given its status however the block ends.
 
+    `close` adds to the file, once it is saved for the last time, what a finished file says of itself.
+
     `place` is where a new folder is made and held; with `new=False`, it is the folder itself, which this process
     holds already. In it are `file`, the result, and `log`, where a log is wanted; an absolute path names a log
     elsewhere. `where` is the message that names the folder after Ctrl-C or a signal.
@@ -58,10 +60,12 @@ class RunFolder(Generic[SavedResult]):
         log: str | Path | None = None,
         new: bool = True,
         where: str = "what was measured is in {}",
+        close: Callable[[Path], None] = lambda _path: None,
     ):
         self.result = result
         self.log: Log | None = None
         self._place, self._file, self._log_file, self._new, self._where = place, file, log, new, where
+        self._close = close
 
     def __enter__(self):
         self.folder = make_folder(self._place) if self._new else self._place
@@ -87,6 +91,8 @@ class RunFolder(Generic[SavedResult]):
             shutil.rmtree(left, ignore_errors=True)
         with contextlib.closing(self.log) if self.log else contextlib.nullcontext():
             self.save()
+            with _writing(self.path):
+                self._close(self.path)
             self.write_log(f"status {text}")
         if self.result.status == "interrupted":
             print(self._where.format(paths.shown(self.folder)), file=sys.stderr)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import questions
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.core import paths
@@ -17,6 +19,7 @@ from bench_deepspeed.report import svg, terminal
 from . import charts, view
 from .arrivals import read_trace
 from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .kind import KIND
 from .labels import model_title
 from .level_statistics import needed_s, unmeasured
 from .measure import LoadTest
@@ -31,7 +34,8 @@ def run(scenario: Scenario, options) -> int:
     workload = workload_of(scenario, options)
     others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
-    with RunFolder(options.output_dir / scenario.model / SUBFOLDER, FILE, result) as recorder, Bars() as bars:
+    place = options.output_dir / scenario.model / SUBFOLDER
+    with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
         LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
     print(terminal.render(view.view(result)))

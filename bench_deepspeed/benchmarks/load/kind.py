@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
 from .level_statistics import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
+from .saturation import too_high
 
 
 def _subject(result: LoadResult) -> Subject:
@@ -54,6 +55,15 @@ def _refusal(result: LoadResult) -> str | None:
     return None if any(row.measured for row in rows(result)) else "no level was measured"
 
 
+def _recomputed(result: LoadResult) -> dict[Place, object]:
+    """Why the highest rate was not sustained, if it was not."""
+    last = result.levels[-1] if result.levels else None
+    if result.status != "complete" or last is None or last.rate is None:
+        return {}
+    reason = too_high(last)
+    return {("stopped",): reason and f"{last.name}: {reason}"}
+
+
 KIND = Kind(
     name="load",
     file=FILE,
@@ -69,5 +79,6 @@ KIND = Kind(
     metrics=METRICS,
     rows=rows,
     samples=samples,
+    recomputed=_recomputed,
     refusal=_refusal,
 )

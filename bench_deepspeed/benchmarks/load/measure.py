@@ -18,9 +18,8 @@ from bench_deepspeed.worker.client import WorkerProcess
 
 from . import session
 from .flags import levels_of
-from .level_statistics import due_in_window
 from .records import Level, LoadResult, Workload, level_name
-from .saturation import COMPLETED, judge
+from .saturation import judge, too_high
 
 LONGER = 3
 """A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
@@ -79,17 +78,13 @@ class LoadTest:
         One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
         this time, since then it is too high for certain.
         """
-        due = due_in_window(level)
-        failed = sum(record.error is not None for record in due)
-        if failed > (1 - COMPLETED) * len(due):
-            return f"{failed} of {len(due)} requests failed"
-        verdict = judge(level)
-        if verdict.saturated and _is_healthy(level):
+        reason = too_high(level)
+        if judge(level).saturated and _is_healthy(level):
             longer = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
             if _is_healthy(longer):
-                self.result.levels[-1], verdict = longer, judge(longer)
+                self.result.levels[-1], reason = longer, too_high(longer)
                 self._recorder.save()
-        return verdict.words if verdict.saturated else None
+        return reason
 
     def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):

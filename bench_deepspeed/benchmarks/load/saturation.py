@@ -65,6 +65,16 @@ def judge(level: Level) -> Verdict:
     return Verdict(p < P_LIMIT and completed < COMPLETED, slope, p, completed)
 
 
+def too_high(level: Level) -> str | None:
+    """Why a rate is not sustained, from its level alone: requests failed, or it saturates; None where it is."""
+    due = due_in_window(level)
+    failed = sum(record.error is not None for record in due)
+    if failed > (1 - COMPLETED) * len(due):
+        return f"{failed} of {len(due)} requests failed"
+    verdict = judge(level)
+    return verdict.words if verdict.saturated else None
+
+
 def _in_flight(level: Level) -> list[float]:
     """The mean number of requests that were due and had not ended in each tenth of the window; without failed ones."""
     start, end = level.window_s

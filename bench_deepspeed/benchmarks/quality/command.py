@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import questions as question_files
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths
@@ -17,6 +19,7 @@ from bench_deepspeed.weights.needed import can_check
 
 from . import view
 from .flags import precisions_of
+from .kind import KIND
 from .measure import Checker
 from .records import FILE, Quality
 
@@ -45,7 +48,7 @@ def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[st
     """
     questions = question_files.load(options.questions)  # a malformed file is named before a folder is made
     quality = _opened(scenario, options, questions)
-    recorder = RunFolder(place, FILE, quality, new=new)
+    recorder = RunFolder(place, FILE, quality, new=new, close=partial(close, KIND))
     try:
         with recorder, Bars() as bars:
             Checker(recorder, scenario, options, questions, bars).run(precisions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject
 
 from . import view
 from .metrics import METRICS, rows
@@ -18,6 +18,11 @@ def _subject(quality: Quality) -> Subject:
     )
 
 
+def _recomputed(quality: Quality) -> dict[Place, object]:
+    """The verdict of each precision, from its answers."""
+    return {("candidates", number, "verdict"): row.verdict for number, row in enumerate(rows(quality))}
+
+
 KIND = Kind(
     name="quality",
     file=FILE,
@@ -31,5 +36,7 @@ KIND = Kind(
     subject=_subject,
     metrics=METRICS,
     rows=rows,
+    recomputed=_recomputed,
+    counted=lambda quality: sum(len(c["engine"]) + len(c["floor"] or []) for c in quality.candidates),
     warnings=lambda quality: [f"outside the noise floor in {precision}" for precision in quality.outside],
 )

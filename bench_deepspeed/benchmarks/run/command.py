@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import questions as question_files
 from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.quality.command import check_quality
 from bench_deepspeed.core import paths, progress_bars
@@ -19,6 +21,7 @@ from bench_deepspeed.report import terminal
 from bench_deepspeed.weights.needed import can_check
 
 from . import profile, view
+from .kind import FILE, KIND
 from .measure import device_limits, measure
 
 
@@ -36,7 +39,7 @@ def run(scenario: Scenario, options) -> int:
         question_files.load(options.questions)  # a malformed file is reported before anything starts
     result = Result(scenario, started_at=utc_now())
     log_file = options.log_file.absolute() if options.log_file else "performance.log"
-    recorder = RunFolder(options.output_dir / scenario.model, "result.json", result, log=log_file)
+    recorder = RunFolder(options.output_dir / scenario.model, FILE, result, log=log_file, close=partial(close, KIND))
     with recorder, progress_bars.Bars() as bars:
         result.environment = environment.host_facts()
         recorder.write_log(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bench_deepspeed.benchmarks.common.columns import sample_row
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.benchmarks.common.provenance import lacking
+from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.records import Result
 
 from . import metrics, view
@@ -41,6 +44,13 @@ def _refusal(result: Result) -> str | None:
     return f"its environment lacks {fact!r}" if fact else None
 
 
+def _recomputed(result: Result) -> dict[Place, object]:
+    """The warnings, which a result gets when it is complete."""
+    if result.status != "complete":
+        return {}
+    return {("warnings",): [dataclasses.asdict(finding) for finding in warnings.check(result)]}
+
+
 KIND = Kind(
     name="run",
     file=FILE,
@@ -57,6 +67,7 @@ KIND = Kind(
     rows=lambda result: [result],
     samples=samples,
     results=lambda result: [result],
+    recomputed=_recomputed,
     warnings=lambda result: [warning["code"] for warning in result.warnings],
     refusal=_refusal,
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
@@ -10,8 +13,10 @@ from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import terminal
 
 from . import view
-from .measure import ERROR, KNOWN_BUDGET_S, KNOWN_S, LIMIT, add_comparison, known_latency, real_engine
+from .kind import KIND
+from .measure import KNOWN_BUDGET_S, KNOWN_S, add_comparison, known_latency, real_engine
 from .records import FILE, ClockComparison, SelfTest
+from .verdict import ERROR, LIMIT
 
 
 def run(scenario: Scenario, options) -> int:
@@ -27,7 +32,8 @@ def run(scenario: Scenario, options) -> int:
         limit=LIMIT,
         confidence=1 - ERROR,
     )
-    with RunFolder(options.output_dir / "selftest", FILE, test) as recorder, progress_bars.Bars() as bars:
+    recorder = RunFolder(options.output_dir / "selftest", FILE, test, close=partial(close, KIND))
+    with recorder, progress_bars.Bars() as bars:
         test.environment = environment.host_facts()
         for seconds in KNOWN_S:
             budget_s = min(KNOWN_BUDGET_S, options.budget)

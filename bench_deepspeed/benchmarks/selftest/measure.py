@@ -9,8 +9,6 @@ the library's call (B), in the order ABBA, so that a steady drift cancels out of
 from __future__ import annotations
 
 import json
-import math
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,12 +24,10 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 from bench_deepspeed.worker.state import Worker
 
+from . import verdict
 from .blocks import TimedBlock, interleaved, nested
-from .records import ClockComparison, SelfTest
+from .records import NESTED, ClockComparison, SelfTest
 
-LIMIT = 0.005  # the suite's share of a time, at most
-ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
-FIRST_LOOK = 8  # blocks; an interval at half of ERROR exists from 7 on
 WARMUPS = 2  # blocks
 KNOWN_S = (0.02, 0.05, 0.1)
 KNOWN_BUDGET_S = 20  # of each of them at most; an idle machine needs a few
@@ -69,7 +65,7 @@ def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars
         if model_folder:
             torch_facts = worker.call(tasks.torch_facts, scenario.device)
             recorder.result.environment = recorder.result.environment.updated(torch_facts)
-        for timed, how in ((nested, "nested"), (interleaved, "in turn")):
+        for timed, how in ((nested, NESTED), (interleaved, "in turn")):
             blocks = _blocks(worker, scenario, timed)
             add_comparison(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
 
@@ -89,64 +85,22 @@ def compare(
 ) -> ClockComparison:
     """Take blocks until the interval decides or the budget is spent.
 
-    Looking again and again would find a pass by chance, so the looks come when the blocks have doubled, and
-    the k-th has the probability ERROR / 2^k to be wrong: ERROR in all (Boole's inequality).
+    Looking again and again would find a pass by chance, so the looks come when the blocks have doubled; see `verdict`.
     """
     started = reported = time.monotonic()
-    harness_s, bare_s, ratios = [], [], []
-    look, due = 1, FIRST_LOOK
+    taken: list[TimedBlock] = []
     for block in blocks:
-        harness_s += block.harness_s
-        bare_s += block.bare_s
-        ratios.append(block_ratio(block.harness_s, block.bare_s))
+        taken.append(block)
         now = time.monotonic()
         spent = now - started >= budget_s
         if now - reported >= 1:
             progress(name, min(int(now - started), int(budget_s)), int(budget_s))
             reported = now
-        if len(ratios) < due and not spent:
+        if not spent and not verdict.is_look(len(taken)):
             continue
-        interval = median_interval(ratios, ERROR / 2**look)
-        verdict = _verdict(interval, harness_s, known_s)
-        if verdict != "not shown" or spent:
+        comparison = verdict.comparison(name, known_s, taken)
+        if comparison.verdict != "not shown" or spent:
             break
-        look, due = look + 1, 2 * due
     if reported > started:
         progress(name, int(budget_s), int(budget_s))
-    low, high = interval or (None, None)
-    return ClockComparison(name, known_s, harness_s, bare_s, statistics.median(ratios), low, high, verdict)
-
-
-def block_ratio(harness_s: list[float], bare_s: list[float]) -> float:
-    """Tokens/s of the harness over those of the bare loop: geometric means of the block's times, inverted.
-
-    In the order ABBA a steady drift of the logarithm is the same in both.
-    """
-    return (math.prod(bare_s) / math.prod(harness_s)) ** (1 / len(bare_s))
-
-
-def median_interval(values: list[float], error: float) -> tuple[float, float] | None:
-    """An interval that leaves out the true median with a probability of `error` at most; None for too few.
-
-    From the k-th smallest to the k-th largest value, whatever the distribution: it is left out when fewer
-    than k of n values lie on one side of it, 2 P(B(n, 1/2) < k) (W. R. Thompson, 1936, the sign test's interval).
-    """
-    ordered = sorted(values)
-    n, k = len(ordered), 0
-    ways = below = 1  # of n fair coins: to show k heads, and to show k or fewer
-    while 2 * below / 2**n <= error:
-        ways = ways * (n - k) // (k + 1)
-        k += 1
-        below += ways
-    return (ordered[k - 1], ordered[-k]) if k else None
-
-
-def _verdict(interval: tuple[float, float] | None, harness_s: list[float], known_s: float | None) -> str:
-    if known_s is not None and min(harness_s) < known_s:
-        return "fail"  # a time below the known latency is impossible
-    if interval is None:
-        return "not shown"
-    low, high = interval
-    if low >= 1 - LIMIT and high <= 1 + LIMIT:
-        return "pass"
-    return "fail" if high < 1 - LIMIT or low > 1 + LIMIT else "not shown"
+    return comparison

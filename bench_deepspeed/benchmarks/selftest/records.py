@@ -10,6 +10,8 @@ from bench_deepspeed.core.json_files import read_json, write_json
 from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 FILE = "selftest.json"
+NESTED = "nested"
+"""The end of the name of a comparison whose blocks hold one time of each clock."""
 
 
 @dataclass(frozen=True)

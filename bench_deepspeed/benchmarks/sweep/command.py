@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from functools import partial
 
 from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
@@ -13,6 +16,7 @@ from bench_deepspeed.machine import environment
 from bench_deepspeed.report import svg, terminal
 
 from . import charts, plan, view
+from .kind import KIND
 from .measure import SweepRun
 from .records import FILE, SweepResult
 
@@ -31,6 +35,7 @@ def run(options) -> int:
         result = plan.resumed(saved)
         plan.settings_of(options, result.settings)
         host = environment.host_facts()
+        host = dataclasses.replace(host, command=result.environment.command)  # the one that it was started with
         now = {name: value for name, value in host.facts.items() if name in plan.COMPARED}
         plan.require_same(result.environment.facts, now, "the environment's")
     else:
@@ -38,7 +43,8 @@ def run(options) -> int:
         place, file = options.output_dir / result.settings.model, FILE
         host = environment.host_facts()
     result.started_at.append(utc_now())
-    recorder = RunFolder(place, file, result, log="performance.log", new=options.resume is None, where=GO_ON)
+    settings = {"log": "performance.log", "new": options.resume is None, "where": GO_ON}
+    recorder = RunFolder(place, file, result, close=partial(close, KIND), **settings)
     with recorder, progress_bars.Bars(leave=False) as bars:
         recorder.write_log(*run_log.facts("setting", vars(result.settings)))
         result.environment = result.environment.updated(host)

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.records import Limits
 from bench_deepspeed.measure.statistics import student_quantile
-from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .records import SweepResult, SweepScenario
@@ -152,3 +153,15 @@ def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> 
         plausibility.check_steps(f"decoding, {batch}", rate.value / scenario.batch_size, decode_step, limits)
     flops = scenario.batch_size * arithmetic.prefill_flops(spec, scenario.prompt_tokens)
     plausibility.check_prefill(flops, min(sample.seconds for sample in scenario.prefill), limits)
+
+
+def excess(sweep: SweepResult, scenario: SweepScenario) -> str | None:
+    """The arithmetic by which a measured scenario is beyond the device's limits; None where it is possible."""
+    measured = limits_of(sweep, scenario)
+    if measured is None:
+        return None
+    try:
+        check_possible(catalog.load(sweep.settings.model), scenario, measured)
+    except ImpossibleError as error:
+        return str(error).removeprefix("impossible: ")  # which is the status's word
+    return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.columns import sample_row
-from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 
-from . import view
+from . import derived, view
 from .metrics import METRICS, rows
 from .records import FILE, SweepResult
 
@@ -42,6 +42,16 @@ def _refusal(sweep: SweepResult) -> str | None:
     return "the fake engine measures nothing" if "fake" in sweep.settings.engines else None
 
 
+def _recomputed(sweep: SweepResult) -> dict[Place, object]:
+    """Whether each scenario that was measured is possible."""
+    judged: dict[Place, object] = {}
+    for number, scenario in enumerate(sweep.scenarios):
+        if scenario.status in ("complete", "impossible"):
+            excess = derived.excess(sweep, scenario)
+            judged["scenarios", number, "status"] = "impossible" if excess else "complete"
+    return judged
+
+
 KIND = Kind(
     name="sweep",
     file=FILE,
@@ -57,5 +67,6 @@ KIND = Kind(
     metrics=METRICS,
     rows=rows,
     samples=samples,
+    recomputed=_recomputed,
     refusal=_refusal,
 )

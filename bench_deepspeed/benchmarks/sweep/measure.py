@@ -15,7 +15,7 @@ from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, without_paths
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.errors import BenchError, ImpossibleError
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure import records
@@ -154,7 +154,7 @@ class SweepRun:
             scenario = pending[0]
             self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
-            if self._excess(scenario):
+            if derived.excess(self.result, scenario):
                 return scenario
             self._settle(scenario)
             warmups = self.settings.warmups
@@ -179,23 +179,12 @@ class SweepRun:
         scenario.rounds.append(len(times.total))
         self.recorder.write_log(f"measured {len(scenario.rounds)} of {self.settings.processes}: {scenario.title()}")
 
-    def _excess(self, scenario: SweepScenario) -> str | None:
-        """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""
-        measured = derived.limits_of(self.result, scenario)
-        if measured is None:
-            return None
-        try:
-            derived.check_possible(self.spec, scenario, measured)
-        except ImpossibleError as error:
-            return str(error).removeprefix("impossible: ")  # which is the status's word
-        return None
-
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""
         precision = scenario.precision
         again = measure_limits(self.settings.device, precision, self._worker, self.bars)
         self.result.limits[precision] = records.best_of(self.result.limits[precision], again)
-        excess = self._excess(scenario)
+        excess = derived.excess(self.result, scenario)
         if excess:
             self._end(scenario, "impossible", excess)
         else:

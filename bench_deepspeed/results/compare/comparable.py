@@ -59,7 +59,8 @@ def differences(results: list[Result]) -> dict[str, list]:
 def _sections(result: Result) -> tuple[dict, dict, dict]:
     """Settings, how the engine was set up, and the environment."""
     settings = {"started_at": result.started_at, **dataclasses.asdict(result.scenario)}
-    return settings, dict(_flat("engine.", result.engine.facts)), dict(_flat("", result.environment.facts))
+    facts = {name: value for name, value in result.environment.facts.items() if name != "command"}  # it is the settings
+    return settings, dict(_flat("engine.", result.engine.facts)), dict(_flat("", facts))
 
 
 def _flat(prefix: str, facts: dict) -> Iterator[tuple[str, object]]:

@@ -1,0 +1,42 @@
+"""What code ran: every distribution that this Python has installed, and the suite's own files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+from bench_deepspeed.core.paths import PACKAGE, ROOT
+
+
+def lock() -> str:
+    """ "name==version" of every distribution on this process's path, by name, a space between.
+
+    Names are normalized (PEP 503). Of two of one name the first on the path counts, which is the one that is imported.
+    """
+    from importlib import metadata  # 12 ms that --help does not need
+
+    versions: dict[str, str] = {}
+    for facts in (distribution.metadata for distribution in metadata.distributions()):
+        if name := facts["Name"]:  # None: what a distribution left behind when it was removed
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), facts["Version"])
+    return " ".join(f"{name}=={version}" for name, version in sorted(versions.items()))
+
+
+@cache
+def source_digest() -> str:
+    """The digest of the suite's own code, as it was when this process first asked."""
+    return digest_of(ROOT / PACKAGE)
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 of a line "<file> <SHA-256 of the file>" for each Python file below a folder, in the order of the names.
+
+    It identifies what measured also where the commit has "+changes".
+    """
+    files = sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix())
+    lines = (
+        f"{path.relative_to(folder).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
