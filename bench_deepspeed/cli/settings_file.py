@@ -25,21 +25,21 @@ def expanded(words: list[str], command: str, parsers: Mapping[str, Callable[[], 
     content = _read(path)
     own = parsers[command]().flags
     known = {flag for parser in parsers.values() for flag in parser().flags}
-    shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    shared = {_name(key): value for key, value in content.items() if not isinstance(value, dict)}
+    table = {_name(key): value for key, value in content.get(command, {}).items()}
     _require(path, shared, known)
-    table = content.get(command, {})
     _require(path, table, own)
-    settings = {**{key: value for key, value in shared.items() if _name(key) in own}, **table}
-    return [*(word for key, value in settings.items() for word in _words(path, key, value)), *words]
+    settings = {**{name: value for name, value in shared.items() if name in own}, **table}
+    return [*(word for name, value in settings.items() for word in _words(path, name, value)), *words]
 
 
 def _name(key: str) -> str:
     return "--" + key.replace("-", "_")
 
 
-def _require(path: Path, keys: Iterable[str], flags: Collection[str]) -> None:
-    """Raise UsageError for a key that is none of these flags."""
-    for name in map(_name, keys):
+def _require(path: Path, names: Iterable[str], flags: Collection[str]) -> None:
+    """Raise UsageError for a name that is none of these flags."""
+    for name in names:
         if name not in flags or name in {FLAG, "--help", "--version"}:
             raise UsageError(f"{FLAG} {path}: there is no flag {name}{closest(name, flags)}")
 
@@ -71,9 +71,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{FLAG} {path}: {error}") from None
 
 
-def _words(path: Path, key: str, value: Any) -> Iterator[str]:
+def _words(path: Path, name: str, value: Any) -> Iterator[str]:
     """The words of one flag. `true` gives a flag without a value, `false` leaves it out, a list has commas."""
-    name = _name(key)
     if isinstance(value, bool):
         yield from [name] if value else []
     elif isinstance(value, list):
@@ -81,4 +80,4 @@ def _words(path: Path, key: str, value: Any) -> Iterator[str]:
     elif isinstance(value, str | int | float):
         yield f"{name}={value}"
     else:
-        raise UsageError(f"{FLAG} {path}: {key} is neither a number nor text, a list or true")
+        raise UsageError(f"{FLAG} {path}: {name} is neither a number nor text, a list or true")

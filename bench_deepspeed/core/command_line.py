@@ -78,7 +78,7 @@ def _shortened(text: str) -> str:
         return text
     for folder in (Path.cwd(), ROOT):
         if Path(text).is_relative_to(folder) and not _holds_home(folder):
-            return os.path.relpath(text)
+            return str(Path(text).relative_to(folder))
     home = without_home(text)
     return home if home.startswith("~/") else f"…/{Path(text).name}"
 
