@@ -225,7 +225,7 @@ README = ROOT / "README.md"
 METHODOLOGY = ROOT / "docs" / "methodology.md"
 
 
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)

@@ -18,7 +18,7 @@ from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report import markdown, svg
+from bench_deepspeed.report import markdown, svg, terminal
 from bench_deepspeed.report.blocks import Block, Figure, Section, Text
 from bench_deepspeed.report.tables import grid
 from bench_deepspeed.simulations import view as simulations
@@ -28,6 +28,7 @@ from . import files, flat, glossary
 BLOCK = re.compile(r"^<!-- (?P<what>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=what) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
 EVERYTHING = "all"
+TERMINAL_COLUMNS = 80
 NOTHING = "Not measured yet."
 
 
@@ -74,6 +75,7 @@ class Site:
             "simulation": (set(simulations.SIMULATIONS), self._simulation),
             "columns": ({*registry.KINDS, "samples"}, _columns),
             "glossary": (set(registry.KINDS), glossary.table),
+            "terminal": ({item.path.stem for item in self._items["run"]}, self._terminal),
         }
 
     def render(self, text: str, page: Path) -> str:
@@ -121,6 +123,11 @@ class Site:
     def file_of(self, figure: Figure) -> Path:
         """Where a published figure lies."""
         return self._results.parent / "figures" / f"{figure.name}.svg"
+
+    def _terminal(self, name: str) -> str:
+        """What the command printed first of a published run: the answer and its speed."""
+        (item,) = [item for item in self._items["run"] if item.path.stem == name]
+        return f"```text\n{terminal.render(item.kind.view(item.content)[:2], TERMINAL_COLUMNS)}\n```"
 
     def _simulation(self, subject: str) -> str:
         return simulations.table_of_file(self._results / "simulations" / f"{subject}.json", subject) or NOTHING

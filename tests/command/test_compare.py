@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 
-from support import LIBRARIES, README, ROOT, STATISTICS, documented, imported_by
+from support import LIBRARIES, ROOT, STATISTICS, documented, imported_by
 
 from bench_deepspeed.benchmarks.run.metrics import METRICS
 from bench_deepspeed.measure.ratio import speed_ratio
 from bench_deepspeed.measure.records import Result
 
+GUIDE = ROOT / "docs" / "guide" / "compare.md"
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
 
 
-def test_the_example_of_the_readme(bench):
-    assert f"./bench_deepspeed/bench.sh compare {' '.join(EXAMPLE)}" in README.read_text().replace(" \\\n  ", " ")
+def test_the_example_of_the_guide(bench):
+    assert f"./bench_deepspeed/bench.sh compare {' '.join(EXAMPLE)}" in GUIDE.read_text().replace(" \\\n  ", " ")
     done = bench("compare", *EXAMPLE, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in table_lines(done)}

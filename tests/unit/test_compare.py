@@ -15,7 +15,7 @@ import scipy.stats
 import yaml
 from builders import STEADY_ENVIRONMENT as ENVIRONMENT
 from builders import steady_result as result
-from support import FENCE, METHODOLOGY, ROOT, error_of, unwrapped
+from support import FENCE, ROOT, error_of, unwrapped
 
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core.errors import EXIT_CODES
@@ -193,7 +193,7 @@ def test_what_was_measured_in_another_way_has_no_ratio():
 
 
 def test_the_workflow_is_yaml_and_its_commands_are_valid():
-    (text,) = [body for language, body in FENCE.findall(METHODOLOGY.read_text()) if language == "yaml"]
+    (text,) = [body for language, body in FENCE.findall(GUIDE.read_text()) if language == "yaml"]
     (job,) = yaml.safe_load(text)["jobs"].values()
     commands = [shlex.split(line) for step in job["steps"] for line in step.get("run", "").splitlines()]
     benches = [words[1:] for words in commands if words[0].endswith("bench_deepspeed/bench.sh")]
@@ -366,6 +366,7 @@ def test_seconds_of_compiling_are_a_row_without_a_ratio(bench, tmp_path):
     assert "metric: compiling" not in bench("compare", paths[0], paths[0]).stdout
 
 
+GUIDE = ROOT / "docs" / "guide" / "compare.md"
 EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
 
 

@@ -14,6 +14,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
 from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
+from bench_deepspeed.cli.commands import COMMANDS
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.records import (
     Latency,
@@ -92,6 +93,7 @@ def test_no_figure_is_typed_by_hand(page):
     assert re.findall(r"\d[\d.,]*(?: ± [\d.,]+)? ?(?:tokens/s|tokens per second|GB/s)", prose(page)) == []
 
 
+RUN = ROOT / "docs" / "guide" / "run.md"
 DEFINITIONS = (ROOT / "docs" / "definitions.md").read_text()
 TOOLS = ["vLLM bench", "GuideLLM", "AIPerf", "GenAI-Perf", "llama-bench", "MLPerf Inference", "FastGen"]
 
@@ -127,5 +129,19 @@ def test_flags_are_those_of_the_help(bench):
     output = bench("--help", env={"COLUMNS": "200"}).stdout
     flag = re.compile(r"(?<![\w-])--?[a-z_]+")
     helped = [flag.findall(row) for row in re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", output, re.M)]
-    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", README.read_text(), re.M)]
+    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", RUN.read_text(), re.M)]
     assert sorted(told) == sorted(helped)
+    known = {name for row in helped for name in row}
+    assert {name for row in re.findall(r"^\| `(-[^`]*)` \|", README.read_text(), re.M) for name in row.split()} <= known
+
+
+def test_the_readme_can_be_read_in_a_minute():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    assert len(text.split()) <= 900
+
+
+def test_every_command_has_a_page_that_the_readme_leads_to():
+    rows = re.findall(r"^\| [^|]*\? \| (.*) \| (.*) \|$", README.read_text(), re.M)
+    named = {name for commands, _ in rows for name in re.findall(r"`(\w+)`", commands)}
+    assert named == set(COMMANDS) - {"completion"}

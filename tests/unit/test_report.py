@@ -143,10 +143,26 @@ def test_a_models_note_stands_below_with_its_name(site):
 def test_a_page_shows_its_model_only_and_all_shows_every(tmp_path):
     for name, subject, models in (("a", "llama", ["Llama-2-7B-chat"]), ("b", "all", ["Llama-2-7B-chat", "mistral"])):
         site = Site(tmp_path / name, PAGE.replace("llama", subject))
-        site.add("one", result(model="mistral"))
-        site.add("two", result())
+        site.add("one", result(model="mistral", processes=2))
+        site.add("two", result(processes=2))
+        site.add("three", result())  # without an interval it is no headline
         site.report()
-        assert [row["model"] for row in site.rows()] == models
+        assert list(dict.fromkeys(row["model"] for row in site.rows())) == models
+
+
+def test_without_an_interval_there_is_no_headline(tmp_path):
+    site = Site(tmp_path, PAGE.replace("llama", "all"))
+    site.add("one", result())
+    assert "<!-- run: all -->\nNo result has an interval over processes yet.\n<!-- /run -->" in site.report()
+
+
+def test_what_a_published_run_printed_is_shown(tmp_path):
+    site = Site(tmp_path, "# Page\n\n<!-- terminal: one -->\n<!-- /terminal -->\n")
+    site.add("one", result())
+    text = site.report()
+    assert re.search(r"^```text\nLlama-2-7B-chat, mii, Some GPU, float16: 3\.00 tokens/s", text, re.M)
+    assert "\nmedian " in text
+    assert text.endswith("\n```\n<!-- /terminal -->\n")
 
 
 def test_what_was_not_measured_is_said(site):
@@ -274,7 +290,7 @@ def test_results_with_the_same_file_name_keep_a_column_each(tmp_path):
         path.parent.mkdir()
         result().save(path)
         items += files.read([path])
-    (table,) = [block for block in run_view._speed_table(items, compact=False) if getattr(block, "column_facets", None)]
+    (table,) = [block for block in run_view._speed_table(items) if getattr(block, "column_facets", None)]
     assert list(table.rows[0]) == ["", "old/llama", "new/llama"]
 
 

@@ -167,18 +167,43 @@ def log_lines(result: Result) -> list[str]:
 
 
 def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
-    """Tokens/s of each, by model; then, unless compact, what each is made of, what holds it back, and its samples."""
+    """Tokens/s of each, by model; then what each is made of, what holds it back, and its samples.
+
+    Compact: only tokens/s, of those results that have an interval.
+    """
     ordered = sorted(items, key=_order)
     if compact:
-        return _speed_table(ordered, compact=True)
+        return _headlines(ordered)
     by_model = {m: list(some) for m, some in groupby(ordered, key=lambda item: metrics.model_title(item.content))}
     return [*starmap(_speed, by_model.items()), *_latencies(by_model), *_steps(ordered), *map(_card, ordered)]
+
+
+def _headlines(items: Sequence[RunItem]) -> list[Block]:
+    """A row of each result whose speed has an interval, with what makes it no usual one."""
+    shown = [item for item in items if (interval := speed_interval(item.content)) and interval.high is not None]
+    rows: list[dict[str, Cell]] = [
+        {
+            "model": metrics.model_title(item.content),
+            "engine, precision, device": ", ".join(_measured_with(item.content)),
+            "tokens/s [95% interval]": Link(metrics.speed_cell(item.content), item.path),
+            "warnings": ", ".join(warning["code"] for warning in item.content.warnings) or "none",
+        }
+        for item in shown
+    ]
+    if not shown:
+        return [Text("no result has an interval over processes yet")]
+    notes = _unique(text for item in shown for text in _notes(item.content))
+    return [Table(rows, "Tokens per second"), *map(Text, notes)]
+
+
+def _measured_with(result: Result) -> tuple[str, str, str]:
+    return result.scenario.engine, result.scenario.precision, metrics.device_name(result)
 
 
 def _speed(model: str, items: Sequence[RunItem]) -> Section:
     """The chart and the table of a model's speeds."""
     figure = _figure(_speed_name(items[0].content.scenario), charts.speeds(model, items), _paths(items))
-    return Section(f"Speed of {model}", [*figure, *_speed_table(items, compact=False)])
+    return Section(f"Speed of {model}", [*figure, *_speed_table(items)])
 
 
 def _speed_name(scenario: Scenario) -> str:
@@ -200,10 +225,10 @@ def _order(item: RunItem) -> tuple:
     return s.model, metrics.model_title(item.content), engine, s.device, precision, s.weights, item.path
 
 
-def _speed_table(items: Sequence[RunItem], compact: bool) -> list[Block]:
-    """One row each, below it what each is made of unless compact, then the legend and what they were measured on."""
+def _speed_table(items: Sequence[RunItem]) -> list[Block]:
+    """One row each, below it what each is made of, then the legend and what they were measured on."""
     rows: list[dict[str, Cell]] = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in items]
-    shared = {t: rows[0][t] for t in SHARED if not compact and len({row[t] for row in rows}) == 1}
+    shared = {t: rows[0][t] for t in SHARED if len({row[t] for row in rows}) == 1}
     origins = _unique(_origin(item) for item in items)
     for row, item in zip(rows, items, strict=True):
         for name in shared:
@@ -217,8 +242,8 @@ def _speed_table(items: Sequence[RunItem], compact: bool) -> list[Block]:
     return [
         *([Text(above)] if above else []),
         table,
-        *([] if compact else [_details(items)]),
-        *map(Text, [*notes, *([] if compact else _doubts(items)), LEGEND, *numbered]),
+        _details(items),
+        *map(Text, [*notes, *_doubts(items), LEGEND, *numbered]),
     ]
 
 
