@@ -33,7 +33,7 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
         arguments = [*arguments, "-d", "cpu", "--engine", "fake", "--budget", "1", "--output_dir", str(bench.cwd)]
     elif "fake" in arguments:
         arguments = [*arguments, "--output_dir", str(bench.cwd)]
-    elif not {"doctor", "models", "completion", "compare", "results", "--help"} & set(arguments):
+    elif arguments[0] not in {"doctor", "models", "completion", "compare", "results"} and "--help" not in arguments:
         arguments = [*arguments, "--dry_run"]
     if "cuda" in arguments:
         env["PATH"] = f"{folder_with_gpu(bench.cwd)}{os.pathsep}{os.environ['PATH']}"
