@@ -24,7 +24,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, InconclusiveError, RegressionError, UsageError
-from bench_deepspeed.measure import power
+from bench_deepspeed.measure import power, regression
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
@@ -258,7 +258,7 @@ def test_detect_chooses_the_pairs_by_earlier_comparisons(tmp_path):
 def test_what_is_out_of_reach_is_refused_before_anything_is_measured(tmp_path):
     earlier(tmp_path, 0.2)
     with pytest.raises(
-        UsageError, match=r"--detect 3% is out of reach: pairs differ by 11.5%, .* more than 30 of them"
+        UsageError, match=r"--detect 3% is out of reach: pairs differ by 11.5% \(1 earlier .* more than 30 of them"
     ):
         asked(*SAME, "-m", "8", "--output_dir", str(tmp_path / "out"), "--detect", "3%")
 
@@ -302,13 +302,14 @@ def test_what_could_have_been_shown_stands_beside_the_verdict():
         (1.04, ["3%", "--fail_on_inconclusive"], InconclusiveError, "reaches across 0.97; more `--processes`"),
     ],
 )
-def test_the_gate_of_a_comparison(capsys, slower, flags, error, words):
+def test_the_gate_of_a_comparison(slower, flags, error, words):
     """Three pairs whose ratios differ by 1% or so."""
     _, options = asked(*SAME, "--fail_on_regression", *flags)
     result = comparison(*[([1.0, 1.0], [slower * part] * 2) for part in (0.99, 1.0, 1.01)])
+    judged = command._judged(result, options.fail_on_regression)
+    assert words in "".join(judged)
     with pytest.raises(error, match=words) if error else contextlib.nullcontext():
-        command._gate(result, options)
-    assert words in unwrapped(capsys.readouterr().out)
+        regression.gate(judged, options.fail_on_inconclusive)
 
 
 # What is published.
