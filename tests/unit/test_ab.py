@@ -284,6 +284,16 @@ def test_the_first_pairs_decide_how_many_it_takes():
     assert "fewer than two have a valid round" in detect.Search(0.03, 3).ended([[], [], [0.1]])
 
 
+def test_a_comparison_ends_where_its_search_does():
+    found, options = asked(*SAME, "--detect", "3%", "--output_dir", "nowhere")
+    result = plan.new_result(found, options, "")
+    of = measure.PairedMeasurement(Namespace(result=result), found, Path(), None)
+    for pairs, ended in ((4, None), (5, "5 pairs of processes, as many as --detect takes")):
+        measured = scattered(0.0, pairs)
+        result.a, result.b = measured.a, measured.b
+        assert of._enough(0.0) == ended
+
+
 def test_what_could_have_been_shown_stands_beside_the_verdict():
     result = scattered(0.02, pairs=5)
     result.detect = 0.03
