@@ -307,7 +307,20 @@ FEW = ("--max_tokens", "2", "-r", "1")
 
 SHORTEST = {
     "run": ("-d", "cpu", "--engine", "fake", "--processes", "1", "--warmups", "0", *FEW),
-    "sweep": ("sweep", "-d", "cpu", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "8,9", *FEW),
+    "sweep": (
+        "sweep",
+        "-d",
+        "cpu",
+        "--engines",
+        "fake",
+        "--batch_sizes",
+        "1",
+        "--prompt_tokens",
+        "8,9",
+        "--processes",
+        "1",
+        *FEW,
+    ),
     "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
 }
 """Command → the least that it can measure with nothing real."""

@@ -109,8 +109,7 @@ EXIT_CODES = {
     6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed: it is "
     "not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
-    8: "inconclusive, which was asked to be a failure: a regression of more than was allowed is neither shown nor "
-    "excluded",
+    8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and that was to be an error",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
     141: "whoever read the output went away, as `head` does",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
-from support import error_of, wait_until
+from support import error_of, unwrapped, wait_until
 from support import fake_side as side
 from support import saved_ab as saved
 
@@ -56,6 +56,13 @@ def test_a_and_a_are_alike(bench, tmp_path):
     assert estimate.verdict(found) in done.stdout
     assert "the same configuration" in done.stdout
     assert "4 pairs of processes, as asked" in done.stderr
+    said = [
+        text for text in unwrapped(done.stderr).split("power: ")[1:] if text.startswith("4 pairs × 5 rounds can show B")
+    ]
+    assert len(said) == 2
+    assert "by the noise of 4 published comparisons on NVIDIA H100 80GB HBM3" in said[0]
+    assert "by the first 3 pairs, which differ by " in said[1]
+    assert f"by 4 pairs that differ as these do: B {found.detectable.shown} than A" in unwrapped(done.stdout)
     bench.require_none_left()
 
 

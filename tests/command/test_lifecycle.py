@@ -30,7 +30,19 @@ PLACES = ("-d", "cpu", "--output_dir", "out", "--models_dir", "models")
 SIDES = ("--a", side(seconds=[1.0], virtual=True), "--b", side(seconds=[2.0], virtual=True))
 SLOW_SIDES = ("--a", side(seconds=[600.0]), "--b", side(seconds=[600.0]))
 ONE = ("--processes", "1", "-r", "1", "-m", "2", "--warmups", "0")
-SWEEP = ("sweep", "--engines", "fake", "--batch_sizes", "1", "--prompt_tokens", "4", "--max_tokens", "2")
+SWEEP = (
+    "sweep",
+    "--engines",
+    "fake",
+    "--batch_sizes",
+    "1",
+    "--prompt_tokens",
+    "4",
+    "--max_tokens",
+    "2",
+    "--processes",
+    "1",
+)
 LOAD = ("load", "--target", "stub", "--clients", "1", "--prompt_tokens", "4", "-m", "2")
 COMPLETE = {
     "run": ("--engine", "fake", *ONE),

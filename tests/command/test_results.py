@@ -80,7 +80,18 @@ def test_the_list_has_what_every_command_saved(bench, logs):
     """Each kind by the command itself; the answers' check from its data."""
     places = ("--output_dir", "logs")
     assert bench(*FAKE, *places).returncode == 0
-    sweep = ("--engines", "fake", "--batch_sizes", "1,2", "--prompt_tokens", "4", "--max_tokens", "4")
+    sweep = (
+        "--engines",
+        "fake",
+        "--batch_sizes",
+        "1,2",
+        "--prompt_tokens",
+        "4",
+        "--max_tokens",
+        "4",
+        "--processes",
+        "1",
+    )
     assert bench("sweep", "-d", "cpu", *sweep, *places).returncode == 0
     load = ("--target", "stub", "--clients", "1,2", "--seconds", "0.5", "--prompt_tokens", "4", "-m", "2")
     assert bench("load", "-d", "cpu", *load, *places).returncode == 0

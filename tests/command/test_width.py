@@ -19,7 +19,20 @@ from support import BENCH, SHORTEST, behave
 from bench_deepspeed.cli.commands import COMMANDS
 
 FAKE = ("-d", "cpu", "--engine", "fake", "--warmups", "0", "-m", "2", "-r", "2", "--processes", "2")
-SWEEP = ("--engines", "fake", "--batch_sizes", "1,2", "--prompt_tokens", "8,9", "--max_tokens", "2,3", "-r", "1")
+SWEEP = (
+    "--engines",
+    "fake",
+    "--batch_sizes",
+    "1,2",
+    "--prompt_tokens",
+    "8,9",
+    "--max_tokens",
+    "2,3",
+    "-r",
+    "1",
+    "--processes",
+    "1",
+)
 SIDES = ("--a", "engine=fake", "--b", "engine=fake env.BENCH_FAKE={}")
 MEASURED = {
     "run": FAKE,

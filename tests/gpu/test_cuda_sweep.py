@@ -10,7 +10,7 @@ pytestmark = pytest.mark.gpu
 
 
 def sweep(bench, folder, *flags: str) -> SweepResult:
-    done = bench("sweep", "-d", "cuda", "-n", "smollm2", *flags, "--output_dir", folder)
+    done = bench("sweep", "-d", "cuda", "-n", "smollm2", "--processes", "1", *flags, "--output_dir", folder)
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("smollm2/*/sweep.json")
     return SweepResult.load(path)

@@ -56,7 +56,7 @@ def test_each_row_of_a_batch_is_what_it_is_alone(smollm2):
 
 
 def test_the_real_model_through_the_command(bench, tmp_path, smollm2_models_dir):
-    flags = ("--batch_sizes", "1,2", "--prompt_tokens", "8,16", "--max_tokens", "4", "-r", "1")
+    flags = ("--batch_sizes", "1,2", "--prompt_tokens", "8,16", "--max_tokens", "4", "-r", "1", "--processes", "1")
     done = bench("sweep", "-d", "cpu", *flags, "--output_dir", "out", "--models_dir", smollm2_models_dir)
     assert done.returncode == 0, done.stderr
     sweep = sweep_of(tmp_path)

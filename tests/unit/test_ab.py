@@ -24,7 +24,7 @@ from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, InconclusiveError, RegressionError, UsageError
-from bench_deepspeed.measure import power
+from bench_deepspeed.measure import power, regression
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Reading, Run, Sample
 from bench_deepspeed.report import terminal
 from bench_deepspeed.results import documents
@@ -258,7 +258,7 @@ def test_detect_chooses_the_pairs_by_earlier_comparisons(tmp_path):
 def test_what_is_out_of_reach_is_refused_before_anything_is_measured(tmp_path):
     earlier(tmp_path, 0.2)
     with pytest.raises(
-        UsageError, match=r"--detect 3% is out of reach: pairs differ by 11.5%, .* more than 30 of them"
+        UsageError, match=r"--detect 3% is out of reach: pairs differ by 11.5% \(1 earlier .* more than 30 of them"
     ):
         asked(*SAME, "-m", "8", "--output_dir", str(tmp_path / "out"), "--detect", "3%")
 
@@ -284,6 +284,16 @@ def test_the_first_pairs_decide_how_many_it_takes():
     assert "fewer than two have a valid round" in detect.Search(0.03, 3).ended([[], [], [0.1]])
 
 
+def test_a_comparison_ends_where_its_search_does():
+    found, options = asked(*SAME, "--detect", "3%", "--output_dir", "nowhere")
+    result = plan.new_result(found, options, "")
+    of = measure.PairedMeasurement(Namespace(result=result), found, Path(), None)
+    for pairs, ended in ((4, None), (5, "5 pairs of processes, as many as --detect takes")):
+        measured = scattered(0.0, pairs)
+        result.a, result.b = measured.a, measured.b
+        assert of._enough(0.0) == ended
+
+
 def test_what_could_have_been_shown_stands_beside_the_verdict():
     result = scattered(0.02, pairs=5)
     result.detect = 0.03
@@ -302,13 +312,14 @@ def test_what_could_have_been_shown_stands_beside_the_verdict():
         (1.04, ["3%", "--fail_on_inconclusive"], InconclusiveError, "reaches across 0.97; more `--processes`"),
     ],
 )
-def test_the_gate_of_a_comparison(capsys, slower, flags, error, words):
+def test_the_gate_of_a_comparison(slower, flags, error, words):
     """Three pairs whose ratios differ by 1% or so."""
     _, options = asked(*SAME, "--fail_on_regression", *flags)
     result = comparison(*[([1.0, 1.0], [slower * part] * 2) for part in (0.99, 1.0, 1.01)])
+    judged = command._judged(result, options.fail_on_regression)
+    assert words in "".join(judged)
     with pytest.raises(error, match=words) if error else contextlib.nullcontext():
-        command._gate(result, options)
-    assert words in unwrapped(capsys.readouterr().out)
+        regression.gate(judged, options.fail_on_inconclusive)
 
 
 # What is published.

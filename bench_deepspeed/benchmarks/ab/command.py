@@ -12,12 +12,12 @@ from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine.python_env import require_packages
-from bench_deepspeed.measure.regression import gate, outcome_of, sentence_of
+from bench_deepspeed.measure.regression import Outcome, gate, outcome_of, sentence_of
 from bench_deepspeed.report import markdown, terminal
 
 from . import metrics, view, warnings
 from .kind import KIND
-from .measure import PairedMeasurement
+from .measure import PairedMeasurement, say_power
 from .plan import Plan, new_result
 from .records import FILE, SUBFOLDER, AbResult
 
@@ -37,13 +37,16 @@ def run(plan: Plan, options) -> int:
         RunFolder(place, FILE, result, log="ab.log", close=partial(close, KIND)) as recorder,
         progress_bars.Bars() as bars,
     ):
-        recorder.note(f"power: {plan.power}", bars)
+        say_power(plan.power, recorder, bars)
         comparison = PairedMeasurement(recorder, plan, options.models_dir, bars)
         comparison.measure()
         comparison.require_possible()
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))  # first: a full disk must not keep what was measured from being seen
+    judged = _judged(result, options.fail_on_regression)
+    for sentence in judged:
+        print(f"\n{wrapped(sentence, columns())}\n")
     page = recorder.folder / "ab.md"
     table = recorder.write("ab.md", markdown.render(view.document(result), page, lambda _figure: None) + "\n")
     for what, path in (("ab", recorder.path), ("table", table), ("log", recorder.log_path)):
@@ -51,15 +54,13 @@ def run(plan: Plan, options) -> int:
     void = result.a.void_count + result.b.void_count
     if void:
         raise BenchError(f"{void} generations are void: the engine did not make {result.a.scenario.max_tokens} tokens")
-    _gate(result, options)
+    gate(judged, options.fail_on_inconclusive)
     return 0
 
 
-def _gate(result: AbResult, options) -> None:
-    """With --fail_on_regression, whether B is slower. Raises RegressionError or InconclusiveError."""
-    ratio, bound = metrics.ratio_of(result), options.fail_on_regression
+def _judged(result: AbResult, bound: float | None) -> dict[str, Outcome]:
+    """Whether B is slower than A by more than the bound, in one line → the outcome; empty where nobody asked."""
+    ratio = metrics.ratio_of(result)
     if ratio is None or bound is None:
-        return
-    sentence = sentence_of(ratio, bound, "B", "A")
-    print(wrapped(sentence, columns()))
-    gate({sentence: outcome_of(ratio, bound)}, options.fail_on_inconclusive)
+        return {}
+    return {sentence_of(ratio, bound, "B", "A"): outcome_of(ratio, bound)}

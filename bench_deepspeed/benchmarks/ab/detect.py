@@ -45,7 +45,7 @@ class Search:
         spread = statistics.stdev(means)
         needed = pairs_to_detect(spread, math.log1p(self.share), MAX_PROCESSES)
         if needed is None:
-            return f"{done}: {out_of_reach(self.share, spread)}"
+            return f"{done}: {out_of_reach(self.share, spread, 'as measured')}"
         self.planned = max(self.planned, needed)
         return None
 
@@ -59,14 +59,14 @@ def planned(share: float, rounds: int, noise: Noise | None) -> Search:
         return Search(share, PILOT_PAIRS)
     pairs = pairs_to_detect(noise.deviation(rounds), math.log1p(share), MAX_PROCESSES)
     if pairs is None:
-        raise UsageError(f"{out_of_reach(share, noise.deviation(rounds))}, by {noise.source}")
+        raise UsageError(out_of_reach(share, noise.deviation(rounds), noise.source))
     return Search(share, pairs)
 
 
-def out_of_reach(share: float, spread: float) -> str:
+def out_of_reach(share: float, spread: float, source: str) -> str:
     """Why so many pairs are not enough, and what to do."""
     return (
-        f"--detect {100 * share:.3g}% is out of reach: pairs differ by {spread:.1%}, and to show it with {POWER:.0%} "
-        f"power takes more than {MAX_PROCESSES} of them; ask for a larger difference, for more --rounds, or for a "
-        "calmer machine"
+        f"--detect {100 * share:.3g}% is out of reach: pairs differ by {spread:.1%} ({source}), and to show it with "
+        f"{POWER:.0%} power takes more than {MAX_PROCESSES} of them; ask for a larger difference or for more --rounds, "
+        "or let the machine rest"
     )

@@ -24,7 +24,8 @@ from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
-from bench_deepspeed.core.text import counted
+from bench_deepspeed.core.streams import columns
+from bench_deepspeed.core.text import counted, wrapped
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
@@ -216,7 +217,8 @@ class PairedMeasurement:
         spread, pairs = statistics.stdev(means), self.search.planned if self.search else self.scenario.processes
         pairs = max(pairs, len(means) + 1)
         shown = power_text(pairs, self.scenario.repetitions, detectable(spread / math.sqrt(pairs), pairs - 1))
-        self.recorder.note(f"power: {shown}, by the first {MIN_PAIRS} pairs, which differ by {spread:.1%}", self.bars)
+        text = f"{shown}, by the first {MIN_PAIRS} pairs, which differ by {spread:.1%}"
+        say_power(text, self.recorder, self.bars)
 
     def require_possible(self) -> None:
         """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`."""
@@ -231,6 +233,12 @@ class PairedMeasurement:
     def _limits(self, side: str) -> Limits:
         scenario = self.result.sides[side].scenario
         return measure_limits(scenario.device, scenario.precision, partial(self._worker, side), self.bars)
+
+
+def say_power(text: str, recorder: RunFolder[AbResult], bars: progress_bars.Bars) -> None:
+    """What the pairs can show, into the log and in lines that fit the terminal."""
+    recorder.write_log(f"power: {text}")
+    bars.note(wrapped(f"power: {text}", columns(), 7 * " "))
 
 
 def _ready_s(run: Run) -> float:

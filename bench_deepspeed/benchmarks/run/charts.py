@@ -14,7 +14,7 @@ from bench_deepspeed.measure.statistics import process_speeds, speed_interval
 from bench_deepspeed.report.blocks import Facets
 from bench_deepspeed.report.chart import Axis, BarRow, Bars, Dot, Strip, StripRow
 
-from . import metrics, step
+from . import metrics, series, step
 
 RunItem = Item[Result]
 
@@ -66,10 +66,10 @@ def _note(item: RunItem) -> str:
 def latency(metric_name: str, title: str, items: Sequence[RunItem]) -> Strip | None:
     """TTFT ("ttft_s") or TPOT ("tpot_s") of the results of one model that have it, every generation a dot."""
     metric = next(metric for metric in metrics.METRICS if metric.name == metric_name)
-    series = LATENCY_SERIES[metric_name]
-    bounds_of = metrics.bounds_of(series)
+    seconds_of = LATENCY_SERIES[metric_name]
+    bounds_of = series.bounds_of(seconds_of)
     rows = tuple(
-        _latency(item, series(item.content), bounds_of(item.content)) for item in items if series(item.content)
+        _latency(item, seconds_of(item.content), bounds_of(item.content)) for item in items if seconds_of(item.content)
     )
     axis = Axis(metric.title, "ms", from_zero=True)
     return Strip(f"{metric.title} of {title}", axis, rows, _description(rows)) if rows else None
@@ -95,8 +95,8 @@ def _latency(item: RunItem, seconds: list[float], bounds: Bounds | None) -> Stri
 
 
 LATENCY_SERIES: dict[str, Callable[[Result], list[float]]] = {
-    "ttft_s": metrics.ttft_series,
-    "tpot_s": metrics.tpot_series,
+    "ttft_s": series.ttft_series,
+    "tpot_s": series.tpot_series,
 }
 """Metric → the seconds of each generation."""
 

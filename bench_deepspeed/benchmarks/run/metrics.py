@@ -13,14 +13,11 @@ from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
-from bench_deepspeed.measure.records import Audit, EnergyPart, Profile, Result
-from bench_deepspeed.measure.statistics import Summary, mean_interval, process_speeds, speed_interval, summarize
+from bench_deepspeed.measure.records import Audit, Profile, Result
+from bench_deepspeed.measure.statistics import Summary, process_speeds, speed_interval, summarize
 from bench_deepspeed.model import catalog
 
-from . import step
-
-GENERATIONS = "the generations of one process"
-PARTS = "the parts of a pass in one process"
+from . import series, step
 
 
 def is_random(result: Result) -> bool:
@@ -108,10 +105,6 @@ def _load_s(result: Result) -> float | None:
     return statistics.fmean(loads) if loads else None
 
 
-def _method(result: Result) -> str | None:
-    return result.latency.method if result.latency else None
-
-
 def _itl(percent: int) -> Metric[Result]:
     def value(result: Result) -> float | None:
         gaps = metrics.itl_s(result.latency) if result.latency else None
@@ -120,105 +113,16 @@ def _itl(percent: int) -> Metric[Result]:
     words = "median" if percent == 50 else f"{percent}th percentile"
     meaning = f"inter-token latency, the gap between two tokens of a stream: {words} over all gaps"
     return Metric(
-        f"itl_p{percent}_s", f"ITL p{percent}", "s", meaning, value, "lower", _method, remark=_gaps, group="Latency"
+        f"itl_p{percent}_s",
+        f"ITL p{percent}",
+        "s",
+        meaning,
+        value,
+        "lower",
+        series.method,
+        remark=series.gaps,
+        group="Latency",
     )
-
-
-Series = Callable[[Result], list[float]]
-
-
-def ttft_series(result: Result) -> list[float]:
-    """TTFT of each generation, in seconds."""
-    return result.latency.ttft_s if result.latency else []
-
-
-def tpot_series(result: Result) -> list[float]:
-    """TPOT of each generation, in seconds, where they have a mean."""
-    measured, new_tokens = result.latency, result.scenario.max_tokens
-    if measured is None or not metrics.mean_tpot_s(measured, new_tokens):
-        return []
-    return metrics.tpot_s(measured, new_tokens)
-
-
-def _prefill_series(result: Result) -> list[float]:
-    return result.prefill.seconds if result.prefill else []
-
-
-def bounds_of(series: Series) -> Callable[[Result], Bounds | None]:
-    """The 95% interval of the mean of a series of one process: Student's, of values that are not below zero."""
-
-    def bounds(result: Result) -> Bounds | None:
-        interval = mean_interval([[value] for value in series(result)])
-        if interval is None or interval.low is None or interval.high is None:
-            return None
-        return max(0.0, interval.low), interval.high
-
-    return bounds
-
-
-def _latency_remark(series: Series, note: Callable[[Result], str | None]) -> Callable[[Result], str | None]:
-    """The method, the number of generations, and what must be known."""
-    return lambda r: "; ".join(filter(None, [f"{_method(r)}, {_n(series(r))}", note(r)]))
-
-
-def _n(seconds: list[float]) -> str:
-    """What an interval is over: it says nothing of another process."""
-    return f"n {len(seconds)} in one process"
-
-
-def _late(result: Result) -> str | None:
-    """TTFT of a short prompt can be above the prefill of a long one."""
-    late = result.latency is not None and metrics.first_token_came_late(result.latency)
-    return "handed over with the second token, about a step late" if late else None
-
-
-def _apart(result: Result) -> str | None:
-    """1 ∕ TPOT is not tokens/s where both are of generations that took another time."""
-    times = metrics.generations_apart(result)
-    return None if times is None else f"these generations took {times:.2f} × as long as the timed ones"
-
-
-def _parts(result: Result) -> list[EnergyPart]:
-    return result.energy.parts if result.energy else []
-
-
-def _joules_series(result: Result) -> list[float]:
-    return [part.joules / part.new_tokens for part in _parts(result)]
-
-
-def _power_series(result: Result) -> list[float]:
-    return [part.joules / part.seconds for part in _parts(result)]
-
-
-def _energy_cell(value: Callable[[Result], float | None], series: Series, unit: str) -> Callable[[Result], str]:
-    """With the digits that its interval bears, or two where it has none."""
-
-    def cell(result: Result) -> str:
-        number, bounds = value(result), bounds_of(series)(result)
-        if number is None or result.energy is None:
-            return NOT_MEASURED
-        if bounds is None:
-            generations = result.energy.new_tokens / result.scenario.max_tokens
-            n = text.counted(round(generations), "generation")
-            return f"{units.to_digits(number, 2)} {unit} ({result.energy.source}; {n}, no interval)"
-        half_width = (bounds[1] - bounds[0]) / 2
-        shown, low, high = (units.to_error(x, half_width) for x in (number, *bounds))
-        return f"{shown} {unit} [{low}, {high}] ({result.energy.source}; n {len(series(result))})"
-
-    return cell
-
-
-def _joules(result: Result) -> float | None:
-    return result.energy and metrics.joules_per_token(result.energy)
-
-
-def _watts(result: Result) -> float | None:
-    return result.energy and metrics.mean_power_w(result.energy)
-
-
-def _gaps(result: Result) -> str | None:
-    """How many a percentile is of: of fewer than 100 the 99th is hardly more than the largest."""
-    return f"of {sum(map(len, result.latency.itl_s))} gaps" if result.latency else None
 
 
 def _prefill_tokens(result: Result) -> int | None:
@@ -407,7 +311,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "latency method",
         "",
         "how the times of tokens were separated: `streamed` or `difference`",
-        _method,
+        series.method,
         place="data",
     ),
     Metric(
@@ -417,10 +321,10 @@ METRICS: tuple[Metric[Result], ...] = (
         "mean time to the first token",
         lambda r: r.latency and metrics.ttft_s(r.latency),
         "lower",
-        _method,
-        interval=bounds_of(ttft_series),
-        interval_of=GENERATIONS,
-        remark=_latency_remark(ttft_series, _late),
+        series.method,
+        interval=series.bounds_of(series.ttft_series),
+        interval_of=series.GENERATIONS,
+        remark=series.latency_remark(series.ttft_series, series.late),
         group="Latency",
     ),
     Metric(
@@ -430,10 +334,10 @@ METRICS: tuple[Metric[Result], ...] = (
         "mean time per output token after the first",
         lambda r: r.latency and metrics.mean_tpot_s(r.latency, r.scenario.max_tokens),
         "lower",
-        _method,
-        interval=bounds_of(tpot_series),
-        interval_of=GENERATIONS,
-        remark=_latency_remark(tpot_series, _apart),
+        series.method,
+        interval=series.bounds_of(series.tpot_series),
+        interval_of=series.GENERATIONS,
+        remark=series.latency_remark(series.tpot_series, series.apart),
         group="Latency",
     ),
     _itl(50),
@@ -455,9 +359,9 @@ METRICS: tuple[Metric[Result], ...] = (
         _prefill_s,
         "lower",
         _prefill_tokens,
-        interval=bounds_of(_prefill_series),
-        interval_of=GENERATIONS,
-        remark=lambda r: f"{_prefill_tokens(r)} tokens, {_n(_prefill_series(r))}",
+        interval=series.bounds_of(series.prefill_series),
+        interval_of=series.GENERATIONS,
+        remark=lambda r: f"{_prefill_tokens(r)} tokens, {series.counted(series.prefill_series(r))}",
         group="Latency",
     ),
     Metric(
@@ -550,12 +454,12 @@ METRICS: tuple[Metric[Result], ...] = (
         "energy",
         "J/token",
         "energy of a whole generation over its new tokens",
-        _joules,
+        series.joules,
         "lower",
         lambda r: r.energy and r.energy.source,
-        interval=bounds_of(_joules_series),
-        interval_of=PARTS,
-        shown=_energy_cell(_joules, _joules_series, "J/token"),
+        interval=series.bounds_of(series.joules_series),
+        interval_of=series.PARTS,
+        shown=series.energy_cell(series.joules, series.joules_series, "J/token"),
         group="Energy",
     ),
     Metric(
@@ -563,10 +467,10 @@ METRICS: tuple[Metric[Result], ...] = (
         "power",
         "W",
         "mean power during it",
-        _watts,
-        interval=bounds_of(_power_series),
-        interval_of=PARTS,
-        shown=_energy_cell(_watts, _power_series, "W"),
+        series.watts,
+        interval=series.bounds_of(series.power_series),
+        interval_of=series.PARTS,
+        shown=series.energy_cell(series.watts, series.power_series, "W"),
         group="Energy",
     ),
     warnings_metric(_codes),
