@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import FENCE, PAGES, README, ROOT, documented, section
 
+from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
 from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
@@ -27,6 +28,7 @@ from bench_deepspeed.measure.records import (
     Share,
 )
 from bench_deepspeed.model import catalog
+from bench_deepspeed.results import flat
 
 BLOCK = re.compile(r"^<!-- (\w+): \S+ -->\n.*?^<!-- /\1 -->$", re.M | re.S)
 
@@ -88,6 +90,37 @@ def test_every_model_has_its_table():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_figure_is_typed_by_hand(page):
     assert re.findall(r"\d[\d.,]*(?: ± [\d.,]+)? ?(?:tokens/s|tokens per second|GB/s)", prose(page)) == []
+
+
+DEFINITIONS = (ROOT / "docs" / "definitions.md").read_text()
+TOOLS = ["vLLM bench", "GuideLLM", "AIPerf", "GenAI-Perf", "llama-bench", "MLPerf Inference", "FastGen"]
+
+
+def test_the_definitions_are_of_metrics_that_exist():
+    columns = {name for kind in registry.kinds() for name in flat.columns_of(kind)}
+    sections = re.findall(r"^## ([^\n]*)\n\n(.*?)(?=^## |\Z)", DEFINITIONS, re.M | re.S)
+    assert sections[-1][0] == "Sources"
+    for title, text in sections[:-1]:
+        here = re.search(r"^Here.*?(?=\n\n)", text, re.M | re.S)
+        assert here, title
+        named = set(re.findall(r"`(\w+)`", here[0]))
+        assert named <= columns, title
+        assert named or title == "Percentiles"
+
+
+def test_each_definition_is_compared_with_every_tool():
+    """In their order, each with a source of the list unless it was not found; and every source is used."""
+    sources = re.findall(r"^(\d+)\. \[", DEFINITIONS, re.M)
+    assert sources == [str(n) for n in range(1, len(sources) + 1)]
+    cited = {number for numbers in re.findall(r"\[(\d+(?:, \d+)*)\]", DEFINITIONS) for number in numbers.split(", ")}
+    assert cited == set(sources)
+    tables = re.findall(r"^\| tool \| .*\n\| --- \| --- \|\n((?:\|.*\n)+)", DEFINITIONS, re.M)
+    rows = [re.findall(r"^\| (.*?) \| (.*) \|$", table, re.M) for table in tables]
+    for table in rows:
+        if len(table) == len(TOOLS):
+            assert [tool for tool, _ in table] == TOOLS
+        assert [tool for tool, text in table if not re.search(r"\[\d+(?:, \d+)*\]|not found|above|below", text)] == []
+    assert sum(len(table) == len(TOOLS) for table in rows) == len(rows) - 1  # energy: one tool has it
 
 
 def test_flags_are_those_of_the_help(bench):
