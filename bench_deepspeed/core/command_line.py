@@ -78,7 +78,8 @@ def _shortened(text: str) -> str:
         return text
     for folder in (Path.cwd(), ROOT):
         if Path(text).is_relative_to(folder) and not _holds_home(folder):
-            return str(Path(text).relative_to(folder))
+            relative = str(Path(text).relative_to(folder))
+            return relative if "/" in relative else f"./{relative}"  # a bare name may be looked for on the path
     home = without_home(text)
     return home if home.startswith("~/") else f"…/{Path(text).name}"
 

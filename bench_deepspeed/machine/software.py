@@ -14,13 +14,16 @@ def lock() -> str:
     """ "name==version" of every distribution on this process's path, by name, a space between.
 
     Names are normalized (PEP 503). Of two of one name the first on the path counts, which is the one that is imported.
+    Of each only the head of its metadata is parsed: all of a hundred takes a tenth of a second.
     """
     from importlib import metadata  # 12 ms that --help does not need
 
     versions: dict[str, str] = {}
-    for facts in (distribution.metadata for distribution in metadata.distributions()):
-        if name := facts["Name"]:  # None: what a distribution left behind when it was removed
-            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), facts["Version"])
+    for distribution in metadata.distributions():
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        facts = dict(re.findall(r"^(Name|Version): *(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+        if name := facts.get("Name"):  # None: what a distribution left behind when it was removed
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), facts.get("Version", ""))
     return " ".join(f"{name}=={version}" for name, version in sorted(versions.items()))
 
 

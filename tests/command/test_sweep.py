@@ -141,6 +141,9 @@ def test_an_interrupted_sweep_is_resumed_without_doing_anything_twice(bench, tmp
     assert (after.status, statuses(after)) == ("complete", {1: "complete", 2: "complete", 4: "complete"})
     assert after.scenarios[:2] == before.scenarios[:2]
     assert (len(after.started_at), len(after.loads)) == (2, 2)
+    assert after.environment.command == before.environment.command
+    assert "--resume" not in after.environment.command
+    assert len(json.loads(sweep_path(tmp_path).read_text())["derived"]) == 3
 
 
 def test_resuming_what_is_complete_loads_nothing(bench, tmp_path):

@@ -38,10 +38,11 @@ def test_a_shell_reads_what_was_given(argv):
     ("argument", "shown"),
     [
         ("/scratch/alice/results", "…/results"),
-        ("--output_dir=/scratch/alice/a b", "--output_dir='…/a b'"),
+        ("--output_dir=/scratch/alice/my results", "--output_dir='…/my results'"),
         ("/home/alice/my results", "~/'my results'"),
         ("--models_dir=/home/alice/models", "--models_dir=~/models"),
         (f"{ROOT}/docs", None),
+        ("python=here/python", "python=here/python"),
         ("engine=mii python=/opt/alice/bin/python", "python=…/python"),
         ("engine=mii env.HF_TOKEN=abc env.OMP_NUM_THREADS=2", HIDDEN),
         ("--b=engine=mii env.MY_SECRET='a b'", HIDDEN),
@@ -51,7 +52,7 @@ def test_a_shell_reads_what_was_given(argv):
 )
 def test_neither_secrets_nor_users_are_published(argument, shown):
     command = published(["x", argument])
-    assert not any(word in command for word in ("alice", "abc", "secret@", "a b'\"", "hf_abc", str(ROOT.parent)))
+    assert not any(word in command for word in ("alice", "abc", "secret@", "a b", "hf_abc", str(ROOT.parent)))
     assert shown is None or shown in command or shown.replace("'", "") in command
 
 
@@ -59,6 +60,12 @@ def test_a_folder_above_the_home_folder_shortens_no_path(monkeypatch):
     monkeypatch.chdir("/")
     assert "bob" not in published(["--output_dir", "/home/bob/results"])
     assert published(["/home/alice/results"]) == f"{SCRIPT} ~/results"
+
+
+def test_what_is_below_the_current_folder_is_named_from_there(tmp_path):
+    given = [tmp_path / "out", tmp_path / "a b", tmp_path / "x" / "y", f"engine=mii python={tmp_path / 'python'}"]
+    shown = ["./out", "./a b", "x/y", "engine=mii python=./python"]
+    assert shlex.split(published(list(map(str, given)))) == [SCRIPT, *shown]
 
 
 def test_bytes_that_are_no_text_are_escaped():

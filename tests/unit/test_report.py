@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from bench_deepspeed.benchmarks.run import view as run_view
 from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.measure.records import Result, Sample
+from bench_deepspeed.measure.records import Gpu, Result, Sample
 from bench_deepspeed.report import markdown
 from bench_deepspeed.report.blocks import Quoted, Table
 from bench_deepspeed.results import documents, files
@@ -299,3 +299,29 @@ def test_a_quoted_answer_is_no_markup(text):
     rendered = markdown.render([Table([{"says": Quoted(text)}], "T")], Path("page.md"), lambda _: None)
     plain = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(rendered)
     assert html.escape(text, quote=False) in plain
+
+
+def test_rows_that_are_no_comparison_are_told_apart_by_what_differs(site):
+    """Engines and precisions may be compared side by side, other devices, lengths or versions may not."""
+    site.add("one", result())
+    site.add("two", result(engine="transformers", precision="bfloat16"))
+    site.add("mistral", result(model="mistral", environment={"commit": "beef"}))
+    assert "they are no comparison" not in site.report()
+    site.add("three", result(processes=2, environment={"commit": "beef"}))
+    assert "Rows of one model differ in n, commit of the suite: they are no comparison" in site.report()
+    site.add("four", result(environment={"gpu_used": "Another GPU", "gpus": [Gpu("Another GPU", "9.0", 1, "5")]}))
+    assert "differ in device, n, commit of the suite: " in site.report()
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("./bench_deepspeed/bench.sh -r 3", "; `./bench_deepspeed/bench.sh -r 3`."),
+        ("./bench_deepspeed/bench.sh -p 'a`b'", "commit c0ffee."),
+        ("./bench_deepspeed/bench.sh -p '<b>'", "commit c0ffee."),
+        ("./bench_deepspeed/bench.sh -p 'a\nb'", "commit c0ffee."),
+    ],
+)
+def test_a_recorded_command_stands_with_the_machine_where_a_page_shows_it_as_it_is(site, command, shown):
+    site.add("one", result(environment={"command": command}))
+    assert shown in site.report()

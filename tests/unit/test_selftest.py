@@ -13,7 +13,7 @@ from scipy import stats
 from support import no_progress
 
 from bench_deepspeed.benchmarks.selftest import command, measure, verdict
-from bench_deepspeed.benchmarks.selftest.blocks import TimedBlock
+from bench_deepspeed.benchmarks.selftest.records import TimedBlock
 from bench_deepspeed.core.errors import BenchError
 
 BUDGET_S = 60.0

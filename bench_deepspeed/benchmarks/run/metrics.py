@@ -149,8 +149,8 @@ def _source(utilization: Callable[[Result], metrics.Utilization | None]) -> Call
     return lambda result: (measured := utilization(result)) and measured.source
 
 
-def _decode(result: Result) -> Profile | None:
-    return next((profile for profile in result.profiles if profile.phase == "decode"), None)
+def _profile(result: Result, phase: str) -> Profile | None:
+    return next((profile for profile in result.profiles if profile.phase == phase), None)
 
 
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
@@ -410,8 +410,17 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode step",
         "s",
         "time of a decode step when profiled",
-        lambda r: (p := _decode(r)) and p.step_s,
-        remark=lambda r: (p := _decode(r)) and step.bottleneck(p),
+        lambda r: (p := _profile(r, "decode")) and p.step_s,
+        remark=lambda r: (p := _profile(r, "decode")) and step.bottleneck(p),
+        group="Bottleneck",
+    ),
+    Metric(
+        "prefill_step_s",
+        "prefill step",
+        "s",
+        "time of a prefill when profiled",
+        lambda r: (p := _profile(r, "prefill")) and p.step_s,
+        remark=lambda r: (p := _profile(r, "prefill")) and step.bottleneck(p),
         group="Bottleneck",
     ),
     Metric(
@@ -419,7 +428,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode busy",
         "s",
         "of that, time in which the device worked",
-        lambda r: (p := _decode(r)) and p.busy_s,
+        lambda r: (p := _profile(r, "decode")) and p.busy_s,
         place="data",
     ),
     Metric(
@@ -427,7 +436,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode idle",
         "s",
         "the rest: the device waits for the host",
-        lambda r: (p := _decode(r)) and step.idle_s(p),
+        lambda r: (p := _profile(r, "decode")) and step.idle_s(p),
         place="data",
     ),
     Metric(

@@ -26,6 +26,8 @@ LEGEND = (
     "tokens/s: mean [95% interval of it, from the means of the processes]; "
     "std: sample standard deviation of all repetitions; n: processes × repetitions"
 )
+CONDITIONS = ("device", "prompt + new tokens", "n")
+"""Columns beside engine and precision in which rows must be alike to be compared."""
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
 
 GROUPS = ("Speed", "Latency", "Memory", "Energy", "Bottleneck")
@@ -228,6 +230,7 @@ def _order(item: RunItem) -> tuple:
 def _speed_table(items: Sequence[RunItem]) -> list[Block]:
     """One row each, below it what each is made of, then the legend and what they were measured on."""
     rows: list[dict[str, Cell]] = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in items]
+    unlike = _unlike(items, rows)
     shared = {t: rows[0][t] for t in SHARED if len({row[t] for row in rows}) == 1}
     origins = _unique(_origin(item) for item in items)
     for row, item in zip(rows, items, strict=True):
@@ -243,8 +246,22 @@ def _speed_table(items: Sequence[RunItem]) -> list[Block]:
         *([Text(above)] if above else []),
         table,
         _details(items),
-        *map(Text, [*notes, *_doubts(items), LEGEND, *numbered]),
+        *map(Text, [*unlike, *notes, *_doubts(items), LEGEND, *numbered]),
     ]
+
+
+def _unlike(items: Sequence[RunItem], rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """What keeps rows of one model from being compared, beside engine and precision; none where nothing does."""
+    facts: dict[str, dict[str, set]] = {}
+    for item, row in zip(items, rows, strict=True):
+        conditions = {title: row[title] for title in CONDITIONS}
+        conditions |= {"commit of the suite": item.content.environment.commit}
+        for name, value in conditions.items():
+            facts.setdefault(name, {}).setdefault(item.content.scenario.model, set()).add(value)
+    differ = [name for name, models in facts.items() if any(len(values) > 1 for values in models.values())]
+    if not differ:
+        return []
+    return [f"Rows of one model differ in {', '.join(differ)}: they are no comparison, which `bench.sh ab` makes"]
 
 
 def _details(items: Sequence[RunItem]) -> Table:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.state import Worker
 
-
-@dataclass(frozen=True)
-class TimedBlock:
-    """Times of the suite and of the bare loop, in seconds, each in the order in which they were taken."""
-
-    harness_s: list[float]
-    bare_s: list[float]
+from .records import TimedBlock
 
 
 def interleaved(worker: Worker, prompt: str, max_tokens: int) -> TimedBlock:

@@ -25,8 +25,8 @@ from bench_deepspeed.worker.client import WorkerProcess
 from bench_deepspeed.worker.state import Worker
 
 from . import verdict
-from .blocks import TimedBlock, interleaved, nested
-from .records import NESTED, ClockComparison, SelfTest
+from .blocks import interleaved, nested
+from .records import NESTED, ClockComparison, SelfTest, TimedBlock
 
 WARMUPS = 2  # blocks
 KNOWN_S = (0.02, 0.05, 0.1)

@@ -15,6 +15,14 @@ NESTED = "nested"
 
 
 @dataclass(frozen=True)
+class TimedBlock:
+    """Times of the suite and of the bare loop, in seconds, each in the order in which they were taken."""
+
+    harness_s: list[float]
+    bare_s: list[float]
+
+
+@dataclass(frozen=True)
 class ClockComparison:
     """One kind of generation, timed both ways: `harness_s` and `bare_s` hold two times a block, nested one, in order.
 

@@ -10,8 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from .blocks import TimedBlock
-from .records import NESTED, ClockComparison
+from .records import NESTED, ClockComparison, TimedBlock
 
 LIMIT = 0.005  # the suite's share of a time, at most
 ERROR = 0.05  # probability that an interval leaves out the true median, over all looks together
