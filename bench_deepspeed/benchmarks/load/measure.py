@@ -20,10 +20,10 @@ from . import session
 from .flags import CLIENTS
 from .level_statistics import due_in_window
 from .records import Level, LoadResult, Workload, level_name
-from .saturation import COMPLETED, judge
+from .saturation import MARGIN, judge
 
 LONGER = 3
-"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
+"""A rate that is not sustained for certain is held again, so many times as long: a longer window tells more."""
 
 
 class LoadTest:
@@ -73,20 +73,20 @@ class LoadTest:
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate is not sustained; None where it is.
 
-        One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
-        this time, since then it is too high for certain.
+        One that is not sustained for certain is held again, for longer, and that is kept instead; but not where
+        requests failed this time, since then it is too high.
         """
         due = due_in_window(level)
         failed = sum(record.error is not None for record in due)
-        if failed > (1 - COMPLETED) * len(due):
+        if failed > MARGIN * len(due):
             return f"{failed} of {len(due)} requests failed"
         verdict = judge(level)
-        if verdict.saturated and _is_healthy(level):
+        if verdict.piled is not None and verdict.state != "sustained" and _is_healthy(level):
             longer = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
             if _is_healthy(longer):
                 self.result.levels[-1], verdict = longer, judge(longer)
                 self._recorder.save()
-        return verdict.words if verdict.saturated else None
+        return verdict.words if verdict.state == "not sustained" else None
 
     def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
