@@ -42,6 +42,17 @@ def _end(found: dict, end: str, wrong: str, runs: int) -> str:
     return f"{where}; found in {found[f'{end}_found'] / runs:.1%}, {wrong} 1 in {told:.1%}"
 
 
+def percentiles_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one kind of latencies in the simulation of percentiles."""
+    cells = {"latencies": row["latencies"], "utilization": f"{row['utilization']:g}" if row["utilization"] else ""}
+    for percent, counts in row["percentiles"].items():
+        shown = counts["shown"]
+        held = f"{counts['held'] / shown:.0%}" if shown else "none"
+        cells[f"p{percent} shown"] = f"{shown / content['trials']:.0%}"
+        cells[f"p{percent} held"] = f"{held} ({counts['held_as_independent'] / content['trials']:.0%})"
+    return cells
+
+
 def coverage_row(row: dict, _content: dict) -> dict[str, str]:
     """Column title → cell of one kind of noise in the coverage study."""
     noise, runs = row["noise"], row["runs"]
@@ -78,6 +89,7 @@ SIMULATIONS = {
     "coverage": coverage_row,
     "load_generator": generator_row,
     "saturation": saturation_row,
+    "percentiles": percentiles_row,
     "ab": ab_row,
 }
 """Simulation → (row, all of its evidence) → column title → cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy
@@ -10,6 +11,8 @@ from scipy.stats import binom
 
 from bench_deepspeed.measure import percentiles
 from bench_deepspeed.measure.percentiles import Percentile
+from bench_deepspeed.simulations import percentiles as simulated
+from bench_deepspeed.simulations.view import simulation_table
 
 
 def percentile(values: list[float], percent: float) -> Percentile:
@@ -73,3 +76,14 @@ def test_infinite_values_are_above_all_others():
     assert percentile(values, 50).value == 1.0
     assert percentile(values, 90).value == math.inf
     assert percentile([1.0, math.inf] * 50, 50).high == math.inf
+
+
+def test_the_published_simulation_is_of_these_rules():
+    """Three short series again; how often intervals hold is in the published file."""
+    published = json.loads(simulated.EVIDENCE.read_text())
+    assert [(row["latencies"], row["utilization"]) for row in published["rows"]] == list(simulated.CASES)
+    again = simulated.study(simulated.INDEPENDENT, 0.0, requests=100, trials=3)["percentiles"]
+    assert [again[percent]["shown"] for percent in ("50", "90", "99")] == [3, 3, 0]
+    independent = published["rows"][0]["percentiles"]
+    assert all(counts["held"] >= 0.88 * counts["shown"] > 0 for counts in independent.values())
+    assert "p99 shown" in simulation_table(published, "percentiles")

@@ -86,9 +86,8 @@ def p99_cost(rates: list[float], p99: bool) -> str:
     """What a 99th percentile costs at each rate, in words; with --p99 that is what will be taken."""
     times = ", ".join(f"{seconds_for(P99_REQUESTS, rate):.0f} s at {rate:g} requests/s" for rate in rates)
     windows = times or f"as long as {P99_REQUESTS} requests take"
-    return f"a 99th percentile needs {needed(99)} independent requests, so {P99_REQUESTS} in a window: {windows}" + (
-        "" if p99 else "; --p99 takes that long"
-    )
+    need = f"a 99th percentile needs {needed(99)} independent requests, so {P99_REQUESTS} or more in a window"
+    return f"{need}: {windows}" + ("" if p99 else "; --p99 takes that long")
 
 
 def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:

@@ -109,6 +109,11 @@ def _verdict(row: LevelRow) -> str:
     return row.verdict.words if row.measured else NOT_MEASURED
 
 
+def _piled_bounds(row: LevelRow) -> Bounds | None:
+    verdict = row.verdict
+    return None if verdict is None or verdict.low is None or verdict.high is None else (verdict.low, verdict.high)
+
+
 def _saturated(row: LevelRow) -> bool | None:
     known = {"sustained": False, "not sustained": True}
     return known.get(row.verdict.state) if row.verdict else None
@@ -219,6 +224,15 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "count",
         "requests that found no room in the KV cache when they were sent",
         lambda r: r.level.waited_for_kv,
+    ),
+    Metric(
+        "piled_up_share",
+        "piled up",
+        "share",
+        "of the requests due in the window, by how many those in flight grew",
+        lambda r: r.verdict and r.verdict.piled,
+        interval=_piled_bounds,
+        place="data",
     ),
     Metric(
         "saturated",
