@@ -18,13 +18,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.load.level_statistics import statistics_of
+from bench_deepspeed.benchmarks.load.latency import e2e, ttft
+from bench_deepspeed.benchmarks.load.level_statistics import due_in_window, statistics_of
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup
 from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.machine import environment
+from bench_deepspeed.measure.statistics import percentile
 
 from . import view
 
@@ -38,12 +40,15 @@ SLA = {"ttft_s": None, "tpot_s": None}
 
 
 def row_of(level: Level) -> dict:
-    """One rate: the median and the 99th percentile of E2E and TTFT over the known ones, minus one."""
-    statistics = statistics_of(level, SLA)
+    """One rate: the median and the 99th percentile of E2E and TTFT over the known ones, minus one.
+
+    They are those of these very requests, each of which has a known latency: no interval is inferred from them.
+    """
+    statistics, due = statistics_of(level, SLA), due_in_window(level)
     errors = {
-        f"{name}_{p}_error": round(measured[p] / known - 1, 5)
-        for name, measured, known in (("e2e", statistics.e2e_s, E2E_S), ("ttft", statistics.ttft_s, SERVICE["first_s"]))
-        for p in ("p50", "p99")
+        f"{name}_p{p}_error": round(percentile(list(map(latency, due)), p) / known - 1, 5)
+        for name, latency, known in (("e2e", e2e, E2E_S), ("ttft", ttft, SERVICE["first_s"]))
+        for p in (50, 99)
     }
     return {
         "rate": level.rate,

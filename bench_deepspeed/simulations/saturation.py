@@ -1,30 +1,35 @@
-"""How often a level is called saturated, at which share of the rate that a target can sustain.
+"""How often a rate is called sustained or not, and how often the bracket of a series of rates holds the capacity.
 
     python -m bench_deepspeed.simulations.saturation [--check]
 
 Queues in virtual time: Poisson arrivals, every service as long as any other (M/D/1), 16 at once (M/D/16), or any number
 at once that slow each other down from 16 on (processor sharing, as in continuous batching). `utilization` is the rate
-over the highest that could be sustained: below 1 a queue settles in the end, above it never does.
+over the capacity, the highest that could be sustained: below 1 a queue settles in the end, above it never does.
+Warm-up, window, the second and longer hold, verdict and bracket are the load test's own.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 import sys
-from collections import deque
+from collections import Counter, deque
+from statistics import fmean
 
 from bench_deepspeed.benchmarks.load.arrivals import poisson
-from bench_deepspeed.benchmarks.load.generator import Window
+from bench_deepspeed.benchmarks.load.generator import Plan, Window
 from bench_deepspeed.benchmarks.load.measure import LONGER
 from bench_deepspeed.benchmarks.load.records import Level, Record
-from bench_deepspeed.benchmarks.load.saturation import judge
+from bench_deepspeed.benchmarks.load.saturation import bracket, judge
 from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.simulations import command
 
 EVIDENCE = RESULTS / "simulations" / "saturation.json"
-RUNS = 300
-UTILIZATIONS = (0.5, 0.8, 0.9, 1.1, 1.2, 1.5)
+RUNS = 200
+UTILIZATIONS = (0.5, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.5)
+SERIES = (0.6, 0.7, 0.8, 0.9, 0.97, 1.04, 1.12, 1.25, 1.4)
+"""Utilizations of a series of rates, which ends at the first that is not sustained."""
 KINDS = (*itertools.product(("one after the other", "16 at once", "sharing 16"), (100, 1000)),)
 """How it serves, and services that it can give in the window."""
 
@@ -33,9 +38,8 @@ def fifo(arrivals: list[float], servers: int) -> list[float]:
     """When each request ends, where every service takes one second and others wait in the order of arrival."""
     free, ends = [0.0] * servers, []
     for due_s in arrivals:
-        server = free.index(min(free))
-        free[server] = max(due_s, free[server]) + 1.0
-        ends.append(free[server])
+        ends.append(max(due_s, free[0]) + 1.0)
+        heapq.heapreplace(free, ends[-1])
     return ends
 
 
@@ -63,25 +67,76 @@ def sharing(arrivals: list[float], servers: int) -> list[float]:
 QUEUES = {"one after the other": (fifo, 1), "16 at once": (fifo, 16), "sharing 16": (sharing, 16)}
 
 
-def level(utilization: float, kind: str, services: int, seed: int) -> Level:
-    """A level against a queue whose every service takes one second of one server."""
+def level(utilization: float, kind: str, seconds: float, seed: int) -> Level:
+    """A level against a queue whose every service takes one second of one server; requests end in their order."""
     serve, servers = QUEUES[kind]
-    window, rate = Window.settled(services / servers, 1.0), utilization * servers
-    arrivals = list(itertools.takewhile(lambda due_s: due_s < window.stop_s, poisson(rate, seed)))
-    ends = serve(arrivals, servers)
+    plan, rate = Plan(seconds, rate=utilization * servers), utilization * servers
+    window, arrivals, count = None, [0.0], round(seconds * rate)
+    while window is None or window.stop_s > arrivals[-1]:
+        count *= 2
+        arrivals = list(itertools.islice(poisson(rate, seed), count))
+        ends = serve(arrivals, servers)
+        window = settled(plan, arrivals, ends)
     records = [
-        Record(due_s, due_s, end - 0.5, end, 1, 2, 2, 0.5, None) for due_s, end in zip(arrivals, ends, strict=True)
+        Record(due_s, due_s, end - 0.5, end, 1, 2, 2, 0.5, None)
+        for due_s, end in zip(arrivals, ends, strict=True)
+        if due_s < window.stop_s
     ]
     return Level(None, rate, (window.start_s, window.end_s), 0, {}, 0.0, servers, records)
 
 
-def saturated(utilization: float, kind: str, services: int, runs: int = RUNS) -> int:
-    """How many of so many levels are called saturated, at once and when held again for longer."""
-    return sum(
-        judge(level(utilization, kind, services, seed)).saturated
-        and judge(level(utilization, kind, LONGER * services, runs + seed)).saturated
-        for seed in range(runs)
-    )
+def settled(plan: Plan, arrivals: list[float], ends: list[float]) -> Window | None:
+    """The window that begins when latency has settled, which is seen at an arrival; None where it has not by then."""
+    longest, ended = 0.0, 0
+    for now in arrivals:
+        while ends[ended] <= now:
+            longest = max(longest, ends[ended] - arrivals[ended])
+            ended += 1
+        so_far = max(longest, now - arrivals[ended])
+        if now >= plan.start_s(so_far):
+            return plan.window(now, so_far, ended)
+    return None
+
+
+def held(utilization: float, kind: str, services: int, seed: int) -> Level:
+    """A rate as a load test holds it: once, and again for longer where it is not sustained for certain."""
+    seconds = services / QUEUES[kind][1]
+    first = level(utilization, kind, seconds, seed)
+    if judge(first).state == "sustained":
+        return first
+    return level(utilization, kind, LONGER * seconds, seed + 10**6)
+
+
+def states(utilization: float, kind: str, services: int, runs: int) -> dict[str, int]:
+    """How many of so many levels are called what."""
+    counted = Counter(judge(held(utilization, kind, services, seed)).state for seed in range(runs))
+    return {state: counted[state] for state in ("sustained", "not sustained")}
+
+
+def series(kind: str, services: int, seed: int) -> list[Level]:
+    """Rising rates, until one is not sustained."""
+    levels: list[Level] = []
+    for number, utilization in enumerate(SERIES):
+        levels.append(held(utilization, kind, services, 1000 * seed + number))
+        if judge(levels[-1]).state == "not sustained":
+            break
+    return levels
+
+
+def brackets(kind: str, services: int, runs: int) -> dict[str, float | int | None]:
+    """How the brackets of so many series lie around the capacity; their ends over it, on average."""
+    found = [bracket(series(kind, services, seed)) for seed in range(runs)]
+    capacity = QUEUES[kind][1]
+    lows = [one.sustained / capacity for one in found if one.sustained is not None]
+    highs = [one.not_sustained / capacity for one in found if one.not_sustained is not None]
+    return {
+        "low_found": len(lows),
+        "low_above": sum(low > 1 for low in lows),
+        "low_mean": round(fmean(lows), 4) if lows else None,
+        "high_found": len(highs),
+        "high_below": sum(high < 1 for high in highs),
+        "high_mean": round(fmean(highs), 4) if highs else None,
+    }
 
 
 def evidence(runs: int = RUNS) -> dict:
@@ -90,11 +145,12 @@ def evidence(runs: int = RUNS) -> dict:
         {
             "served": kind,
             "services": services,
-            "saturated": [saturated(u, kind, services, runs) for u in UTILIZATIONS],
+            "states": [states(utilization, kind, services, runs) for utilization in UTILIZATIONS],
+            "brackets": brackets(kind, services, runs),
         }
         for kind, services in KINDS
     ]
-    return {"runs": runs, "utilizations": UTILIZATIONS, "rows": rows}
+    return {"runs": runs, "utilizations": UTILIZATIONS, "series": SERIES, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -24,12 +24,33 @@ def generator_row(row: dict, _content: dict) -> dict[str, str]:
 
 def saturation_row(row: dict, content: dict) -> dict[str, str]:
     """Column title → cell of one kind of queue in the simulation of the rule for saturation."""
-    shares = zip(content["utilizations"], row["saturated"], strict=True)
+    runs, found = content["runs"], row["brackets"]
+    states = zip(content["utilizations"], row["states"], strict=True)
     return {
         "served": row["served"],
         "services in the window": str(row["services"]),
-        **{f"utilization {utilization:g}": f"{count / content['runs']:.1%}" for utilization, count in shares},
+        **{f"at {u:g}": f"{s['sustained'] / runs:.1%}, {s['not sustained'] / runs:.1%}" for u, s in states},
+        "lower end ∕ capacity": _end(found, "low", "above", runs),
+        "upper end ∕ capacity": _end(found, "high", "below", runs),
     }
+
+
+def _end(found: dict, end: str, wrong: str, runs: int) -> str:
+    """The mean of one end of the brackets, how many have it, and how many of all are on the wrong side of 1."""
+    mean, told = found[f"{end}_mean"], found[f"{end}_{wrong}"] / runs
+    where = "none" if mean is None else f"{mean:.2f}"
+    return f"{where}; found in {found[f'{end}_found'] / runs:.1%}, {wrong} 1 in {told:.1%}"
+
+
+def percentiles_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one kind of latencies in the simulation of percentiles."""
+    cells = {"latencies": row["latencies"], "utilization": f"{row['utilization']:g}" if row["utilization"] else ""}
+    for percent, counts in row["percentiles"].items():
+        shown = counts["shown"]
+        held = f"{counts['held'] / shown:.0%}" if shown else "none"
+        cells[f"p{percent} shown"] = f"{shown / content['trials']:.0%}"
+        cells[f"p{percent} held"] = f"{held} ({counts['held_as_independent'] / content['trials']:.0%})"
+    return cells
 
 
 def coverage_row(row: dict, _content: dict) -> dict[str, str]:
@@ -95,6 +116,7 @@ SIMULATIONS = {
     "coverage": coverage_row,
     "load_generator": generator_row,
     "saturation": saturation_row,
+    "percentiles": percentiles_row,
     "ab": ab_row,
     "power": power_row,
     "gate": gate_row,

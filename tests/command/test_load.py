@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 
 import pytest
-from support import STUB, behave, error_of, wait_until
+from support import STUB, behave, error_of, unwrapped, wait_until
 from support import saved_load as saved
 
 
@@ -42,9 +43,9 @@ def test_a_rate_that_is_not_sustained_ends_the_levels(bench, tmp_path):
     assert done.returncode == 0, done
     result = saved(tmp_path)
     assert [level.rate for level in result.levels] == [60.0]
-    assert "saturated" in result.stopped
-    assert result.levels[0].window_s[1] - result.levels[0].window_s[0] == pytest.approx(3 * 2)  # held again, for longer
-    assert "highest sustained rate: below 60 requests/s, the lowest that was tried" in done.stdout
+    assert "not sustained: " in result.stopped
+    assert result.levels[0].window_s[1] - result.levels[0].window_s[0] >= 3 * 2  # held again, for longer
+    assert re.search(r"sustained rate: less than [56]\d(\.\d)? requests/s, as offered", unwrapped(done.stdout))
 
 
 def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(bench, tmp_path):
@@ -53,7 +54,7 @@ def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(be
     assert done.returncode == 1, done
     assert "the stub server ended" in error_of(done.stderr.split("\r")[-1])
     (level,) = saved(tmp_path).levels
-    assert level.window_s[1] - level.window_s[0] == pytest.approx(2)
+    assert 2 <= level.window_s[1] - level.window_s[0] < 3 * 2
 
 
 def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):
@@ -68,7 +69,7 @@ def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):
 def test_failed_requests_are_an_error_and_the_target_is_started_anew(bench, tmp_path):
     done = bench(*STUB, "--clients", "1,2", "--seconds", "0.5", env=behave(short_at=20))
     assert done.returncode == 1
-    assert "requests failed; they are in no statistic of latency" in error_of(done.stderr.split("\r")[-1])
+    assert "requests failed; their latencies are infinite in the percentiles" in error_of(done.stderr.split("\r")[-1])
     result = saved(tmp_path)
     assert result.status == "complete"
     assert len(result.levels) == 2

@@ -1,6 +1,8 @@
-"""Load tests in numbers: arrivals, lengths, percentiles, windows, service levels, saturation; no clock runs here."""
+"""Prompts by a real tokenizer, and the simulated queues at length."""
 
 from __future__ import annotations
+
+import itertools
 
 from builders import workload
 from support import no_progress
@@ -11,22 +13,25 @@ from bench_deepspeed.model import catalog
 from bench_deepspeed.simulations import saturation as simulated
 
 
-def test_prompts_of_a_real_tokenizer_have_the_length_asked_for(smollm2_models_dir):
+def test_prompts_of_a_real_tokenizer_have_their_length_and_share_no_prefix(smollm2_models_dir):
     from transformers import AutoTokenizer
 
     want = weights.Want("pretrained", "transformers", "float32", 0)
     folder = weights.prepare(smollm2_models_dir, catalog.load("smollm2"), want, no_progress).folder
-    source = prompts.Tokens(AutoTokenizer.from_pretrained(folder), 2048)
-    counts = [(asked.prompt_tokens, asked.prompt) for asked in prompts.requests(workload(prompt_tokens=300), source)]
-    wanted = [prompt for prompt, _ in arrivals.lengths(workload(prompt_tokens=300), 2048, len(counts))]
-    assert all(0 <= want - count <= 2 for want, (count, _) in zip(wanted, counts, strict=True))
-    assert len({text[:40] for _, text in counts}) > 50
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    source = prompts.Tokens(tokenizer, 2048, seed=0)
+    asked = workload(prompt_tokens=300)
+    different = prompts.requests(asked, source)
+    wanted = [prompt for prompt, _ in arrivals.lengths(asked, 2048, len(different))]
+    assert [one.prompt_tokens for one in different] == wanted
+    sent = [one for level in (1, 2) for one in itertools.islice(prompts.endless(different, source, level), 700)]
+    ids = [tokenizer(one.prompt).input_ids for one in sent]
+    assert [len(tokens) for tokens in ids] == [one.prompt_tokens for one in sent]
+    assert len({tuple(tokens[: prompts.HEAD]) for tokens in ids}) == len(ids)
 
 
 def test_a_queue_that_settles_is_told_from_one_that_does_not():
     """In virtual time; how often near the limit is in docs/results/simulations/saturation.json."""
     for kind in simulated.QUEUES:
-        assert simulated.saturated(0.5, kind, services=1000, runs=20) == 0
-        assert simulated.saturated(0.8, kind, services=1000, runs=20) == 0
-        assert simulated.saturated(1.2, kind, services=1000, runs=20) >= 19
-        assert simulated.saturated(1.5, kind, services=200, runs=20) >= 19
+        assert simulated.states(0.5, kind, services=1000, runs=4) == {"sustained": 4, "not sustained": 0}
+        assert simulated.states(1.2, kind, services=1000, runs=4) == {"sustained": 0, "not sustained": 4}

@@ -17,6 +17,7 @@ import pytest
         (("--target", "serve", "-d", "cpu"), "--engine mii does not run on cpu"),
         (("--target", "sequential", "-d", "cpu", "--engine", "fake"), "--engine fake does not stream"),
         (("--trace", "t.jsonl", "--clients", "1"), "leave out --clients"),
+        (("--trace", "t.jsonl", "--p99"), "leave out --p99"),
         (("--prompts", "p.txt", "--prompt_tokens", "3"), "leave out --prompt_tokens"),
         (("--target", "stub", "--prompts", "missing.txt"), "--prompts: cannot read missing.txt"),
         (("--target", "stub", "--trace", "missing.jsonl"), "--trace: cannot read missing.jsonl"),

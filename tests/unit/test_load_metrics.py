@@ -1,10 +1,13 @@
-"""Load tests in numbers: arrivals, lengths, percentiles, windows, service levels, saturation; no clock runs here."""
+"""Load tests in numbers: arrivals, lengths, prompts, percentiles, windows; no clock runs here."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import math
 import re
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -14,15 +17,16 @@ from builders import request_record as record
 from scipy import stats
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.load import arrivals, level_statistics, prompts, saturation
+from bench_deepspeed.benchmarks.load import arrivals, labels, level_statistics, prompts
 from bench_deepspeed.benchmarks.load import charts as load_charts
 from bench_deepspeed.benchmarks.load import view as reports
-from bench_deepspeed.benchmarks.load.generator import InFlightRequest, Window
+from bench_deepspeed.benchmarks.load.command import p99_cost
+from bench_deepspeed.benchmarks.load.generator import InFlightRequest, Plan, Window
 from bench_deepspeed.benchmarks.load.kind import KIND
-from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Request
+from bench_deepspeed.benchmarks.load.metrics import METRICS, LevelRow
+from bench_deepspeed.benchmarks.load.records import LoadResult, Request
 from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.report import terminal, vega
-from bench_deepspeed.simulations import saturation as simulated
 
 
 def test_gaps_between_arrivals_are_exponential_and_of_the_mean_asked_for():
@@ -95,6 +99,38 @@ def test_a_trace_is_read_and_sent_as_it_is(tmp_path):
         arrivals.read_trace(path)
 
 
+class Letters:
+    """A stand-in for a tokenizer: a BOS, then a token a word."""
+
+    def __call__(self, text: str):
+        return SimpleNamespace(input_ids=[1, *text.split()])
+
+
+def first_words_that_differ(texts: list[str], words: int) -> int:
+    return len({tuple(text.split()[:words]) for text in texts})
+
+
+def test_no_two_prompts_share_their_first_words():
+    """Nor do those of other levels, and none comes again after the lengths have: a prefix cache would find nothing."""
+    source = prompts.Tokens(Letters(), 4096, seed=0)
+    different = prompts.requests(workload(prompt_tokens=300, max_tokens=60, spread=0.3), source)
+    texts = [asked.prompt for asked in different[:3]]
+    for number in (1, 2, 9):
+        asked = list(itertools.islice(prompts.endless(different, source, number), 1200))
+        assert [one.prompt_tokens for one in asked] == [source.count(one.prompt) for one in asked]
+        assert [one.prompt_tokens for one in asked[:512]] == [one.prompt_tokens for one in asked[512:1024]]
+        texts += [one.prompt for one in asked]
+    assert first_words_that_differ(texts, prompts.HEAD) == len(texts)
+    assert [text.split()[0] == after.split()[0] for text, after in itertools.pairwise(texts[3:])].count(True) < 5
+    again = prompts.Tokens(Letters(), 4096, seed=0)
+    assert again.text(7, 50) == source.text(7, 50) != prompts.Tokens(Letters(), 4096, seed=1).text(7, 50)
+
+
+def test_a_tokenizer_without_the_words_is_told_with_the_remedy():
+    with pytest.raises(UsageError, match="has only 0 of the words .* give prompts of your own with --prompts"):
+        prompts.Tokens(lambda text: SimpleNamespace(input_ids=list(text)), 4096, seed=0)
+
+
 def test_real_prompts_are_sent_in_turn_and_must_fit():
     made = prompts.requests(workload(prompts=["a b c", "d"], prompt_tokens=None, spread=0.0), prompts.Words())
     assert [(asked.prompt, asked.prompt_tokens) for asked in made[:3]] == [("a b c", 3), ("d", 1), ("a b c", 3)]
@@ -104,70 +140,67 @@ def test_real_prompts_are_sent_in_turn_and_must_fit():
         prompts.requests(workload(prompts=["a b c"], prompt_tokens=None, spread=0.0), narrow)
 
 
-def test_percentiles_are_numpys():
-    values = list(numpy.random.default_rng(3).gamma(2.0, size=137))
-    assert level_statistics.percentiles(values) == {f"p{p}": numpy.percentile(values, p) for p in (50, 90, 95, 99)}
-    assert level_statistics.percentiles([]) is None
-
-
-def test_the_moving_average_is_fastgens():
-    """pandas' ewm(span=16).mean(), which the benchmark of FastGen's post uses: weights normalized at each step."""
-    gaps = [0.1, 0.9, 0.1, 0.2, 0.05]
-    alpha = 2 / 17
-    weights = [[(1 - alpha) ** (i - j) for j in range(i + 1)] for i in range(len(gaps))]
-    averages = [numpy.average(gaps[: len(w)], weights=w) for w in weights]
-    assert level_statistics.slowest_ema(gaps) == pytest.approx(max(averages))
-    assert level_statistics.slowest_ema([0.3]) == pytest.approx(0.3)
-    assert level_statistics.slowest_ema([]) is None
-
-
-def test_the_plain_service_level():
-    made = record(first_s=0.5, gap_s=0.1)
-    assert level_statistics.meets(made, {"ttft_s": 0.5, "tpot_s": 0.10001})
-    assert not level_statistics.meets(made, {"ttft_s": 0.4999, "tpot_s": None})
-    assert not level_statistics.meets(made, {"ttft_s": None, "tpot_s": 0.0999})
-    assert level_statistics.meets(record(tokens=1), {"ttft_s": 1.0, "tpot_s": 0.001})
-    assert not level_statistics.meets(record(error="no answer"), {"ttft_s": 9.0, "tpot_s": 9.0})
-
-
-def test_fastgens_service_level():
-    assert level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.24), 4)  # 512 prompt tokens may take one second
-    assert not level_statistics.meets_fastgen(record(first_s=1.001, gap_s=0.24), 4)
-    assert not level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 4)
-    assert level_statistics.meets_fastgen(record(first_s=1.0, gap_s=0.26), 2)
-    assert level_statistics.meets_fastgen(record(first_s=1.0, tokens=1), 6)
-    assert not level_statistics.meets_fastgen(record(error="no answer"), 2)
-
-
 def test_what_is_due_in_the_window_counts_however_long_it_takes():
     before, inside, after = record(1.9), record(2.0), record(12.0)
     late = record(11.9, first_s=100.0)  # it is not left out for ending after the window: it would hide the slow
     found = level_statistics.statistics_of(level([before, inside, late, after]), NO_SLA)
     assert (found.due, found.offered_per_s) == (2, 0.2)
-    assert found.e2e_s["p50"] == pytest.approx(numpy.median([0.9, 100.4]))
+    assert found.latencies["e2e"][50].n == 2
     assert found.requests_per_s == 0.2  # `before` and `inside` ended in the window
-    assert found.good_per_s is None
+    assert found.goodput_per_s is None
 
 
-def test_failed_requests_are_counted_apart():
-    failed = [record(3.0, error="x", last_s=None, first_s=99.0), record(4.0, error="x", first_s=99.0, sent_s=None)]
-    found = level_statistics.statistics_of(level([record(5.0), *failed]), {"ttft_s": 1.0, "tpot_s": None})
-    assert (found.due, found.failed) == (3, 2)
-    assert found.e2e_s["p99"] == pytest.approx(0.9)
-    assert (found.requests_per_s, found.good_per_s) == (0.1, 0.1)
-    assert found.effective_per_s == {2: 0.1, 4: 0.1, 6: 0.1}
-    assert found.remarks == ["2 of 3 requests failed (x)"]
+def test_failed_requests_are_infinite_in_percentiles():
+    rng = numpy.random.default_rng(5)
+    whole = [record(2.0 + n / 25, first_s=float(rng.uniform(0.4, 0.6))) for n in range(240)]
+    failed = [
+        dataclasses.replace(one, error="reset", last_s=None) if n % 6 == 0 else one for n, one in enumerate(whole)
+    ]
+    found = level_statistics.statistics_of(level(failed), {"ttft_s": 1.0, "tpot_s": None})
+    assert (found.due, found.failed, found.sla_share) == (240, 40, 200 / 240)
+    latency = found.latencies["e2e"]
+    assert latency[50].n == 240
+    clean = level_statistics.statistics_of(level(whole), NO_SLA).latencies["e2e"]
+    assert latency[50].value > clean[50].value
+    assert latency[90].value == math.inf
+    assert labels.percentile_text(latency[90]).startswith("∞ [")
+    assert found.remarks == ["40 of 240 requests failed (reset): infinite in percentiles"]
+    row = {m.name: m.value(LevelRow(result(levels=[level(failed)]), level(failed))) for m in METRICS}
+    assert row["e2e_p50_s"] is not None
+    assert row["e2e_p90_s"] is None  # no JSON can say infinite
 
 
-def test_tokens_and_gaps_are_those_of_the_window():
+def test_tokens_are_those_of_the_window():
     window = Window(2.0, 12.0, 14.0)
     one = InFlightRequest(Request("", 1, 3, 1.0), times=[1.5, 2.5, 3.5])
     two = InFlightRequest(Request("", 1, 2, 11.0), times=[11.5, 12.5])
     failed = InFlightRequest(Request("", 1, 2, 5.0), times=[5.0], error="x")
     assert level_statistics.tokens_in([one, two, failed], window) == 3
-    assert level_statistics.itl([one, two, failed], window)["p50"] == 1.0
-    made = level_statistics.record(two)
-    assert (made.due_s, made.first_s, made.last_s, made.new_tokens, made.slowest_ema_s) == (11.0, 11.5, 12.5, 2, 1.0)
+
+
+def test_percentiles_of_gaps_have_intervals_from_the_requests():
+    """Each request has gaps of its own size: many gaps, of no more than twenty requests."""
+    texts = [" ".join(["0", *[f"{10_000 + 100 * n}"] * 100]) for n in range(20)]
+    made = [record(2.0 + n / 2, tokens=101, gap_s=0.01, chunks=text) for n, text in enumerate(texts)]
+    found = level_statistics.statistics_of(level(made), NO_SLA).latencies["itl"]
+    assert found[50].n == 2000
+    assert found[50].worth <= 20
+    assert found[99].value is None
+    rng = numpy.random.default_rng(6)
+    drawn = [
+        dataclasses.replace(one, chunks=" ".join(["0", *map(str, rng.integers(9_000, 11_000, size=100))]))
+        for one in made
+    ]
+    found = level_statistics.statistics_of(level(drawn), NO_SLA).latencies["itl"]
+    assert found[50].worth > 200
+    assert found[50].low < 0.01 < found[50].high
+
+
+def test_percentiles_of_gaps_in_older_files_have_no_interval():
+    older = level([record(2.0 + n / 2) for n in range(20)], itl_s={"p50": 0.012, "p99": 0.02})
+    found = level_statistics.statistics_of(older, NO_SLA).latencies["itl"]
+    assert labels.percentile_text(found[50]) == "12.0 [not measured]"
+    assert 90 not in found
 
 
 @pytest.mark.parametrize(
@@ -182,50 +215,38 @@ def test_a_generator_that_lags_is_told_of(lag_s, first_s, remarks):
 
 
 def test_windows_and_their_edges():
-    window = Window.settled(10.0, first_s=0.1)
+    window = Window.after(2.0, 10.0)
     assert window == Window(2.0, 12.0, 14.0)
     assert [window.holds(t) for t in (1.999, 2.0, 11.999, 12.0)] == [False, True, True, False]
-    # A fifth would be over before the load is there.
-    assert Window.settled(10.0, first_s=3.0) == Window(6.0, 16.0, 22.0)
-    assert Window.settled(10.0, first_s=6.0) == Window(10.0, 20.0, 30.0)
     trace = Window.of_trace(12.0)
     assert [trace.holds(t) for t in (1.999, 2.0001, 12.0)] == [False, True, True]
 
 
-def test_the_simulated_queues_serve_as_they_say():
-    assert simulated.fifo([0.0, 0.5, 3.0], servers=1) == [1.0, 2.0, 4.0]
-    assert simulated.fifo([0.0, 0.5, 0.6], servers=2) == [1.0, 1.5, 2.0]
-    # alone until 0.5, then at half the speed each until the first has its work
-    assert simulated.sharing([0.0, 0.5], servers=1) == [1.5, 2.0]
-    assert simulated.sharing([0.0, 0.5, 9.0], servers=2) == [1.0, 1.5, 10.0]
+def test_the_window_begins_at_twice_the_loaded_latency_and_is_as_long_at_least():
+    plan = Plan(10.0)
+    assert plan.start_s(0.1) == 2.0  # a fifth of the seconds
+    assert plan.start_s(3.0) == 6.0
+    assert plan.start_s(1000.0) == 40.0  # four times the seconds at most
+    assert plan.window(6.0, 3.0, 5) == Window.after(6.0, 10.0)
+    assert plan.window(16.0, 8.0, 5) == Window.after(16.0, 16.0)
+    assert plan.window(40.0, 1000.0, 0) == Window.after(40.0, 40.0)
+    assert Plan(10.0, rate=0.2).window(6.0, 3.0, 5) == Window.after(6.0, 6.0 + 25.0)
 
 
-def test_neither_growth_nor_a_shortfall_alone_is_saturation():
-    growing = [record(2.0 + n / 10, first_s=0.001 * n, tokens=1) for n in range(100)]
-    judged = saturation.judge(level(growing, clients=None, rate=10.0))
-    assert (judged.saturated, judged.words) == (False, "settled")
-    assert judged.slope == pytest.approx(0.1, rel=0.1)  # ten a second, each takes 0.01 s a second longer: Little's law
-    assert judged.p < 0.01
-    slow = [record(2.0 + n / 10, first_s=5.0, tokens=1) for n in range(-50, 100)]
-    judged = saturation.judge(level(slow, clients=None, rate=10.0))
-    assert (judged.saturated, judged.completed) == (False, 1.0)
-    at_the_end = [record(2.0 + n / 8, first_s=0.1, tokens=1) for n in range(80)] + 20 * [record(11.99, 0.1, tokens=1)]
-    judged = saturation.judge(level(at_the_end, clients=None, rate=10.0))
-    assert (judged.saturated, judged.completed) == (False, 0.8)
+def test_a_window_is_long_enough_for_the_requests_that_were_asked_for():
+    """By the rate, or by the rate at which they ended so far where clients wait."""
+    for rate in (0.5, 4.0):
+        seconds = arrivals.seconds_for(736, rate)
+        assert 0.99 <= stats.poisson.sf(735, rate * seconds) < 0.995
+        assert Plan(10.0, 736, rate).window(2.0, 0.1, 9).end_s == 2.0 + seconds
+    assert Plan(10.0, 736).window(2.0, 0.1, 8).end_s == 2.0 + arrivals.seconds_for(736, 4.0)
 
 
-def test_the_highest_sustained_rate():
-    def at(rate: float, first_s: float = 0.1, count: int = 100, **changes) -> Level:
-        width = 10.0 / count
-        made = [record(2.0 + n * width, first_s * (1 + n), tokens=1, **changes) for n in range(count)]
-        return level(made, clients=None, rate=rate)
-
-    assert saturation.highest_sustained([at(1.0, 0.0), at(2.0, 0.0), at(3.0, 1.0)]) == 2.0
-    assert saturation.highest_sustained([at(1.0, 0.0), at(2.0, 0.0, error="x")]) == 1.0
-    few = at(4.0, 0.0, count=saturation.MIN_REQUESTS - 1)
-    assert "fewer than" in saturation.judge(few).words
-    assert saturation.highest_sustained([few]) is None
-    assert saturation.judge(level([], clients=None, rate=1.0)).completed is None
+def test_the_cost_of_a_99th_percentile_is_said():
+    told = p99_cost([0.5, 4.0], p99=False)
+    assert "needs 368 independent requests" in told
+    assert f"{arrivals.seconds_for(736, 0.5):.0f} s at 0.5 requests/s" in told
+    assert "as long as 736 requests take" in p99_cost([], p99=True)
 
 
 def result(**changes) -> LoadResult:
@@ -245,7 +266,9 @@ def result(**changes) -> LoadResult:
         "sla": NO_SLA,
         "started_at": "2026-01-02T03:04:05",
     }
-    levels = [level([record(3.0)]), level([record(3.0)], clients=None, rate=1.0)]
+    drawn = numpy.random.default_rng(0).uniform(0.4, 0.6, size=20)
+    requests = [record(2.0 + n / 4, first_s=float(first_s)) for n, first_s in enumerate(drawn)]
+    levels = [level(requests), level(requests, clients=None, rate=1.0)]
     return LoadResult(
         **{**made, "model": {"name": "smollm2", "title": "SmolLM2", "digest": "d"}, "levels": levels, **changes}
     )
@@ -263,13 +286,14 @@ def test_a_result_is_saved_and_read_back(tmp_path):
 def test_the_table_says_how_it_was_served():
     shown = terminal.render(reports.view(result()))
     assert "sequential service" in unwrapped(shown)
-    assert "highest sustained rate: not measured" in shown
+    assert "sustained rate: not measured" in shown
     assert "| 1 client " in shown
     assert "± 30%" in shown
+    assert re.search(r"\| E2E +\| [\d.]+ \[[\d.]+, [\d.]+\] +\| not measured: \d+ of 368 +\|", shown)
 
 
 def test_the_plot_has_a_curve_for_each_loop_of_each_test():
-    chart = load_charts.latency("SmolLM2", [result(), result(levels=[level([record(3.0)])])])
+    chart = load_charts.latency("SmolLM2", [result(), result(levels=result().levels[:1])])
     svg = vega.svg(chart)
     assert svg.count("labelled with its clients") == 2
     assert svg.count("labelled with its rate") == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Iterator
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench_deepspeed.core import user_files
@@ -13,18 +14,31 @@ from bench_deepspeed.core.errors import UsageError
 from .records import Request, Workload
 
 DIFFERENT_REQUESTS = 512
-"""Requests made before the first level; they are then repeated in order. The number is FastGen's."""
+"""Lengths drawn before the first level; they are then repeated in order. The number is FastGen's."""
+ARRIVALS = 5
+"""A Poisson process has an arrival within so many of its mean gaps with a probability of 99.3%."""
 TRACE_FIELDS = {"arrival_s": (int, float), "prompt_tokens": (int,), "output_tokens": (int,)}
 
 
-def poisson(rate: float, seed: int) -> Iterator[float]:
-    """Arrival times in seconds of a Poisson process: the gaps are independent and exponential, of mean 1 ∕ rate."""
+def poisson(rate: float, seed: int, level: int = 0) -> Iterator[float]:
+    """Arrival times in seconds of a Poisson process: the gaps are independent and exponential, of mean 1 ∕ rate.
+
+    Each level draws its own: were they the same at every rate, all would be lucky or unlucky together.
+    """
     import numpy
 
-    rng, now = numpy.random.default_rng([seed, 1]), 0.0
+    rng, now = numpy.random.default_rng([seed, 1, level]), 0.0
     while True:
         now += float(rng.exponential(1.0 / rate))
         yield now
+
+
+def seconds_for(count: int, rate: float) -> float:
+    """Seconds in which so many requests of a Poisson process of that rate come, with a probability of 99%.
+
+    (count + 2.33 √count + 3) ∕ rate: the normal approximation of the number that comes, and a little more.
+    """
+    return (count + 2.33 * math.sqrt(count) + 3) / rate
 
 
 def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[int, int]]:
@@ -52,15 +66,10 @@ def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[i
     return pairs
 
 
-def closed_loop(requests: list[Request]) -> Iterator[Request]:
-    """The requests round and round, for clients that send when their last one ended."""
-    return itertools.cycle(requests)
-
-
-def open_loop(requests: list[Request], times: Iterator[float]) -> Iterator[Request]:
-    """The requests round and round, each due at the next time."""
-    for request, due_s in zip(itertools.cycle(requests), times, strict=False):
-        yield Request(request.prompt, request.prompt_tokens, request.max_tokens, due_s)
+def open_loop(requests: Iterator[Request], times: Iterable[float]) -> Iterator[Request]:
+    """The requests, each due at the next time."""
+    for request, due_s in zip(requests, times, strict=False):
+        yield dataclasses.replace(request, due_s=due_s)
 
 
 def read_trace(path: Path) -> list[tuple[float, int, int]]:

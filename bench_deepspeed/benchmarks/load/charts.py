@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
-from .labels import facets_of, title
+from .labels import facets_of, percentile_text, title
 from .metrics import LevelRow, rows
 from .records import LoadResult
 
@@ -28,7 +29,7 @@ def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
 
 
 def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
-    levels = [row for row in rows(result) if getattr(row.level, kind) is not None and row.statistics.e2e_s]
+    levels = [row for row in rows(result) if getattr(row.level, kind) is not None and _median(row) is not None]
     if not levels:
         return None
     stroke = "solid" if kind == "clients" else "dashed"
@@ -36,12 +37,18 @@ def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
     return Series(f"{name}; labelled with its {kind}", points, (facets_of(result),), stroke, colour=name)
 
 
+def _median(row: LevelRow) -> float | None:
+    """Median E2E in seconds, where it is measured and finite."""
+    found = row.statistics.latencies.get("e2e", {}).get(50)
+    return None if found is None or found.value is None or math.isinf(found.value) else found.value
+
+
 def _point(row: LevelRow) -> Point:
-    e2e, load = row.statistics.e2e_s or {}, row.level.clients or row.level.rate
-    percentiles = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in e2e.items())
+    load, shown = row.level.clients or row.level.rate, row.statistics.latencies["e2e"].items()
+    percentiles = "; ".join(f"p{percent} {percentile_text(found)} ms" for percent, found in shown)
     return Point(
         row.statistics.requests_per_s or 0.0,
-        e2e["p50"],
+        _median(row) or 0.0,
         label=f"{load:g}",
         hover="; ".join([f"{row.level.name}: E2E {percentiles}", *row.statistics.remarks]),
         flagged=bool(row.statistics.remarks),

@@ -35,7 +35,11 @@ def add(parser) -> None:
         "--seconds",
         type=seconds,
         metavar="S",
-        help=f"of each level's steady window (default: {SECONDS['cuda']:g}, on cpu {SECONDS['cpu']:g})",
+        help="of each level's steady window, which is longer where its requests are "
+        f"(default: {SECONDS['cuda']:g}, on cpu {SECONDS['cpu']:g})",
+    )
+    parser.add_argument(
+        "--p99", action="store_true", help="windows as long as a 99th percentile needs; how long is said beforehand"
     )
     parser.add_argument("--sla_ttft", type=seconds, metavar="S", help="service level: the first token after at most")
     parser.add_argument("--sla_tpot", type=seconds, metavar="S", help="service level: each further one after at most")
@@ -115,7 +119,7 @@ def check(options: argparse.Namespace) -> None:
     if options.trace:
         given = {"--clients": options.clients, "--rates": options.rates, "--prompts": options.prompts}
         given |= {"--prompt_tokens": options.prompt_tokens, "--max_tokens": options.max_tokens}
-        given |= {"--spread": options.spread, "--seconds": options.seconds}
+        given |= {"--spread": options.spread, "--seconds": options.seconds, "--p99": options.p99}
         for flag, value in given.items():
             if value:
                 raise UsageError(f"--trace sets when and how long requests are: leave out {flag}")

@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 
 from bench_deepspeed.benchmarks.load.targets.base import RequestError
 
+from .arrivals import ARRIVALS, seconds_for
 from .records import Request
 
 EDGE = 0.2
-"""The load is on for this share of the window before it at least, and up to as long after it."""
+"""The load is on for this share of the window before it at least."""
 SETTLING = 2
-"""… and for so many times what the first request took, alone, up to the window's own length."""
+"""… and for so many times the longest latency under this load so far. A window is as long at least."""
+LONGEST = 4
+"""Neither warm-up nor window is longer than so many times the seconds that were asked for."""
 MOST_IN_FLIGHT = 1000
 """Threads of the pool. What is due beyond them waits for one, and its latency counts on."""
 CHECK_S = 1.0
@@ -39,10 +42,9 @@ class Window:
     """What is due from here on is not sent."""
 
     @classmethod
-    def settled(cls, seconds: float, first_s: float) -> Window:
-        """A window of so many seconds, with its edges, where the first request ended after `first_s`."""
-        edge = min(max(EDGE * seconds, SETTLING * first_s), seconds)
-        return cls(edge, edge + seconds, seconds + 2 * edge)
+    def after(cls, start_s: float, seconds: float) -> Window:
+        """A window of so many seconds; the load goes on for up to as long after it as it was on before."""
+        return cls(start_s, start_s + seconds, 2 * start_s + seconds)
 
     @classmethod
     def of_trace(cls, last_s: float) -> Window:
@@ -52,6 +54,36 @@ class Window:
 
     def holds(self, time_s: float) -> bool:
         return self.start_s <= time_s < self.end_s
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a window: its seconds, how many requests are to be due in it, and at which rate they come.
+
+    `rate` is None where clients wait: then it is the rate at which they did so far. More seconds are taken where so
+    many requests, or requests as long as these, need them.
+    """
+
+    seconds: float
+    requests: int = 0
+    rate: float | None = None
+
+    def start_s(self, longest_s: float) -> float:
+        """The load has settled when it has been on for so long, at the longest latency so far."""
+        return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s)
+
+    @property
+    def most_s(self) -> float:
+        return LONGEST * self.seconds
+
+    def window(self, now_s: float, longest_s: float, ended: int) -> Window:
+        """The window that begins now, at the longest latency and the number of requests that ended so far."""
+        whole_s = min(SETTLING * longest_s + (ARRIVALS / self.rate if self.rate else 0.0), self.most_s)
+        enough_s = seconds_for(self.requests, self.rate or max(ended, 1) / now_s) if self.requests else 0.0
+        return Window.after(now_s, max(self.seconds, whole_s, enough_s))
+
+
+UNKNOWN = Window(math.inf, math.inf, math.inf)
 
 
 @dataclass(eq=False)
@@ -68,15 +100,16 @@ class InFlightRequest:
 class Generator:
     """Runs one level. `clients`: so many requests at a time, of a source without times; None: at the source's.
 
-    `window` is the steady window, or its seconds: then it begins when the load has settled (see `Window.settled`), and
-    is known after the first request.
+    `window` is the steady window, or what is asked of one: then it begins when the load has settled, which is when
+    requests that were sent under the load have ended: twice the longest latency so far after the start, those under way
+    included. `settled` says whether that came before `Plan.most_s`.
     """
 
     def __init__(
         self,
         send: Callable[[Request], list[float]],
         source: Iterator[Request],
-        window: Window | float,
+        window: Window | Plan,
         *,
         timeout_s: float,
         clients: int | None = None,
@@ -84,8 +117,11 @@ class Generator:
     ):
         self._send, self._source, self._check = send, source, check
         self._timeout_s, self._clients = timeout_s, clients
-        self._seconds = None if isinstance(window, Window) else window
-        self.window = window if self._seconds is None else Window.settled(window, math.inf)
+        self._plan = None if isinstance(window, Window) else window
+        self.window = window if isinstance(window, Window) else UNKNOWN
+        self.settled: bool | None = None
+        self._longest_s = 0.0
+        self._ended_well = 0
         self._ended: queue.SimpleQueue[tuple[InFlightRequest, Future]] = queue.SimpleQueue()
         self._due: deque[Request] = deque()
         self._under_way: dict[InFlightRequest, float] = {}  # → when it is abandoned; in the order of sending
@@ -105,6 +141,8 @@ class Generator:
             while self._due or self._under_way:
                 self._launch_due()
                 self._wait()
+                if self._plan and self.window is UNKNOWN:
+                    self._settle(self._plan, self._now())
         finally:
             self._pool.shutdown(wait=False)
         return self.flights
@@ -136,6 +174,14 @@ class Generator:
             return True
         return due_s < self.window.stop_s and any(self.window.holds(f.request.due_s) for f in self._under_way)
 
+    def _settle(self, plan: Plan, now_s: float) -> None:
+        """Begin the window where the load has settled, or has been on for as long as it may."""
+        oldest_s = min((flight.request.due_s for flight in self._under_way), default=now_s)
+        longest_s = max(self._longest_s, now_s - oldest_s)
+        if now_s >= plan.start_s(longest_s):
+            self.settled = bool(self._ended_well) and now_s >= SETTLING * longest_s
+            self.window = plan.window(now_s, longest_s, self._ended_well)
+
     def _launch(self, request: Request) -> None:
         flight = InFlightRequest(request)
         self.flights.append(flight)
@@ -162,8 +208,9 @@ class Generator:
         try:
             flight, future = self._ended.get(timeout=max(0.0, until_s - self._now()))
             future.result()  # raises what ended the target, and not only this request
-            if self._seconds is not None and flight is self.flights[0] and flight.error is None:
-                self.window = Window.settled(self._seconds, flight.ended_s - flight.request.due_s)
+            if flight.error is None:
+                self._ended_well += 1
+                self._longest_s = max(self._longest_s, flight.ended_s - flight.request.due_s)
             self._land(flight, flight.ended_s)
         except queue.Empty:
             if abandoned_s <= self._now():

@@ -6,7 +6,7 @@ from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
-from .level_statistics import e2e
+from .latency import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
 from .saturation import too_high

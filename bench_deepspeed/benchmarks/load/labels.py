@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.core import text
+from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.units import number
+from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.report.blocks import Facets
 
 from .records import LoadResult
@@ -28,3 +33,17 @@ def facets_of(result: LoadResult) -> Facets:
     s = result.scenario
     machine = machine_of(result.environment, s["device"])
     return Facets(model_title(result), s["engine"], machine, s["precision"])
+
+
+def percentile_text(found: Percentile | None) -> str:
+    """Milliseconds with the interval: "847.2 [801.2, 900.3]"; "∞" where too many requests failed for a number."""
+    if found is None:
+        return NOT_MEASURED
+    if found.value is None:
+        return f"{NOT_MEASURED}: {found.shortfall}"
+    bounds = NOT_MEASURED if found.low is None or found.high is None else f"{_ms(found.low)}, {_ms(found.high)}"
+    return f"{_ms(found.value)} [{bounds}]"
+
+
+def _ms(seconds: float) -> str:
+    return "∞" if math.isinf(seconds) else number(1e3 * seconds, 1 if seconds < 1 else 0)

@@ -1,30 +1,29 @@
-"""What the records of a level come to. Pure functions; failed requests are counted apart and never averaged in.
-
-Of a request with n tokens: E2E = last token − due, TTFT = first token − due, ITL each gap between two tokens,
-TPOT = (last − first) ∕ (n − 1). All in seconds.
-"""
+"""What the records of a level come to. Pure functions; all times in seconds."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean, median
 
-from bench_deepspeed.measure.statistics import percentile
+from bench_deepspeed.measure import statistics
+from bench_deepspeed.measure.percentiles import Percentile, needed, of_worth, percentiles
 
+from .arrivals import ARRIVALS
 from .generator import InFlightRequest, Window
+from .latency import chunks_of, e2e, itl, tpot, ttft
 from .records import PERCENTILES, Level, Record
+from .service_level import GENERATION_TOKENS_PER_S, Sla, effective_throughput, goodput, meets
 
-EMA_SPAN = 16
-PROMPT_TOKENS_PER_S = 512
-GENERATION_TOKENS_PER_S = (2, 4, 6)
-"""FastGen's service level: its post's rates, and the span of its benchmark's moving average."""
 LAG_S, LAG_SHARE = 0.010, 0.05
 """A generator that sends later than this (p99), or than this share of the median latency, is reported."""
 CPU_SHARE = 0.8
 """One Python process computes on one CPU at a time; near the whole of it, it is what is measured."""
-ARRIVALS = 5
-"""A Poisson process has an arrival within so many of its mean gaps with a probability of 99.3%."""
+CHUNKED = 1.5
+"""With more tokens a chunk than this, ITL says little of when text appears, and the level is marked."""
+
+Percentiles = dict[float, Percentile]
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,10 @@ class LevelStatistics:
     A level that is not measured has only counts and lag, and its first remark gives the reason: see `unmeasured`.
 
     `offered_per_s` counts those due, `requests_per_s` those that ended in the window, whenever they began, and
-    `tokens_per_s` the tokens that came in it, each over the window's seconds. `good_per_s` counts those due in
-    it that met the plain service level, `effective_per_s` FastGen's at each generation rate.
+    `tokens_per_s` the tokens that came in it, all tokens over all of its seconds. `latencies` has the percentiles of
+    "ttft", "tpot", "itl", "e2e" and "chunk", the gap between two chunks; failed requests are infinite in them.
+    `goodput_per_s` and `effective_per_s` (by generation rate) are defined in `service_level`; `sla_share` is the share
+    of the requests due that met the service level.
     """
 
     due: int
@@ -45,52 +46,11 @@ class LevelStatistics:
     offered_per_s: float | None = None
     requests_per_s: float | None = None
     tokens_per_s: float | None = None
-    e2e_s: dict[str, float] | None = None
-    ttft_s: dict[str, float] | None = None
-    tpot_s: dict[str, float] | None = None
-    itl_s: dict[str, float] | None = None
-    good_per_s: float | None = None
-    effective_per_s: dict[int, float] | None = None
-
-
-def slowest_ema(gaps: list[float], span: int = EMA_SPAN) -> float | None:
-    """The largest value of the gaps' exponential moving average; None without gaps.
-
-    eᵢ = Σ (1 − α)ʲ gᵢ₋ⱼ ∕ Σ (1 − α)ʲ over j = 0 … i, α = 2 ∕ (span + 1): that of FastGen's benchmark (pandas' `ewm`).
-    """
-    alpha, weighted, weights, slowest = 2 / (span + 1), 0.0, 0.0, None
-    for gap in gaps:
-        weighted, weights = gap + (1 - alpha) * weighted, 1 + (1 - alpha) * weights
-        slowest = max(slowest or 0.0, weighted / weights)
-    return slowest
-
-
-def percentiles(values: list[float]) -> dict[str, float] | None:
-    """NumPy's default percentiles; None without values."""
-    return {f"p{p}": percentile(values, p) for p in PERCENTILES} if values else None
-
-
-def record(flight: InFlightRequest) -> Record:
-    """A request as it is kept: rounded to the microsecond, its gaps summed up."""
-    times = flight.times
-    slowest = slowest_ema([later - earlier for earlier, later in itertools.pairwise(times)])
-    return Record(
-        due_s=round(flight.request.due_s, 6),
-        sent_s=_rounded(flight.sent_s),
-        first_s=_rounded(times[0] if times else None),
-        last_s=_rounded(times[-1] if times else None),
-        prompt_tokens=flight.request.prompt_tokens,
-        max_tokens=flight.request.max_tokens,
-        new_tokens=len(times),
-        slowest_ema_s=_rounded(slowest),
-        error=flight.error,
-    )
-
-
-def itl(flights: list[InFlightRequest], window: Window) -> dict[str, float]:
-    """Percentiles of all token gaps of the requests that were due in the window and did not fail."""
-    whole = [f.times for f in flights if window.holds(f.request.due_s) and f.error is None]
-    return percentiles([later - earlier for times in whole for earlier, later in itertools.pairwise(times)]) or {}
+    latencies: dict[str, Percentiles] = field(default_factory=dict)
+    chunk_tokens: float | None = None
+    goodput_per_s: float | None = None
+    sla_share: float | None = None
+    effective_per_s: dict[int, float | None] = field(default_factory=dict)
 
 
 def tokens_in(flights: list[InFlightRequest], window: Window) -> int:
@@ -166,91 +126,103 @@ def _rounded_up(seconds: float) -> float:
     return round(math.ceil(seconds * 10.0**digits) / 10.0**digits, max(digits, 0))
 
 
-def e2e(record: Record) -> float:
-    """Seconds from when a request was due to its last token."""
-    return record.last_s - record.due_s
-
-
-def ttft(record: Record) -> float:
-    """Seconds from when a request was due to its first token."""
-    return record.first_s - record.due_s
-
-
-def tpot(record: Record) -> float | None:
-    """Seconds per output token after the first; None for a single token."""
-    return (record.last_s - record.first_s) / (record.new_tokens - 1) if record.new_tokens > 1 else None
-
-
-def meets(record: Record, sla: dict[str, float | None]) -> bool:
-    """Whether a request met the plain service level: TTFT and TPOT within its limits, where these are set."""
-    if record.error is not None:
-        return False
-    first, each = sla["ttft_s"], sla["tpot_s"]
-    return (first is None or ttft(record) <= first) and (each is None or (tpot(record) or 0.0) <= each)
-
-
-def meets_fastgen(record: Record, tokens_per_s: float) -> bool:
-    """Whether a request met FastGen's service level at a generation rate.
-
-    The first token after at most prompt tokens ∕ 512 seconds, and the moving average of the gaps always
-    below 1 ∕ rate (DeepSpeed-FastGen post, "Effective Throughput"; the benchmark in DeepSpeedExamples).
-    """
-    if record.error is not None or ttft(record) > record.prompt_tokens / PROMPT_TOKENS_PER_S:
-        return False
-    return record.slowest_ema_s is None or record.slowest_ema_s < 1 / tokens_per_s
-
-
-def statistics_of(level: Level, sla: dict[str, float | None]) -> LevelStatistics:
+def statistics_of(level: Level, sla: Sla) -> LevelStatistics:
     """A level's statistics; see `LevelStatistics`."""
     due = due_in_window(level)
     lags = [record.sent_s - record.due_s for record in due if record.sent_s is not None]
     reason = unmeasured(level)
-    statistics = LevelStatistics(
+    found = LevelStatistics(
         due=len(due),
         failed=sum(record.error is not None for record in due),
-        lag_p99_s=percentile(lags, 99) if lags else None,
+        lag_p99_s=statistics.percentile(lags, 99) if lags else None,
         remarks=[] if reason is None else [f"not measured: {reason}"],
         **(_measured(level, due, sla) if reason is None else {}),
     )
-    statistics.remarks.extend(_remarks(level, statistics))
-    return statistics
+    found.remarks.extend(_remarks(level, found))
+    return found
 
 
-def _measured(level: Level, due: list[Record], sla: dict[str, float | None]) -> dict:
+def _measured(level: Level, due: list[Record], sla: Sla) -> dict:
     """The statistics that a level has only where it is measured."""
-    seconds = window_s(level)
-    good = [record for record in due if record.error is None]
+    seconds, ended = window_s(level), ended_in_window(level)
     has_sla = any(limit is not None for limit in sla.values())
+    chunks = [chunks_of(record) or [] for record in due if record.error is None]
+    tokens = [tokens for of_one in chunks for _, tokens in of_one]
     return {
         "offered_per_s": len(due) / seconds,
-        "requests_per_s": len(ended_in_window(level)) / seconds,
+        "requests_per_s": len(ended) / seconds,
         "tokens_per_s": level.tokens_in_window / seconds,
-        "e2e_s": percentiles([e2e(record) for record in good]),
-        "ttft_s": percentiles([ttft(record) for record in good]),
-        "tpot_s": percentiles([t for t in map(tpot, good) if t is not None]),
-        "itl_s": level.itl_s or None,
-        "good_per_s": sum(meets(record, sla) for record in due) / seconds if has_sla else None,
-        "effective_per_s": {
-            rate: sum(meets_fastgen(record, rate) for record in due) / seconds for rate in GENERATION_TOKENS_PER_S
+        "latencies": {
+            "ttft": percentiles(list(map(ttft, due)), PERCENTILES),
+            "tpot": percentiles([t for t in map(tpot, due) if t is not None], PERCENTILES),
+            "itl": _itl(level, due),
+            "chunk": _pooled([[gap for gap, _ in of_one[1:]] for of_one in chunks]),
+            "e2e": percentiles(list(map(e2e, due)), PERCENTILES),
         },
+        "chunk_tokens": fmean(tokens) if tokens else None,
+        "goodput_per_s": goodput(ended, sla, seconds) if has_sla else None,
+        "sla_share": sum(meets(record, sla) for record in due) / len(due) if has_sla else None,
+        "effective_per_s": {rate: effective_throughput(level.records, rate) for rate in GENERATION_TOKENS_PER_S},
     }
 
 
-def _remarks(level: Level, statistics: LevelStatistics) -> list[str]:
+def _itl(level: Level, due: list[Record]) -> Percentiles:
+    """ITL of all tokens; in files from before gaps were kept their percentiles, without intervals."""
+    of_requests = [itl(record) for record in due]
+    if any(gaps is None for gaps in of_requests):
+        n = sum(max(record.new_tokens - 1, 0) for record in due)
+        old = {p: level.itl_s.get(f"p{p}") for p in PERCENTILES}
+        return {p: Percentile(n, n, needed(p), value) for p, value in old.items() if value is not None}
+    return _pooled([gaps for gaps in of_requests if gaps is not None])
+
+
+def _pooled(of_requests: list[list[float]]) -> Percentiles:
+    """Percentiles of the gaps of all requests together, with intervals from the requests.
+
+    Gaps of one request are alike. So the share of gaps below the percentile (one at it is half below) is taken as a
+    ratio of sums over requests, p̂ = Σ cₖ ∕ N with N = Σ nₖ; its variance is K ∕ (K − 1) · Σ (cₖ − p̂ nₖ)² ∕ N², and
+    the gaps are worth as many independent ones as would have that variance: p (1 − p) ∕ variance (R. Woodruff,
+    "Confidence Intervals for Medians and Other Position Measures", JASA 47, 1952; E. Korn and B. Graubard, Survey
+    Methodology 24, 1998). Requests that are served in the same steps are alike too: a second variance is of groups of
+    ten in a row; the larger counts.
+    """
+    kept = [gaps for gaps in of_requests if gaps]
+    ordered = sorted(itertools.chain.from_iterable(kept))
+    tens = [list(itertools.chain.from_iterable(kept[n : n + 10])) for n in range(0, len(kept), 10)]
+    found = {}
+    for percent in PERCENTILES if ordered else ():
+        point = float(ordered[min(math.floor(percent / 100 * len(ordered)), len(ordered) - 1)])
+        worth = min(_worth(groups, point, percent / 100, len(ordered)) for groups in (kept, tens))
+        found[percent] = of_worth(ordered, percent, worth)
+    return found
+
+
+def _worth(groups: list[list[float]], point: float, share: float, n: int) -> int:
+    """How many independent values n values in groups are worth for the percentile at `point`; see `_pooled`."""
+    if len(groups) < 2:
+        return 0
+    counts = [sum((value < point) + (value <= point) for value in group) / 2 for group in groups]
+    found = sum(counts) / n
+    squares = sum((count - found * len(group)) ** 2 for count, group in zip(counts, groups, strict=True))
+    variance = len(groups) / (len(groups) - 1) * squares / n**2
+    return n if variance == 0 else math.floor(min(n, share * (1 - share) / variance))
+
+
+def _remarks(level: Level, found: LevelStatistics) -> list[str]:
     """What makes a level's statistics doubtful, in words."""
-    remarks = []
-    lag, latency = statistics.lag_p99_s, statistics.e2e_s
-    if lag is not None and (lag > LAG_S or (latency and lag > LAG_SHARE * latency["p50"])):
+    remarks, due = [], due_in_window(level)
+    lag, latency = found.lag_p99_s, median(map(e2e, due)) if found.latencies else math.inf
+    if lag is not None and lag > min(LAG_S, LAG_SHARE * latency):
         remarks.append(f"the load generator lagged: p99 {1e3 * lag:.1f} ms")
     if level.generator_cpu_share > CPU_SHARE:
         remarks.append(f"the load generator took {level.generator_cpu_share:.0%} of a CPU")
     if level.waited_for_kv:
         remarks.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
-    if 0 < statistics.failed < statistics.due:  # where all failed, the level is reported as not measured
-        errors = sorted({record.error for record in due_in_window(level) if record.error is not None})
-        remarks.append(f"{statistics.failed} of {statistics.due} requests failed ({errors[0]})")
+    if level.settled is False and level.records:
+        remarks.append(f"latency had not settled after {level.window_s[0]:.3g} s of warm-up")
+    if found.chunk_tokens is not None and found.chunk_tokens > CHUNKED:
+        remarks.append(f"tokens came in chunks of {found.chunk_tokens:.2g}: ITL is a chunk's gap over its tokens")
+    if 0 < found.failed < found.due:  # where all failed, the level is reported as not measured
+        errors = sorted({record.error for record in due if record.error is not None})
+        remarks.append(f"{found.failed} of {found.due} requests failed ({errors[0]}): infinite in percentiles")
     return remarks
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

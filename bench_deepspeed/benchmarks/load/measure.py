@@ -22,7 +22,7 @@ from .records import Level, LoadResult, Workload, level_name
 from .saturation import judge, too_high
 
 LONGER = 3
-"""A rate that seems too high is held again, so many times as long: a load that settles slowly seems so at first."""
+"""A rate that is not sustained for certain is held again, so many times as long: a longer window tells more."""
 
 
 class LoadTest:
@@ -75,11 +75,11 @@ class LoadTest:
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate is not sustained; None where it is.
 
-        One that seems too high is held again, for longer, and that is kept instead; but not where requests failed
-        this time, since then it is too high for certain.
+        One that is not sustained for certain is held again, for longer, and that is kept instead; but not where
+        requests failed this time, since then it is too high.
         """
-        reason = too_high(level)
-        if judge(level).saturated and _is_healthy(level):
+        reason, verdict = too_high(level), judge(level)
+        if verdict.piled is not None and verdict.state != "sustained" and _is_healthy(level):
             longer = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
             if _is_healthy(longer):
                 self.result.levels[-1], reason = longer, too_high(longer)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure.metric import Metric, Value
+from bench_deepspeed.measure.metric import Bounds, Metric, Value
+from bench_deepspeed.measure.percentiles import Percentile
 
-from .level_statistics import GENERATION_TOKENS_PER_S, LevelStatistics, statistics_of
+from .labels import percentile_text
+from .level_statistics import LevelStatistics, statistics_of
 from .records import PERCENTILES, Level, LoadResult
 from .saturation import Verdict, judge
+from .service_level import GENERATION_TOKENS_PER_S
 
 LATENCIES = {
     "ttft": "time to the first token, from when the request was due",
     "tpot": "time per output token after the first",
-    "itl": "inter-token latency",
+    "itl": "inter-token latency: the gap between two chunks over the tokens of the second",
+    "chunk": "the gap between two chunks of tokens that came together",
     "e2e": "end to end: from when the request was due to its last token",
 }
+TITLES = {"chunk": "chunk gap"}
 TABLE_PERCENTILES = {"ttft": (50, 99), "tpot": (50, 99), "e2e": (50, 99)}
 """Latency → the percentiles that tables show; the others are in flat files."""
 
@@ -54,20 +60,42 @@ def _statistic(name: str) -> Callable[[LevelRow], Value]:
 
 
 def _percentile(name: str, percent: int) -> Metric[LevelRow]:
+    def found(row: LevelRow) -> Percentile | None:
+        return row.statistics.latencies.get(name, {}).get(percent)
+
     def value(row: LevelRow) -> float | None:
-        return (getattr(row.statistics, f"{name}_s") or {}).get(f"p{percent}")
+        return _finite(getattr(found(row), "value", None))
+
+    def interval(row: LevelRow) -> Bounds | None:
+        low, high = _finite(getattr(found(row), "low", None)), _finite(getattr(found(row), "high", None))
+        return None if low is None or high is None else (low, high)
 
     place = "summary" if percent in TABLE_PERCENTILES.get(name, ()) else "detail"
     words = "median" if percent == 50 else f"{percent}th percentile"
-    title, meaning = f"{name.upper()} p{percent}", f"{LATENCIES[name]}; {words}"
-    return Metric(f"{name}_p{percent}_s", title, "s", meaning, value, "lower", place=place)
+    title, meaning = f"{TITLES.get(name, name.upper())} p{percent}, ms", f"{LATENCIES[name]}; {words}"
+    return Metric(
+        f"{name}_p{percent}_s",
+        title,
+        "s",
+        meaning,
+        value,
+        "lower",
+        place=place,
+        interval=interval,
+        shown=lambda row: percentile_text(found(row)),
+    )
+
+
+def _finite(seconds: float | None) -> float | None:
+    """None for what is infinite, which no JSON can say."""
+    return None if seconds is None or math.isinf(seconds) else seconds
 
 
 def _effective(rate: int) -> Metric[LevelRow]:
     def value(row: LevelRow) -> float | None:
-        return (row.statistics.effective_per_s or {}).get(rate)
+        return row.statistics.effective_per_s.get(rate)
 
-    meaning = f"requests a second within FastGen's service level at {rate} tokens/s"
+    meaning = f"FastGen's effective throughput of all requests of the level, at {rate} tokens/s"
     return Metric(f"effective_{rate}_per_s", f"effective, {rate} tokens/s", "requests/s", meaning, value, "higher")
 
 
@@ -81,8 +109,14 @@ def _verdict(row: LevelRow) -> str:
     return row.verdict.words if row.measured else NOT_MEASURED
 
 
+def _piled_bounds(row: LevelRow) -> Bounds | None:
+    verdict = row.verdict
+    return None if verdict is None or verdict.low is None or verdict.high is None else (verdict.low, verdict.high)
+
+
 def _saturated(row: LevelRow) -> bool | None:
-    return row.verdict.saturated if row.verdict and row.verdict.slope is not None else None
+    known = {"sustained": False, "not sustained": True}
+    return known.get(row.verdict.state) if row.verdict else None
 
 
 METRICS: tuple[Metric[LevelRow], ...] = (
@@ -126,24 +160,39 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "tokens_per_s",
         "tokens/s",
         "tokens/s",
-        "tokens that came in the window a second",
+        "total over total: all tokens that came in the window ∕ its seconds",
         _statistic("tokens_per_s"),
         "higher",
         place="summary",
     ),
     *(_percentile(name, percent) for name in LATENCIES for percent in PERCENTILES),
+    Metric("chunk_tokens", "tokens per chunk", "", "mean tokens that came together", _statistic("chunk_tokens")),
     Metric(
         "goodput_per_s",
         "goodput",
         "requests/s",
-        "requests a second within the service level, where one was set",
-        _statistic("good_per_s"),
+        "requests that ended in the window within the service level, where one was set, a second",
+        _statistic("goodput_per_s"),
+        "higher",
+        place="summary",
+    ),
+    Metric(
+        "sla_share",
+        "within SLA",
+        "share",
+        "of the requests due, those within the service level",
+        _statistic("sla_share"),
         "higher",
         place="summary",
     ),
     *map(_effective, GENERATION_TOKENS_PER_S),
     Metric(
-        "lag_p99_s", "lag p99", "s", "how late the generator sent, 99th percentile", _statistic("lag_p99_s"), "lower"
+        "lag_p99_s",
+        "lag p99",
+        "s",
+        "how late the generator sent: 99% of the requests due so late, or less",
+        _statistic("lag_p99_s"),
+        "lower",
     ),
     Metric(
         "generator_cpu_share",
@@ -177,10 +226,19 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         lambda r: r.level.waited_for_kv,
     ),
     Metric(
+        "piled_up_share",
+        "piled up",
+        "share",
+        "of the requests due in the window, by how many those in flight grew",
+        lambda r: r.verdict and r.verdict.piled,
+        interval=_piled_bounds,
+        place="data",
+    ),
+    Metric(
         "saturated",
         "saturated",
         "",
-        "whether the queue grew; none where that cannot be shown",
+        "whether requests piled up; none where neither can be shown",
         _saturated,
         place="data",
     ),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
+from collections.abc import Iterator
 
 from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.core.errors import UsageError
@@ -10,6 +13,12 @@ from bench_deepspeed.core.paths import QUESTIONS
 
 from .arrivals import DIFFERENT_REQUESTS, lengths
 from .records import Request, Workload
+
+HEAD = 4
+"""Words that a prompt begins with and no other does; see `Tokens.text`."""
+LEAST_WORDS = 32
+"""So many different words make a million different heads."""
+NUMBERS_A_LEVEL = 100_000
 
 
 class Words:
@@ -20,47 +29,64 @@ class Words:
     def count(self, text: str) -> int:
         return len(text.split())
 
-    def cut(self, number: int, tokens: int) -> str:
-        """A text of so many tokens; another one for another number."""
+    def text(self, number: int, tokens: int) -> str:
+        """A text of so many tokens; another first word for another number."""
         return " ".join([f"{number}", *["word"] * (tokens - 1)])
 
 
 class Tokens:
-    """For a real model: pieces of a long text, cut between two of its tokens."""
+    """For a real model: words in a drawn order, each of which is one token of its tokenizer.
 
-    def __init__(self, tokenizer, context_tokens: int):
+    Raises UsageError where the tokenizer has too few such words.
+    """
+
+    def __init__(self, tokenizer, context_tokens: int, seed: int):
+        import numpy
+
         self.context_tokens = context_tokens
         self._tokenizer = tokenizer
-        text = " ".join(questions.load(QUESTIONS).prompts) + " "
         self._added = self.count("")  # what the tokenizer puts around a text, such as a BOS
-        self._text = text * (2 + 2 * context_tokens // max(1, self.count(text) - self._added))
-        encoded = tokenizer(self._text, return_offsets_mapping=True, add_special_tokens=False)
-        self._starts = [start for start, _ in encoded["offset_mapping"]]
+        words = dict.fromkeys(re.findall(r"[A-Za-z]+", " ".join(questions.load(QUESTIONS).prompts)))
+        self._words = [word for word in words if self._is_one_token(word)]
+        if len(self._words) < LEAST_WORDS:
+            raise UsageError(
+                f"the model's tokenizer has only {len(self._words)} of the words that prompts are made of as one token "
+                f"each, and {LEAST_WORDS} are needed: give prompts of your own with --prompts"
+            )
+        drawn = numpy.random.default_rng([seed, 3]).integers(len(self._words), size=2 * context_tokens)
+        self._drawn = [self._words[index] for index in drawn]
+
+    def _is_one_token(self, word: str) -> bool:
+        """At the start of a text and behind another word."""
+        return self.count(word) == self._added + 1 and self.count(f"a {word}") == self.count("a") + 1
 
     def count(self, text: str) -> int:
         return len(self._tokenizer(text).input_ids)
 
-    def cut(self, number: int, tokens: int) -> str:
-        """A text of so many tokens, or a few less: cut out, the first and the last may become one with others."""
+    def text(self, number: int, tokens: int) -> str:
+        """A text of so many tokens. No two numbers below 32⁴, about a million, share all of their first four words.
+
+        The head is the number in a numeral system whose digits are the words, the last digit first; what follows is a
+        piece of the drawn words, elsewhere for each number. A text that is shorter than the head may come again.
+        """
         wanted = max(1, tokens - self._added)
-        first = (number * 37) % (len(self._starts) - wanted)  # elsewhere each time: no two need have a prefix in common
-        text = self._text[self._starts[first] : self._starts[first + wanted]]
-        while self.count(text) > tokens and len(text) > 1:
-            text = text[:-1]
-        return text
+        base = len(self._words)
+        head = [self._words[number // base**place % base] for place in range(min(HEAD, wanted))]
+        first = (number * 37) % self.context_tokens
+        return " ".join([*head, *self._drawn[first : first + wanted - len(head)]])
 
 
 def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
     """The different requests of a workload, in their order. Raises UsageError for what the context cannot hold."""
     if workload.trace:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
-        texts = [source.cut(number, min(prompt, source.context_tokens)) for number, (prompt, _) in enumerate(sizes)]
+        texts = [source.text(number, min(prompt, source.context_tokens)) for number, (prompt, _) in enumerate(sizes)]
     elif workload.prompts:
         sizes = lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, DIFFERENT_REQUESTS)
         texts = [workload.prompts[number % len(workload.prompts)] for number in range(DIFFERENT_REQUESTS)]
     else:
         sizes = lengths(workload, source.context_tokens, DIFFERENT_REQUESTS)
-        texts = [source.cut(number, prompt) for number, (prompt, _) in enumerate(sizes)]
+        texts = [source.text(number, prompt) for number, (prompt, _) in enumerate(sizes)]
     different = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
     for number, (request, (prompt, _)) in enumerate(zip(different, sizes, strict=True), start=1):
         if max(request.prompt_tokens, prompt) + request.max_tokens > source.context_tokens:
@@ -69,3 +95,16 @@ def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
                 f"{request.max_tokens} more, but the model's context is {source.context_tokens}"
             )
     return different
+
+
+def endless(different: list[Request], source: Words | Tokens | None, level: int) -> Iterator[Request]:
+    """The requests round and round, each time with a new text of the same length, which no other level has either.
+
+    `source` is None for prompts of a file, which are sent as they are.
+    """
+    for number in itertools.count():
+        request = different[number % len(different)]
+        if source is not None:
+            text = source.text(level * NUMBERS_A_LEVEL + number, request.prompt_tokens)
+            request = dataclasses.replace(request, prompt=text)
+        yield request

@@ -30,7 +30,8 @@ class Workload:
     """What is sent at every level. Token counts are None where a file sets them.
 
     `spread` is the standard deviation of the lengths over their mean; `trace` and `prompts` are what the
-    files held: [arrival, prompt tokens, output tokens], and texts.
+    files held: [arrival, prompt tokens, output tokens], and texts. A window is as long as it takes for `requests` to be
+    due in it, and `seconds` at least.
     """
 
     prompt_tokens: int | None
@@ -41,13 +42,15 @@ class Workload:
     seed: int
     trace: list[tuple[float, int, int]] | None = None
     prompts: list[str] | None = None
+    requests: int = 0
 
 
 @dataclass(frozen=True)
 class Record:
-    """One request as it went. `error` is why it failed; a failed one is in no statistic of latency.
+    """One request as it went. `error` is why it failed; the latencies of a failed one are infinite.
 
-    `slowest_ema_s` is the largest exponential moving average of its token gaps, see `metrics.slowest_ema`.
+    `slowest_ema_s` is the largest exponential moving average of its token gaps, see `latency.slowest_ema`. `chunks` are
+    its tokens as they came, see `latency.chunks_of`; None in files from before they were kept.
     """
 
     due_s: float
@@ -59,15 +62,18 @@ class Record:
     new_tokens: int
     slowest_ema_s: float | None
     error: str | None
+    chunks: str | None = None
 
 
 @dataclass(frozen=True)
 class Level:
     """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
 
+    `itl_s` has percentiles of ITL in files from before chunks were kept, and is empty in newer ones.
     `server_cpu_share` has CPU seconds a second of each process of the target that computes, by what it is.
     `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target
-    does not report it.
+    does not report it. `settled` says whether latency had settled when the window began; None for a trace, and in files
+    from before that was looked for.
     """
 
     clients: int | None
@@ -80,6 +86,7 @@ class Level:
     records: list[Record]
     waited_for_kv: int | None = None
     server_cpu_share: dict[str, float] = field(default_factory=dict)
+    settled: bool | None = None
 
     @property
     def name(self) -> str:

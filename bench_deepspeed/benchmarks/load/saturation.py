@@ -1,99 +1,100 @@
-"""Whether a target keeps up with a rate, judged from one level alone."""
+"""Whether a target keeps up with a rate, judged from one level alone; and between which rates it ceases to."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from bench_deepspeed.measure.statistics import correlation_p
+from bench_deepspeed.measure.statistics import student_quantile
 
-from .level_statistics import due_in_window, ended_in_window, unmeasured, window_s
+from .level_statistics import due_in_window, unmeasured, window_s
 from .records import Level
 
 BLOCKS = 10
-"""The numbers in flight at neighbouring times are much alike: a test that took them for independent would see a trend
-in any queue. Means of tenths of the window are alike far less."""
 MIN_REQUESTS = 5 * BLOCKS
-P_LIMIT = 0.01
-COMPLETED = 0.95
+MARGIN = 0.05
+"""A rate is sustained where fewer than this share of the requests that are due pile up."""
+CONFIDENCE = 0.975
+"""Of each of the two statements, one-sided: the interval is the two-sided one of 95%."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`slope` is the growth of the number in flight, requests a second, with its one-sided p; None for too
-    few requests, and for a level that is not measured.
+    """`piled` is the share of the requests due in the window by which the number in flight grew, with its 95% interval.
 
-    `completed` is the number of requests that ended in the window over that of requests due in it.
+    None for too few requests, and for a level that is not measured.
     """
 
-    saturated: bool
-    slope: float | None
-    p: float | None
-    completed: float | None
+    state: Literal["sustained", "not sustained", "not known"]
+    piled: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     @property
     def words(self) -> str:
-        if self.slope is None:
-            return f"not known: fewer than {MIN_REQUESTS} requests"
-        if not self.saturated:
-            return "settled"
-        return f"saturated: {self.slope:.2g} more in flight each second, {self.completed:.0%} of what is due ends"
+        if self.piled is None:
+            return f"{self.state}: fewer than {MIN_REQUESTS} requests"
+        return f"{self.state}: {self.piled:.1%} [{self.low:.1%}, {self.high:.1%}] of what is due piles up"
 
 
 def judge(level: Level) -> Verdict:
-    """Saturated: the number in flight grows with time in the window, and fewer requests end than are due.
+    """Whether the number in flight grows by a share of what is due: by none of it, or by less than `MARGIN`.
 
-    By Little's law the number in flight is rate × latency, so at a given rate it grows where latency does; but it is
-    known at each time of the window, while the latency of a request that is due late depends on what comes, or no
-    longer comes, after the window. Both must hold: the slope of the mean number in flight in ten equal parts of the
-    window is above zero with a one-sided p < 0.01 (least squares, Student's t with 8 degrees of freedom), and requests
-    that ended in the window ∕ requests due in it < 0.95. The first alone is met by a queue that fills up once and then
-    drains, the second alone by an arrival that happens to come just before the window's end.
+    The window has ten equal parts; dᵦ is what the number of requests in flight grows by in each, and A how many are
+    due in the window. The share is Σ dᵦ ∕ A, with the interval ± t(0.975; 9) · s √10 ∕ A, where s is the sample
+    standard deviation of the dᵦ. Above capacity the number in flight is a random walk, whose steps are independent, so
+    the interval holds there; below, steps are followed by steps back, and it is wider than it need be. "Not sustained"
+    where all of the interval is above zero, "sustained" where all of it is below the margin (an equivalence test:
+    D. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987), else "not known".
     """
     due = due_in_window(level)
-    completed = len(ended_in_window(level)) / len(due) if due else None
     if len(due) < MIN_REQUESTS or unmeasured(level):
-        return Verdict(False, None, None, completed)
-    numbers = _in_flight(level)
-    if max(numbers) == min(numbers):
-        return Verdict(False, 0.0, 0.5, completed)
-    part_s = window_s(level) / BLOCKS
-    slope, _ = statistics.linear_regression([part_s * n for n in range(BLOCKS)], numbers)
-    both_sides = correlation_p(statistics.correlation(range(BLOCKS), numbers), BLOCKS)
-    p = both_sides / 2 if slope > 0 else 1 - both_sides / 2
-    return Verdict(p < P_LIMIT and completed < COMPLETED, slope, p, completed)
+        return Verdict("not known")
+    steps = [later - earlier for earlier, later in itertools.pairwise(_in_flight(level))]
+    piled = sum(steps) / len(due)
+    half_width = student_quantile(BLOCKS - 1) * statistics.stdev(steps) * BLOCKS**0.5 / len(due)
+    low, high = piled - half_width, piled + half_width
+    state = "not sustained" if low > 0 else "sustained" if high < MARGIN else "not known"
+    return Verdict(state, piled, low, high)
 
 
 def too_high(level: Level) -> str | None:
-    """Why a rate is not sustained, from its level alone: requests failed, or it saturates; None where it is."""
+    """Why a rate is not sustained, from its level alone: requests failed, or they pile up; None where it may be."""
     due = due_in_window(level)
     failed = sum(record.error is not None for record in due)
-    if failed > (1 - COMPLETED) * len(due):
+    if failed > MARGIN * len(due):
         return f"{failed} of {len(due)} requests failed"
     verdict = judge(level)
-    return verdict.words if verdict.saturated else None
+    return verdict.words if verdict.state == "not sustained" else None
 
 
-def _in_flight(level: Level) -> list[float]:
-    """The mean number of requests that were due and had not ended in each tenth of the window; without failed ones."""
-    start, end = level.window_s
-    edges = [start + n * (end - start) / BLOCKS for n in range(BLOCKS + 1)]
+def _in_flight(level: Level) -> list[int]:
+    """How many requests were due and had not ended at each edge of the ten parts of the window; without failed ones."""
+    start, part = level.window_s[0], window_s(level) / BLOCKS
     spans = [(record.due_s, record.last_s) for record in level.records if record.error is None]
-    return [
-        sum(max(0.0, min(last, right) - max(due, left)) for due, last in spans) / (right - left)
-        for left, right in itertools.pairwise(edges)
-    ]
+    return [sum(due <= start + n * part < last for due, last in spans) for n in range(BLOCKS + 1)]
 
 
-def highest_sustained(levels: list[Level]) -> float | None:
-    """The highest rate whose level settled without a failed request; None where none did, or none was tried."""
-    held = [
-        level.rate
-        for level in levels
-        if level.rate is not None
-        and judge(level).slope is not None
-        and not judge(level).saturated
-        and all(record.error is None for record in due_in_window(level))
-    ]
-    return max(held, default=None)
+@dataclass(frozen=True)
+class Bracket:
+    """Between which rates, in requests a second, a target ceases to keep up; None for an end that was not found.
+
+    They are the rates that were offered in the windows, and not those that were asked for: a Poisson process brings
+    more or fewer, and a target that kept up with fewer has shown no more than that.
+    """
+
+    sustained: float | None
+    not_sustained: float | None
+
+
+def bracket(levels: Iterable[Level]) -> Bracket:
+    """The highest rate that was sustained without a failed request, and the lowest that was not sustained."""
+    judged = [(judge(level).state, due_in_window(level), window_s(level)) for level in levels if level.rate is not None]
+    whole = [(state, due, s) for state, due, s in judged if all(record.error is None for record in due)]
+    return Bracket(
+        max((len(due) / s for state, due, s in whole if state == "sustained"), default=None),
+        min((len(due) / s for state, due, s in judged if state == "not sustained"), default=None),
+    )

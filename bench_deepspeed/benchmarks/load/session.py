@@ -18,10 +18,10 @@ from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.worker.state import Worker
 
-from . import level_statistics
-from .arrivals import closed_loop, open_loop, poisson
-from .generator import Generator, Window
-from .prompts import Tokens, Words, requests
+from . import latency, level_statistics
+from .arrivals import open_loop, poisson
+from .generator import Generator, Plan, Window
+from .prompts import Tokens, Words, endless, requests
 from .records import Level, Request, Workload
 
 WARM_UPS = 3
@@ -32,7 +32,9 @@ class Session:
 
     def __init__(self, target: str, setup: Setup, workload: Workload, progress: Progress):
         self._workload = workload
-        self._requests = requests(workload, _source(setup.folder))
+        self._source = _source(setup.folder, workload.seed)
+        self._requests = requests(workload, self._source)
+        self._levels = 0
         self._target = target_class(target)()
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest), progress)
@@ -57,7 +59,7 @@ class Session:
             raise RequestError("no room in the KV cache") from error
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
-        """Hold one load for that window: so many clients, so many requests a second, or the trace."""
+        """Hold one load for a window of that many seconds at least: clients, requests a second, or the trace."""
         window, source = self._plan(clients, rate, seconds)
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
@@ -74,28 +76,26 @@ class Session:
             rate=rate,
             window_s=(round(window.start_s, 6), round(window.end_s, 6)),
             tokens_in_window=level_statistics.tokens_in(flights, window),
-            itl_s=level_statistics.itl(flights, window),
+            itl_s={},
             generator_cpu_share=round(cpu_share, 4),
             most_in_flight=generator.most_in_flight,
             waited_for_kv=admission and admission.waited - waited,
             server_cpu_share=server_cpu,
-            records=[level_statistics.record(flight) for flight in flights],
+            records=[latency.record(flight) for flight in flights],
+            settled=generator.settled,
         )
 
-    def _plan(
-        self, clients: int | None, rate: float | None, seconds: float
-    ) -> tuple[Window | float, Iterator[Request]]:
+    def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | Plan, Iterator[Request]]:
         workload = self._workload
+        self._levels += 1
+        asked = endless(self._requests, None if workload.prompts else self._source, self._levels)
+        plan = Plan(seconds, workload.requests, rate)
         if clients is not None:
-            return seconds, closed_loop(self._requests)
+            return plan, asked
         if rate is not None:
-            return seconds, open_loop(self._requests, poisson(rate, workload.seed))
+            return plan, open_loop(asked, poisson(rate, workload.seed, self._levels))
         arrivals = [arrival for arrival, _, _ in workload.trace]
-        return Window.of_trace(arrivals[-1]), self._traced(arrivals)
-
-    def _traced(self, arrivals: list[float]) -> Iterator[Request]:
-        for request, due_s in zip(self._requests, arrivals, strict=True):
-            yield dataclasses.replace(request, due_s=due_s)
+        return Window.of_trace(arrivals[-1]), open_loop(asked, arrivals)
 
     def _cpu_s(self) -> float:
         """CPU seconds of this process, without those of the engine's own threads."""
@@ -123,10 +123,11 @@ def hold_level(worker: Worker, clients: int | None, rate: float | None, seconds:
     return worker.kept(Session).level(clients, rate, seconds)
 
 
-def _source(folder: Path | None) -> Tokens | Words:
+def _source(folder: Path | None, seed: int) -> Tokens | Words:
     """Where texts of a given length come from: the model's tokenizer, or none."""
     if folder is None:
         return Words()
     from transformers import AutoConfig, AutoTokenizer
 
-    return Tokens(AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder).max_position_embeddings)
+    context_tokens = AutoConfig.from_pretrained(folder).max_position_embeddings
+    return Tokens(AutoTokenizer.from_pretrained(folder), context_tokens, seed)

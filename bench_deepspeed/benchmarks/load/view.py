@@ -12,20 +12,22 @@ from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
 from . import charts
-from .labels import facets_of, model_title, title
-from .level_statistics import GENERATION_TOKENS_PER_S
+from .labels import facets_of, model_title, percentile_text, title
 from .metrics import METRICS, TABLE_PERCENTILES, LevelRow, rows
 from .records import Level, LoadResult
-from .saturation import highest_sustained, judge
+from .saturation import CONFIDENCE, bracket
+from .service_level import GENERATION_TOKENS_PER_S
 
 LEGEND = (
-    "TTFT, TPOT and E2E: median and 99th percentile of requests due in the steady window; requests/s and tokens/s: "
-    "what ended and what came in it, offered: what was due; failed requests are in none of them; effective: requests/s "
-    f"within FastGen's service level at {', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
+    "TTFT, TPOT and E2E: median and 99th percentile [95% interval] of the requests due in the steady window, where a "
+    "failed one is infinite; not measured: n of N: they are worth n independent ones, and N are needed; requests/s: "
+    "those that ended in the window; tokens/s: all tokens that came in it over its seconds; offered: what was due; "
+    f"effective: FastGen's effective throughput at {', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
 )
 SHORT_LEGEND = (
-    "offered: requests due; achieved: requests that ended; latencies: median / 99th percentile of requests due in the "
-    "steady window, failed ones left out; all percentiles: `bench.sh report --format csv`"
+    "offered: requests due a second; achieved: that ended; latencies: of requests due in the steady window, failed "
+    "ones infinite, with 95% intervals; not measured: n of N: they are worth n independent ones, and N are needed; all "
+    "percentiles: `bench.sh report --format csv`"
 )
 
 
@@ -35,7 +37,7 @@ def line(result: LoadResult, level: Level) -> str:
     cells = metric.cells(METRICS, row, "summary")
     if not row.measured:
         return f"{level.name}: {cells['remarks']}"
-    shown = [f"{name} {cells[name]}" for name in ("requests/s", "offered", "tokens/s", "E2E p50", "E2E p99")]
+    shown = [f"{name} {cells[name]}" for name in ("requests/s", "offered", "tokens/s", "E2E p50, ms")]
     return "; ".join([f"{level.name}: {', '.join(shown)}", *filter(None, [cells["verdict"], cells["remarks"]])])
 
 
@@ -43,14 +45,13 @@ def view(result: LoadResult) -> list[Block]:
     """What follows from all levels, how much each was offered and achieved, its latencies, and its verdict."""
     measured = [row for row in rows(result) if row.measured]
     tables = [
-        Table([{"load": row.level.name, **cells_of(row)} for row in measured], title)
-        for title, cells_of in (("Throughput", _throughput), ("Latency", _latencies))
-        if measured
+        Table([{"load": row.level.name, **_throughput(row)} for row in measured], "Throughput"),
+        Table([cells for row in measured for cells in _latencies(row)], "Latency"),
     ]
     doubts = _doubts(result)
     return [
         *map(Text, conclusions(result)),
-        *tables,
+        *(tables if measured else []),
         *([Facts(doubts)] if doubts else []),
         *([Text(SHORT_LEGEND)] if measured else []),
     ]
@@ -59,30 +60,31 @@ def view(result: LoadResult) -> list[Block]:
 def _throughput(row: LevelRow) -> dict[str, str]:
     s = row.statistics
     return {
-        "offered requests/s": number(s.offered_per_s),
-        "achieved requests/s": number(s.requests_per_s),
+        "offered, 1/s": number(s.offered_per_s),
+        "achieved, 1/s": number(s.requests_per_s),
         "tokens/s": number(s.tokens_per_s),
+        "failed": f"{s.failed} of {s.due}",
     }
 
 
-def _latencies(row: LevelRow) -> dict[str, str]:
-    """Median and 99th percentile of each latency in one cell, in ms."""
-    cells = {}
-    for name, percents in TABLE_PERCENTILES.items():
-        seconds = getattr(row.statistics, f"{name}_s") or {}
-        cells[f"{name.upper()}, ms"] = " / ".join(_ms(seconds.get(f"p{percent}")) for percent in percents)
-    return {**cells, "failed": f"{row.statistics.failed} of {row.statistics.due}"}
-
-
-def _ms(seconds: float | None) -> str:
-    return NOT_MEASURED if seconds is None else number(1e3 * seconds, 1 if seconds < 1 else 0)
+def _latencies(row: LevelRow) -> list[dict[str, str]]:
+    """One line a latency, with its median and its 99th percentile."""
+    found = row.statistics.latencies
+    return [
+        {
+            "load": row.level.name,
+            "latency": name.upper(),
+            **{f"p{percent}, ms": percentile_text(found[name].get(percent)) for percent in percents},
+        }
+        for name, percents in TABLE_PERCENTILES.items()
+    ]
 
 
 def _doubts(result: LoadResult) -> dict[str, str]:
     """Level → its goodput, its verdict, and what makes its values doubtful, where there is any of them."""
     by_level = {}
     for row in rows(result):
-        cells, good = metric.cells(METRICS, row, "summary"), row.statistics.good_per_s
+        cells, good = metric.cells(METRICS, row, "summary"), row.statistics.goodput_per_s
         goodput = [] if good is None else [f"goodput {number(good)} requests/s"]
         by_level[row.level.name] = "; ".join(filter(None, [*goodput, cells["verdict"], cells["remarks"]]))
     return {level: text for level, text in by_level.items() if text}
@@ -110,21 +112,19 @@ def notes(result: LoadResult) -> list[str]:
 def conclusions(result: LoadResult) -> list[str]:
     """What was sent, and what follows from all levels together."""
     lines = [f"{title(result)}. {result.target['service']}"]
-    rates = [level.rate for level in result.levels if level.rate is not None]
-    if rates:
-        lines.insert(1, "highest sustained rate: " + _sustained(result, min(rates)))
+    if any(level.rate is not None for level in result.levels):
+        lines.insert(1, f"sustained rate: {bracket_words(result.levels)}")
     if result.stopped:
         lines.insert(1, f"stopped at {result.stopped}")
     return lines
 
 
-def _sustained(result: LoadResult, lowest: float) -> str:
-    sustained = highest_sustained(result.levels)
-    if sustained is not None:
-        return f"{sustained:g} requests/s"
-    if any(level.rate == lowest and judge(level).saturated for level in result.levels):
-        return f"below {lowest:g} requests/s, the lowest that was tried"
-    return NOT_MEASURED
+def bracket_words(levels: Sequence[Level]) -> str:
+    """The bracket of the capacity, as rates that were offered, and the confidence of each of its ends."""
+    found = bracket(levels)
+    ends = (("at least", found.sustained), ("less than", found.not_sustained))
+    told = " and ".join(f"{words} {rate:.3g} requests/s" for words, rate in ends if rate is not None)
+    return f"{told}, as offered (confidence of each end: {CONFIDENCE:.1%})" if told else NOT_MEASURED
 
 
 def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:

@@ -194,8 +194,9 @@ def _headlines(items: Sequence[RunItem]) -> list[Block]:
     ]
     if not shown:
         return [Text("no result has an interval over processes yet")]
+    summaries = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in shown]
     notes = _unique(text for item in shown for text in _notes(item.content))
-    return [Table(rows, "Tokens per second"), *map(Text, notes)]
+    return [Table(rows, "Tokens per second"), *map(Text, [*_unlike(shown, summaries), *notes])]
 
 
 def _measured_with(result: Result) -> tuple[str, str, str]:

@@ -4,7 +4,8 @@
 
 It listens on loopback. A line holds how many tokens are wanted; each token comes back as one byte, at a
 time known beforehand: the first after `first_s`, the others `gap_s` apart. Behaviour: `at_once` (how many
-it serves at a time, None: all; others wait in the order of arrival), and for one request, counted from 0:
+it serves at a time, None: all; others wait in the order of arrival), `chunk` (so many tokens come back at once, at the
+time of the first of them), and for one request, counted from 0:
 `stall_at` (it and all behind it wait for `stall_s`), `hang_at` (no token ever comes), `short_at` (one
 token is missing), `die_at` (the process ends).
 """
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 
-DEFAULT_BEHAVIOUR = {"first_s": 0.02, "gap_s": 0.01, "at_once": None, "stall_s": 0.0}
+DEFAULT_BEHAVIOUR = {"first_s": 0.02, "gap_s": 0.01, "at_once": None, "stall_s": 0.0, "chunk": 1}
 
 
 class Slots:
@@ -58,9 +59,10 @@ class Handler(socketserver.StreamRequestHandler):
             os._exit(1)
         if number == behaviour.get("hang_at"):
             threading.Event().wait()
-        for token in range(tokens - (number == behaviour.get("short_at"))):
+        tokens, chunk = tokens - (number == behaviour.get("short_at")), behaviour["chunk"]
+        for token in range(0, tokens, chunk):
             time.sleep(max(0.0, start + first + gap * token - time.perf_counter()))
-            self.wfile.write(b".")
+            self.wfile.write(b"." * min(chunk, tokens - token))
         self.wfile.write(b"\n")
 
 

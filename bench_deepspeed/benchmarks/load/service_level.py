@@ -1,0 +1,56 @@
+"""What a service level leaves of a level's requests: goodput, and FastGen's effective throughput. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .latency import tpot, ttft
+from .records import Record
+
+PROMPT_TOKENS_PER_S = 512
+GENERATION_TOKENS_PER_S = (2, 4, 6)
+"""FastGen's service level, as its post has it."""
+
+Sla = dict[str, float | None]
+
+
+def meets(record: Record, sla: Sla) -> bool:
+    """Whether a request met the service level: TTFT and TPOT at most at its limits, where these are set."""
+    first, each = sla["ttft_s"], sla["tpot_s"]
+    within_first = first is None or ttft(record) <= first
+    return record.error is None and within_first and (each is None or (tpot(record) or 0.0) <= each)
+
+
+def goodput(ended: Iterable[Record], sla: Sla, seconds: float) -> float:
+    """Requests that ended in so many seconds and met the service level, a second; never above the requests/s.
+
+    That is the formula of vLLM's benchmark (`request_goodput` in `vllm/benchmarks/serve.py`): completed requests that
+    meet every limit ∕ duration. Its duration is the whole test, and here the window.
+    """
+    return sum(meets(record, sla) for record in ended) / seconds
+
+
+def meets_fastgen(record: Record, tokens_per_s: float) -> bool:
+    """Whether a request met FastGen's service level at a generation rate.
+
+    The first token at most prompt tokens ∕ 512 seconds after it was sent, and the moving average of the gaps always
+    below 1 ∕ rate. Prompt tokens include what the tokenizer adds, such as a BOS; in FastGen's script they do not.
+    """
+    if record.error is not None or record.first_s - record.sent_s > record.prompt_tokens / PROMPT_TOKENS_PER_S:
+        return False
+    return record.slowest_ema_s is None or record.slowest_ema_s < 1 / tokens_per_s
+
+
+def effective_throughput(records: Iterable[Record], tokens_per_s: float) -> float | None:
+    """FastGen's effective throughput, requests a second; None where no request ended.
+
+    n ∕ (last end − first start) · (requests within the service level ∕ n), over all requests that were timed
+    (`calc_throughput` and `extract_values` with the moving average in microsoft/DeepSpeedExamples,
+    `benchmarks/inference/mii/src/plot_effective_throughput.py`). A start is when a request was sent, and all requests
+    of a level count, those before and after its window too. A failed request has no end and is not within.
+    """
+    ended = [record for record in records if record.error is None]
+    if not ended:
+        return None
+    seconds = max(record.last_s for record in ended) - min(record.sent_s for record in ended)
+    return sum(meets_fastgen(record, tokens_per_s) for record in ended) / seconds
