@@ -34,7 +34,7 @@ def test_what_is_published_is_verified_or_has_no_digest(path):
     verified = verify(path)
     assert not verified.differs
     assert verified.samples > 0
-    assert str(verified).startswith("no digest: " if verified.old else "verified: ")
+    assert str(verified).startswith("no digest: " if verified.unclosed else "verified: ")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,14 @@ def test_a_file_that_lost_its_digests_or_derived_values_is_not_taken_for_an_old_
     del data[without]
     path.write_text(json.dumps(data))
     assert verify(path).differs
+
+
+def test_a_run_that_was_killed_has_no_digest_and_is_not_altered(closed, tmp_path):
+    path, data = tmp_path / "x.json", json.loads(closed["run"])
+    killed = {name: value for name, value in data.items() if name not in ("digests", "derived")}
+    path.write_text(json.dumps({**killed, "status": "running"}))
+    assert not verify(path).differs
+    assert str(verify(path)).startswith("no digest: its run goes on, or was killed; 0 derived values ")
 
 
 def test_other_rules_are_told_and_other_samples_are_found(closed, tmp_path):

@@ -47,15 +47,16 @@ class Difference(NamedTuple):
 class Verification:
     """How many values of a file were recomputed from how many samples, and those that differ.
 
-    `altered` contradicts a digest. `derived` differs from what the code computes now. `old`: the file has no digests,
-    and its version kept none. `commit` is that of the code that computed it, where that is another than this.
+    `altered` contradicts a digest. `derived` differs from what the code computes now. `unclosed` is why the file
+    rightly has no digests; None where it must have them. `commit` is that of the code that computed it, where that is
+    another than this.
     """
 
     values: int
     samples: int
     altered: list[Difference]
     derived: list[Difference]
-    old: bool
+    unclosed: str | None
     commit: str | None
 
     @property
@@ -64,15 +65,15 @@ class Verification:
         return bool(self.altered or (self.derived and self.commit is None))
 
     def __str__(self) -> str:
-        first, *others = map(str, [*self.altered, *self.derived, ""])
-        first += f"; and {len(others) - 1} more" if len(others) > 1 else ""
+        found = [*self.altered, *self.derived]
+        first = "; and ".join([*map(str, found[:1]), *([f"{len(found) - 1} more"] if len(found) > 1 else [])])
         if self.differs:
             return f"differs: {first}"
         done = f"{counted(self.values, 'derived value')} recomputed from {counted(self.samples, 'sample')}"
         if self.derived:
             own = (self.commit or "")[:12]
             done += f", of which {len(self.derived)} differ by the rules of this version (its own is {own}): {first}"
-        return f"no digest: written before digests were kept; {done}" if self.old else f"verified: {done}"
+        return f"no digest: {self.unclosed}; {done}" if self.unclosed else f"verified: {done}"
 
 
 def close(kind: Kind, path: Path) -> None:
@@ -115,8 +116,8 @@ def verify(kind: Kind, path: Path) -> Verification:
     """Recompute all that the file says of itself. Raises BenchError for a file that is not of this kind."""
     data, content = _parsed(path), kind.load(path)
     facts = content.environment
-    old = DIGESTS not in data and facts.source is None
-    sums = [] if old else list(leaves(data.get(DIGESTS), digests(data), DIGESTS))
+    unclosed = None if DIGESTS in data else _unclosed(content)
+    sums = [] if unclosed else list(leaves(data.get(DIGESTS, "missing"), digests(data), DIGESTS))
     again = [(place, _at(data, place), value) for place, value in kind.recomputed(content).items()]
     if rows := data.get(DERIVED):
         again.append(((DERIVED,), rows, derived(kind, content)))
@@ -126,9 +127,16 @@ def verify(kind: Kind, path: Path) -> Verification:
         samples=kind.count_samples(content),
         altered=[pair for pair in sums if not same(pair)],
         derived=[pair for pair in values if not same(pair)],
-        old=old,
+        unclosed=unclosed,
         commit=None if facts.source == source_digest() else facts.commit or "not recorded",
     )
+
+
+def _unclosed(content) -> str | None:
+    """Why a file without digests need not have any; None where it must."""
+    if content.environment.source is None:
+        return "written before digests were kept"
+    return "its run goes on, or was killed" if content.status == "running" else None
 
 
 def _parsed(path: Path) -> dict:
