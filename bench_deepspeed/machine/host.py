@@ -1,7 +1,8 @@
-"""How much other processes use the processors."""
+"""How much other processes use the processors, and how fast one of them is."""
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import psutil
@@ -10,6 +11,25 @@ from .environment import allowed_cpus
 
 SHORTEST_S = 0.2
 """The kernel counts in ticks of 10 ms on each CPU: over less than this, rounding would look like load."""
+
+
+LOOPS, LOOP_STEPS = 5, 10_000
+
+
+def loop_s() -> float:
+    """Seconds of a fixed loop of plain Python on the core that this thread has: the median of five.
+
+    A host that decodes token by token is held back by one thread of Python, and a core may slow down from second to
+    second with no sign of it in any counter.
+    """
+    return statistics.median(_one_loop() for _ in range(LOOPS))
+
+
+def _one_loop() -> float:
+    total, started = 0, time.perf_counter()
+    for step in range(LOOP_STEPS):
+        total += step * step % 7
+    return time.perf_counter() - started
 
 
 class Cpus:

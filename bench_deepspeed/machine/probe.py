@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bench_deepspeed.measure.records import Reading
 
 from .gpu import NvmlGpu
-from .host import Cpus
+from .host import Cpus, loop_s
 
 
 class NoProbe:
@@ -23,6 +23,9 @@ class NoProbe:
         return
 
     def after(self) -> None:
+        return
+
+    def host_s(self) -> None:
         return
 
 
@@ -57,3 +60,7 @@ class Probe:
         busy, compiled = self._cpus.others_busy(), self._compilations()
         compilations = None if compiled is None else compiled - self._compiled_before
         return Reading(**gpu_values, other_cpus_busy=busy, compilations=compilations)
+
+    def host_s(self) -> float:
+        """How long a fixed loop of Python takes now; see `host.loop_s`."""
+        return loop_s()

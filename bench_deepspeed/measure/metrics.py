@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from bench_deepspeed.model.arithmetic import decode_bytes, mean_context, prefill_flops
 from bench_deepspeed.model.catalog import ModelSpec
 
+from .distributions import student_quantile
 from .records import Energy, Latency, Result
-from .statistics import student_quantile
 
 DECODE_SHARE = 0.5
 """Where decoding is less than this share of a generation, what is left of its time without TTFT is the

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .statistics import LEVEL, effective_size
+from .distributions import LEVEL
+from .statistics import effective_size
 
 TAIL = (1 - LEVEL) / 2
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from .statistics import LEVEL, student_quantile
+from .distributions import LEVEL, student_quantile
 
 POWER = 0.8
 """Share of comparisons that show the difference which is called detectable (J. Cohen, "Statistical Power Analysis for

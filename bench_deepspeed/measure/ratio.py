@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
 
 from bench_deepspeed.core.text import NOT_MEASURED
 
+from .distributions import LEVEL
 from .power import Detectable, detectable_of
 from .records import Result
-from .statistics import LEVEL, process_means
+from .speed import mean_time, process_seconds
 
 DIGITS = 3
 
@@ -67,32 +67,31 @@ class Ratio:
 
 
 def speed_ratio(first: Result, other: Result) -> Ratio | None:
-    """Mean tokens/s of `other` ∕ that of `first`, with a 95% interval; None where one has no valid repetition.
+    """Tokens/s of `other` ∕ that of `first`, with a 95% interval; None where one has no valid repetition.
 
-        r = m_b ∕ m_a;  r · exp(± t(0.975; ν) √(v_a + v_b)),  v = s² ∕ (P m²)
+        r = x_b ∕ x_a;  r' · exp(± t(0.975; ν) √(v_a + v_b))
 
-    m is the mean and s the sample standard deviation of the means of P processes, the unit of replication as
-    everywhere here; v is the variance of log m by the delta method (G. W. Oehlert, "A Note on the Delta Method",
-    The American Statistician 46, 1992). The two are independent and need not scatter alike, so ν is Welch's
-    (B. L. Welch, Biometrika 34, 1947; F. E. Satterthwaite, Biometrics Bulletin 2, 1946):
+    x is total tokens over total time, v the variance of its logarithm and d its degrees of freedom, all as in
+    `speed.mean_time`; r' is the ratio of the centres that the two intervals are around. The two are independent and
+    need not scatter alike, so ν is Welch's (B. L. Welch, Biometrika 34, 1947; F. E. Satterthwaite, Biometrics Bulletin
+    2, 1946):
 
-        ν = (v_a + v_b)² ∕ (v_a² ∕ (P_a - 1) + v_b² ∕ (P_b - 1))
+        ν = (v_a + v_b)² ∕ (v_a² ∕ d_a + v_b² ∕ d_b)
     """
-    means_a, means_b = process_means(first), process_means(other)
-    if not means_a or not means_b:
+    a, b = mean_time(process_seconds(first)), mean_time(process_seconds(other))
+    if a is None or b is None:
         return None
-    value = statistics.fmean(means_b) / statistics.fmean(means_a)
-    if min(len(means_a), len(means_b)) < 2:
+    tokens = other.scenario.max_tokens / first.scenario.max_tokens
+    value = tokens * a.mean_s / b.mean_s
+    if a.error is None or b.error is None:
         return Ratio(value, None, None, None)
-    a, b = _log_variance(means_a), _log_variance(means_b)
-    if a + b == 0:
+    variance_a, variance_b = a.error.relative**2, b.error.relative**2
+    variance = variance_a + variance_b
+    if variance == 0:
         return Ratio(value, value, value, None)
-    degrees = (a + b) ** 2 / (a**2 / (len(means_a) - 1) + b**2 / (len(means_b) - 1))
+    degrees = variance**2 / (variance_a**2 / a.error.degrees + variance_b**2 / b.error.degrees)
     from scipy.special import stdtrit
 
-    factor = math.exp(float(stdtrit(degrees, (1 + LEVEL) / 2)) * math.sqrt(a + b))
-    return Ratio(value, value / factor, value * factor, degrees)
-
-
-def _log_variance(means: list[float]) -> float:
-    return statistics.variance(means) / len(means) / statistics.fmean(means) ** 2
+    centre = tokens * a.error.centre_s / b.error.centre_s
+    factor = math.exp(float(stdtrit(degrees, (1 + LEVEL) / 2)) * math.sqrt(variance))
+    return Ratio(value, centre / factor, centre * factor, degrees)

@@ -40,7 +40,7 @@ class Scenario:
     target_ci: float | None = None
     """Half width over mean that the interval of the speed is to have; more processes until it has."""
     time_budget_s: float | None = None
-    """After this no further process is started for the sake of `target_ci`."""
+    """After this no further process is started that was not asked for by number."""
     quick: bool = False
     """A first number alone: nothing else is measured."""
 
@@ -68,6 +68,8 @@ class Sample:
     prompt_tokens: int
     new_tokens: int
     reading: Reading | None = None
+    host_s: list[float] | None = None
+    """Seconds of a fixed loop of Python right before and right after it; None: not measured."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -386,7 +388,8 @@ class Result:
         yield self.scenario.max_tokens
         if self.limits:
             yield from self.limits.divisors
-        yield from (sample.seconds for run in self.runs for sample in [*run.warmups, *run.samples])
+        for sample in (sample for run in self.runs for sample in [*run.warmups, *run.samples]):
+            yield from [sample.seconds, *(sample.host_s or [])]
         if self.latency:
             yield from [*self.latency.ttft_s, *self.latency.e2e_s]
         if self.prefill:

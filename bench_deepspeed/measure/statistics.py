@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import statistics
 from dataclasses import dataclass
 
-from .records import Result
+from .distributions import LEVEL, beta_cdf, central_student, student_quantile
 
-LEVEL = 0.95
 OUTLIER_Z = 3.5
 """Iglewicz and Hoaglin's limit for a modified z-score."""
+MIN_ORDERED = 5
 
 
 @dataclass(frozen=True)
@@ -65,22 +66,6 @@ def summarize(values: list[float]) -> Summary | None:
         minimum=min(values),
         maximum=max(values),
     )
-
-
-def process_speeds(result: Result) -> list[list[float]]:
-    """The valid repetitions of each process, in tokens/s and in the order they happened."""
-    scenario = result.scenario
-    return [[s.tokens_per_s for s in run.samples if not s.is_void(scenario)] for run in result.runs]
-
-
-def process_means(result: Result) -> list[float]:
-    """The mean tokens/s of each process that has a valid repetition, in their order."""
-    return [statistics.fmean(speeds) for speeds in process_speeds(result) if speeds]
-
-
-def speed_interval(result: Result) -> Interval | None:
-    """The mean tokens/s and its interval; None when nothing valid was measured."""
-    return mean_interval(process_speeds(result))
 
 
 def mean_interval(groups: list[list[float]]) -> Interval | None:
@@ -146,30 +131,6 @@ def series_interval(values: list[float]) -> Interval | None:
     return Interval(mean, mean - half_width, mean + half_width, len(values))
 
 
-def student_quantile(degrees: int) -> float:
-    """t(0.975; degrees) of Student's distribution, for a whole number of degrees of freedom, 1 or more.
-
-    With t = √degrees · tan θ the probability of -t … t is a finite sum of powers of cos θ (M. Abramowitz and
-    I. Stegun, "Handbook of Mathematical Functions", 1964, 26.7.3 and 26.7.4), which θ is bisected for. SciPy
-    has it as well, and takes longer to import than hundreds of results take to list.
-    """
-    low, high = 0.0, math.pi / 2
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _central_student(middle, degrees) < LEVEL else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
-
-
-def _central_student(theta: float, degrees: int) -> float:
-    """The probability of -t … t, with t = √degrees · tan θ."""
-    odd = degrees % 2
-    term = math.sin(theta) * (math.cos(theta) if odd else 1.0)
-    total = 0.0
-    for n in range(odd + 1, degrees, 2):
-        total += term
-        term *= n / (n + 1) * math.cos(theta) ** 2
-    return 2 / math.pi * (theta + total) if odd else total
-
-
 def trend(values: list[float]) -> Trend | None:
     """Whether the values rise or fall with their index (C. Spearman, 1904); None where it is not defined.
 
@@ -177,9 +138,7 @@ def trend(values: list[float]) -> Trend | None:
     """
     if len(values) < 3 or _constant(values):
         return None
-    ordered = sorted(values)
-    middle_ranks = [bisect.bisect_left(ordered, value) + bisect.bisect_right(ordered, value) for value in values]
-    rho = statistics.correlation(range(len(values)), middle_ranks)
+    rho = statistics.correlation(range(len(values)), middle_ranks(values))
     return Trend(rho, correlation_p(rho, len(values)))
 
 
@@ -189,7 +148,30 @@ def correlation_p(r: float, n: int) -> float:
     t = r √((n - 2) ∕ (1 - r²)) has Student's distribution with n - 2 degrees of freedom; with t = √(n - 2) · tan θ,
     sin θ is r. Like SciPy's, without the second that `scipy.stats` takes to import and each command would wait for.
     """
-    return max(0.0, 1 - _central_student(math.asin(min(1.0, abs(r))), n - 2))
+    return max(0.0, 1 - central_student(math.asin(min(1.0, abs(r))), n - 2))
+
+
+def neighbours_alike_p(values: list[float]) -> float | None:
+    """The p-value of values in no order against ones whose neighbours are alike, as where they rise, fall or wander.
+
+    The rank version of von Neumann's ratio, Σ (R_i − R_i+1)² ∕ Σ (R_i − R̄)², which is small then; a fourth of it is
+    approximately beta distributed (R. Bartels, "The Rank Version of von Neumann's Ratio Test for Randomness", JASA 77,
+    1982). None for fewer than five values, which are in too few orders, and for equal ones.
+    """
+    n = len(values)
+    if n < MIN_ORDERED or _constant(values):
+        return None
+    ranks = middle_ranks(values)
+    middle = statistics.fmean(ranks)
+    ratio = math.fsum((a - b) ** 2 for a, b in itertools.pairwise(ranks)) / math.fsum((r - middle) ** 2 for r in ranks)
+    shape = 5 * n * (n + 1) * (n - 1) ** 2 / (2 * (n - 2) * (5 * n * n - 2 * n - 9)) - 0.5
+    return beta_cdf(ratio / 4, shape, shape)
+
+
+def middle_ranks(values: list[float]) -> list[float]:
+    """The rank of each value, the mean of theirs where several are equal."""
+    ordered = sorted(values)
+    return [(bisect.bisect_left(ordered, value) + bisect.bisect_right(ordered, value) + 1) / 2 for value in values]
 
 
 def combined_p(p_values: list[float]) -> float:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from .records import Result, Run, Sample, Scenario
-from .statistics import mean_interval, process_speeds
+from .speed import interval_of, process_seconds
 
 Generate = Callable[[], Sample]
 
@@ -20,6 +20,8 @@ MAX_PROCESSES = 30
 IN_A_ROW = 5
 """So many intervals in a row have to be within the target: of many intervals one is narrow by chance, and a run that
 ended with it would contain the true mean too seldom (docs/methodology.md, "Statistics", shows how often)."""
+FEWEST = 3
+"""So many processes are measured whatever they take."""
 CHEAP_LOAD_S = 120
 """An engine that takes longer to load is loaded once, unless the user sets the number of processes."""
 
@@ -68,13 +70,19 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
     """Why no further process is to be measured, in words; None while one is.
 
     `elapsed_s` is the time since the first process was started. `leave_out`: the user set
-    no number of processes, so where loading is expensive one process is enough.
+    no number of processes, so where loading is expensive one process is enough, and the time budget limits them.
     """
     scenario, n = result.scenario, len(result.runs)
     load_s = (result.runs[0].load_s if result.runs else None) or 0.0
     if n and leave_out and scenario.target_ci is None and load_s > CHEAP_LOAD_S:
         return (
             f"1 process only, since loading took {load_s:.0f} s (more than {CHEAP_LOAD_S} s): "
+            f"--processes {scenario.processes} asks for the others"
+        )
+    budget_s = scenario.time_budget_s
+    if leave_out and FEWEST <= n < scenario.processes and budget_s is not None and elapsed_s >= budget_s:
+        return (
+            f"{n} processes: the time budget of {budget_s:.0f} s is spent; "
             f"--processes {scenario.processes} asks for the others"
         )
     if n < scenario.processes:
@@ -110,5 +118,5 @@ def _processes(n: int) -> str:
 
 def _relative(result: Result, count: int) -> float:
     """The interval's half width over its mean after the first `count` processes; infinite where there is none."""
-    interval = mean_interval(process_speeds(result)[: max(count, 0)])
+    interval = interval_of(result.scenario.max_tokens, process_seconds(result)[: max(count, 0)])
     return math.inf if interval is None or interval.relative is None else interval.relative

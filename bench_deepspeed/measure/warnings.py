@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .records import Reading, Result
-from .statistics import bimodality, combined_p, outliers, process_speeds, speed_interval, trend
+from .speed import process_speeds, speed_interval
+from .statistics import MIN_ORDERED, bimodality, combined_p, neighbours_alike_p, outliers, trend
 
 DRIFT_P = 0.02
-DRIFT_SIZE = 0.02
+DRIFT_SIZE = 0.015
+ACROSS_P = 0.02
 OUTLIER_LIMIT = 5.0
 """Of the modified z-score. At the usual 3.5 too many results of normal values would have an outlier."""
 BIMODALITY_P = 0.05
@@ -29,12 +31,17 @@ CLOCK_RANGE = 0.03
 SLOWDOWN_MARGIN_C = 5
 BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
 """A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
+HOST_SLOWER = 1.2
+"""Times the run's median: so much the loop of an idle machine does not scatter."""
 _KEPT = "_findings"
 STREAMED_RANGE = 0.1
 """Streaming has work of its own: handing each token over, and turning it into text alone."""
 MIN_PROCESSES, MIN_REPETITIONS = 3, 5
 """Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
 FIRST_SLOWER = 0.1
+RARE_PROCESSES, RARE_REPETITIONS = 0.1, 0.02
+"""A state that so few processes are in, or repetitions, is to be seen by a run with this probability:"""
+SEEN = 0.95
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,20 @@ def _trend_p(speeds: list[float]) -> float:
     """The p-value of no trend, not below what so many values in perfect order come to by chance: 2 ∕ n!."""
     series_trend = trend(speeds)
     return 1.0 if series_trend is None else max(series_trend.p, 2 / math.factorial(len(speeds)))
+
+
+def _drift_across(result: Result) -> str | None:
+    """Processes one after the other that are alike; see `neighbours_alike_p`. What changes so slowly is the machine."""
+    means = [statistics.fmean(speeds) for speeds in process_speeds(result) if speeds]
+    p = neighbours_alike_p(means)
+    if p is None or p >= ACROSS_P:
+        return None
+    degrees = [r.temperature_c for r in _readings(result) if r.temperature_c is not None]
+    heat = f", the GPU from {degrees[0]} to {degrees[-1]} °C" if degrees else ""
+    return (
+        f"processes that follow each other are alike (p = {p:.2g}): from {means[0]:.1f} tokens/s in the first of "
+        f"{len(means)} to {means[-1]:.1f} in the last, between {min(means):.1f} and {max(means):.1f}{heat}"
+    )
 
 
 def _outliers(result: Result) -> str | None:
@@ -156,6 +177,23 @@ def _few(result: Result) -> str | None:
     )
 
 
+def _rare_states(result: Result) -> str | None:
+    """The numbers alone: of n, a state whose share is p shows in none with the probability (1 − p)ⁿ."""
+    counts = _measured(result)
+    if len(counts) < 2:
+        return None
+    processes, repetitions = len(counts), sum(counts)
+    of_processes, of_repetitions = (1 - (1 - SEEN) ** (1 / n) for n in (processes, repetitions))
+    if of_processes <= RARE_PROCESSES and of_repetitions <= RARE_REPETITIONS:
+        return None
+    slowly = "" if processes >= MIN_ORDERED else ", and do not show what changes from one to the next"
+    return (
+        f"{processes} processes with {repetitions} repetitions miss, with a probability of more than {1 - SEEN:.0%}, a "
+        f"slow state of less than {of_processes:.0%} of processes or {of_repetitions:.1%} of generations{slowly}: the "
+        "interval holds only what was met"
+    )
+
+
 def _measured(result: Result) -> list[int]:
     """Valid repetitions of each process that has any."""
     return [len(speeds) for speeds in process_speeds(result) if speeds]
@@ -168,7 +206,7 @@ def _first_call(result: Result) -> str | None:
     """
     slow = []
     for number, speeds in enumerate(process_speeds(result), 1):
-        if len(speeds) < 2 or 0 not in outliers(speeds):
+        if len(speeds) < 2 or 0 not in outliers(speeds, OUTLIER_LIMIT):
             continue
         share = speeds[0] / statistics.median(speeds[1:])
         if share < 1 - FIRST_SLOWER:
@@ -229,6 +267,21 @@ def _busy_host(result: Result) -> str | None:
     )
 
 
+def _slow_host(result: Result) -> str | None:
+    """Repetitions around which the host's loop took longer than the run's median by a factor."""
+    loops = [statistics.fmean(sample.host_s) for sample in result.valid_samples if sample.host_s]
+    if not loops:
+        return None
+    median = statistics.median(loops)
+    slow = [loop for loop in loops if loop > HOST_SLOWER * median]
+    if not slow:
+        return None
+    return (
+        f"the host was slow around {len(slow)} of {_repetitions(len(loops))}: a fixed loop of Python took up to "
+        f"{max(slow) / median:.2f} times the run's median of {1e3 * median:.2f} ms, more than {HOST_SLOWER} times there"
+    )
+
+
 def _recompiled(result: Result) -> str | None:
     """Whatever the engine compiles or records once more is in the time of the repetition."""
     known = [r.compilations for r in _readings(result) if r.compilations is not None]
@@ -276,17 +329,28 @@ def _repetitions(n: int) -> str:
 
 RULES = (
     Rule("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
+    Rule(
+        "drift_across",
+        _drift_across,
+        "the run met one state of a machine that changes: measure again later, the spread of both is the error",
+    ),
     Rule("outliers", _outliers, "look for what ran at the same time; trust the median more than the mean"),
     Rule("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
     Rule("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
     Rule("no_interval", _no_interval, "`--processes 3` or more"),
     Rule("few_samples", _few, "`--processes 3 -r 5` or more"),
+    Rule("rare_states", _rare_states, "`--processes 30` meets what a tenth of the processes are in"),
     Rule("first_call", _first_call, "more `--warmups`"),
     Rule("clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs alike in it"),
     Rule("throttling", _throttling, "a power cap is common under load: compare only under the same one; else cool it"),
     Rule("temperature", _temperature, "more cooling, or pauses between runs"),
     Rule("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
     Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
+    Rule(
+        "slow_host",
+        _slow_host,
+        "pin the process to one core (`taskset -c`), or measure on a machine of your own; look at these samples",
+    ),
     Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
     Rule("no_limits", _no_limits, "measure it again, without `--quick`"),
     Rule("not_checked", _not_checked, "measure it again with this version; the log says why where that fails"),

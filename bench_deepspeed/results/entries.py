@@ -11,7 +11,8 @@ from bench_deepspeed.benchmarks.common.kind import Content, Kind, machine_of
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, named
 from bench_deepspeed.core.folder_lock import unheld
 from bench_deepspeed.core.json_files import validated
-from bench_deepspeed.measure.statistics import Interval, speed_interval
+from bench_deepspeed.measure.speed import speed_interval
+from bench_deepspeed.measure.statistics import Interval
 
 from .find import SavedRun
 

@@ -22,8 +22,8 @@ from bench_deepspeed.benchmarks.ab import estimate, rounds
 from bench_deepspeed.benchmarks.ab.records import SIDES, AbResult, Round
 from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.engines.fake import Noise
+from bench_deepspeed.measure.distributions import LEVEL
 from bench_deepspeed.measure.records import Result, Run, Sample
-from bench_deepspeed.measure.statistics import LEVEL
 from bench_deepspeed.measure.stopping import Generate, warm_ups
 from bench_deepspeed.simulations import command
 

@@ -1,50 +1,49 @@
-"""How often the 95% interval holds the truth.
+"""How often the 95% interval holds the truth, and how often a warning says where it may not.
 
     python -m bench_deepspeed.simulations.coverage [--check]
 
-Simulates whole runs with the defaults of a GPU: the worker's own code with the fake engine, whose clock is
-put forward instead of waited for, the warm-ups and repetitions of `measure`, the interval of `stats`.
-
-The truth is the expectation of one repetition's tokens/s over all processes, once warm. Its time is
-T · exp(X) with X normal, of mean 0 and variance σ², the sum of the variances of the noise's parts; so the
-expectation is (tokens / T) · exp(σ² / 2).
+Simulates whole runs with the defaults of a GPU and several numbers of processes: warm-ups, repetitions, interval and
+warnings are those of a real run; only a generation's time is drawn. What the noises are, and what is true under each,
+is in `noises`.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
+import multiprocessing
+import operator
+import random
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from statistics import fmean
 
 from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, REPETITIONS
 from bench_deepspeed.core.paths import RESULTS
-from bench_deepspeed.engines.base import Load
-from bench_deepspeed.measure.records import Result, Run, Sample, Scenario
-from bench_deepspeed.measure.statistics import LEVEL, Interval, speed_interval
-from bench_deepspeed.measure.stopping import MAX_PROCESSES, enough, repetitions, warm_ups
+from bench_deepspeed.engines.fake import Noise
+from bench_deepspeed.measure.distributions import LEVEL
+from bench_deepspeed.measure.records import EngineDescription, Result, Run, Sample, Scenario
+from bench_deepspeed.measure.speed import speed_interval
+from bench_deepspeed.measure.statistics import MIN_ORDERED
+from bench_deepspeed.measure.stopping import FEWEST, MAX_PROCESSES, MAX_WARMUPS, enough, repetitions, warm_ups
+from bench_deepspeed.measure.warnings import check
 from bench_deepspeed.simulations import command
-from bench_deepspeed.worker import tasks
-from bench_deepspeed.worker.state import Worker
+
+from .noises import MODELS, NoiseModel
 
 EVIDENCE = RESULTS / "simulations" / "coverage.json"
-RUNS = 1000
+RUNS, PROCESSES_OF_A_ROW = 1000, 10_000
 WARM_S = 4.0  # of 512 tokens: what a 7B model takes
 COLD = [1.0 + 2.0 * 0.3**call for call in range(12)]  # the first call takes three times as long, then less and less
-QUIET = {"independent": 0.0, "autocorrelated": 0.0, "autocorrelation": 0.0, "between": 0.0}
-NOISES = {
-    "independent": {**QUIET, "independent": 0.05},
-    "autocorrelated": {**QUIET, "autocorrelated": 0.05, "autocorrelation": 0.7},
-    "between processes": {**QUIET, "independent": 0.05, "between": 0.04},
-    "all together": {"independent": 0.04, "autocorrelated": 0.03, "autocorrelation": 0.7, "between": 0.04},
-}
+NUMBERS = (FEWEST, MIN_ORDERED, PROCESSES["cuda"], MAX_PROCESSES)
+BETWEEN = 10
+"""Generations that loading and checking a process takes the time of."""
 TARGET_CI = 0.03
+TARGETED = "all together"
+STATISTICAL = ("drift", "drift_across", "outliers", "bimodality", "first_call")
+"""Warnings of what the repetitions show; `rare_states` is of their number alone."""
 
 
-def default_scenario(target_ci: float | None = None) -> Scenario:
+def default_scenario(processes: int = PROCESSES["cuda"], target_ci: float | None = None) -> Scenario:
     """A run with the defaults of a GPU, on the fake engine."""
     return Scenario(
         model="llama",
@@ -54,7 +53,7 @@ def default_scenario(target_ci: float | None = None) -> Scenario:
         weights="pretrained",
         prompt=PROMPT,
         max_tokens=MAX_TOKENS["cuda"],
-        processes=PROCESSES,
+        processes=processes,
         repetitions=REPETITIONS["cuda"],
         warmups=None,
         seed=0,
@@ -63,63 +62,84 @@ def default_scenario(target_ci: float | None = None) -> Scenario:
     )
 
 
-def truth(noise: dict) -> float:
-    """The expectation of tokens/s; see the module."""
-    variance = sum(noise[part] ** 2 for part in ("independent", "autocorrelated", "between"))
-    return MAX_TOKENS["cuda"] / WARM_S * math.exp(variance / 2)
-
-
-def simulate(scenario: Scenario, noise: dict, seed: str) -> Interval:
-    """One run, process after process, and the interval that it would report."""
-    result = Result(scenario)
+def simulate(scenario: Scenario, noise: NoiseModel, seed: str) -> Result:
+    """One run, process after process; only a generation's time is simulated, as T · cold · exp(X) · machine."""
+    result = Result(scenario, engine=EngineDescription(reads_weights=False))
+    factors, behind = noise.machine(random.Random(seed)), 0
     while enough(result, elapsed_s=0.0, leave_out=False) is None:
         run = Run()
         result.runs.append(run)
-        behaviour = {
-            "virtual": True,
-            "seconds": [WARM_S * factor for factor in COLD] + [WARM_S],
-            "noise": {**noise, "seed": f"{seed}, process {len(result.runs)}"},
-        }
-        generate = _generations(scenario, behaviour)
+        own = Noise(seed=f"{seed}, process {len(result.runs)}", **noise.own)
+        machine = factors(behind, MAX_WARMUPS + scenario.repetitions)
+        generate = _generations(own, machine, scenario.max_tokens)
         for step in (warm_ups(generate, run, scenario.warmups), repetitions(generate, run, scenario.repetitions)):
             for _ in step:
                 pass
-    return speed_interval(result)
+        behind += len(run.warmups) + len(run.samples) + BETWEEN
+    noise.finish(result)
+    return result
 
 
-def _generations(scenario: Scenario, behaviour: dict) -> Callable[[], Sample]:
-    """A worker that has loaded the fake engine, as a callable; in this process, with no socket between."""
-    worker = Worker(lambda label, done, total: None)
-    settings = Load(None, scenario.device, scenario.precision, Path(), [scenario.prompt], scenario.max_tokens)
-    os.environ["BENCH_FAKE"] = json.dumps(behaviour)
-    tasks.load(worker, scenario.engine, settings)
-    del os.environ["BENCH_FAKE"]
-    return lambda: tasks.generate(worker, scenario.prompt, scenario.max_tokens)
+def _generations(own: Noise, machine: list[float], tokens: int) -> Callable[[], Sample]:
+    """A process that has loaded: each call is a generation."""
+    calls = iter(range(len(machine)))
+
+    def generate() -> Sample:
+        call = next(calls)
+        cold = COLD[call] if call < len(COLD) else 1.0
+        return Sample(WARM_S * cold * own.factor(call) * machine[call], 8, tokens)
+
+    return generate
 
 
-def study(name: str, noise: dict, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
-    """Simulate so many runs, and count the intervals that hold the truth. `first` numbers the seeds."""
-    configuration, true = default_scenario(target_ci), truth(noise)
-    intervals = [simulate(configuration, noise, f"{name}, run {number}") for number in range(first, first + runs)]
+def study(name: str, processes: int, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
+    """Simulate so many runs, and count intervals that hold the truth and warnings. `first` numbers the seeds."""
+    noise, scenario = MODELS[name], default_scenario(processes, target_ci)
+    true = scenario.max_tokens / WARM_S / noise.slowdown
+    intervals, wrong, warned = [], [], []
+    for number in range(first, first + runs):
+        result = simulate(scenario, noise, f"{name}, run {number}")
+        interval = speed_interval(result)
+        intervals.append(interval)
+        wrong.append(not interval.low <= true <= interval.high)
+        warned.append({finding.code for finding in check(result)})
+    statistical = [bool(codes & set(STATISTICAL)) for codes in warned]
+    numbers = ["rare_states" in codes for codes in warned]
     return {
         "name": name,
-        "noise": noise,
+        "noise": noise.words,
+        "processes": processes,
         "target_ci": target_ci,
         "seeds": f"{name}, run {first} … {first + runs - 1}, process 1 …",
         "truth": round(true, 6),
+        "seen_from": noise.seen_from,
         "runs": runs,
-        "covered": sum(interval.low <= true <= interval.high for interval in intervals),
-        "mean_of_means": round(fmean(interval.mean for interval in intervals), 6),
+        "covered": runs - sum(wrong),
+        "warned": sum(statistical),
+        "wrong_warned": sum(map(operator.and_, wrong, statistical)),
+        "wrong_warned_by_number": sum(map(operator.and_, wrong, numbers)),
+        "warnings": {code: sum(code in codes for codes in warned) for code in STATISTICAL},
+        "mean_speed": round(fmean(interval.mean for interval in intervals), 6),
         "mean_processes": round(fmean(interval.n for interval in intervals), 6),
         "mean_relative_half_width": round(fmean(interval.relative for interval in intervals), 6),
     }
 
 
-def evidence(runs: int = RUNS) -> dict:
-    """All that is published: every noise with the defaults, and the last one also where a target ends the run."""
-    rows = [study(name, noise, runs) for name, noise in NOISES.items()]
-    name = "all together"
-    rows.append(study(name, NOISES[name], runs, TARGET_CI))
+def numbers(name: str) -> list[int]:
+    """The numbers of processes that a noise is studied with: those of all, and the one that can resolve it."""
+    return sorted({*NUMBERS, MODELS[name].seen_from or NUMBERS[0]})
+
+
+def runs_of(processes: int) -> int:
+    """How many runs of so many processes a row has."""
+    return max(RUNS, PROCESSES_OF_A_ROW // processes)
+
+
+def evidence() -> dict:
+    """All that is published: every noise with each number of processes, and one where a target ends the run."""
+    cases = [(name, processes, runs_of(processes), None) for name in MODELS for processes in numbers(name)]
+    with multiprocessing.Pool() as pool:
+        rows = pool.starmap(study, [*cases, (TARGETED, NUMBERS[0], RUNS, TARGET_CI)], chunksize=1)
     return {**settings(), "rows": rows}
 
 
@@ -128,12 +148,13 @@ def settings() -> dict:
     scenario = default_scenario()
     return {
         "level": LEVEL,
-        "processes": scenario.processes,
         "repetitions": scenario.repetitions,
         "max_processes": MAX_PROCESSES,
         "max_tokens": scenario.max_tokens,
         "warm_s": WARM_S,
         "cold": COLD,
+        "between_processes": BETWEEN,
+        "statistical": STATISTICAL,
     }
 
 

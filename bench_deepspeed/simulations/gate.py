@@ -15,10 +15,10 @@ import sys
 from collections import Counter
 
 from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.measure.distributions import LEVEL
 from bench_deepspeed.measure.ratio import speed_ratio
 from bench_deepspeed.measure.records import Result, Run, Sample
 from bench_deepspeed.measure.regression import outcome_of
-from bench_deepspeed.measure.statistics import LEVEL
 from bench_deepspeed.simulations import command
 
 from .coverage import default_scenario

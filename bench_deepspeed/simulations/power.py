@@ -20,8 +20,8 @@ from bench_deepspeed.benchmarks.ab import estimate, noise
 from bench_deepspeed.benchmarks.ab.detect import Search
 from bench_deepspeed.benchmarks.ab.flags import PILOT_PAIRS
 from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.measure.distributions import LEVEL
 from bench_deepspeed.measure.power import POWER, pairs_to_detect
-from bench_deepspeed.measure.statistics import LEVEL
 from bench_deepspeed.measure.stopping import MAX_PROCESSES
 from bench_deepspeed.simulations import command
 

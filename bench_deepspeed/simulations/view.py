@@ -54,19 +54,34 @@ def percentiles_row(row: dict, content: dict) -> dict[str, str]:
 
 
 def coverage_row(row: dict, _content: dict) -> dict[str, str]:
-    """Column title → cell of one kind of noise in the coverage study."""
-    noise, runs = row["noise"], row["runs"]
+    """Column title → cell of one noise and number of processes in the coverage study."""
+    runs, wrong = row["runs"], row["runs"] - row["covered"]
+    target = f" (until ± {row['target_ci']:.0%})" if row["target_ci"] else ""
     return {
         "noise": row["name"],
-        "independent": f"{noise['independent']:.1%}",
-        "autocorrelated": f"{noise['autocorrelated']:.1%}"
-        + (f" (ρ = {noise['autocorrelation']})" if noise["autocorrelation"] else ""),
-        "between processes": f"{noise['between']:.1%}",
-        "processes": f"{row['mean_processes']:.3g}"
-        + (f" (until ± {row['target_ci']:.0%})" if row["target_ci"] else ""),
+        "processes": f"{row['mean_processes']:.3g}{target}",
         "mean half width": f"± {row['mean_relative_half_width']:.1%}",
-        "interval holds the truth": f"{row['covered'] / runs:.1%} ({row['covered']} of {runs})",
+        "interval holds the truth": f"{row['covered'] / runs:.1%}",
+        "wrong": str(wrong),
+        "of these warned: by the repetitions": _share(row["wrong_warned"], wrong),
+        "by their number": _share(row["wrong_warned_by_number"], wrong),
+        "all runs warned by the repetitions": f"{row['warned'] / runs:.1%}",
     }
+
+
+def noise_row(row: dict, _content: dict) -> dict[str, str]:
+    """Column title → cell of one noise of the coverage study: what it is, what is true, and how many can resolve it."""
+    seen_from = row["seen_from"]
+    return {
+        "noise": row["name"],
+        "of the time of a generation": row["noise"],
+        "true tokens/s": f"{row['truth']:.2f}",
+        "resolved by": "no number of processes" if seen_from is None else f"{seen_from} processes",
+    }
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "none"
 
 
 def ab_row(row: dict, content: dict) -> dict[str, str]:
@@ -114,6 +129,7 @@ def gate_row(row: dict, content: dict) -> dict[str, str]:
 
 SIMULATIONS = {
     "coverage": coverage_row,
+    "noises": noise_row,
     "load_generator": generator_row,
     "saturation": saturation_row,
     "percentiles": percentiles_row,

@@ -29,11 +29,12 @@ Kept = TypeVar("Kept", bound=Closable)
 
 @dataclass(frozen=True)
 class Timed(Generic[R]):
-    """What a timed call returned, its seconds, and the machine right after it."""
+    """What a timed call returned, its seconds, the machine right after it, and the host's speed before and after."""
 
     result: R
     seconds: float
     reading: Reading | None
+    host_s: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,15 @@ class Worker:
         """Time one call of the engine. Between the clock's start and stop is only that call and its completion."""
         engine, probe = self.loaded.engine, self.loaded.probe
         probe.before()
+        host_before = probe.host_s()
         engine.synchronize()
         started = engine.clock()
         result = call(*args, **kwargs)
         engine.synchronize()
         seconds = engine.clock() - started
-        return Timed(result, seconds, probe.after())
+        reading, host_after = probe.after(), probe.host_s()
+        host_s = None if host_before is None or host_after is None else [host_before, host_after]
+        return Timed(result, seconds, reading, host_s)
 
     def close(self) -> None:
         """Close all that was kept. There are no calls after this one."""

@@ -85,7 +85,8 @@ def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
     """One timed generation."""
     timed = worker.timed(worker.engine.generate, prompt, max_tokens)
     worker.answers[prompt, max_tokens].append(read(timed.result.ids))
-    return Sample(timed.seconds, timed.result.prompt_tokens, timed.result.new_tokens, timed.reading)
+    tokens = timed.result.prompt_tokens, timed.result.new_tokens
+    return Sample(timed.seconds, *tokens, timed.reading, timed.host_s)
 
 
 def check_timed(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:

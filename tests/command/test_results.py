@@ -26,7 +26,7 @@ from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_json
 from bench_deepspeed.measure.records import EngineDescription, Environment, Latency, Limits, Result
-from bench_deepspeed.measure.statistics import speed_interval
+from bench_deepspeed.measure.speed import speed_interval
 from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
 from bench_deepspeed.results.prune import SILENT_S

@@ -407,7 +407,7 @@ def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
     [
         ((), "the following arguments are required: --a, --b"),
         ((*SAME, "--rounds", "0"), "0 is too few"),
-        ((*SAME, "--time_budget", "9"), "--time_budget limits the search for --target_ci"),
+        ((*SAME, "--time_budget", "9"), "give --target_ci as well"),
         ((*SAME, "-p", " "), "the prompt is empty"),
         ((*SAME, "--target_ci", "1"), "is not a percentage"),
         ((*SAME, "--fail_on_inconclusive"), "belongs to --fail_on_regression P%"),

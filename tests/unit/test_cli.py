@@ -22,7 +22,7 @@ def test_defaults_are_those_that_help_shows():
     options = parser.parse(["-d", "cpu"])
     scenario = cli.scenario_of(options)
     assert (scenario.prompt, scenario.weights, scenario.warmups, scenario.seed) == (cli.PROMPT, "pretrained", None, 0)
-    assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (cli.PROCESSES, None, None)
+    assert (scenario.processes, scenario.target_ci) == (cli.PROCESSES["cpu"], None)
     assert (scenario.repetitions, scenario.max_tokens) == (cli.REPETITIONS["cpu"], cli.MAX_TOKENS["cpu"])
     assert (scenario.model, scenario.engine, scenario.precision) == ("smollm2", "deepspeed", "float32")
     assert engine_class(DEFAULT_ENGINES["cuda"]).precisions["cuda"][0] == "float16"
@@ -33,6 +33,14 @@ def test_a_target_is_a_share_and_has_a_budget():
     assert (scenario.processes, scenario.target_ci, scenario.time_budget_s) == (4, 0.005, cli.TIME_BUDGET_S)
     scenario = cli.scenario_of(parser.parse(["-d", "cpu", "--target_ci", "2%", "--time_budget", "60"]))
     assert (scenario.target_ci, scenario.time_budget_s) == (0.02, 60)
+
+
+def test_the_time_budget_limits_processes_that_were_not_asked_for_by_number():
+    budgets = [
+        cli.scenario_of(parser.parse(["-d", "cpu", *flags])).time_budget_s
+        for flags in ([], ["--time_budget", "9"], ["--processes", "3"])
+    ]
+    assert budgets == [cli.TIME_BUDGET_S, 9, None]
 
 
 def test_the_quality_check_has_the_settings_that_it_does_not_ask_for():
@@ -203,7 +211,8 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
         "default: float16 on cuda, float32 on cpu",
         "(default: pretrained)",
         "generations before the timed ones in each process (default: until the times are steady)",
-        f"(default: {cli.PROCESSES}; 1 where loading takes more than 120 s)",
+        f"(default: {cli.PROCESSES['cuda']}, on cpu {cli.PROCESSES['cpu']}; 3 or more within the time budget; "
+        "1 where loading takes more than 120 s)",
         "the mean ± P% at most, such as 1%",
         f"(default: {cli.TIME_BUDGET_S})",
         "of the random weights, and of the prompts of a sweep (default: 0)",
@@ -272,7 +281,9 @@ def test_short_and_long_flags_are_the_same():
         pytest.param(["--target_ci", "nan%"], "'nan%' is not a percentage", id="target that is no number"),
         pytest.param(["--target_ci", "1%", "--time_budget", "10m"], "'10m' is not a whole number", id="minutes"),
         pytest.param(["--target_ci", "1%", "--time_budget", "0"], "at least 1", id="no time"),
-        pytest.param(["-d", "cpu", "--time_budget", "9"], "--target_ci: give that as well", id="budget of nothing"),
+        pytest.param(
+            ["-d", "cpu", "--processes", "3", "--time_budget", "9"], "leave --processes out", id="budget of nothing"
+        ),
         pytest.param(["-p", ""], "the prompt is empty", id="empty prompt"),
         pytest.param(["-p", " \n\t"], "the prompt is empty", id="blank prompt"),
         pytest.param(["-p", os.fsdecode(b"caf\xe9")], "UTF-8", id="prompt in Latin-1"),

@@ -13,7 +13,7 @@ from bench_deepspeed.benchmarks.load import saturation
 from bench_deepspeed.benchmarks.load import view as load_view
 from bench_deepspeed.benchmarks.load.generator import Plan, Window
 from bench_deepspeed.benchmarks.load.records import Level
-from bench_deepspeed.measure.statistics import student_quantile
+from bench_deepspeed.measure.distributions import student_quantile
 from bench_deepspeed.simulations import saturation as simulated
 from bench_deepspeed.simulations.view import simulation_table
 

@@ -10,7 +10,8 @@ from bench_deepspeed.benchmarks.run import metrics as run_metrics
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure.power import POWER
-from bench_deepspeed.measure.statistics import mean_interval, process_speeds
+from bench_deepspeed.measure.speed import SPEED_LEGEND, process_speeds
+from bench_deepspeed.measure.statistics import mean_interval
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
 from . import charts, estimate, warnings
@@ -18,7 +19,7 @@ from .labels import configuration, constants, facets_of, models, same
 from .records import AbResult
 
 LEGEND = (
-    "tokens/s: mean [95% interval of it, from the means of the processes]; B ∕ A: geometric mean of the rounds' ratios "
+    f"{SPEED_LEGEND}; B ∕ A: geometric mean of the rounds' ratios "
     "[95% interval of it, from the means of the pairs of processes; of one pair: for these two processes only, "
     "autocorrelation allowed for]"
 )

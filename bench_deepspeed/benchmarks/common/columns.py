@@ -42,13 +42,15 @@ SAMPLES = {
     "sm_clock_mhz": "the GPU's clock right after it",
     "temperature_c": "the GPU's temperature right after it",
     "other_cpus_busy": "CPUs that other processes kept busy meanwhile",
+    "host_before_s": "time of a fixed loop of Python right before it",
+    "host_after_s": "time of that loop right after it",
 }
 
 
 def sample_row(sample: Sample, place: tuple[str, int, int], valid: bool, batch_size: int = 1) -> dict[str, object]:
     """The columns of one timed generation; `place` is its phase, group and index."""
     phase, group, index = place
-    reading = sample.reading
+    reading, (before, after) = sample.reading, sample.host_s or (None, None)
     return {
         "phase": phase,
         "group": group,
@@ -62,4 +64,6 @@ def sample_row(sample: Sample, place: tuple[str, int, int], valid: bool, batch_s
         "sm_clock_mhz": reading and reading.sm_clock_mhz,
         "temperature_c": reading and reading.temperature_c,
         "other_cpus_busy": reading and reading.other_cpus_busy,
+        "host_before_s": before,
+        "host_after_s": after,
     }

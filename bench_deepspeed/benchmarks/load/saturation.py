@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench_deepspeed.measure.statistics import student_quantile
+from bench_deepspeed.measure.distributions import student_quantile
 
 from .level_statistics import due_in_window, unmeasured, window_s
 from .records import Level

@@ -10,7 +10,7 @@ from bench_deepspeed.core import units
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.metric import Bounds
 from bench_deepspeed.measure.records import Profile, Result
-from bench_deepspeed.measure.statistics import process_speeds, speed_interval
+from bench_deepspeed.measure.speed import process_speeds, speed_interval
 from bench_deepspeed.report.blocks import Facets
 from bench_deepspeed.report.chart import Axis, BarRow, Bars, Dot, Strip, StripRow
 

@@ -15,7 +15,7 @@ from bench_deepspeed.benchmarks.common.flags import (
 from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, QUICK, REPETITIONS, TIME_BUDGET_S
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.errors import EXIT_CODES
-from bench_deepspeed.measure.stopping import CHEAP_LOAD_S
+from bench_deepspeed.measure.stopping import CHEAP_LOAD_S, FEWEST
 
 
 def run_parser() -> Parser:
@@ -84,7 +84,8 @@ def _add_timing_flags(group) -> None:
         "--processes",
         type=positive_integer,
         metavar="N",
-        help=f"fresh processes, each of which loads, warms up and measures (default: {PROCESSES}; "
+        help="fresh processes, each of which loads, warms up and measures (default: "
+        f"{PROCESSES['cuda']}, on cpu {PROCESSES['cpu']}; {FEWEST} or more within the time budget; "
         f"1 where loading takes more than {CHEAP_LOAD_S} s)",
     )
     group.add_argument(
@@ -97,5 +98,6 @@ def _add_timing_flags(group) -> None:
         "--time_budget",
         type=positive_integer,
         metavar="SECONDS",
-        help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
+        help=f"start no process that --processes does not ask for later than this after the first "
+        f"(default: {TIME_BUDGET_S})",
     )

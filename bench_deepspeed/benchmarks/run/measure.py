@@ -16,7 +16,7 @@ from bench_deepspeed.core.text import model_title
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
-from bench_deepspeed.measure.statistics import speed_interval
+from bench_deepspeed.measure.speed import speed_interval
 from bench_deepspeed.measure.stopping import enough, repetitions, warm_ups, warmed
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import latency, tasks

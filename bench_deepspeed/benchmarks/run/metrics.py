@@ -14,7 +14,8 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Audit, Profile, Result
-from bench_deepspeed.measure.statistics import Summary, process_speeds, speed_interval, summarize
+from bench_deepspeed.measure.speed import process_speeds, speed_interval
+from bench_deepspeed.measure.statistics import Summary, summarize
 from bench_deepspeed.model import catalog
 
 from . import series, step
@@ -38,7 +39,7 @@ def device_name(result: Result) -> str:
 
 
 def speed_cell(result: Result) -> str:
-    """ "17.42 [17.30, 17.54]": mean tokens/s and its 95% interval."""
+    """ "17.42 [17.30, 17.54]": tokens/s and its 95% interval."""
     return SPEED.cell(result)
 
 
@@ -74,13 +75,13 @@ def prompt_tokens(result: Result) -> int | None:
 
 
 def mean_speed(result: Result) -> float | None:
-    """Mean of the processes' mean tokens/s."""
+    """Total tokens over total time of the valid repetitions."""
     interval = speed_interval(result)
     return interval and interval.mean
 
 
 def speed_bounds(result: Result) -> Bounds | None:
-    """The 95% interval of the mean tokens/s; a single process has none."""
+    """The 95% interval of tokens/s; a single process has none."""
     interval = speed_interval(result)
     if interval is None or interval.low is None or interval.high is None:
         return None
@@ -93,6 +94,16 @@ def _summary(statistic: Callable[[Summary], float | None]) -> Callable[[Result],
         return summary and statistic(summary)
 
     return value
+
+
+def _host_s(result: Result) -> list[float]:
+    """The host's loop around each valid repetition, in seconds."""
+    return [statistics.fmean(sample.host_s) for sample in result.valid_samples if sample.host_s]
+
+
+def _host_range(result: Result) -> str | None:
+    loops = _host_s(result)
+    return f"{units.milliseconds(min(loops))} to {units.milliseconds(max(loops))}" if loops else None
 
 
 def _lengths(result: Result) -> str:
@@ -188,7 +199,7 @@ SPEED = Metric[Result](
     "tokens_per_s_mean",
     "tokens/s",
     "tokens/s",
-    "mean of the processes' means",
+    "total tokens over total time of the valid repetitions",
     mean_speed,
     "higher",
     interval=speed_bounds,
@@ -246,6 +257,16 @@ METRICS: tuple[Metric[Result], ...] = (
         place="summary",
         group="Speed",
     ),
+    Metric(
+        "time_per_token_s",
+        "time per token",
+        "s",
+        "median over the repetitions of seconds ∕ new tokens: a decode step, with its part of the prefill",
+        metrics.seconds_per_token,
+        "lower",
+        place="summary",
+        group="Speed",
+    ),
     Metric("counts", "n", "", "processes × repetitions", counts, place="summary", in_files=False),
     Metric(
         "tokens_per_s_median",
@@ -272,14 +293,6 @@ METRICS: tuple[Metric[Result], ...] = (
         group="Speed",
     ),
     Metric(
-        "time_per_token_s",
-        "time per token",
-        "s",
-        "median over all repetitions of seconds ∕ new tokens, prefill included",
-        metrics.seconds_per_token,
-        group="Speed",
-    ),
-    Metric(
         "timed_answers_gap",
         "timed answers",
         "logits",
@@ -294,6 +307,15 @@ METRICS: tuple[Metric[Result], ...] = (
         "times",
         "time of a generation after a prompt that is new ∕ that after the repeated one, both means",
         _new_prompt_ratio,
+        group="Speed",
+    ),
+    Metric(
+        "host_s",
+        "host's loop",
+        "s",
+        "time of a fixed loop of Python around a repetition: median",
+        lambda r: statistics.median(_host_s(r)) if _host_s(r) else None,
+        remark=_host_range,
         group="Speed",
     ),
     Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower", group="Speed"),

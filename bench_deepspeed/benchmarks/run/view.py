@@ -15,17 +15,14 @@ from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Result, Scenario
-from bench_deepspeed.measure.statistics import speed_interval
+from bench_deepspeed.measure.speed import SPEED_LEGEND, speed_interval
 from bench_deepspeed.report.blocks import Block, Cell, Facts, Figure, Link, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Chart
 
 from . import charts, metrics, step
 from .charts import RunItem
 
-LEGEND = (
-    "tokens/s: mean [95% interval of it, from the means of the processes]; "
-    "std: sample standard deviation of all repetitions; n: processes × repetitions"
-)
+LEGEND = f"{SPEED_LEGEND}; std: sample standard deviation of all repetitions; n: processes × repetitions"
 CONDITIONS = ("device", "prompt + new tokens", "n")
 """Columns beside engine and precision in which rows must be alike to be compared."""
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
@@ -94,7 +91,7 @@ def answer(result: Result) -> str:
     measured = f"{metrics.model_title(result)}, {s.engine}, {metrics.device_name(result)}, {s.precision}"
     if interval is None:
         return f"{measured}: tokens/s {NOT_MEASURED}"
-    half = None if interval.high is None else interval.high - interval.mean
+    half = None if interval.high is None else max(interval.high - interval.mean, interval.mean - interval.low)
     speed = f"{units.number(interval.mean)}{'' if half is None else f' ± {units.number(half)}'} tokens/s"
     basis = ["no interval" if half is None else "mean and its 95% interval", _counted(result)]
     caveats = ["the fake engine: not a measurement of anything"] * (s.engine == "fake")
@@ -377,6 +374,9 @@ def _samples(result: Result) -> list[dict[str, Cell]]:
             "seconds": f"{sample.seconds:.6f}",
             "tokens": str(sample.new_tokens),
             "tokens/s": f"{sample.tokens_per_s:.3f}",
+            "host's loop": NOT_MEASURED
+            if sample.host_s is None
+            else " + ".join(map(units.milliseconds, sample.host_s)),
             "counted": "no: void" if sample.is_void(result.scenario) else "yes",
         }
         for process, run in enumerate(result.runs, 1)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.distributions import student_quantile
 from bench_deepspeed.measure.records import Limits
-from bench_deepspeed.measure.statistics import student_quantile
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 

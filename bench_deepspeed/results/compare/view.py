@@ -11,7 +11,7 @@ from bench_deepspeed.measure.power import POWER
 from bench_deepspeed.measure.ratio import Ratio
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.regression import Outcome, sentence_of
-from bench_deepspeed.measure.statistics import process_means
+from bench_deepspeed.measure.speed import SPEED_LEGEND, process_seconds
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Table, Text
 
@@ -21,7 +21,7 @@ from .comparison import Comparison, compared
 LONGEST = 60  # characters of a setting in a cell
 ABSENT = "–"
 LEGEND = (
-    "tokens/s: mean [95% interval of it, from the means of the processes]; ∕ a: the ratio to a, of energy that of "
+    f"{SPEED_LEGEND}; ∕ a: the ratio to a, of energy that of "
     f"J/token; {ABSENT}: not measured in both, or not in the same way"
 )
 APART = (
@@ -115,7 +115,7 @@ def _verdict(comparison: Comparison, letter: str, ratio: Ratio | None) -> str:
     words = f"{letter} makes {ratio.shown} times the tokens/s of a"
     if ratio.verdict is None:
         results = _by_letter(comparison, comparison.results)
-        processes = {name: len(process_means(result)) for name, result in results.items()}
+        processes = {name: sum(map(bool, process_seconds(result))) for name, result in results.items()}
         single = " and ".join(name for name in ("a", letter) if processes[name] == 1)
         return (
             f"no verdict: {words}; of {single} one process was measured, and how much another would differ is not "
