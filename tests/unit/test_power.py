@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import scipy.special
 import scipy.stats
+from support import METHODOLOGY
 
 from bench_deepspeed.measure import power
 
@@ -48,3 +50,8 @@ def test_half_a_width_says_as_much_as_a_standard_error():
 )
 def test_both_directions_are_said(log, words):
     assert power.Detectable(log).shown == words
+
+
+def test_the_noncentralities_that_the_document_names_are_these():
+    named = re.search(r"δ is ([\d.]+) for three pairs, ([\d.]+) for five, ([\d.]+) for ten", METHODOLOGY.read_text())
+    assert [f"{power.noncentrality(pairs - 1):.2f}" for pairs in (3, 5, 10)] == list(named.groups())
