@@ -93,7 +93,7 @@ def settled(plan: Plan, arrivals: list[float], ends: list[float]) -> Window | No
             longest = max(longest, ends[ended] - arrivals[ended])
             ended += 1
         so_far = max(longest, now - arrivals[ended])
-        if now >= plan.start_s(so_far):
+        if now >= plan.start_s(so_far, ended):
             return plan.window(now, so_far, ended)
     return None
 

@@ -76,7 +76,7 @@ def test_a_load_that_does_not_settle_has_a_window_all_the_same(session):
     level = session({"first_s": 0.1, "gap_s": 0.0, "at_once": 1}).level(None, 100.0, 0.2)
     assert level.settled is False
     assert level.window_s[0] == pytest.approx(0.8, abs=0.3)
-    assert "latency had not settled after" in level_statistics.statistics_of(level, NO_SLA).remarks[-1]
+    assert "latency had not settled after" in "; ".join(level_statistics.statistics_of(level, NO_SLA).remarks)
 
 
 def test_tokens_that_come_at_once_are_a_chunk(session):
@@ -122,7 +122,7 @@ def test_a_request_that_hangs_fails_and_the_others_do_not(session):
 
 
 def test_a_client_whose_request_hangs_goes_on(session):
-    level = session({"hang_at": 5}, timeout_s=0.5).level(1, None, 2.0)
+    level = session({"hang_at": 5}, timeout_s=1.5).level(1, None, 2.0)
     assert sum(record.error is not None for record in level.records) == 1
     assert level.records[-1].error is None
 

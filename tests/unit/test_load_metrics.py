@@ -224,9 +224,9 @@ def test_windows_and_their_edges():
 
 def test_the_window_begins_at_twice_the_loaded_latency_and_is_as_long_at_least():
     plan = Plan(10.0)
-    assert plan.start_s(0.1) == 2.0  # a fifth of the seconds
-    assert plan.start_s(3.0) == 6.0
-    assert plan.start_s(1000.0) == 40.0  # four times the seconds at most
+    assert plan.start_s(0.1, ended=1) == 2.0  # a fifth of the seconds
+    assert plan.start_s(3.0, ended=1) == 6.0
+    assert plan.start_s(1000.0, ended=1) == plan.start_s(0.1, ended=0) == 40.0  # four times the seconds at most
     assert plan.window(6.0, 3.0, 5) == Window.after(6.0, 10.0)
     assert plan.window(16.0, 8.0, 5) == Window.after(16.0, 16.0)
     assert plan.window(40.0, 1000.0, 0) == Window.after(40.0, 40.0)

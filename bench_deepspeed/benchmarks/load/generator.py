@@ -68,9 +68,9 @@ class Plan:
     requests: int = 0
     rate: float | None = None
 
-    def start_s(self, longest_s: float) -> float:
-        """The load has settled when it has been on for so long, at the longest latency so far."""
-        return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s)
+    def start_s(self, longest_s: float, ended: int) -> float:
+        """The load has settled when it has been on for so long, at the longest latency and the requests ended so far."""
+        return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s) if ended else self.most_s
 
     @property
     def most_s(self) -> float:
@@ -102,7 +102,7 @@ class Generator:
 
     `window` is the steady window, or what is asked of one: then it begins when the load has settled, which is when
     requests that were sent under the load have ended: twice the longest latency so far after the start, those under way
-    included. `settled` says whether that came before `Plan.most_s`.
+    included, and not before one has ended. `settled` says whether that came before `Plan.most_s`.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Generator:
         """Begin the window where the load has settled, or has been on for as long as it may."""
         oldest_s = min((flight.request.due_s for flight in self._under_way), default=now_s)
         longest_s = max(self._longest_s, now_s - oldest_s)
-        if now_s >= plan.start_s(longest_s):
+        if now_s >= plan.start_s(longest_s, self._ended_well):
             self.settled = bool(self._ended_well) and now_s >= SETTLING * longest_s
             self.window = plan.window(now_s, longest_s, self._ended_well)
 
