@@ -11,19 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench_deepspeed.core.errors import ImpossibleError
-from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import metrics
-from .records import Audit, Limits, Result, Run, Scenario, best_of
+from .audits import check_audits
+from .records import Limits, Result, best_of
 
 TOLERANCE = 1.05  # a plain copy, sum or product comes near the device's ceiling, and is not the ceiling
-FACTOR_OF_A_TIE = 4
-"""Answers of many hundred tokens meet nearer ties than the short ones of the quality check."""
-FACTOR_OF_NEW = 5.0
-READ_S, READ_SHARE = 0.05, 0.1
-"""Copying a thousand numbers takes less than a millisecond; the machine may stop for longer."""
 MIN_TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
 
 
@@ -80,49 +75,6 @@ def check_clock(what: str, seconds: float, resolution_s: float) -> None:
         raise ImpossibleError(
             f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks is too coarse "
             f"for less than {MIN_TICKS * resolution_s:.3g} s"
-        )
-
-
-def check_audits(result: Result) -> None:
-    """Hold what was timed in each process against what the process then found of it; see `check_audit`."""
-    for number, run in enumerate(result.runs, 1):
-        if run.audit is not None:
-            check_audit(f"process {number}", run, run.audit, result.scenario)
-
-
-def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
-    """What was timed must have computed its answer each time, before the clock stopped.
-
-    A new prompt may take five times as long as the repeated one in turn with it before it refutes them: hosts slow
-    down by two and more from one second to the next, and an answer that is remembered takes no time at all.
-    """
-    for sample, index in zip([*run.warmups, *run.samples], audit.given, strict=True):
-        if (held := len(audit.token_ids[index])) != sample.new_tokens:
-            raise ImpossibleError(
-                f"impossible: {who} counts {sample.new_tokens} new tokens of a generation whose answer has {held}"
-            )
-    limit = FACTOR_OF_A_TIE * PRECISIONS[scenario.precision].near_tie
-    if not all(gap <= limit for gap in audit.gaps):
-        raise ImpossibleError(
-            f"impossible: the timed answers of {who} are not the model's: a token is {max(audit.gaps):.3g} below the "
-            f"one that its own logits prefer, and rounding in {scenario.precision} explains {limit:.3g}"
-        )
-    repeated_s = [*(sample.seconds for sample in run.samples), *audit.repeated_s]
-    if repeated_s and audit.new_prompt_s:
-        slowest, soonest = max(repeated_s), min(audit.new_prompt_s)
-        if soonest > FACTOR_OF_NEW * slowest:
-            raise ImpossibleError(
-                f"impossible: {who} takes {soonest:.4g} s or more for a new prompt, and {slowest:.4g} s or less for "
-                "the one that is repeated: it does not compute that one each time"
-            )
-    if audit.read_s is not None and audit.read_s > READ_S + READ_SHARE * min(repeated_s, default=0.0):
-        raise ImpossibleError(
-            f"impossible: reading the tokens of a generation of {who} took {audit.read_s:.3g} s after the clock had "
-            "stopped: they were not there"
-        )
-    if audit.rest_s is None and not audit.spins:
-        raise ImpossibleError(
-            f"impossible: {who} goes on computing after its generation has returned: the clock stopped too early"
         )
 
 

@@ -26,7 +26,7 @@ def scripted(*seconds: float, new_tokens: int | None = None):
 
 def test_an_engine_without_a_tokenizer_has_no_long_prompt():
     generate, asked = scripted()
-    assert latency.prefill(FakeEngine(), generate, PROMPT, 512, 2) is None
+    assert latency.prefill(FakeEngine(), generate, prompt=PROMPT, tokens=512, repetitions=2, seed=0) is None
     assert asked == []
 
 

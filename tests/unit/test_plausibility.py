@@ -8,6 +8,7 @@ import pytest
 
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.plausibility import (
     DecodeStep,
     check,
@@ -81,6 +82,11 @@ REFUTED = {
     "no gap": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, float("nan")]}, "are not the model's"),
     "read late": ({"read_s": 0.2}, "reading the tokens of a generation of process 1 took 0.2 s after the clock"),
     "not at rest": ({"rest_s": None}, "goes on computing"),
+    "a kept prompt": ({"long_new_s": [2.1, 3.0], "long_repeated_s": [0.9, 1.0]}, "2.1 s or more .* that is long"),
+    "half the work": (
+        {"first_s": [0.02] * 2, "half_s": [0.51, 0.6], "new_prompt_s": [0.7, 0.8]},
+        "a token of the second half of an answer takes process 1 0.38 times as long as one of the first",
+    ),
 }
 
 
@@ -101,6 +107,9 @@ def test_an_audit_that_refutes_is_impossible(case):
         {"new_prompt_s": [9.0, 9.0], "repeated_s": [1.0, 2.0]},
         {"spins": True, "rest_s": None},
         {"read_s": 0.1},
+        {"long_new_s": [1.9, 9.0], "long_repeated_s": [0.9, 1.0]},
+        {"first_s": [0.02] * 2, "half_s": [0.9, 0.5], "new_prompt_s": [1.0, 1.0]},
+        {"first_s": [0.02], "half_s": [0.01], "new_prompt_s": [1.0]},
     ],
 )
 def test_an_audit_within_its_limits_passes(changed):
@@ -118,6 +127,10 @@ def test_an_audit_within_its_limits_passes(changed):
         {"read_s": -1.0},
         {"gaps": [float("nan")]},
         {"new_prompt_s": [0.0]},
+        {"checked": [0, 0]},
+        {"checked": [1]},
+        {"half_s": [1.0]},
+        {"long_new_s": [float("inf")]},
     ],
 )
 def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
@@ -125,6 +138,22 @@ def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
     audited(**changed).save(path)
     with pytest.raises(BenchError, match="the audit of process 1 contradicts itself"):
         Result.load(path)
+
+
+def test_with_prompts_of_their_own_the_repetitions_are_new_ones():
+    """A repeated prompt that is answered at once is then what refutes, and slow repetitions are not."""
+    varied = audited(new_prompt_s=[1.0], repeated_s=[0.19])
+    check(varied, LLAMA)
+    varied.scenario = dataclasses.replace(varied.scenario, varied=True)
+    with pytest.raises(ImpossibleError, match="takes 1 s or more for a new prompt, and 0.19 s or less"):
+        check(varied, LLAMA)
+
+
+def test_a_token_of_the_second_half_over_one_of_the_first():
+    assert late_tokens([1.0], [5.0], [11.0], 10) == pytest.approx((6 / 5) / (4 / 4))
+    assert late_tokens([1.0, 1.0], [5.0, 5.0], [5.0, 10.0], 10) == pytest.approx(1.0)
+    assert late_tokens([1.0], [4.0], [4.0], 7) is None
+    assert late_tokens([], [], [1.0], 10) is None
 
 
 def test_an_audit_is_read_back(tmp_path):

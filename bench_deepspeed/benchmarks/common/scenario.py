@@ -10,6 +10,9 @@ from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
+PROMPT_HELP = (
+    f"the prompt of every generation (default: {PROMPT}; of that each generation has the words in another order)"
+)
 PROCESSES = 3  # the fewest that tell apart what differs between processes from what does not, at an acceptable cost
 REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
 TIME_BUDGET_S = 600
@@ -31,9 +34,10 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     """
     if options.device == "metal":
         raise UsageError(METAL)
-    if not options.prompt.strip():
+    prompt = PROMPT if options.prompt is None else options.prompt
+    if not prompt.strip():
         raise UsageError("the prompt is empty: give one with -p")
-    if any("\ud800" <= character <= "\udfff" for character in options.prompt):
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     if options.time_budget and options.target_ci is None:
         raise UsageError("--time_budget limits the search for --target_ci: give that as well")
@@ -55,7 +59,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         device=device,
         precision=precision,
         weights=options.weights,
-        prompt=options.prompt,
+        prompt=prompt,
         max_tokens=options.max_tokens or MAX_TOKENS[device],
         processes=options.processes or PROCESSES,
         repetitions=options.repetitions or REPETITIONS[device],
@@ -64,6 +68,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         target_ci=options.target_ci,
         time_budget_s=None if options.target_ci is None else options.time_budget or TIME_BUDGET_S,
         quick=quick,
+        varied=options.prompt is None,
     )
 
 

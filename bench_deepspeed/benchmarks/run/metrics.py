@@ -5,6 +5,7 @@ A new one is one `Metric` in `METRICS`.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
 from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, warnings
+from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Audit, Profile, Result
 from bench_deepspeed.measure.statistics import Summary, process_speeds, speed_interval, summarize
@@ -172,10 +174,25 @@ def _checked(result: Result) -> str | None:
 
 
 def _new_prompt_ratio(result: Result) -> float | None:
+    """Of generations in turn; in files from before these were timed, the repetitions are the repeated ones."""
     checked = [run for run in result.runs if run.audit is not None]
     new = [seconds for audit in _audits(result) for seconds in audit.new_prompt_s]
-    repeated = [sample.seconds for run in checked for sample in run.samples]
+    repeated = [seconds for audit in _audits(result) for seconds in audit.repeated_s]
+    repeated = repeated or [sample.seconds for run in checked for sample in run.samples]
     return statistics.fmean(new) / statistics.fmean(repeated) if new and repeated else None
+
+
+def _new_long_prompt_ratio(result: Result) -> float | None:
+    new = [seconds for audit in _audits(result) for seconds in audit.long_new_s]
+    repeated = [seconds for audit in _audits(result) for seconds in audit.long_repeated_s]
+    return statistics.fmean(new) / statistics.fmean(repeated) if new and repeated else None
+
+
+def _late_tokens(result: Result) -> float | None:
+    tokens = result.scenario.max_tokens
+    ratios = [late_tokens(audit.first_s, audit.half_s, audit.new_prompt_s, tokens) for audit in _audits(result)]
+    found = [ratio for ratio in ratios if ratio is not None and math.isfinite(ratio)]
+    return statistics.median(found) if found else None
 
 
 SPEED = Metric[Result](
@@ -280,6 +297,22 @@ METRICS: tuple[Metric[Result], ...] = (
         "times",
         "time of a generation after a prompt that is new ∕ that after the repeated one, both means",
         _new_prompt_ratio,
+        group="Speed",
+    ),
+    Metric(
+        "new_long_prompt_ratio",
+        "new long prompt",
+        "times",
+        "time of one token after a long prompt that is new ∕ that after a repeated one, both means",
+        _new_long_prompt_ratio,
+        group="Speed",
+    ),
+    Metric(
+        "late_token_ratio",
+        "second half",
+        "times",
+        "time of a token in the second half of an answer ∕ that of one in the first, median of the processes",
+        _late_tokens,
         group="Speed",
     ),
     Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower", group="Speed"),
