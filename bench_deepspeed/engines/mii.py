@@ -82,6 +82,7 @@ class MiiEngine(Engine):
         return pipeline
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
+        self._tokenizer.forget()
         (response,) = self.library_call(prompt, max_tokens)
         counts = response.prompt_length, response.generated_length
         return Generation(response.generated_text, *counts, self._tokenizer.decoded)
@@ -90,8 +91,11 @@ class MiiEngine(Engine):
         return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
 
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        self._tokenizer.forget()
         responses = self.library_call(prompts, max_tokens)
-        return [Generation(r.generated_text, r.prompt_length, r.generated_length) for r in responses]
+        ids = [self._tokenizer.ids_of(response.generated_text) for response in responses]
+        answers = zip(responses, ids, strict=True)
+        return [Generation(r.generated_text, r.prompt_length, r.generated_length, own) for r, own in answers]
 
     @classmethod
     def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:

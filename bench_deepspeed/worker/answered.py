@@ -6,6 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+Read = tuple[list[int] | None, float]
+"""Token ids, None for an engine that keeps none, and the seconds of reading them."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -16,7 +19,7 @@ class Answered:
     read_s: float
 
 
-def read(ids: Sequence[int] | None) -> tuple[list[int] | None, float]:
+def read(ids: Sequence[int] | None) -> Read:
     """Token ids as an engine has them, such as a tensor or numbers of another kind, as a list; seconds of reading."""
     started = time.perf_counter()
     as_numbers = getattr(ids, "tolist", None)

@@ -14,13 +14,16 @@ import torch
 from support import no_progress, save_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from bench_deepspeed.benchmarks.sweep import batches, derived
+from bench_deepspeed.benchmarks.sweep.records import SweepScenario
 from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines.base import Generation, Load
 from bench_deepspeed.engines.transformers import TransformersEngine
+from bench_deepspeed.machine.probe import NoProbe
 from bench_deepspeed.measure import audits
 from bench_deepspeed.measure.records import Run, Scenario
 from bench_deepspeed.worker import audit, tasks
-from bench_deepspeed.worker.state import Worker
+from bench_deepspeed.worker.state import LoadedEngine, Worker
 
 PROMPT, NEW_TOKENS = "deep speed of deep learning with deep speed", 12
 LAYERS = 6
@@ -249,3 +252,55 @@ def test_what_is_remembered_saves_work_only_where_a_prompt_is_repeated(timed, li
     assert min(repetitions_s) > max(run.audit.repeated_s)
     with pytest.raises(ImpossibleError, match=LIARS[liar]):
         audits.check_audit("process 1", run, run.audit, scenario)
+
+
+class OneForAll(TransformersEngine):
+    """It computes the first sequence of a batch, and answers all with that."""
+
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        return super().generate_batch(prompts[:1], max_tokens) * len(prompts)
+
+
+class ShortBatches(TransformersEngine):
+    """It makes half of the tokens of a batch, and counts all."""
+
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        made = super().generate_batch(prompts, -(-max_tokens // 2))
+        return [dataclasses.replace(generation, new_tokens=max_tokens) for generation in made]
+
+
+class FewerLayersTogether(FewerLayers):
+    """It skips two thirds of the layers where there is more than one sequence."""
+
+    def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        layers, self.model.model.layers = self.model.model.layers, self.model.model.layers[: LAYERS // 3]
+        try:
+            return super().generate_batch(prompts, max_tokens)
+        finally:
+            self.model.model.layers = layers
+
+
+BATCH_LIARS = {
+    TransformersEngine: None,
+    OneForAll: "the timed answers of batch 3 are not the model's",
+    ShortBatches: "batch 3 counts 12 new tokens of a sequence whose answer has 6",
+    FewerLayersTogether: "the timed answers of batch 3 are not the model's",
+}
+
+
+@pytest.mark.parametrize("engine", BATCH_LIARS, ids=lambda engine: engine.__name__)
+def test_a_batch_is_held_against_its_sequences_alone(folder, tmp_path, engine):
+    worker = Worker(no_progress)
+    loaded = engine()
+    loaded.load(Load(folder, "cpu", "float32", tmp_path, [], NEW_TOKENS), no_progress)
+    worker.use(LoadedEngine(loaded, "cpu", NoProbe()))
+    shape = {"batch_size": 3, "prompt_tokens": 8, "max_tokens": NEW_TOKENS}
+    loaded.vocabulary = lambda: list(range(5, 128))  # the tokenizer has fewer tokens than the model
+    times = batches.measure(worker, **shape, warmups=0, repetitions=1, seed=0)
+    scenario = SweepScenario("transformers", "float32", **shape, total=times.total, check=times.check)
+    assert len(scenario.check.rows) == len(scenario.check.gaps) == 2
+    if BATCH_LIARS[engine] is None:
+        derived.check_answers(scenario)
+    else:
+        with pytest.raises(ImpossibleError, match=BATCH_LIARS[engine]):
+            derived.check_answers(scenario)

@@ -10,8 +10,9 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure import audits, plausibility
 from bench_deepspeed.measure.records import Limits, Sample
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
@@ -102,6 +103,23 @@ def least_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits, rounds: in
     """A lower bound of the seconds of so many rounds, each one prefill alone and one with N − 1 steps after it."""
     steps = scenario.batch_size * (scenario.max_tokens - 1) / decode_limit(spec, scenario, limits)
     return rounds * (2 * least_prefill_s(spec, scenario, limits) + steps)
+
+
+def check_answers(scenario: SweepScenario) -> None:
+    """Hold what a scenario's batches answered against what was found of it, as `audits` does a run's.
+
+    Raises ImpossibleError. A scenario that was not checked passes.
+    """
+    if scenario.check is None:
+        return
+    batch = f"batch {scenario.batch_size}"
+    if scenario.check.fewest_tokens != scenario.max_tokens:
+        raise ImpossibleError(
+            f"impossible: {batch} counts {scenario.max_tokens} new tokens of a sequence whose answer has "
+            f"{scenario.check.fewest_tokens}"
+        )
+    audits.check_gaps(f"the timed answers of {batch}", scenario.check.gaps, scenario.precision)
+    audits.check_read(batch, scenario.check.read_s, min(sample.seconds for sample in scenario.total))
 
 
 def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> None:

@@ -7,6 +7,7 @@ on in a fresh one.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,15 @@ class _FailedError(Exception):
     def __init__(self, scenarios: list[SweepScenario], reason: str):
         super().__init__(reason)
         self.scenarios, self.reason = list(scenarios), reason
+
+
+def _impossible(check: Callable[..., None], *arguments: object) -> str | None:
+    """Why a check refuses something, without the status's word; None where it passes."""
+    try:
+        check(*arguments)
+    except ImpossibleError as error:
+        return str(error).removeprefix("impossible: ")
+    return None
 
 
 class Rows(Protocol):
@@ -154,9 +164,10 @@ class SweepRun:
             scenario = pending[0]
             self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
-            if self._excess(scenario):
+            wrong = _impossible(derived.check_answers, scenario)
+            if wrong is None and self._excess(scenario):
                 return scenario
-            self._end(scenario, "complete")
+            self._end(scenario, "impossible" if wrong else "complete", wrong)
             warmups = self.settings.warmups
         return None
 
@@ -174,18 +185,14 @@ class SweepRun:
         except BenchError as error:
             raise _FailedError([scenario], str(error)) from error
         scenario.warmups = warmups
-        scenario.prefill, scenario.total = times.prefill, times.total
+        scenario.prefill, scenario.total, scenario.check = times.prefill, times.total, times.check
 
     def _excess(self, scenario: SweepScenario) -> str | None:
         """The arithmetic by which a scenario is beyond the device's limits; None where it is possible."""
         measured = derived.limits_of(self.result, scenario)
         if measured is None:
             return None
-        try:
-            derived.check_possible(self.spec, scenario, measured)
-        except ImpossibleError as error:
-            return str(error).removeprefix("impossible: ")  # which is the status's word
-        return None
+        return _impossible(derived.check_possible, self.spec, scenario, measured)
 
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""

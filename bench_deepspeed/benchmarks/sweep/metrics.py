@@ -189,5 +189,13 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "higher",
         place="summary",
     ),
+    Metric(
+        "timed_answers_gap",
+        "timed answers",
+        "logits",
+        "how far a token of two timed sequences is below the one that logits of them alone prefer, at most",
+        lambda r: max(r.scenario.check.gaps) if r.scenario.check else None,
+        place="data",
+    ),
     warnings_metric(warnings_of),
 )
