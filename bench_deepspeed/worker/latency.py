@@ -48,7 +48,7 @@ def _streamed(engine: Engine, prompt: str, max_tokens: int, repetitions: int, pr
         gc.collect()  # as before every timed generation
         engine.synchronize()
         started = engine.clock()
-        times = engine.stream(prompt, max_tokens, engine.clock)
+        times = engine.stream(prompt, max_tokens, engine.clock).times
         _require(len(times), max_tokens)
         if done >= warmups:
             latency.ttft_s.append(_rounded(times[0] - started))

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.base import Load, Streamed
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
 from bench_deepspeed.measure.records import (
@@ -103,8 +103,8 @@ def check_timed(worker: Worker, max_tokens: int, seed: int) -> Audit | None:
     return audit(worker, max_tokens, seed)
 
 
-def stream(worker: Worker, prompt: str, max_tokens: int) -> list[float]:
-    """Generate, and return `time.perf_counter()` at each token: one clock for a machine's processes."""
+def stream(worker: Worker, prompt: str, max_tokens: int) -> Streamed:
+    """Generate, and time each token by `time.perf_counter`: one clock for a machine's processes."""
     return worker.engine.stream(prompt, max_tokens, time.perf_counter)
 
 

@@ -154,12 +154,13 @@ def streaming_mii(tokenizer, smollm2_models_dir, monkeypatch):
 def test_mii_streams_every_token_and_frees_the_pool_for_the_next(streaming_mii):
     for _ in range(3):  # the pool holds one sequence and a block: a second one only when the first is gone
         started = time.perf_counter()
-        times = streaming_mii.stream("Hello world, how do you do", 120, time.perf_counter)
-        assert len(times) == 120
+        streamed = streaming_mii.stream("Hello world, how do you do", 120, time.perf_counter)
+        times = streamed.times
+        assert len(times) == len(streamed.tokens) == 120
         assert sorted(times) == times
         assert times[0] > started
     assert streaming_mii.pipeline.uids == set()
 
 
 def test_mii_streams_a_single_token(streaming_mii):
-    assert len(streaming_mii.stream("Hello", 1, time.perf_counter)) == 1
+    assert len(streaming_mii.stream("Hello", 1, time.perf_counter).times) == 1

@@ -6,6 +6,7 @@ import pytest
 from support import no_progress
 
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.engines.base import Streamed
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.measure.records import Latency, Sample
 from bench_deepspeed.worker import latency
@@ -64,7 +65,7 @@ def test_a_stream_that_lost_a_token_is_an_error():
         streams = True
 
         def stream(self, prompt, max_tokens, clock):
-            return [clock() for _ in range(max_tokens - 1)]
+            return Streamed([clock() for _ in range(max_tokens - 1)], [])
 
     generate, _ = scripted()
     with pytest.raises(BenchError, match="generated 3 tokens, 4 were requested"):

@@ -84,6 +84,8 @@ class Kind(Generic[Saved, Row]):
     """Every raw sample, in the order they happened."""
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
+    possible: Callable[[Saved], None] = lambda _saved: None
+    """Raises ImpossibleError for what else it holds that cannot be."""
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
@@ -94,6 +96,7 @@ class Kind(Generic[Saved, Row]):
 
     def require_possible(self, content: Saved) -> None:
         """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
+        self.possible(content)
         for result in self.results(content):
             plausibility.check(result, catalog.load(result.scenario.model))
 

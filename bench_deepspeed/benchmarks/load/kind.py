@@ -6,6 +6,7 @@ from bench_deepspeed.benchmarks.common.kind import Kind, Subject, status_refusal
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
+from .audit import require_possible
 from .level_statistics import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
@@ -70,4 +71,5 @@ KIND = Kind(
     rows=rows,
     samples=samples,
     refusal=_refusal,
+    possible=require_possible,
 )
