@@ -22,6 +22,18 @@ TOLERANCE = 1.05  # a plain copy, sum or product comes near the device's ceiling
 MIN_TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
 
 
+BUSY_TOLERANCE = 1.25
+"""The profile's steps are other ones than those that were timed: the GPU's clock may differ between them."""
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Decode steps a second beyond which nothing passes, and by what."""
+
+    steps_per_s: float
+    by: str
+
+
 @dataclass(frozen=True)
 class DecodeStep:
     """What one decode step must do: bytes to read, and FLOPs. For one sequence, it generates one token."""
@@ -48,6 +60,7 @@ def check(result: Result, spec: ModelSpec) -> None:
         step = DecodeStep(metrics.step_bytes(result, spec), arithmetic.decode_flops(spec))
         for what, steps_per_s in _rates(result):
             check_steps(what, steps_per_s, step, limits)
+            _check_busy(what, steps_per_s, _busy_s(result))
     if result.prefill and result.prefill.seconds:
         flops = arithmetic.prefill_flops(spec, result.prefill.prompt_tokens)
         check_prefill(flops, min(result.prefill.seconds), limits)
@@ -90,6 +103,40 @@ def check_steps(what: str, steps_per_s: float, step: DecodeStep, limits: Limits)
         _compare(f"{steps} × {needed}", steps_per_s * from_memory, limits.bytes_per_s, "B", limits.cpu_share)
     needed = f"{_si(step.flops, 'FLOP')} a step"
     _compare(f"{steps} × {needed}", steps_per_s * step.flops, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
+
+
+def gate(result: Result, spec: ModelSpec) -> Ceiling | None:
+    """The lowest ceiling of a result's decode steps; None where nothing was measured that bounds them.
+
+    What is slower passes, right or wrong: how far this lies above the measured speed is the gate's slack.
+    """
+    if not result.valid_samples or not result.engine.reads_weights:
+        return None
+    ceilings, limits, busy_s = [], result.limits, _busy_s(result)
+    if limits is not None:
+        step = DecodeStep(metrics.step_bytes(result, spec), arithmetic.decode_flops(spec))
+        share = 1.0 if limits.cpu_share is None else limits.cpu_share
+        if limits.cache_bytes is not None and (from_memory := step.bytes - limits.cache_bytes) > 0:
+            ceilings.append(Ceiling(TOLERANCE * limits.bytes_per_s / share / from_memory, "memory bandwidth"))
+        ceilings.append(Ceiling(TOLERANCE * limits.matmul_flops_per_s / share / step.flops, "matrix products"))
+    if busy_s:
+        ceilings.append(Ceiling(BUSY_TOLERANCE / busy_s, "the GPU's work in a step"))
+    return min(ceilings, key=lambda ceiling: ceiling.steps_per_s, default=None)
+
+
+def _busy_s(result: Result) -> float | None:
+    """Seconds of a decode step in which the GPU works, profiled; None on the CPU, where that is a share of the step."""
+    decode = (profile for profile in result.profiles if (profile.phase, profile.device) == ("decode", "cuda"))
+    return next((profile.busy_s for profile in decode if profile.busy_s), None)
+
+
+def _check_busy(what: str, steps_per_s: float, busy_s: float | None) -> None:
+    """No step takes less than the GPU's own work in one, which was profiled in steps of less context than most."""
+    if busy_s and steps_per_s * busy_s > BUSY_TOLERANCE:
+        raise ImpossibleError(
+            f"impossible: {what}: {steps_per_s:.1f} steps/s × {1e3 * busy_s:.3g} ms that the GPU works in a profiled "
+            f"step = {steps_per_s * busy_s:.2f} s of work a second"
+        )
 
 
 def check_prefill(flops: float, seconds: float, limits: Limits) -> None:

@@ -15,6 +15,7 @@ from bench_deepspeed.measure.plausibility import (
     check_clock,
     check_prefill,
     check_steps,
+    gate,
     require_possible,
 )
 from bench_deepspeed.measure.records import (
@@ -23,6 +24,7 @@ from bench_deepspeed.measure.records import (
     Latency,
     Limits,
     Prefill,
+    Profile,
     Result,
     Run,
     Sample,
@@ -218,6 +220,33 @@ def test_a_generation_timed_for_latency_is_held_against_the_limit():
     latency = Latency("difference", [1e-3], [fastest() / 1.2], [])
     with pytest.raises(ImpossibleError, match="a generation timed for latency"):
         check(result(latency=latency), LLAMA)
+
+
+def profiled(seconds: float, busy_s: float | None, device: str = "cuda") -> Result:
+    """A hundred tokens in so many seconds, and a profile of a step in which the device works for `busy_s`."""
+    return result(seconds, profiles=[Profile("decode", device, 10, 32, 0.1, busy_s, [], [])])
+
+
+def test_no_step_takes_less_than_the_gpus_own_work():
+    seconds = 2 * fastest()
+    busy_s = 1.25 * seconds / TOKENS
+    check(profiled(seconds, busy_s / 1.001), LLAMA)
+    check(profiled(seconds, busy_s * 9, device="cpu"), LLAMA)
+    check(profiled(seconds, None), LLAMA)
+    with pytest.raises(ImpossibleError, match=r"repetition 2: .* steps/s × .* ms that the GPU works .* = 1\.25 s of"):
+        check(profiled(seconds, busy_s * 1.001), LLAMA)
+
+
+def test_the_gate_is_the_lowest_ceiling_and_what_it_refuses():
+    by_memory = gate(result(fastest()), LLAMA)
+    assert (by_memory.by, by_memory.steps_per_s) == ("memory bandwidth", pytest.approx(1.05 * TOKENS / fastest()))
+    by_work = gate(profiled(1.0, 0.02), LLAMA)
+    assert (by_work.by, by_work.steps_per_s) == ("the GPU's work in a step", pytest.approx(1.25 / 0.02))
+    by_products = gate(result(limits=dataclasses.replace(LIMITS, cache_bytes=None)), LLAMA)
+    assert by_products.by == "matrix products"
+    assert by_products.steps_per_s == pytest.approx(1.05 * 5e14 / arithmetic.decode_flops(LLAMA))
+    assert gate(result(limits=None), LLAMA) is None
+    assert gate(result(engine=EngineDescription(reads_weights=False)), LLAMA) is None
 
 
 def test_prefill_beyond_the_matrix_products():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
 from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure import metrics, warnings
+from bench_deepspeed.measure import metrics, plausibility, warnings
 from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Audit, Profile, Result
@@ -143,6 +143,16 @@ def _value(utilization: Callable[[Result], metrics.Utilization | None]) -> Calla
 
 def _source(utilization: Callable[[Result], metrics.Utilization | None]) -> Callable[[Result], str | None]:
     return lambda result: (measured := utilization(result)) and measured.source
+
+
+def _gate(result: Result) -> plausibility.Ceiling | None:
+    return plausibility.gate(result, catalog.load(result.scenario.model))
+
+
+def _slack(result: Result) -> str | None:
+    """By what the gate would refuse, and how far above the measured speed."""
+    ceiling, speed = _gate(result), mean_speed(result)
+    return f"{ceiling.steps_per_s / speed:.2f} × the measured; {ceiling.by}" if ceiling and speed else None
 
 
 def _decode(result: Result) -> Profile | None:
@@ -416,6 +426,15 @@ METRICS: tuple[Metric[Result], ...] = (
         "FLOP/s",
         "matrix products of the device in this precision, measured",
         lambda r: r.limits and r.limits.matmul_flops_per_s,
+        group="Bottleneck",
+    ),
+    Metric(
+        "gate_tokens_per_s",
+        "gate",
+        "tokens/s",
+        "speed up to which the plausibility gate would let a run pass, right or wrong",
+        lambda r: (ceiling := _gate(r)) and ceiling.steps_per_s,
+        remark=_slack,
         group="Bottleneck",
     ),
     Metric(
