@@ -106,8 +106,8 @@ EXIT_CODES = {
     4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors that are not the "
     "model's, Python code",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
-    6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed: it is "
-    "not reported",
+    6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed or are "
+    "others under load: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and that was to be an error",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",

@@ -59,6 +59,14 @@ class Generation:
     ids: Sequence[int] | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """The clock's time at which each new token was available as text, and the tokens: their ids or their texts."""
+
+    times: list[float]
+    tokens: list[int | str]
+
+
 class Engine(ABC):
     name: str
     precisions: dict[str, tuple[str, ...]]
@@ -127,8 +135,8 @@ class Engine(ABC):
             return 0
         return int(sequences * arithmetic.kv_bytes(spec, precision, tokens))
 
-    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
-        """Generate as `generate` does, and return the clock's time at which each new token was available as text."""
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> Streamed:
+        """Generate as `generate` does, and time each new token."""
         raise UsageError(f"the engine {self.name} does not stream")
 
     @abstractmethod

@@ -16,7 +16,7 @@ from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import kernels
-from .base import Engine, Generation, Load, longest_prompt
+from .base import Engine, Generation, Load, Streamed, longest_prompt
 from .memory import measure, reset_peaks
 
 MINIMUM_CAPABILITY = (8, 0)
@@ -82,6 +82,7 @@ class MiiEngine(Engine):
         return pipeline
 
     def generate(self, prompt: str, max_tokens: int) -> Generation:
+        self._tokenizer.forget()
         (response,) = self.library_call(prompt, max_tokens)
         counts = response.prompt_length, response.generated_length
         return Generation(response.generated_text, *counts, self._tokenizer.decoded)
@@ -90,8 +91,11 @@ class MiiEngine(Engine):
         return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
 
     def generate_batch(self, prompts: list[list[int]], max_tokens: int) -> list[Generation]:
+        self._tokenizer.forget()
         responses = self.library_call(prompts, max_tokens)
-        return [Generation(r.generated_text, r.prompt_length, r.generated_length) for r in responses]
+        ids = [self._tokenizer.ids_of(response.generated_text) for response in responses]
+        answers = zip(responses, ids, strict=True)
+        return [Generation(r.generated_text, r.prompt_length, r.generated_length, own) for r, own in answers]
 
     @classmethod
     def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:
@@ -102,17 +106,18 @@ class MiiEngine(Engine):
         values = 2 * s["num_hidden_layers"] * heads * size * block_tokens(size)
         return PRECISIONS[precision].value_bytes * values * kv_blocks(tokens, size, sequences)
 
-    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> Streamed:
         from mii.constants import GenerationFinishReason
 
         # The pipeline runs in a thread of its own, and hands each token over to this one through a queue.
         settings = {"stream": True, "max_new_tokens": max_tokens, "do_sample": False, "ignore_eos": True}
         uid = self.pipeline.put_request(prompt, settings)
-        times = []
-        while self.pipeline.get_response()[1].finish_reason == GenerationFinishReason.NONE:
-            times.append(clock())
+        streamed = Streamed([], [])
+        while (response := self.pipeline.get_response()[1]).finish_reason == GenerationFinishReason.NONE:
+            streamed.times.append(clock())
+            streamed.tokens.append(response.generated_text)
         self.pipeline.flush_uid(uid)  # the message with a finish reason came after the last token, and is empty
-        return times
+        return streamed
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
         # The response holds text only; the ids are those that MII had decoded for it, without the last one

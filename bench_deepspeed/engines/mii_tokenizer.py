@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mii.modeling.tokenizers import MIITokenizerWrapper
 
@@ -11,7 +13,12 @@ class TokenizerForMii(MIITokenizerWrapper):
 
     Given a path, MII would read it with trust_remote_code. Given this, MII 0.3.3 wraps it once more in
     its own HFTokenizer, which treats it as a Transformers tokenizer: hence `__len__` and `return_tensors`.
+    `ids_of` has the token ids of the texts that were decoded since `forget`.
     """
+
+    def __init__(self, tokenizer):
+        super().__init__(tokenizer)
+        self.forget()
 
     def __len__(self) -> int:
         return len(self.tokenizer)
@@ -32,4 +39,15 @@ class TokenizerForMii(MIITokenizerWrapper):
 
     def decode(self, tokens) -> str:
         self.decoded = tokens  # a reference, not a copy: this is inside the timed call
-        return self.tokenizer.decode(tokens)
+        text = self.tokenizer.decode(tokens)
+        self._ids[id(text)] = text, tokens
+        return text
+
+    def forget(self) -> None:
+        """Forget what was decoded so far."""
+        self._ids: dict[int, tuple[str, Any]] = {}
+
+    def ids_of(self, text: str) -> Any:
+        """The token ids that this very text, not one like it, was decoded from; None where it was not."""
+        _, tokens = self._ids.get(id(text), (text, None))
+        return tokens

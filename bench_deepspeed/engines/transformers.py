@@ -9,7 +9,7 @@ from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription, Memory
 
 from . import checkpoint
-from .base import Engine, Generation, Load, longest_prompt
+from .base import Engine, Generation, Load, Streamed, longest_prompt
 from .memory import measure, reset_peaks
 
 
@@ -47,12 +47,12 @@ class TransformersEngine(Engine):
         answers = zip(texts, prompts, new_ids, strict=True)
         return [Generation(text, len(prompt), len(new), new) for text, prompt, new in answers]
 
-    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> list[float]:
+    def stream(self, prompt: str, max_tokens: int, clock: Callable[[], float]) -> Streamed:
         from .timed_streamer import TimedStreamer
 
         streamer = TimedStreamer(self.tokenizer, clock)
         self._continue(self.tokenizer(prompt).input_ids, max_tokens, eos=None, streamer=streamer)
-        return streamer.times
+        return Streamed(streamer.times, streamer.ids)
 
     def answer(self, ids: list[int], max_tokens: int) -> list[int]:
         return self._continue(ids, max_tokens, eos=self.tokenizer.eos_token_id).tolist()

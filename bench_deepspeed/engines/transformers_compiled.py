@@ -141,6 +141,9 @@ class TransformersCompiledEngine(TransformersEngine):
     def logits(self, ids: list[int], answer: list[int]):
         import torch
 
+        tokens = len(ids) + len(answer)
+        if not any(sequences == 1 and room >= tokens for sequences, room in self._shapes):
+            return super().logits(ids, answer)  # a sweep's other batches: no step was compiled for one sequence
         # Through the decode steps that are compiled: each step is made to choose the answer's token.
         output = self._generate(
             [ids],

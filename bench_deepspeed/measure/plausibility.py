@@ -11,20 +11,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench_deepspeed.core.errors import ImpossibleError
-from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import metrics
-from .records import Audit, Limits, Result, Run, Scenario, best_of
+from .audits import check_audits
+from .records import Limits, Result, best_of
 
 TOLERANCE = 1.05  # a plain copy, sum or product comes near the device's ceiling, and is not the ceiling
-FACTOR_OF_A_TIE = 4
-"""Answers of many hundred tokens meet nearer ties than the short ones of the quality check."""
-FACTOR_OF_NEW = 5.0
-READ_S, READ_SHARE = 0.05, 0.1
-"""Copying a thousand numbers takes less than a millisecond; the machine may stop for longer."""
 MIN_TICKS = 1000  # a time of fewer ticks of the clock is off by more than 0.1 %
+
+
+BUSY_TOLERANCE = 1.25
+"""The profile's steps are other ones than those that were timed: the GPU's clock may differ between them."""
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Decode steps a second beyond which nothing passes, and by what."""
+
+    steps_per_s: float
+    by: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ def check(result: Result, spec: ModelSpec) -> None:
         step = DecodeStep(metrics.step_bytes(result, spec), arithmetic.decode_flops(spec))
         for what, steps_per_s in _rates(result):
             check_steps(what, steps_per_s, step, limits)
+            _check_busy(what, steps_per_s, _busy_s(result))
     if result.prefill and result.prefill.seconds:
         flops = arithmetic.prefill_flops(spec, result.prefill.prompt_tokens)
         check_prefill(flops, min(result.prefill.seconds), limits)
@@ -83,49 +91,6 @@ def check_clock(what: str, seconds: float, resolution_s: float) -> None:
         )
 
 
-def check_audits(result: Result) -> None:
-    """Hold what was timed in each process against what the process then found of it; see `check_audit`."""
-    for number, run in enumerate(result.runs, 1):
-        if run.audit is not None:
-            check_audit(f"process {number}", run, run.audit, result.scenario)
-
-
-def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
-    """What was timed must have computed its answer each time, before the clock stopped.
-
-    A new prompt may take five times as long as the repeated one in turn with it before it refutes them: hosts slow
-    down by two and more from one second to the next, and an answer that is remembered takes no time at all.
-    """
-    for sample, index in zip([*run.warmups, *run.samples], audit.given, strict=True):
-        if (held := len(audit.token_ids[index])) != sample.new_tokens:
-            raise ImpossibleError(
-                f"impossible: {who} counts {sample.new_tokens} new tokens of a generation whose answer has {held}"
-            )
-    limit = FACTOR_OF_A_TIE * PRECISIONS[scenario.precision].near_tie
-    if not all(gap <= limit for gap in audit.gaps):
-        raise ImpossibleError(
-            f"impossible: the timed answers of {who} are not the model's: a token is {max(audit.gaps):.3g} below the "
-            f"one that its own logits prefer, and rounding in {scenario.precision} explains {limit:.3g}"
-        )
-    repeated_s = [*(sample.seconds for sample in run.samples), *audit.repeated_s]
-    if repeated_s and audit.new_prompt_s:
-        slowest, soonest = max(repeated_s), min(audit.new_prompt_s)
-        if soonest > FACTOR_OF_NEW * slowest:
-            raise ImpossibleError(
-                f"impossible: {who} takes {soonest:.4g} s or more for a new prompt, and {slowest:.4g} s or less for "
-                "the one that is repeated: it does not compute that one each time"
-            )
-    if audit.read_s is not None and audit.read_s > READ_S + READ_SHARE * min(repeated_s, default=0.0):
-        raise ImpossibleError(
-            f"impossible: reading the tokens of a generation of {who} took {audit.read_s:.3g} s after the clock had "
-            "stopped: they were not there"
-        )
-    if audit.rest_s is None and not audit.spins:
-        raise ImpossibleError(
-            f"impossible: {who} goes on computing after its generation has returned: the clock stopped too early"
-        )
-
-
 def check_steps(what: str, steps_per_s: float, step: DecodeStep, limits: Limits) -> None:
     """Decode steps a second against the memory's bandwidth and the matrix products.
 
@@ -138,6 +103,40 @@ def check_steps(what: str, steps_per_s: float, step: DecodeStep, limits: Limits)
         _compare(f"{steps} × {needed}", steps_per_s * from_memory, limits.bytes_per_s, "B", limits.cpu_share)
     needed = f"{_si(step.flops, 'FLOP')} a step"
     _compare(f"{steps} × {needed}", steps_per_s * step.flops, limits.matmul_flops_per_s, "FLOP", limits.cpu_share)
+
+
+def gate(result: Result, spec: ModelSpec) -> Ceiling | None:
+    """The lowest ceiling of a result's decode steps; None where nothing was measured that bounds them.
+
+    What is slower passes, right or wrong: how far this lies above the measured speed is the gate's slack.
+    """
+    if not result.valid_samples or not result.engine.reads_weights:
+        return None
+    ceilings, limits, busy_s = [], result.limits, _busy_s(result)
+    if limits is not None:
+        step = DecodeStep(metrics.step_bytes(result, spec), arithmetic.decode_flops(spec))
+        share = 1.0 if limits.cpu_share is None else limits.cpu_share
+        if limits.cache_bytes is not None and (from_memory := step.bytes - limits.cache_bytes) > 0:
+            ceilings.append(Ceiling(TOLERANCE * limits.bytes_per_s / share / from_memory, "memory bandwidth"))
+        ceilings.append(Ceiling(TOLERANCE * limits.matmul_flops_per_s / share / step.flops, "matrix products"))
+    if busy_s:
+        ceilings.append(Ceiling(BUSY_TOLERANCE / busy_s, "the GPU's work in a step"))
+    return min(ceilings, key=lambda ceiling: ceiling.steps_per_s, default=None)
+
+
+def _busy_s(result: Result) -> float | None:
+    """Seconds of a decode step in which the GPU works, profiled; None on the CPU, where that is a share of the step."""
+    decode = (profile for profile in result.profiles if (profile.phase, profile.device) == ("decode", "cuda"))
+    return next((profile.busy_s for profile in decode if profile.busy_s), None)
+
+
+def _check_busy(what: str, steps_per_s: float, busy_s: float | None) -> None:
+    """No step takes less than the GPU's own work in one, which was profiled in steps of less context than most."""
+    if busy_s and steps_per_s * busy_s > BUSY_TOLERANCE:
+        raise ImpossibleError(
+            f"impossible: {what}: {steps_per_s:.1f} steps/s × {1e3 * busy_s:.3g} ms that the GPU works in a profiled "
+            f"step = {steps_per_s * busy_s:.2f} s of work a second"
+        )
 
 
 def check_prefill(flops: float, seconds: float, limits: Limits) -> None:

@@ -43,6 +43,8 @@ class Scenario:
     """After this no further process is started that was not asked for by number."""
     quick: bool = False
     """A first number alone: nothing else is measured."""
+    varied: bool = False
+    """Each generation has a prompt of its own, of as many tokens as `prompt`, whose words it has in another order."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ class Sample:
 class Audit:
     """What the timed generations of a process, warm-ups included, answered, and how that was checked.
 
-    `token_ids`: each different answer, in the order in which it first came. `given`: of each generation the index of
-    its answer. `gaps`: of each of the first few answers, how far one of its tokens is below the one that the model
-    prefers there, at most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after
-    other prompts of that length and, in turn with them, after the prompt itself. `rest_s`: seconds until the process
-    came to rest after the last one; None: it did not. `spins`: threads are set to wait for work without rest, so that
-    this says nothing. `read_s`: the longest time in seconds that reading the tokens of one generation took after the
-    clock had stopped; None: not recorded.
+    `token_ids`: each different answer, in the order in which it first came; answers to two prompts are two. `given`: of
+    each generation the index of its answer. `checked`: indices of the answers that were held against logits; empty: the
+    first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
+    most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after other prompts of
+    that length and, in turn with them, after one that was repeated; `first_s` and `half_s`: of one token and of half as
+    many, after other prompts, in turn with those. `long_new_s` and `long_repeated_s`: seconds of one token after long
+    prompts, in turn. `rest_s`: seconds until the process came to rest after the last one; None: it did not. `spins`:
+    threads are set to wait for work without rest, so that this says nothing. `read_s`: the longest time in seconds that
+    reading the tokens of one generation took after the clock had stopped; None: not recorded.
     """
 
     token_ids: list[list[int]]
@@ -101,6 +105,11 @@ class Audit:
     repeated_s: list[float] = field(default_factory=list)
     spins: bool = False
     read_s: float | None = None
+    checked: list[int] = field(default_factory=list)
+    first_s: list[float] = field(default_factory=list)
+    half_s: list[float] = field(default_factory=list)
+    long_new_s: list[float] = field(default_factory=list)
+    long_repeated_s: list[float] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -108,10 +117,17 @@ class Audit:
         answers = range(len(self.token_ids))
         return (
             0 < len(self.gaps) <= len(answers)
-            and all(index in answers for index in self.given)
+            and all(index in answers for index in (*self.given, *self.checked))
+            and len(self.checked) in (0, len(self.gaps))
+            and len(self.first_s) == len(self.half_s)
             and all(0 <= value < math.inf for value in (*self.gaps, self.read_s or 0.0))
-            and all(0 < seconds < math.inf for seconds in (*self.new_prompt_s, *self.repeated_s))
+            and all(0 < seconds < math.inf for seconds in self._times())
         )
+
+    def _times(self) -> Iterator[float]:
+        for times in (self.new_prompt_s, self.repeated_s, self.first_s, self.half_s):
+            yield from times
+        yield from (*self.long_new_s, *self.long_repeated_s)
 
 
 @dataclass
@@ -128,6 +144,8 @@ class Run:
     """None: nothing was compiled."""
     audit: Audit | None = None
     """None: what was timed was not checked."""
+    prompts_sha256: str | None = None
+    """Of the prompts of the repetitions, where each has its own: see `Scenario.varied`."""
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,36 @@
 """Whether the timed generations computed the answers that they were timed for, asked right after them.
 
 Are the tokens those that the model's logits prefer, were they there when the clock stopped, does a prompt that is new
-take as long as the one that is repeated, and does the process rest then? docs/methodology.md, "Checks of what was
-timed", says what each catches and what it cannot.
+take as long as one that is repeated, does the second half of an answer take as long as the first, and does the process
+rest then? docs/methodology.md, "Checks of what was timed", says what each catches and what it cannot.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from bench_deepspeed.engines.base import Engine
+from bench_deepspeed.measure.audits import doubtful
 from bench_deepspeed.measure.records import Audit
 
+from . import prompts
 from .answered import read
+from .latency import PREFILL_TOKENS
 from .state import Worker
 
 POSITIONS = 1024
 """Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
-ANSWERS = 4
-"""Different answers that are held against logits: an engine that gives another each time would double its time."""
+ANSWERS = 2
+"""Different answers that are held against logits, drawn after they were timed: of an engine without batching each
+takes as long as a generation."""
 NONE = 1e6  # logits; JSON has no infinity
-NEW_PROMPTS = 2
+MOST_RERUNS = 5
+LONG_PROMPTS = 3
 WINDOW_S, WINDOWS, AT_REST = 0.05, 10, 2
 """OpenMP's threads may wait for more work in a loop for 0.2 s: the process gets more than that to come to rest."""
 RESTING = 0.1  # of one CPU: less is no computation, also where others take most of the CPUs
@@ -32,27 +38,28 @@ SPINNING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Settings by which threads may never rest: then rest says nothing."""
 
 
-def audit(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
-    """Check the timed generations of that prompt so far. None for an engine that keeps no tokens, or read none."""
-    engine, answered = worker.engine, worker.answers.get((prompt, max_tokens), [])
-    given = [one.ids for one in answered if one.ids is not None]
-    if engine.tokenizer is None or not given or len(given) < len(answered):
+def audit(worker: Worker, max_tokens: int, seed: int) -> Audit | None:
+    """Check the timed generations so far. None for an engine that keeps no tokens, or read none."""
+    engine, answered = worker.engine, worker.answers
+    if engine.tokenizer is None or not answered or any(one.ids is None for one in answered):
         return None
-    different = [list(ids) for ids in dict.fromkeys(map(tuple, given))]
-    new_s, repeated_s = [], []
-    for text in new_prompts(engine, prompt):  # in turn: what slows the machine down meets both
-        new_s.append(_seconds(worker, text, max_tokens))
-        repeated_s.append(_seconds(worker, prompt, max_tokens))
+    given = [(one.prompt, tuple(one.ids or ())) for one in answered]
+    different = list(dict.fromkeys(given))
+    read_s = max(one.read_s for one in answered)
+    times = _reruns(worker, max_tokens, seed)
+    times |= _long_prompts(worker, answered[-1].prompt, max_tokens, seed)
     rest_s = _until_rest()
-    gaps = _gaps(engine, engine.tokenizer(prompt).input_ids, [ids[:POSITIONS] for ids in different[:ANSWERS]])
+    checked = sorted(random.sample(range(len(different)), min(ANSWERS, len(different))))
+    held = [different[index] for index in checked]
+    gaps = [largest_gap_of(engine, engine.tokenizer(prompt).input_ids, ids) for prompt, ids in held]
     _give_back()
     return Audit(
-        token_ids=different,
-        given=[different.index(ids) for ids in given],
+        token_ids=[list(ids) for _, ids in different],
+        given=[different.index(one) for one in given],
+        checked=checked,
         gaps=gaps,
-        read_s=max(one.read_s for one in answered),
-        new_prompt_s=new_s,
-        repeated_s=repeated_s,
+        read_s=read_s,
+        **times,
         rest_s=rest_s,
         spins=any(name in os.environ for name in SPINNING),
     )
@@ -70,35 +77,55 @@ def largest_gap(logits: Any, tokens: Sequence[int]) -> float:
     return float((logits.max(dim=-1).values.double() - taken.double()).max())
 
 
-def _gaps(engine: Engine, prompt_ids: list[int], answers: list[list[int]]) -> list[float]:
-    """The largest gap of each answer in logits that the engine computes once more, after the prompt and its tokens.
+def largest_gap_of(engine: Engine, prompt_ids: list[int], answer: Sequence[int]) -> float:
+    """The largest gap of an answer in logits that the engine computes once more, after the prompt and its tokens.
 
-    A token that is none of the vocabulary's, and an answer without any, is `NONE` logits away.
+    Of the first `POSITIONS` tokens. A token that is none of the vocabulary's, and an answer without any, is `NONE`
+    logits away.
     """
-    vocabulary = engine.logits(prompt_ids, prompt_ids[-1:]).shape[-1]
-    return [
-        largest_gap(engine.logits(prompt_ids, ids), ids) if ids and 0 <= min(ids) <= max(ids) < vocabulary else NONE
-        for ids in answers
-    ]
+    ids, vocabulary = list(answer[:POSITIONS]), engine.logits(prompt_ids, prompt_ids[-1:]).shape[-1]
+    if not ids or min(ids) < 0 or max(ids) >= vocabulary:
+        return NONE
+    return largest_gap(engine.logits(prompt_ids, ids), ids)
 
 
-def new_prompts(engine: Engine, prompt: str) -> list[str]:
-    """Other prompts of the same characters, turned round at several places, with as many tokens or a few less."""
-    count = len(engine.tokenizer(prompt).input_ids)
-    texts = []
-    for n in range(1, NEW_PROMPTS + 1):
-        place = n * len(prompt) // (NEW_PROMPTS + 1)
-        text = prompt[place:] + prompt[:place]
-        while len(engine.tokenizer(text).input_ids) > count:
-            text = text[:-1]
-        texts.append(text)
-    return [text for text in texts if text and text != prompt]
+def _reruns(worker: Worker, max_tokens: int, seed: int) -> dict[str, list[float]]:
+    """Seconds of one token, of half of all, and of all, after new prompts, in turn with all after the last timed one.
+
+    Once, and again where these times would refute the timed ones: what slows the machine down for a moment is no
+    evidence.
+    """
+    timed, count = [one.prompt for one in worker.answers], prompts.counter(worker.engine.tokenizer)
+    texts = iter(prompts.variants(count, timed[-1], 3 * MOST_RERUNS, seed, timed))
+    times: dict[str, list[float]] = {"first_s": [], "half_s": [], "new_prompt_s": [], "repeated_s": []}
+    lengths = (1, max(1, max_tokens // 2), max_tokens, max_tokens)
+    for done, (one, half, whole) in enumerate(zip(texts, texts, texts, strict=False)):
+        if done == MOST_RERUNS or (done and not doubtful(**times, tokens=max_tokens)):
+            break
+        for name, text, tokens in zip(times, (one, half, whole, timed[-1]), lengths, strict=True):
+            times[name].append(_seconds(worker, text, tokens))
+    return times
+
+
+def _long_prompts(worker: Worker, prompt: str, max_tokens: int, seed: int) -> dict[str, list[float]]:
+    """Seconds of one token after new prompts that are long, and, in turn with them, after one that is repeated.
+
+    As long as the cache has room for in any case: the prompt and the answer together.
+    """
+    count = prompts.counter(worker.engine.tokenizer)
+    text = prompts.repeated(count, prompt, min(PREFILL_TOKENS, count(prompt) + max_tokens - 1))
+    times: dict[str, list[float]] = {"long_new_s": [], "long_repeated_s": []}
+    _seconds(worker, text, 1)
+    for new in prompts.variants(count, text, LONG_PROMPTS, seed):
+        times["long_new_s"].append(_seconds(worker, new, 1))
+        times["long_repeated_s"].append(_seconds(worker, text, 1))
+    return times
 
 
 def _seconds(worker: Worker, prompt: str, max_tokens: int) -> float:
     """One more timed generation, reading its tokens included."""
     timed = worker.timed(worker.engine.generate, prompt, max_tokens)
-    return timed.seconds + read(timed.result.ids).read_s
+    return timed.seconds + read(timed.result.ids)[1]
 
 
 def _until_rest() -> float | None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gc
 import itertools
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Engine
 from bench_deepspeed.measure.records import Latency, Prefill, Sample
+
+from . import prompts
 
 PASS_REPETITIONS = 3
 PREFILL_TOKENS = 512
@@ -48,7 +48,7 @@ def _streamed(engine: Engine, prompt: str, max_tokens: int, repetitions: int, pr
         gc.collect()  # as before every timed generation
         engine.synchronize()
         started = engine.clock()
-        times = engine.stream(prompt, max_tokens, engine.clock)
+        times = engine.stream(prompt, max_tokens, engine.clock).times
         _require(len(times), max_tokens)
         if done >= warmups:
             latency.ttft_s.append(_rounded(times[0] - started))
@@ -74,16 +74,19 @@ def _differences(
     return Latency("difference", seconds[1], seconds[max_tokens], [])
 
 
-def prefill(engine: Engine, generate: TimedGenerate, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
-    """Generations of one token after a prompt of at most `tokens` tokens, or of what the context holds.
+def prefill(
+    engine: Engine, generate: TimedGenerate, *, prompt: str, tokens: int, repetitions: int, seed: int
+) -> Prefill | None:
+    """Generations of one token after prompts of at most `tokens` tokens, or of what the context holds.
 
-    The engine must have been loaded with RESERVE_TOKENS. None for an engine without a tokenizer. Raises
-    BenchError on a wrong count.
+    Each has a prompt of its own with as many tokens, as far as the words of `prompt` allow. The engine must have been
+    loaded with RESERVE_TOKENS. None for an engine without a tokenizer. Raises BenchError on a wrong count.
     """
     text = prefill_prompt(engine, prompt, tokens)
     if text is None:
         return None
-    samples = [generate(text, 1) for _ in range(1 + repetitions)][1:]  # the first warms up
+    texts = itertools.cycle([text, *prompts.variants(prompts.counter(engine.tokenizer), text, repetitions, seed)])
+    samples = [generate(next(texts), 1) for _ in range(1 + repetitions)][1:]  # the first warms up
     for sample in samples:
         _require(sample.new_tokens, 1)
     return Prefill(samples[0].prompt_tokens, [_rounded(sample.seconds) for sample in samples])
@@ -93,19 +96,7 @@ def prefill_prompt(engine: Engine, prompt: str, tokens: int) -> str | None:
     """The long prompt as the engine's context allows it; None for an engine without a tokenizer."""
     if engine.tokenizer is None or engine.context_tokens is None:
         return None
-    return long_prompt(engine.tokenizer, prompt, min(tokens, engine.context_tokens - 1))
-
-
-def long_prompt(tokenizer: Any, prompt: str, tokens: int) -> str:
-    """The prompt over and over, cut where it has `tokens` tokens, or the most that stay below."""
-
-    def count(length: int) -> int:
-        return len(tokenizer(text[:length]).input_ids)
-
-    text = prompt + " "
-    copies = 1 + tokens // max(1, count(len(text)) - 1)  # one token less: the first copy may contain a BOS
-    text *= copies
-    return text[: max(1, bisect_right(range(len(text) + 1), tokens, key=count) - 1)]
+    return prompts.repeated(prompts.counter(engine.tokenizer), prompt, min(tokens, engine.context_tokens - 1))
 
 
 def _seconds(generate: TimedGenerate, prompt: str, new_tokens: int) -> float:

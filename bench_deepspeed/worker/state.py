@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, ParamSpec, Protocol, TypeVar
@@ -52,8 +51,8 @@ class Worker:
     def __init__(self, progress: Progress):
         self.progress = progress
         self.closed = False
-        self.answers: dict[tuple[str, int], list[Answered]] = defaultdict(list)
-        """What the timed generations answered, by prompt and number of new tokens."""
+        self.answers: list[Answered] = []
+        """What the timed generations answered, in their order."""
         self._loaded: LoadedEngine | None = None
         self._kept: list[Closable] = []
         self._open = contextlib.ExitStack()

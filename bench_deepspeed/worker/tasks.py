@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.base import Load, Streamed
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
 from bench_deepspeed.measure.records import (
@@ -28,8 +28,8 @@ from bench_deepspeed.measure.records import (
 )
 from bench_deepspeed.model import catalog
 
-from . import energy, latency, profiling
-from .answered import read
+from . import energy, latency, profiling, prompts
+from .answered import Answered, read
 from .audit import audit
 from .state import LoadedEngine, Worker
 
@@ -84,18 +84,28 @@ def load(worker: Worker, engine: str, settings: Load) -> Loaded:
 def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
     """One timed generation."""
     timed = worker.timed(worker.engine.generate, prompt, max_tokens)
-    worker.answers[prompt, max_tokens].append(read(timed.result.ids))
+    worker.answers.append(Answered(prompt, *read(timed.result.ids)))
     tokens = timed.result.prompt_tokens, timed.result.new_tokens
     return Sample(timed.seconds, *tokens, timed.reading, timed.host_s)
 
 
-def check_timed(worker: Worker, prompt: str, max_tokens: int) -> Audit | None:
-    """Whether the timed generations of that prompt computed what they were timed for; see `audit`."""
-    return audit(worker, prompt, max_tokens)
+def vary(worker: Worker, prompt: str, number: int, seed: int) -> list[str]:
+    """Different prompts of as many tokens as that one; see `prompts.variants`. Raises BenchError for too few."""
+    made = prompts.variants(prompts.counter(worker.engine.tokenizer), prompt, number, seed)
+    if len(made) < number:
+        raise BenchError(
+            f"the prompt's words have {len(made)} other orders of as many tokens, {number} are needed: use -p"
+        )
+    return made
 
 
-def stream(worker: Worker, prompt: str, max_tokens: int) -> list[float]:
-    """Generate, and return `time.perf_counter()` at each token: one clock for a machine's processes."""
+def check_timed(worker: Worker, max_tokens: int, seed: int) -> Audit | None:
+    """Whether the timed generations so far, of so many tokens each, computed what they were timed for; see `audit`."""
+    return audit(worker, max_tokens, seed)
+
+
+def stream(worker: Worker, prompt: str, max_tokens: int) -> Streamed:
+    """Generate, and time each token by `time.perf_counter`: one clock for a machine's processes."""
     return worker.engine.stream(prompt, max_tokens, time.perf_counter)
 
 
@@ -111,9 +121,11 @@ def measure_latency(worker: Worker, prompt: str, max_tokens: int, repetitions: i
     )
 
 
-def measure_prefill(worker: Worker, prompt: str, tokens: int, repetitions: int) -> Prefill | None:
-    """Times of one token after a long prompt; see `latency.prefill`."""
-    return latency.prefill(worker.engine, partial(generate, worker), prompt, tokens, repetitions)
+def measure_prefill(worker: Worker, prompt: str, tokens: int, repetitions: int, seed: int = 0) -> Prefill | None:
+    """Times of one token after long prompts; see `latency.prefill`."""
+    return latency.prefill(
+        worker.engine, partial(generate, worker), prompt=prompt, tokens=tokens, repetitions=repetitions, seed=seed
+    )
 
 
 def measure_memory(worker: Worker, prompt: str, max_tokens: int) -> Memory:

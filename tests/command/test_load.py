@@ -8,7 +8,7 @@ import signal
 import socket
 
 import pytest
-from support import STUB, behave, error_of, unwrapped, wait_until
+from support import STUB, InProcess, behave, error_of, unwrapped, wait_until
 from support import saved_load as saved
 
 
@@ -24,6 +24,22 @@ def test_levels_a_table_and_a_plot(bench, tmp_path):
     for name in ("load.svg", "load.png"):
         assert len(list(tmp_path.glob(f"out/*/load/*/{name}"))) == 1
     bench.require_none_left()
+
+
+def test_a_target_that_answers_otherwise_under_load_is_found_out(bench, tmp_path):
+    """The level of one client is as it is; with four at a time the answers are others."""
+    flags = (*STUB, "--clients", "1,4,8", "--seconds", "0.5", "-m", "8")
+    done = bench(*flags, env=behave(garbled_from=2))
+    assert done.returncode == 6, done
+    assert done.stdout == ""
+    assert "impossible: 4 clients: " in error_of(done.stderr.split("\r")[-1])
+    result = saved(tmp_path)
+    assert (result.status, len(result.levels)) == ("failed", 2)
+    assert result.levels[0].check.first_differences == [None] * 4
+    (path,) = tmp_path.glob("out/*/load/*/load.json")
+    shown = InProcess(tmp_path)("results", "show", path.parent.name, "--output_dir", "out")
+    assert "impossible: 4 clients: " in unwrapped(shown.stdout)
+    assert "|" not in shown.stdout  # no table
 
 
 def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):

@@ -35,3 +35,5 @@ def test_an_engine_that_reads_nothing_is_neither_measured_nor_refused(bench, tmp
     assert done.returncode == 0, done.stderr
     kept = outcome(tmp_path)
     assert (kept["limits"], kept["engine"]["reads_weights"]) == (None, False)
+    assert kept["scenario"]["varied"] is True
+    assert len(kept["runs"][0]["prompts_sha256"]) == 64

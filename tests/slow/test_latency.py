@@ -14,7 +14,7 @@ from bench_deepspeed.engines.base import Load
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.engines.mii import MiiEngine, kv_blocks
 from bench_deepspeed.measure.records import Sample
-from bench_deepspeed.worker import latency, tasks
+from bench_deepspeed.worker import latency, prompts, tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 PROMPT = "Write an essay about the transformer model architecture"
@@ -57,7 +57,11 @@ def test_one_token_has_no_gap(worker):
 
 def test_prefill_has_the_tokens_that_were_asked_for(worker, tokenizer):
     measured = worker.call(tasks.measure_prefill, PROMPT, 40, 2)
-    assert measured.prompt_tokens == len(tokenizer(latency.long_prompt(tokenizer, PROMPT, 40)).input_ids) == 40
+    assert (
+        measured.prompt_tokens
+        == len(tokenizer(prompts.repeated(prompts.counter(tokenizer), PROMPT, 40)).input_ids)
+        == 40
+    )
     assert len(measured.seconds) == 2
     assert min(measured.seconds) > 0
 
@@ -71,7 +75,7 @@ def test_prefill_ends_where_the_context_does(tokenizer):
         asked.append((len(tokenizer(prompt).input_ids), max_tokens))
         return Sample(0.25, asked[-1][0], max_tokens)
 
-    measured = latency.prefill(engine, generate, PROMPT, 512, 2)
+    measured = latency.prefill(engine, generate, prompt=PROMPT, tokens=512, repetitions=2, seed=0)
     assert asked == [(15, 1)] * 3
     assert (measured.prompt_tokens, measured.seconds) == (15, [0.25, 0.25])
 
@@ -79,7 +83,7 @@ def test_prefill_ends_where_the_context_does(tokenizer):
 @pytest.mark.parametrize("prompt", [PROMPT, "word " * 400, "変圧器についての随筆を書いてください", "a"])
 @pytest.mark.parametrize("tokens", [8, 100])
 def test_a_long_prompt_is_the_prompt_again_and_never_too_long(tokenizer, prompt, tokens):
-    text = latency.long_prompt(tokenizer, prompt, tokens)
+    text = prompts.repeated(prompts.counter(tokenizer), prompt, tokens)
     assert tokens - 3 <= len(tokenizer(text).input_ids) <= tokens
     assert text in (prompt + " ") * (len(text) + 1)
 
@@ -150,12 +154,13 @@ def streaming_mii(tokenizer, smollm2_models_dir, monkeypatch):
 def test_mii_streams_every_token_and_frees_the_pool_for_the_next(streaming_mii):
     for _ in range(3):  # the pool holds one sequence and a block: a second one only when the first is gone
         started = time.perf_counter()
-        times = streaming_mii.stream("Hello world, how do you do", 120, time.perf_counter)
-        assert len(times) == 120
+        streamed = streaming_mii.stream("Hello world, how do you do", 120, time.perf_counter)
+        times = streamed.times
+        assert len(times) == len(streamed.tokens) == 120
         assert sorted(times) == times
         assert times[0] > started
     assert streaming_mii.pipeline.uids == set()
 
 
 def test_mii_streams_a_single_token(streaming_mii):
-    assert len(streaming_mii.stream("Hello", 1, time.perf_counter)) == 1
+    assert len(streaming_mii.stream("Hello", 1, time.perf_counter).times) == 1

@@ -97,7 +97,9 @@ def target():
 
 def test_each_token_is_timed_and_the_empty_message_is_none(target):
     before = time.perf_counter()
-    times = target.send(Request("a", 1, 5))
+    streamed = target.send(Request("a", 1, 5))
+    times = streamed.times
+    assert streamed.tokens == ["a0", "a1", "a2", "a3", "a4"]
     assert len(times) == 5
     assert before < times[0] <= times[-1] < time.perf_counter()
 
@@ -113,7 +115,7 @@ def test_many_at_a_time_do_not_mix(target):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(16) as pool:
-        counts = [len(times) for times in pool.map(lambda n: target.send(Request("a", 1, n)), range(1, 17))]
+        counts = [len(times) for times in pool.map(lambda n: target.send(Request("a", 1, n)).times, range(1, 17))]
     assert counts == list(range(1, 17))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,21 @@ def test_both_architectures_go_the_same_way(small_model, tmp_path):
     assert rounded["measures"]["early"]["mean_kl"] > 0
 
 
+def test_an_answer_that_ignores_its_end_is_found(small_model, tmp_path, monkeypatch):
+    """It is the reference's to the end, and goes on behind that: no logit shows it."""
+    engine = loaded(TransformersEngine(), small_model, tmp_path)
+    prompts = reference.encode_questions(engine.tokenizer, TWO, engine.context_tokens)
+    endless = partial(engine._continue, eos=None)
+    engine.tokenizer.eos_token_id = int(endless(prompts[0], 10)[3])
+    reference.compute(engine, prompts, 10, tmp_path / "reference", no_progress)
+    assert len(reference.read_answers(tmp_path / "reference")[0]["answer_ids"]) <= 4
+    assert judged(engine, tmp_path / "reference", tmp_path)["ok"]
+    monkeypatch.setattr(engine, "answer", lambda ids, max_tokens: endless(ids, max_tokens).tolist())
+    found = judged(engine, tmp_path / "reference", tmp_path)
+    assert [outside["measure"] for outside in found["outside"]] == ["past_end"]
+    assert "tokens past the end" in found["words"]
+
+
 def test_prefix_leaves_room_in_the_context_for_a_long_question(small_model, tmp_path):
     asked = questions.QuestionSet("", 10, ["word " * 400, "Short?"], [{}, {}])
     folder = computed(loaded(TransformersEngine(), small_model, tmp_path), asked, tmp_path / "reference")
@@ -172,6 +188,13 @@ def test_answer_that_its_own_logits_do_not_prefer_has_a_gap():
     assert agreement.answer_gap(logits, reference, [1, 2, 0], eos) == 3.0
     assert agreement.answer_gap(logits, reference, [1, 0], eos) == 0.0  # ended where its logits end
     assert agreement.answer_gap(logits, reference, [1], eos) == 3.0  # ended too early
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [([5, 6, 2], 0), ([5, 6], 0), ([5, 2, 6, 2], 2), ([5, 6, 7, 8, 9], 1), ([2], 0)]
+)
+def test_tokens_behind_the_end_of_an_answer(answer, expected):
+    assert agreement.past_end(answer, max_tokens=4, eos=2) == expected
 
 
 def test_cache_that_was_cut_or_altered_is_noticed(truth):

@@ -203,7 +203,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
 @pytest.mark.parametrize(
     "words",
     [
-        f"the prompt (default: {cli.PROMPT})",
+        f"(default: {cli.PROMPT}; of that each generation has the words in another order)",
         f"timed generations in each process (default: {cli.REPETITIONS['cuda']}, on cpu {cli.REPETITIONS['cpu']})",
         f"exactly (default: {cli.MAX_TOKENS['cuda']}, on cpu {cli.MAX_TOKENS['cpu']})",
         f"the model (default: {cli.MODEL['cuda']} on cuda, {cli.MODEL['cpu']} on cpu)",
@@ -215,7 +215,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
         "1 where loading takes more than 120 s)",
         "the mean ± P% at most, such as 1%",
         f"(default: {cli.TIME_BUDGET_S})",
-        "of the random weights, and of the prompts of a sweep (default: 0)",
+        "of the random weights, and of prompts that are drawn (default: 0)",
     ],
 )
 def test_help_shows_the_defaults(help_text, words):

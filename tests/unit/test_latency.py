@@ -6,6 +6,7 @@ import pytest
 from support import no_progress
 
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.engines.base import Streamed
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.measure.records import Latency, Sample
 from bench_deepspeed.worker import latency
@@ -26,7 +27,7 @@ def scripted(*seconds: float, new_tokens: int | None = None):
 
 def test_an_engine_without_a_tokenizer_has_no_long_prompt():
     generate, asked = scripted()
-    assert latency.prefill(FakeEngine(), generate, PROMPT, 512, 2) is None
+    assert latency.prefill(FakeEngine(), generate, prompt=PROMPT, tokens=512, repetitions=2, seed=0) is None
     assert asked == []
 
 
@@ -64,7 +65,7 @@ def test_a_stream_that_lost_a_token_is_an_error():
         streams = True
 
         def stream(self, prompt, max_tokens, clock):
-            return [clock() for _ in range(max_tokens - 1)]
+            return Streamed([clock() for _ in range(max_tokens - 1)], [])
 
     generate, _ = scripted()
     with pytest.raises(BenchError, match="generated 3 tokens, 4 were requested"):

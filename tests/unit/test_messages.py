@@ -11,7 +11,7 @@ import pytest
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.quality.reference import Reference, prepare_reference
 from bench_deepspeed.core.errors import BY_NAME, BenchError
-from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.base import Load, Streamed
 from bench_deepspeed.measure.records import Energy, Latency, Profile, Reading, Sample, Share
 from bench_deepspeed.weights import Prepared, Want
 from bench_deepspeed.worker import messages, tasks
@@ -80,7 +80,7 @@ def test_named_arguments_cross_unchanged():
     [
         (echo, OUTER),
         (tasks.close, None),
-        (tasks.stream, [0.1, 1 / 3]),
+        (tasks.stream, Streamed([0.1, 1 / 3], [5, "a"])),
         (tasks.generate, Sample(1 / 3, 2, 8, Reading(temperature_c=40, throttle_reasons=["power"]))),
         (tasks.generate, Sample(1 / 3, 2, 8)),
         (tasks.measure_energy, Energy("NVML", 1.0, 2.0, 3)),

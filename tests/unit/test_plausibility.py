@@ -8,12 +8,14 @@ import pytest
 
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.plausibility import (
     DecodeStep,
     check,
     check_clock,
     check_prefill,
     check_steps,
+    gate,
     require_possible,
 )
 from bench_deepspeed.measure.records import (
@@ -22,6 +24,7 @@ from bench_deepspeed.measure.records import (
     Latency,
     Limits,
     Prefill,
+    Profile,
     Result,
     Run,
     Sample,
@@ -81,6 +84,11 @@ REFUTED = {
     "no gap": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, float("nan")]}, "are not the model's"),
     "read late": ({"read_s": 0.2}, "reading the tokens of a generation of process 1 took 0.2 s after the clock"),
     "not at rest": ({"rest_s": None}, "goes on computing"),
+    "a kept prompt": ({"long_new_s": [2.1, 3.0], "long_repeated_s": [0.9, 1.0]}, "2.1 s or more .* that is long"),
+    "half the work": (
+        {"first_s": [0.02] * 2, "half_s": [0.51, 0.6], "new_prompt_s": [0.7, 0.8]},
+        "a token of the second half of an answer takes process 1 0.38 times as long as one of the first",
+    ),
 }
 
 
@@ -101,6 +109,9 @@ def test_an_audit_that_refutes_is_impossible(case):
         {"new_prompt_s": [9.0, 9.0], "repeated_s": [1.0, 2.0]},
         {"spins": True, "rest_s": None},
         {"read_s": 0.1},
+        {"long_new_s": [1.9, 9.0], "long_repeated_s": [0.9, 1.0]},
+        {"first_s": [0.02] * 2, "half_s": [0.9, 0.5], "new_prompt_s": [1.0, 1.0]},
+        {"first_s": [0.02], "half_s": [0.01], "new_prompt_s": [1.0]},
     ],
 )
 def test_an_audit_within_its_limits_passes(changed):
@@ -118,6 +129,10 @@ def test_an_audit_within_its_limits_passes(changed):
         {"read_s": -1.0},
         {"gaps": [float("nan")]},
         {"new_prompt_s": [0.0]},
+        {"checked": [0, 0]},
+        {"checked": [1]},
+        {"half_s": [1.0]},
+        {"long_new_s": [float("inf")]},
     ],
 )
 def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
@@ -125,6 +140,22 @@ def test_an_audit_that_contradicts_itself_is_no_result(tmp_path, changed):
     audited(**changed).save(path)
     with pytest.raises(BenchError, match="the audit of process 1 contradicts itself"):
         Result.load(path)
+
+
+def test_with_prompts_of_their_own_the_repetitions_are_new_ones():
+    """A repeated prompt that is answered at once is then what refutes, and slow repetitions are not."""
+    varied = audited(new_prompt_s=[1.0], repeated_s=[0.19])
+    check(varied, LLAMA)
+    varied.scenario = dataclasses.replace(varied.scenario, varied=True)
+    with pytest.raises(ImpossibleError, match="takes 1 s or more for a new prompt, and 0.19 s or less"):
+        check(varied, LLAMA)
+
+
+def test_a_token_of_the_second_half_over_one_of_the_first():
+    assert late_tokens([1.0], [5.0], [11.0], 10) == pytest.approx((6 / 5) / (4 / 4))
+    assert late_tokens([1.0, 1.0], [5.0, 5.0], [5.0, 10.0], 10) == pytest.approx(1.0)
+    assert late_tokens([1.0], [4.0], [4.0], 7) is None
+    assert late_tokens([], [], [1.0], 10) is None
 
 
 def test_an_audit_is_read_back(tmp_path):
@@ -189,6 +220,33 @@ def test_a_generation_timed_for_latency_is_held_against_the_limit():
     latency = Latency("difference", [1e-3], [fastest() / 1.2], [])
     with pytest.raises(ImpossibleError, match="a generation timed for latency"):
         check(result(latency=latency), LLAMA)
+
+
+def profiled(seconds: float, busy_s: float | None, device: str = "cuda") -> Result:
+    """A hundred tokens in so many seconds, and a profile of a step in which the device works for `busy_s`."""
+    return result(seconds, profiles=[Profile("decode", device, 10, 32, 0.1, busy_s, [], [])])
+
+
+def test_no_step_takes_less_than_the_gpus_own_work():
+    seconds = 2 * fastest()
+    busy_s = 1.25 * seconds / TOKENS
+    check(profiled(seconds, busy_s / 1.001), LLAMA)
+    check(profiled(seconds, busy_s * 9, device="cpu"), LLAMA)
+    check(profiled(seconds, None), LLAMA)
+    with pytest.raises(ImpossibleError, match=r"repetition 2: .* steps/s × .* ms that the GPU works .* = 1\.25 s of"):
+        check(profiled(seconds, busy_s * 1.001), LLAMA)
+
+
+def test_the_gate_is_the_lowest_ceiling_and_what_it_refuses():
+    by_memory = gate(result(fastest()), LLAMA)
+    assert (by_memory.by, by_memory.steps_per_s) == ("memory bandwidth", pytest.approx(1.05 * TOKENS / fastest()))
+    by_work = gate(profiled(1.0, 0.02), LLAMA)
+    assert (by_work.by, by_work.steps_per_s) == ("the GPU's work in a step", pytest.approx(1.25 / 0.02))
+    by_products = gate(result(limits=dataclasses.replace(LIMITS, cache_bytes=None)), LLAMA)
+    assert by_products.by == "matrix products"
+    assert by_products.steps_per_s == pytest.approx(1.05 * 5e14 / arithmetic.decode_flops(LLAMA))
+    assert gate(result(limits=None), LLAMA) is None
+    assert gate(result(engine=EngineDescription(reads_weights=False)), LLAMA) is None
 
 
 def test_prefill_beyond_the_matrix_products():

@@ -21,6 +21,7 @@ from bench_deepspeed.benchmarks.common.check_timed import check_timed
 from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import LABEL, prepare
+from bench_deepspeed.benchmarks.common.prompts import timed_prompts
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError, MachineError
@@ -46,6 +47,8 @@ from .plan import Plan, Side, refusal
 from .records import SIDES, AbResult, Round
 
 Workers = dict[str, WorkerProcess]
+Prompts = dict[str, Iterator[str]]
+"""Side → the prompts of its generations."""
 
 
 @contextlib.contextmanager
@@ -115,8 +118,10 @@ class PairedMeasurement:
             for side, result in self.result.sides.items():
                 result.runs.append(runs[side])
             self.result.rounds.append([])
-            self._warm_up(workers, runs, name)
-            self._rounds(workers, runs, rounds.orders(self.scenario.repetitions, self.scenario.seed, number), name)
+            prompts = {s: timed_prompts(workers[s], self.result.sides[s].scenario, runs[s]) for s in SIDES}
+            self._warm_up(workers, runs, {side: warming for side, (warming, _) in prompts.items()}, name)
+            orders = rounds.orders(self.scenario.repetitions, self.scenario.seed, number)
+            self._rounds(workers, runs, {side: timed for side, (_, timed) in prompts.items()}, orders, name)
             for side, worker in workers.items():
                 check_timed(self.recorder, worker, self.result.sides[side], f"{name}, {side}", self.bars)
             self.recorder.save()
@@ -149,8 +154,8 @@ class PairedMeasurement:
                     result.environment = result.environment.updated(torch_facts)
             self.recorder.write_log(run_log.loaded(f"{name}, {side}", loaded))
 
-    def _warm_up(self, workers: Workers, runs: dict[str, Run], name: str) -> None:
-        generate = {side: partial(self._generate, workers, side) for side in SIDES}
+    def _warm_up(self, workers: Workers, runs: dict[str, Run], prompts: Prompts, name: str) -> None:
+        generate = {side: partial(self._generate, workers, prompts, side) for side in SIDES}
         count = self.scenario.warmups
         with self.bars.counter(f"{name}: warming up", count and 2 * count) as advance:
             for side, sample in rounds.warm_up(generate, runs, count):
@@ -161,13 +166,13 @@ class PairedMeasurement:
             steadiness = ", ".join(f"{side} {warmed(runs[side])}" for side in SIDES)
             self.recorder.note(f"{name}: {steadiness}", self.bars)
 
-    def _rounds(self, workers: Workers, runs: dict[str, Run], orders: list[str], name: str) -> None:
+    def _rounds(self, workers: Workers, runs: dict[str, Run], prompts: Prompts, orders: list[str], name: str) -> None:
         idle: dict[str, float | None] = {}
 
         def timed(side: str) -> Sample:
             other = SIDES.replace(side, "")
             busy_s, started = workers[other].cpu_s(), time.perf_counter()
-            sample = self._generate(workers, side)
+            sample = self._generate(workers, prompts, side)
             passed = time.perf_counter() - started
             busy_s = workers[other].cpu_s() - busy_s
             idle[other] = round(busy_s / passed, 4) if passed >= SHORTEST_S else None
@@ -185,9 +190,9 @@ class PairedMeasurement:
                     self.recorder.write_log(run_log.generated(which, number, len(orders), samples[side]))
                 advance(" ".join(f"{side} {samples[side].tokens_per_s:.1f}" for side in SIDES) + " tokens/s")
 
-    def _generate(self, workers: Workers, side: str) -> Sample:
+    def _generate(self, workers: Workers, prompts: Prompts, side: str) -> Sample:
         with _named(side):
-            sample = workers[side].call(tasks.generate, self.scenario.prompt, self.scenario.max_tokens)
+            sample = workers[side].call(tasks.generate, next(prompts[side]), self.scenario.max_tokens)
             return _without_partner(sample)
 
     def _enough(self, elapsed_s: float) -> str | None:

@@ -22,7 +22,7 @@ def check_timed(
     scenario = result.scenario
     try:
         with bars.spinner(f"{name}: checking the timed answers"):
-            result.runs[-1].audit = worker.call(tasks.check_timed, scenario.prompt, scenario.max_tokens)
+            result.runs[-1].audit = worker.call(tasks.check_timed, scenario.max_tokens, scenario.seed)
     except BenchError as error:
         recorder.note(f"{name}: the timed answers were not checked: {error}", bars)
         return False

@@ -87,7 +87,7 @@ def add_model(group) -> None:
         type=whole_number,
         default=0,
         metavar="N",
-        help="of the random weights, and of the prompts of a sweep (default: 0)",
+        help="of the random weights, and of prompts that are drawn (default: 0)",
     )
 
 

@@ -90,6 +90,8 @@ class Kind(Generic[Saved, Row]):
     """What its file holds beside raw samples, computed from these again: where it stands in the JSON → its value."""
     counted: Callable[[Saved], int] | None = None
     """How many raw samples it holds, where it has no `samples`."""
+    possible: Callable[[Saved], None] = lambda _saved: None
+    """Raises ImpossibleError for what else it holds that cannot be."""
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
@@ -106,6 +108,7 @@ class Kind(Generic[Saved, Row]):
 
     def require_possible(self, content: Saved) -> None:
         """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
+        self.possible(content)
         for result in self.results(content):
             plausibility.check(result, catalog.load(result.scenario.model))
 

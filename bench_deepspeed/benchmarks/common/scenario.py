@@ -10,6 +10,9 @@ from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
 
 PROMPT = "Write an essay about the transformer model architecture"
+PROMPT_HELP = (
+    f"the prompt of every generation (default: {PROMPT}; of that each generation has the words in another order)"
+)
 PROCESSES = {"cuda": 10, "cpu": 3}
 """Ten hold the truth where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits; three are the fewest
 that tell what differs between processes from what does not."""
@@ -33,9 +36,10 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     """
     if options.device == "metal":
         raise UsageError(METAL)
-    if not options.prompt.strip():
+    prompt = PROMPT if options.prompt is None else options.prompt
+    if not prompt.strip():
         raise UsageError("the prompt is empty: give one with -p")
-    if any("\ud800" <= character <= "\udfff" for character in options.prompt):
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     if options.time_budget and options.processes and options.target_ci is None:
         raise UsageError(
@@ -60,7 +64,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         device=device,
         precision=precision,
         weights=options.weights,
-        prompt=options.prompt,
+        prompt=prompt,
         max_tokens=options.max_tokens or MAX_TOKENS[device],
         processes=options.processes or PROCESSES[device],
         repetitions=options.repetitions or REPETITIONS[device],
@@ -69,6 +73,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         target_ci=options.target_ci,
         time_budget_s=_time_budget_s(options),
         quick=quick,
+        varied=options.prompt is None,
     )
 
 

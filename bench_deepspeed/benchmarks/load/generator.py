@@ -69,7 +69,7 @@ class Plan:
     rate: float | None = None
 
     def start_s(self, longest_s: float, ended: int) -> float:
-        """The load has settled when it has been on for so long, at the longest latency and the requests ended so far."""
+        """When the load has settled, by the longest latency and the number of requests that have ended so far."""
         return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s) if ended else self.most_s
 
     @property

@@ -6,6 +6,7 @@ from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_
 from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
+from .audit import require_possible
 from .latency import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
@@ -81,4 +82,5 @@ KIND = Kind(
     samples=samples,
     recomputed=_recomputed,
     refusal=_refusal,
+    possible=require_possible,
 )

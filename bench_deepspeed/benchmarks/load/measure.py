@@ -17,6 +17,7 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 from . import session
+from .audit import require_same_answers
 from .flags import levels_of
 from .records import Level, LoadResult, Workload, level_name
 from .saturation import judge, too_high
@@ -66,6 +67,7 @@ class LoadTest:
                     level = self._hold(worker, *waiting.pop(0), self._workload.seconds)
                     self.result.levels.append(level)
                     self._recorder.save()
+                    require_same_answers(level)
                     healthy = _is_healthy(level)
                     reason = self._too_high(worker, level) if level.rate is not None else None
                     if reason is not None:

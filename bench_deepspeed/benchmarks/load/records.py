@@ -66,6 +66,19 @@ class Record:
 
 
 @dataclass(frozen=True)
+class LevelCheck:
+    """Requests of a level that were sent again once it was over, by their place in its records.
+
+    `tokens`: their answers under load, as token ids or the text of each token. `first_differences`: where the answer
+    alone differs first; None where it does not.
+    """
+
+    records: list[int]
+    tokens: list[list[int | str]]
+    first_differences: list[int | None]
+
+
+@dataclass(frozen=True)
 class Level:
     """One load, held for a while: so many clients, or so many requests a second (None for both: a trace).
 
@@ -87,6 +100,8 @@ class Level:
     waited_for_kv: int | None = None
     server_cpu_share: dict[str, float] = field(default_factory=dict)
     settled: bool | None = None
+    check: LevelCheck | None = None
+    """None: the answers were not compared with those of the same requests alone."""
 
     @property
     def name(self) -> str:

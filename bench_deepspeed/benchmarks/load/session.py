@@ -20,9 +20,10 @@ from bench_deepspeed.worker.state import Worker
 
 from . import latency, level_statistics
 from .arrivals import open_loop, poisson
-from .generator import Generator, Plan, Window
+from .audit import Answer, check_level
+from .generator import Generator, InFlightRequest, Plan, Window
 from .prompts import Tokens, Words, endless, requests
-from .records import Level, Request, Workload
+from .records import Level, LevelCheck, Request, Workload
 
 WARM_UPS = 3
 
@@ -36,6 +37,7 @@ class Session:
         self._requests = requests(workload, self._source)
         self._levels = 0
         self._target = target_class(target)()
+        self._answers: dict[int, Answer] = {}
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest), progress)
 
@@ -54,13 +56,37 @@ class Session:
         try:
             tokens = request.prompt_tokens + request.max_tokens
             with admission.reserve(tokens, timeout_s) if admission else contextlib.nullcontext():
-                return self._target.send(request)
+                streamed = self._target.send(request)
         except NoKvSpaceError as error:
             raise RequestError("no room in the KV cache") from error
+        self._answers[id(request)] = streamed.tokens
+        return streamed.times
+
+    def _check(self, flights: list[InFlightRequest], window: Window) -> LevelCheck | None:
+        """Compare some answers with those that the same requests get alone. None where a request failed.
+
+        The target is then started again, or is not sound enough to be asked.
+        """
+        answers = {
+            place: self._answers.get(id(flight.request))
+            for place, flight in enumerate(flights)
+            if window.holds(flight.request.due_s)
+        }
+
+        def alone(place: int) -> Answer:
+            again = dataclasses.replace(flights[place].request)
+            self._send(again)
+            return self._answers.pop(id(again))
+
+        with contextlib.suppress(RequestError):
+            if all(flight.error is None for flight in flights):
+                return check_level(answers, alone)
+        return None
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
         """Hold one load for a window of that many seconds at least: clients, requests a second, or the trace."""
         window, source = self._plan(clients, rate, seconds)
+        self._answers.clear()
         settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
         generator = Generator(self._send, source, window, **settings)
         server_cpu_s = self._target.cpu_s()
@@ -83,6 +109,7 @@ class Session:
             server_cpu_share=server_cpu,
             records=[latency.record(flight) for flight in flights],
             settled=generator.settled,
+            check=self._check(flights, window),
         )
 
     def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | Plan, Iterator[Request]]:

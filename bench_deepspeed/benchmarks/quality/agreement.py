@@ -39,6 +39,12 @@ def answer_gap(logits, reference: Sequence[int], answer: Sequence[int], eos: int
     return largest_gap(logits[: same + 1], taken[: same + 1])
 
 
+def past_end(answer: Sequence[int], max_tokens: int, eos: int) -> int:
+    """Tokens of an answer behind its end: behind its first end-of-sequence token `eos`, or behind `max_tokens`."""
+    end = answer.index(eos) + 1 if eos in answer else len(answer)
+    return len(answer) - min(end, max_tokens)
+
+
 def teacher_forced(reference_logits, candidate_logits, tokens: Sequence[int]) -> dict:
     """Compare two models' logits, both of shape (len(tokens), vocabulary), on the reference's tokens.
 

@@ -53,6 +53,7 @@ def _assess_question(engine: Engine, task: Task, number: int, expected: dict) ->
     result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
     result |= agreement.free_running(tokens, answer)
     result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)
+    result["past_end"] = agreement.past_end(answer, task.max_tokens, engine.tokenizer.eos_token_id)
     for place in reference.PLACES:
         result[place] = agreement.teacher_forced(truth[place], logits[place], tokens)
         result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[place], logits[place], tokens)["kl"]

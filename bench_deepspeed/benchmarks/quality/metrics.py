@@ -97,6 +97,15 @@ METRICS: tuple[Metric[CandidateRow], ...] = (
     ),
     _answer_metric("edit_similarity", "edit similarity", "1 − edit distance ∕ length", lambda m: m.edit_similarity),
     _answer_metric("answer_gap", TITLES["answer_gap"], "the answer gap, in logits", lambda m: m.answer_gap),
+    Metric(
+        "past_end",
+        TITLES["past_end"],
+        "count",
+        "tokens behind the end of any answer, at most",
+        lambda row: row.engine.past_end,
+        "lower",
+        place="data",
+    ),
     *(
         _distance(source, place, name)
         for source in ("engine", "floor")

@@ -41,6 +41,7 @@ TITLES = {
     "top1_disagreement": "top-1 disagreement",
     "on_top_kl": "KL on top",
     "answer_gap": "answer gap",
+    "past_end": "tokens past the end",
 }
 """Measure → its title, in tables and in words."""
 
@@ -59,6 +60,8 @@ class Measures:
     answer_gap: float
     early: Distance
     late: Distance
+    past_end: int | None = None
+    """Tokens behind the end of any answer, at most; None in files from before these were counted."""
 
 
 def measures(answers: list[dict]) -> Measures:
@@ -72,6 +75,7 @@ def measures(answers: list[dict]) -> Measures:
         answer_gap=max(a["answer_gap"] for a in answers),
         early=_distance([a["early"] for a in answers]),
         late=_distance([a["late"] for a in answers]),
+        past_end=max((a["past_end"] for a in answers), default=None) if all("past_end" in a for a in answers) else None,
     )
 
 
@@ -116,6 +120,8 @@ def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) 
     gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, PRECISIONS[precision].near_tie)
     if not gap <= gap_limit:
         outside.append({"place": "early", "measure": "answer_gap", "value": gap, "limit": gap_limit})
+    if engine.past_end:
+        outside.append({"place": "early", "measure": "past_end", "value": engine.past_end, "limit": 0})
     return {"ok": not outside, "words": _words(engine, outside), "outside": outside, "measures": asdict(engine)}
 
 

@@ -12,7 +12,14 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
     add_quality,
 )
-from bench_deepspeed.benchmarks.common.scenario import MAX_TOKENS, PROCESSES, PROMPT, QUICK, REPETITIONS, TIME_BUDGET_S
+from bench_deepspeed.benchmarks.common.scenario import (
+    MAX_TOKENS,
+    PROCESSES,
+    PROMPT_HELP,
+    QUICK,
+    REPETITIONS,
+    TIME_BUDGET_S,
+)
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.errors import EXIT_CODES
 from bench_deepspeed.measure.stopping import CHEAP_LOAD_S, FEWEST
@@ -59,7 +66,7 @@ def _add_timing_flags(group) -> None:
         f"{QUICK['repetitions']} repetitions of {QUICK['max_tokens']} tokens, unless flags say otherwise; nothing else "
         "is measured, and no answer is checked",
     )
-    group.add_argument("-p", "--prompt", default=PROMPT, help="the prompt (default: %(default)s)")
+    group.add_argument("-p", "--prompt", help=PROMPT_HELP)
     group.add_argument(
         "-r",
         "--repetitions",

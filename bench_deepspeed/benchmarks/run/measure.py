@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench_deepspeed.benchmarks.common.check_timed import check_timed
 from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
+from bench_deepspeed.benchmarks.common.prompts import timed_prompts
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.text import model_title
 from bench_deepspeed.engines import engine_class
@@ -86,17 +88,19 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
     recorder.write_log(run_log.loaded(name, loaded))
     recorder.save()
 
-    def generate() -> Sample:
-        return worker.call(tasks.generate, scenario.prompt, scenario.max_tokens)
+    warming, timed = timed_prompts(worker, scenario, run)
+
+    def after(prompts: Iterator[str]) -> Sample:
+        return worker.call(tasks.generate, next(prompts), scenario.max_tokens)
 
     with bars.counter(f"{name}: warming up", scenario.warmups) as advance:
-        for sample in warm_ups(generate, run, scenario.warmups):
+        for sample in warm_ups(partial(after, warming), run, scenario.warmups):
             recorder.write_log(run_log.generated("warm-up", len(run.warmups), scenario.warmups, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
     if scenario.warmups is None:
         recorder.note(f"{name}: {warmed(run)}", bars)
     with bars.counter(f"{name}: measuring", scenario.repetitions) as advance:
-        for sample in repetitions(generate, run, scenario.repetitions):
+        for sample in repetitions(partial(after, timed), run, scenario.repetitions):
             recorder.save()
             recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")

@@ -5,13 +5,15 @@ A new one is one `Metric` in `METRICS`.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 
 from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
 from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.measure import metrics, warnings
+from bench_deepspeed.measure import metrics, plausibility, warnings
+from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Audit, Profile, Result
 from bench_deepspeed.measure.speed import process_speeds, speed_interval
@@ -164,6 +166,16 @@ def _profile(result: Result, phase: str) -> Profile | None:
     return next((profile for profile in result.profiles if profile.phase == phase), None)
 
 
+def _gate(result: Result) -> plausibility.Ceiling | None:
+    return plausibility.gate(result, catalog.load(result.scenario.model))
+
+
+def _slack(result: Result) -> str | None:
+    """By what the gate would refuse, and how far above the measured speed."""
+    ceiling, speed = _gate(result), mean_speed(result)
+    return f"{ceiling.steps_per_s / speed:.2f} × the measured; {ceiling.by}" if ceiling and speed else None
+
+
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
     place = "detail" if title else "data"
     return Metric(
@@ -189,10 +201,25 @@ def _checked(result: Result) -> str | None:
 
 
 def _new_prompt_ratio(result: Result) -> float | None:
+    """Of generations in turn; in files from before these were timed, the repetitions are the repeated ones."""
     checked = [run for run in result.runs if run.audit is not None]
     new = [seconds for audit in _audits(result) for seconds in audit.new_prompt_s]
-    repeated = [sample.seconds for run in checked for sample in run.samples]
+    repeated = [seconds for audit in _audits(result) for seconds in audit.repeated_s]
+    repeated = repeated or [sample.seconds for run in checked for sample in run.samples]
     return statistics.fmean(new) / statistics.fmean(repeated) if new and repeated else None
+
+
+def _new_long_prompt_ratio(result: Result) -> float | None:
+    new = [seconds for audit in _audits(result) for seconds in audit.long_new_s]
+    repeated = [seconds for audit in _audits(result) for seconds in audit.long_repeated_s]
+    return statistics.fmean(new) / statistics.fmean(repeated) if new and repeated else None
+
+
+def _late_tokens(result: Result) -> float | None:
+    tokens = result.scenario.max_tokens
+    ratios = [late_tokens(audit.first_s, audit.half_s, audit.new_prompt_s, tokens) for audit in _audits(result)]
+    found = [ratio for ratio in ratios if ratio is not None and math.isfinite(ratio)]
+    return statistics.median(found) if found else None
 
 
 SPEED = Metric[Result](
@@ -318,6 +345,22 @@ METRICS: tuple[Metric[Result], ...] = (
         remark=_host_range,
         group="Speed",
     ),
+    Metric(
+        "new_long_prompt_ratio",
+        "new long prompt",
+        "times",
+        "time of one token after a long prompt that is new ∕ that after a repeated one, both means",
+        _new_long_prompt_ratio,
+        group="Speed",
+    ),
+    Metric(
+        "late_token_ratio",
+        "second half",
+        "times",
+        "time of a token in the second half of an answer ∕ that of one in the first, median of the processes",
+        _late_tokens,
+        group="Speed",
+    ),
     Metric("load_s", "loading", "long s", "mean time to load, over the processes", _load_s, "lower", group="Speed"),
     Metric(
         "compile_s",
@@ -425,6 +468,15 @@ METRICS: tuple[Metric[Result], ...] = (
         "FLOP/s",
         "matrix products of the device in this precision, measured",
         lambda r: r.limits and r.limits.matmul_flops_per_s,
+        group="Bottleneck",
+    ),
+    Metric(
+        "gate_tokens_per_s",
+        "gate",
+        "tokens/s",
+        "speed up to which the plausibility gate would let a run pass, right or wrong",
+        lambda r: (ceiling := _gate(r)) and ceiling.steps_per_s,
+        remark=_slack,
         group="Bottleneck",
     ),
     Metric(

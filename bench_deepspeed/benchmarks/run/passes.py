@@ -33,8 +33,9 @@ def _energy(recorder: Recorder, worker: WorkerProcess) -> None:
 
 
 def _prefill(recorder: Recorder, worker: WorkerProcess) -> None:
-    prompt, tokens = recorder.result.scenario.prompt, latency.PREFILL_TOKENS
-    recorder.result.prefill = worker.call(tasks.measure_prefill, prompt, tokens, latency.PASS_REPETITIONS)
+    scenario, tokens, repetitions = recorder.result.scenario, latency.PREFILL_TOKENS, latency.PASS_REPETITIONS
+    measured = worker.call(tasks.measure_prefill, scenario.prompt, tokens, repetitions, scenario.seed)
+    recorder.result.prefill = measured
 
 
 def _latency(recorder: Recorder, worker: WorkerProcess) -> None:

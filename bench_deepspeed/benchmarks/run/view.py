@@ -39,7 +39,7 @@ HOST_BOUND_MEANS = {
     "cpu": f"Python and the framework, outside kernels, take more than {units.percent(step.HOST_BOUND_IDLE)} of each "
     "step: less of them would shorten it, even where kernels take the larger share",
 }
-OF_LIMITS = frozenset({"mfu", "mbu", "limit_bytes_per_s", "limit_flops_per_s"})
+OF_LIMITS = frozenset({"mfu", "mbu", "limit_bytes_per_s", "limit_flops_per_s", "gate_tokens_per_s"})
 """Metrics that need the limits of the device."""
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import traceback
 from dataclasses import dataclass, field
 
 from bench_deepspeed.core.errors import BenchError
-from bench_deepspeed.engines.base import Generation
+from bench_deepspeed.engines.base import Engine, Generation
 from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.worker.answered import Read, read
+from bench_deepspeed.worker.audit import ANSWERS, largest_gap_of
 from bench_deepspeed.worker.state import Worker
+
+from .records import BatchCheck
 
 LABEL = "batch of {} × ({} + {} tokens)"
 
@@ -19,6 +24,8 @@ class BatchTimes:
 
     prefill: list[Sample] = field(default_factory=list)
     total: list[Sample] = field(default_factory=list)
+    check: BatchCheck | None = None
+    """Of the generations of all tokens; None for an engine that keeps none."""
 
 
 def measure(
@@ -36,17 +43,42 @@ def measure(
     Raises BenchError when any sequence has another number of tokens than asked for.
     """
     rows = prompts(worker.engine.vocabulary(), batch_size, prompt_tokens, seed)
-    times = BatchTimes()
+    times, answered = BatchTimes(), []
     label, rounds = LABEL.format(batch_size, prompt_tokens, max_tokens), warmups + repetitions
     for done in range(rounds):
         worker.progress(label, done, rounds)
         for new_tokens, samples in ((1, times.prefill), (max_tokens, times.total)):
             timed = worker.timed(worker.engine.generate_batch, rows, new_tokens)
+            if samples is times.total:
+                answered.append([read(generation.ids) for generation in timed.result])
             _require_exact(timed.result, rows, new_tokens)
             if done >= warmups:
                 samples.append(Sample(timed.seconds, prompt_tokens, new_tokens, timed.reading))
     worker.progress(label, rounds, rounds)
+    try:
+        times.check = check(worker.engine, rows, answered)
+    except Exception:  # of whatever library the engine is: what was timed stands, and is marked as not checked
+        traceback.print_exc()
     return times
+
+
+def check(engine: Engine, rows: list[list[int]], answered: list[list[Read]]) -> BatchCheck | None:
+    """Check the generations after these prompts: each a list of its sequences' token ids and seconds of reading them.
+
+    Two sequences of one of them, drawn now, are held against logits of that sequence alone. None for an engine that
+    keeps no tokens.
+    """
+    ids = [[kept for kept, _ in sequences if kept is not None] for sequences in answered]
+    if any(len(sequences) < len(rows) for sequences in ids):
+        return None
+    drawn, answers = sorted(random.sample(range(len(rows)), min(ANSWERS, len(rows)))), random.choice(ids)
+    return BatchCheck(
+        fewest_tokens=min(len(kept) for sequences in ids for kept in sequences),
+        read_s=max(sum(seconds for _, seconds in sequences) for sequences in answered),
+        rows=drawn,
+        token_ids=[answers[row] for row in drawn],
+        gaps=[largest_gap_of(engine, rows[row], answers[row]) for row in drawn],
+    )
 
 
 def prompts(vocabulary: list[int], batch_size: int, prompt_tokens: int, seed: int) -> list[list[int]]:

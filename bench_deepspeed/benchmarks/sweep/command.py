@@ -64,6 +64,8 @@ def _close(recorder: RunFolder[SweepResult]) -> None:
     total = f"of {len(result.scenarios)} scenarios"
     if counts["impossible"]:
         reason = next(s.reason for s in result.scenarios if s.status == "impossible")
-        raise ImpossibleError(f"{counts['impossible']} {total} beyond this device's limits; the first: {reason}")
+        raise ImpossibleError(
+            f"{counts['impossible']} {total} beyond this device's limits or not computed; the first: {reason}"
+        )
     if counts["failed"]:
         raise BenchError(f"{counts['failed']} {total} failed, as reported above")

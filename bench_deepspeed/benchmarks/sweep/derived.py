@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.measure import plausibility
+from bench_deepspeed.measure import audits, plausibility
 from bench_deepspeed.measure.distributions import student_quantile
 from bench_deepspeed.measure.records import Limits
 from bench_deepspeed.model import arithmetic, catalog
@@ -136,6 +136,23 @@ def least_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits, rounds: in
     return rounds * (2 * least_prefill_s(spec, scenario, limits) + steps)
 
 
+def check_answers(scenario: SweepScenario) -> None:
+    """Hold what a scenario's batches answered against what was found of it, as `audits` does a run's.
+
+    Raises ImpossibleError. A scenario that was not checked passes.
+    """
+    if scenario.check is None:
+        return
+    batch = f"batch {scenario.batch_size}"
+    if scenario.check.fewest_tokens != scenario.max_tokens:
+        raise ImpossibleError(
+            f"impossible: {batch} counts {scenario.max_tokens} new tokens of a sequence whose answer has "
+            f"{scenario.check.fewest_tokens}"
+        )
+    audits.check_gaps(f"the timed answers of {batch}", scenario.check.gaps, scenario.precision)
+    audits.check_read(batch, scenario.check.read_s, min(sample.seconds for sample in scenario.total))
+
+
 def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> None:
     """Hold a scenario against the limits, as `plausibility` does a run. Raises ImpossibleError with the arithmetic.
 
@@ -160,8 +177,18 @@ def excess(sweep: SweepResult, scenario: SweepScenario) -> str | None:
     measured = limits_of(sweep, scenario)
     if measured is None:
         return None
+    return _refused(check_possible, catalog.load(sweep.settings.model), scenario, measured)
+
+
+def wrong_answers(scenario: SweepScenario) -> str | None:
+    """Why what was timed is not the time of the model's answers; None where nothing shows that."""
+    return _refused(check_answers, scenario)
+
+
+def _refused(check: Callable[..., None], *arguments: object) -> str | None:
+    """Why a check refuses something, without the status's word; None where it passes."""
     try:
-        check_possible(catalog.load(sweep.settings.model), scenario, measured)
+        check(*arguments)
     except ImpossibleError as error:
-        return str(error).removeprefix("impossible: ")  # which is the status's word
+        return str(error).removeprefix("impossible: ")
     return None

@@ -154,9 +154,12 @@ class SweepRun:
             scenario = pending[0]
             self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
-            if derived.excess(self.result, scenario):
+            if wrong := derived.wrong_answers(scenario):
+                self._end(scenario, "impossible", wrong)
+            elif derived.excess(self.result, scenario):
                 return scenario
-            self._settle(scenario)
+            else:
+                self._settle(scenario)
             warmups = self.settings.warmups
         return None
 
@@ -176,6 +179,7 @@ class SweepRun:
         scenario.warmups = scenario.warmups or warmups
         scenario.prefill += times.prefill
         scenario.total += times.total
+        scenario.check = times.check
         scenario.rounds.append(len(times.total))
         self.recorder.write_log(f"measured {len(scenario.rounds)} of {self.settings.processes}: {scenario.title()}")
 

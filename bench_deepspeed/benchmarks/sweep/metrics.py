@@ -237,5 +237,13 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         place="summary",
         shown=lambda r: units.number(_value(_overall)(r)),
     ),
+    Metric(
+        "timed_answers_gap",
+        "timed answers",
+        "logits",
+        "how far a token of two timed sequences is below the one that logits of them alone prefer, at most",
+        lambda r: max(r.scenario.check.gaps) if r.scenario.check else None,
+        place="data",
+    ),
     warnings_metric(warnings_of),
 )

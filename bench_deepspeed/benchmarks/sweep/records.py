@@ -36,12 +36,28 @@ class SweepSettings:
     """Of each engine in each precision."""
 
 
+@dataclass(frozen=True)
+class BatchCheck:
+    """What the timed generations of a batch answered, and how that was checked.
+
+    `fewest_tokens`: token ids of any sequence in any of them, at least. `read_s`: the longest time in seconds that
+    reading them took after the clock had stopped. `rows`: two sequences that were drawn then, `token_ids` their
+    answers, and `gaps` how far a token is below the one that the engine's logits prefer for that sequence alone.
+    """
+
+    fewest_tokens: int
+    read_s: float
+    rows: list[int]
+    token_ids: list[list[int]]
+    gaps: list[float]
+
+
 @dataclass
 class SweepScenario:
     """One scenario and what came of it: `batch_size` sequences, each of `prompt_tokens` + `max_tokens`.
 
     `status` is "pending", "complete", "refused" (it cannot be, so nothing was started), "failed", or
-    "impossible" (beyond the device's limits: its times are kept, and never shown as a speed).
+    "impossible" (beyond the device's limits, or not computed: its times are kept, and never shown as a speed).
     """
 
     engine: str
@@ -58,6 +74,8 @@ class SweepScenario:
     """Generations of `max_tokens`, interleaved with those: the k-th of both are one round."""
     rounds: list[int] = field(default_factory=list)
     """Of each process, in the order in which they measured it. Empty: one process, or not measured."""
+    check: BatchCheck | None = None
+    """Of the last process. None: what was timed was not checked."""
 
     @property
     def tokens(self) -> int:

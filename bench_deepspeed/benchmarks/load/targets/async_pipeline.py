@@ -7,7 +7,7 @@ import time
 from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.base import Load, Streamed
 
 from .base import Setup, Target
 from .kv_admission import KvAdmission
@@ -37,7 +37,7 @@ class AsyncTarget(Target):
         self.kv_admission = KvAdmission(*self._engine.kv_pool())
         self.engine_threads = frozenset([self._engine.pipeline.thread.native_id])
 
-    def send(self, request: Request) -> list[float]:
+    def send(self, request: Request) -> Streamed:
         # put and get in the thread that calls, one stream a thread: MII's result queues are per thread.
         return self._engine.stream(request.prompt, request.max_tokens, time.perf_counter)
 

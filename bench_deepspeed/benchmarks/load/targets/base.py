@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Streamed
 
 from .kv_admission import KvAdmission
 
@@ -61,8 +62,8 @@ class Target(ABC):
         """Start it; afterwards it takes requests. Raises BenchError with what to do."""
 
     @abstractmethod
-    def send(self, request: Request) -> list[float]:
-        """Send one request, and return `time.perf_counter()` as each of its new tokens was there.
+    def send(self, request: Request) -> Streamed:
+        """Send one request, and time each of its new tokens by `time.perf_counter`, as it was there.
 
         Raises RequestError, or BenchError where the target is gone.
         """

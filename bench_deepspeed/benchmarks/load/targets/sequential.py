@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load
+from bench_deepspeed.engines.base import Load, Streamed
 
 from .base import Setup, Target
 
@@ -37,10 +37,10 @@ class SequentialTarget(Target):
         self._loaded = self._worker.load(setup.engine, settings)
         self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order of arrival
 
-    def send(self, request: Request) -> list[float]:
+    def send(self, request: Request) -> Streamed:
         return self._queue.submit(self._stream, request).result()
 
-    def _stream(self, request: Request) -> list[float]:
+    def _stream(self, request: Request) -> Streamed:
         from bench_deepspeed.worker import tasks
 
         # perf_counter is the system's monotonic clock: the same in both processes.

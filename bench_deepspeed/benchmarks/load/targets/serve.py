@@ -23,6 +23,7 @@ from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.core.units import gigabytes
+from bench_deepspeed.engines.base import Streamed
 from bench_deepspeed.machine.environment import gpus
 
 from .base import RequestError, Setup, Target
@@ -74,7 +75,7 @@ class ServeTarget(Target):
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def send(self, request: Request) -> list[float]:
+    def send(self, request: Request) -> Streamed:
         import grpc
 
         try:
@@ -84,13 +85,14 @@ class ServeTarget(Target):
         except asyncio.TimeoutError as error:
             raise RequestError("timeout") from error
 
-    async def _stream(self, request: Request) -> list[float]:
+    async def _stream(self, request: Request) -> Streamed:
         settings = {"stream": True, "max_new_tokens": request.max_tokens, "do_sample": False, "ignore_eos": True}
-        times: list[float] = []
+        streamed = Streamed([], [])
         async for (response,) in self._client._request_async_response_stream([request.prompt], **settings):
             if response.finish_reason == "none":  # the message with a reason comes after the last token, and is empty
-                times.append(time.perf_counter())
-        return times
+                streamed.times.append(time.perf_counter())
+                streamed.tokens.append(response.generated_text)
+        return streamed
 
     def describe(self) -> dict:
         return self._described

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 from bench_deepspeed.benchmarks.load.records import Request
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.ports import free_port, require_free
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Streamed
 
 from .base import RequestError, Setup, Target
 
@@ -43,16 +45,17 @@ class StubTarget(Target):
             raise BenchError(f"the stub server did not start: it ended with code {self._process.wait()}")
         self._connections = threading.local()
 
-    def send(self, request: Request) -> list[float]:
-        times: list[float] = []
+    def send(self, request: Request) -> Streamed:
+        streamed = Streamed([], [])
         try:
             connection = self._connection()
-            connection.sendall(f"{request.max_tokens}\n".encode())
+            connection.sendall(f"{request.max_tokens} {zlib.crc32(request.prompt.encode())}\n".encode())
             while received := connection.recv(4096):
-                now = time.perf_counter()
-                times += [now] * received.count(b".")
+                now, tokens = time.perf_counter(), received.decode().rstrip("\n")
+                streamed.times.extend([now] * len(tokens))
+                streamed.tokens.extend(tokens)
                 if received.endswith(b"\n"):
-                    return times
+                    return streamed
         except OSError as error:
             self._forget()
             raise RequestError(str(error)) from error

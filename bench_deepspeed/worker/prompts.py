@@ -1,0 +1,56 @@
+"""Other prompts of exactly as many tokens, so that nothing that an engine remembers of one saves it work."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Collection
+from typing import Any
+
+TRIES = 50
+"""Drawings for each prompt that is wanted: nearly every order of the words has as many tokens."""
+FEWEST_WORDS = 3
+"""A text of fewer different words has its characters drawn instead."""
+
+Count = Callable[[str], int]
+"""The tokens of a text."""
+
+
+def counter(tokenizer: Any) -> Count:
+    """How a Transformers tokenizer counts the tokens of a text; without one, words are tokens."""
+    if tokenizer is None:
+        return lambda text: len(text.split())
+    return lambda text: len(tokenizer(text).input_ids)
+
+
+def variants(count: Count, text: str, number: int, seed: int, besides: Collection[str] = ()) -> list[str]:
+    """Different texts, none of them `text` or one of `besides`: its words in other orders, with exactly as many tokens.
+
+    The same ones in the same order for the same tokenizer, text and seed, however many are wanted. There may be fewer
+    than `number` of a text that is short, or is the same word over and over.
+    """
+    words = text.split()
+    parts, between = (words, " ") if len(set(words)) >= FEWEST_WORDS else (list(text), "")
+    draw, wanted = random.Random(f"prompts {seed} {text}"), count(text)
+    found: dict[str, None] = {}
+    for _ in range(TRIES * number):
+        if len(found) == number:
+            break
+        made = cut(count, between.join(draw.sample(parts, len(parts))), wanted)
+        if made.strip() and made not in (text, *besides) and count(made) == wanted:
+            found[made] = None
+    return list(found)
+
+
+def cut(count: Count, text: str, tokens: int) -> str:
+    """The beginning of a text that has `tokens` tokens, or the most that stay below."""
+    if count(text) <= tokens:
+        return text
+    return text[: max(1, bisect_right(range(len(text) + 1), tokens, key=lambda length: count(text[:length])) - 1)]
+
+
+def repeated(count: Count, text: str, tokens: int) -> str:
+    """A text over and over, cut where it has `tokens` tokens, or the most that stay below."""
+    text += " "
+    copies = 1 + tokens // max(1, count(text) - 1)  # one token less: the first copy may contain a BOS
+    return cut(count, text * copies, tokens)
