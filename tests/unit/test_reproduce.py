@@ -64,8 +64,9 @@ def asked(scenario: dict) -> dict:
 
 
 def workload(of: dict) -> dict:
-    """Without what a file held: how many requests, or the requests."""
-    return {name: value for name, value in of.items() if name not in ("trace", "trace_requests", "prompts")}
+    """Without what a file held: how many requests, or the requests; with what older files lack."""
+    held = ("trace", "trace_requests", "prompts")
+    return {"requests": 0} | {name: value for name, value in of.items() if name not in held}
 
 
 @pytest.fixture(scope="module")

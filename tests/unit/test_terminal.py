@@ -84,7 +84,7 @@ def test_values_and_warnings_go_on_below_their_beginning():
 def test_a_run_answers_in_its_first_sentence():
     first = unwrapped(shown(result(weights="random", processes=2)).split("\n\n")[0])
     assert first == (
-        "Llama-2-7B-chat (random weights), mii, Some GPU, float16: 1.78 ± 121.05 tokens/s (mean and its 95% interval; "
+        "Llama-2-7B-chat (random weights), mii, Some GPU, float16: 1.78 [0.03, 122.83] tokens/s (mean [95% interval]; "
         "2 processes × 2 repetitions)"
     )
 
@@ -101,7 +101,7 @@ def test_what_was_not_measured_for_one_reason_is_one_line():
     text = unwrapped(shown(one))
     assert "not measured: energy, power (no energy counter could be read)" in text
     assert (
-        "not measured: MFU of prefill, MBU of decode, memory bandwidth, matrix products "
+        "not measured: MFU of prefill, MBU of decode, memory bandwidth, matrix products, gate "
         "(the device's limits were not measured)" in text
     )
     one.status = "interrupted"

@@ -91,9 +91,9 @@ def answer(result: Result) -> str:
     measured = f"{metrics.model_title(result)}, {s.engine}, {metrics.device_name(result)}, {s.precision}"
     if interval is None:
         return f"{measured}: tokens/s {NOT_MEASURED}"
-    half = None if interval.high is None else max(interval.high - interval.mean, interval.mean - interval.low)
-    speed = f"{units.number(interval.mean)}{'' if half is None else f' ± {units.number(half)}'} tokens/s"
-    basis = ["no interval" if half is None else "mean and its 95% interval", _counted(result)]
+    known = interval.high is not None
+    speed = f"{metrics.speed_cell(result) if known else units.number(interval.mean)} tokens/s"
+    basis = ["mean [95% interval]" if known else "no interval", _counted(result)]
     caveats = ["the fake engine: not a measurement of anything"] * (s.engine == "fake")
     caveats += ["quick: a first number"] * s.quick
     caveats += [f"{result.void_count} void"] * bool(result.void_count)
