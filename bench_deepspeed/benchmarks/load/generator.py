@@ -69,7 +69,7 @@ class Plan:
     rate: float | None = None
 
     def start_s(self, longest_s: float, ended: int) -> float:
-        """When the load has settled, by the longest latency and the number of requests that have ended so far."""
+        """How long the load has been on when it has settled, at the longest latency and the requests ended so far."""
         return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s) if ended else self.most_s
 
     @property
@@ -141,8 +141,6 @@ class Generator:
             while self._due or self._under_way:
                 self._launch_due()
                 self._wait()
-                if self._plan and self.window is UNKNOWN:
-                    self._settle(self._plan, self._now())
         finally:
             self._pool.shutdown(wait=False)
         return self.flights
@@ -157,6 +155,7 @@ class Generator:
             self._due.append(request if due_s is None else dataclasses.replace(request, due_s=due_s))
 
     def _launch_due(self) -> None:
+        self._settle()
         while self._due:
             if not self._is_wanted(self._due[0].due_s):
                 self._due.clear()
@@ -167,6 +166,7 @@ class Generator:
                 if not self._clients:
                     self._take(None)
                 self._launch(request)
+                self._settle()
 
     def _is_wanted(self, due_s: float) -> bool:
         """In the window or before it; after it for as long as requests of the window are under way."""
@@ -174,10 +174,13 @@ class Generator:
             return True
         return due_s < self.window.stop_s and any(self.window.holds(f.request.due_s) for f in self._under_way)
 
-    def _settle(self, plan: Plan, now_s: float) -> None:
-        """Begin the window where the load has settled, or has been on for as long as it may."""
-        oldest_s = min((flight.request.due_s for flight in self._under_way), default=now_s)
-        longest_s = max(self._longest_s, now_s - oldest_s)
+    def _settle(self) -> None:
+        """Begin the window, where it has not begun and the load has settled, or has been on for as long as it may."""
+        plan, now_s = self._plan, self._now()
+        if plan is None or self.window is not UNKNOWN:
+            return
+        oldest = next(iter(self._under_way), None)
+        longest_s = max(self._longest_s, now_s - oldest.request.due_s if oldest else 0.0)
         if now_s >= plan.start_s(longest_s, self._ended_well):
             self.settled = bool(self._ended_well) and now_s >= SETTLING * longest_s
             self.window = plan.window(now_s, longest_s, self._ended_well)
