@@ -67,6 +67,7 @@ FLAGS = {
     "--no_quality": "--no_quality",
     "--questions": "--questions",
     "--reference_device": "--reference_device",
+    "--late_tokens": "--late_tokens",
     "--fail_on_quality": "--fail_on_quality",
     "--seed": "--seed",
     "--output_dir": "--output_dir",

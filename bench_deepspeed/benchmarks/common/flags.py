@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench_deepspeed import __version__
-from bench_deepspeed.core.arguments import percentage, whole_number
+from bench_deepspeed.core.arguments import percentage, positive_integer, whole_number
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
 from bench_deepspeed.core.precision import PRECISIONS
@@ -122,6 +122,13 @@ def add_quality(group) -> None:
         "--reference_device",
         choices=("cuda", "cpu"),
         help="where float32 is computed, once (default: the run's device)",
+    )
+    group.add_argument(
+        "--late_tokens",
+        type=positive_integer,
+        metavar="N",
+        help="ask each question late in the context too, after so many tokens, such as 4096 (default: after the other "
+        "questions and answers, once)",
     )
     group.add_argument(
         "--fail_on_quality", action="store_true", help="exit 5 when a verdict is outside the noise floor"

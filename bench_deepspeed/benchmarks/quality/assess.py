@@ -18,13 +18,15 @@ class Task:
     """The reference's folder and the longest answer.
 
     `keep`: a folder where the engine's logits go. `floor`: the folder where Transformers in the same
-    precision kept its own, against which the engine's own addition is measured; None: the reference's.
+    precision kept its own, against which the engine's own addition is measured; None: the reference's. `late`: the
+    engine answers for itself at the late place as well.
     """
 
     folder: Path
     max_tokens: int
     keep: Path | None = None
     floor: Path | None = None
+    late: bool = False
 
 
 def assess(worker: Worker, task: Task) -> list[dict[str, Any]]:
@@ -52,8 +54,14 @@ def _assess_question(engine: Engine, task: Task, number: int, expected: dict) ->
     neighbour = logits if task.keep else reference.read_logits(task.floor or task.folder, number)
     result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
     result |= agreement.free_running(tokens, answer)
-    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, engine.tokenizer.eos_token_id)
-    result["past_end"] = agreement.past_end(answer, task.max_tokens, engine.tokenizer.eos_token_id)
+    eos = engine.tokenizer.eos_token_id
+    result["answer_gap"] = agreement.answer_gap(logits["early"], tokens, answer, eos)
+    if task.late:
+        after = engine.answer(reference.contexts(expected)["late"], task.max_tokens)
+        result["answer_gap"] = max(
+            result["answer_gap"], agreement.answer_gap(logits["late"], tokens, after[: len(tokens)], eos)
+        )
+    result["past_end"] = agreement.past_end(answer, task.max_tokens, eos)
     for place in reference.PLACES:
         result[place] = agreement.teacher_forced(truth[place], logits[place], tokens)
         result[place]["on_top_kl"] = agreement.teacher_forced(neighbour[place], logits[place], tokens)["kl"]

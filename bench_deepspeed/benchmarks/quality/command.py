@@ -38,6 +38,7 @@ def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
         max_tokens=questions.max_tokens,
         questions=[],
         started_at=utc_now(),
+        late_tokens=options.late_tokens,
     )
 
 

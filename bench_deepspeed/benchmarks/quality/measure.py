@@ -32,7 +32,7 @@ class Checker:
     def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, questions: QuestionSet, bars: Bars):
         self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, questions, bars
         self.quality = recorder.result
-        self.models_dir = options.models_dir
+        self.models_dir, self.late_tokens = options.models_dir, options.late_tokens
 
     def run(self, precisions: tuple[str, ...]) -> None:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
@@ -57,7 +57,8 @@ class Checker:
         with self._worker() as worker, self.bars.spinner("float32 reference"):
             where = (self.quality.reference_device, REFERENCE, worker.log_folder)
             settings = Load(folder, *where, prompts=[], max_tokens=self.questions.max_tokens)
-            return worker.call(references.prepare_reference, settings, self.quality.model["digest"], self.questions)
+            digest = self.quality.model["digest"]
+            return worker.call(references.prepare_reference, settings, digest, self.questions, self.late_tokens)
 
     def _candidate(self, precision: str, reference: Reference) -> dict:
         """One precision: the engine against float32, with Transformers in the same precision as the floor."""
@@ -86,7 +87,7 @@ class Checker:
             worker.load(engine, settings)
             torch_facts = worker.call(tasks.torch_facts, device)
             self.quality.environment = self.quality.environment.updated(torch_facts)
-            return worker.call(assess, Task(reference.folder, max_tokens, keep, floor))
+            return worker.call(assess, Task(reference.folder, max_tokens, keep, floor, bool(self.late_tokens)))
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)

@@ -33,6 +33,8 @@ class Quality:
     error: str | None = None
     candidates: list[dict] = field(default_factory=list)
     kind: str = "quality"
+    late_tokens: int | None = None
+    """Tokens before each question at its late place; None: the other questions and answers, once."""
     schema_version: int = SCHEMA_VERSION
 
     @property

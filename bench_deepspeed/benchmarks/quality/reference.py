@@ -25,7 +25,8 @@ from bench_deepspeed.worker.state import Worker
 
 from . import chat
 
-PREFIX_TOKENS = 1024  # far enough for faults of position, short enough for a CPU
+PREFIX_TOKENS = 1024
+"""Before a question at its late place, at most, where nobody asks for more: a CPU takes a second for as many."""
 ANSWERS = "answers.json"
 PLACES = ("early", "late")
 
@@ -39,11 +40,14 @@ class Reference:
     texts: list[str]
 
 
-def prepare_reference(worker: Worker, load: Load, digest: str, questions: QuestionSet) -> Reference:
+def prepare_reference(
+    worker: Worker, load: Load, digest: str, questions: QuestionSet, late_tokens: int | None = None
+) -> Reference:
     """Have the float32 answers to the questions, from the cache or computed by the worker.
 
     `load` is how the engine is loaded where they are computed; the prompts are the questions'. `digest` is that of
-    the weights. Raises UsageError for a question that is too long, and MachineError for a full disk.
+    the weights; `late_tokens`: see `compute`. Raises UsageError for a question that is too long, and MachineError for a
+    full disk.
     """
     import torch
     from transformers import AutoConfig, AutoTokenizer
@@ -51,21 +55,34 @@ def prepare_reference(worker: Worker, load: Load, digest: str, questions: Questi
     tasks.require_device(load.device)
     context_tokens = AutoConfig.from_pretrained(load.folder).max_position_embeddings
     prompts = encode_questions(AutoTokenizer.from_pretrained(load.folder), questions, context_tokens)
+    require_room(prompts, questions.max_tokens, late_tokens, context_tokens)
     device = torch.cuda.get_device_name() if load.device == "cuda" else "cpu"
-    name = name_of(load.folder, digest, prompts, questions.max_tokens, device)
+    name = name_of(load.folder, digest, prompts, questions.max_tokens, device, late_tokens=late_tokens)
     folder = place_of(name, load.folder.parent, load.log_folder)
 
     def load_engine() -> Engine:
         tasks.load(worker, "transformers", replace(load, prompts=prompts))
         return worker.engine
 
-    ensure(folder, prompts, questions.max_tokens, load_engine, worker.progress)
+    ensure(folder, prompts, questions.max_tokens, load_engine, worker.progress, late_tokens=late_tokens)
     answers = read_answers(folder)
     longest_ids = [contexts(answer)["late"] for answer in answers]
     return Reference(folder, longest_ids, [answer["text"] for answer in answers])
 
 
-def name_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str) -> str:
+def require_room(prompts: list[list[int]], max_tokens: int, late_tokens: int | None, context_tokens: int) -> None:
+    """Raise UsageError for a question that the context cannot hold behind so many tokens."""
+    longest = max(map(len, prompts))
+    if late_tokens and late_tokens + longest + max_tokens > context_tokens:
+        raise UsageError(
+            f"--late_tokens {late_tokens}: a question of {longest} tokens and an answer of {max_tokens} do not fit the "
+            f"model's context of {context_tokens} behind them: {context_tokens - longest - max_tokens} at most do"
+        )
+
+
+def name_of(
+    model: Path, digest: str, prompts: list[list[int]], max_tokens: int, device: str, *, late_tokens: int | None = None
+) -> str:
     """The name of the reference for a model's folder, its weights' digest and the prompts' ids on this machine.
 
     `device` names what computes it: "cpu" or the GPU's name.
@@ -73,7 +90,8 @@ def name_of(model: Path, digest: str, prompts: list[list[int]], max_tokens: int,
     from torch import __version__ as torch_version
     from transformers import __version__ as transformers_version
 
-    request = [prompts, max_tokens, PREFIX_TOKENS, store.sha256_of(model / "config.json")]
+    prefix = ["filled", late_tokens] if late_tokens else PREFIX_TOKENS
+    request = [prompts, max_tokens, prefix, store.sha256_of(model / "config.json")]
     key = json.dumps([digest, *request, device, torch_version, transformers_version])
     return f"reference-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
@@ -97,7 +115,13 @@ def encode_questions(tokenizer, questions: QuestionSet, context_tokens: int) -> 
 
 
 def ensure(
-    folder: Path, prompts: list[list[int]], max_tokens: int, load: Callable[[], Engine], progress: Progress
+    folder: Path,
+    prompts: list[list[int]],
+    max_tokens: int,
+    load: Callable[[], Engine],
+    progress: Progress,
+    *,
+    late_tokens: int | None = None,
 ) -> None:
     """Compute the reference where it is not there, whole, already.
 
@@ -109,7 +133,7 @@ def ensure(
         if store.damage_of(folder):  # another run may have computed it while this one waited
             engine = load()
             store.require_disk(folder, _size_bytes(len(prompts), max_tokens, len(engine.tokenizer)))
-            compute(engine, prompts, max_tokens, folder, progress)
+            compute(engine, prompts, max_tokens, folder, progress, late_tokens=late_tokens)
 
 
 def _size_bytes(questions: int, max_tokens: int, vocabulary: int) -> int:
@@ -117,8 +141,20 @@ def _size_bytes(questions: int, max_tokens: int, vocabulary: int) -> int:
     return 4 * len(PLACES) * questions * max_tokens * vocabulary
 
 
-def compute(engine: Engine, prompts: list[list[int]], max_tokens: int, folder: Path, progress: Progress) -> None:
-    """Answer the prompts with the float32 engine; keep the tokens and the logits behind them."""
+def compute(
+    engine: Engine,
+    prompts: list[list[int]],
+    max_tokens: int,
+    folder: Path,
+    progress: Progress,
+    *,
+    late_tokens: int | None = None,
+) -> None:
+    """Answer the prompts with the float32 engine; keep the tokens and the logits behind them.
+
+    The late place of a question is after the others with their answers; with `late_tokens` after so many tokens of
+    these, over and over.
+    """
     partial = store.partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     steps = 2 * len(prompts)
@@ -132,7 +168,10 @@ def compute(engine: Engine, prompts: list[list[int]], max_tokens: int, folder: P
         for number, entry in enumerate(answers):
             progress("float32 reference", len(prompts) + number, steps)
             room = engine.context_tokens - len(entry["prompt_ids"]) - max_tokens
-            entry["prefix_ids"] = _prefix(answers, number, min(room, PREFIX_TOKENS))
+            prefix = _prefix(answers, number)
+            if late_tokens:
+                prefix *= 1 + late_tokens // len(prefix)
+            entry["prefix_ids"] = prefix[max(0, len(prefix) - min(room, late_tokens or PREFIX_TOKENS)) :]
             forced = {place: engine.logits(ids, entry["answer_ids"]) for place, ids in contexts(entry).items()}
             save_logits(forced, partial, number)
         (partial / ANSWERS).write_text(json.dumps(answers))
@@ -146,15 +185,14 @@ def contexts(answer: dict) -> dict[str, list[int]]:
     return dict(zip(PLACES, (early, answer["prefix_ids"] + early), strict=True))
 
 
-def _prefix(answers: list[dict], number: int, room: int) -> list[int]:
-    """The other questions and their answers, as what came before in the context; the last `room` tokens.
+def _prefix(answers: list[dict], number: int) -> list[int]:
+    """The other questions and their answers, as what came before in the context.
 
     Faults of position, as in the rotary embedding, grow with it: a few dozen tokens do not show them. A
     single question comes after itself.
     """
     others = [a for i, a in enumerate(answers) if i != number] or answers
-    ids = [token for a in others for token in a["prompt_ids"] + a["answer_ids"]]
-    return ids[max(0, len(ids) - room) :]
+    return [token for a in others for token in a["prompt_ids"] + a["answer_ids"]]
 
 
 def save_logits(logits: dict, folder: Path, number: int) -> None:

@@ -78,6 +78,7 @@ def intro(quality: Quality) -> str:
     return (
         f"Distance from Transformers in float32, computed on {quality.reference_device} (in brackets: Transformers "
         f"in the same precision, the noise floor), {quality.max_tokens} new tokens, greedy"
+        + (f"; late: after {quality.late_tokens} tokens" if quality.late_tokens else "")
     )
 
 
