@@ -123,7 +123,7 @@ class Site:
         return self._results.parent / "figures" / f"{figure.name}.svg"
 
     def _simulation(self, subject: str) -> str:
-        return simulations.table_of_file(self._results / "simulations" / f"{subject}.json", subject) or NOTHING
+        return simulations.table_of_file(self._results / "simulations", subject) or NOTHING
 
 
 def _publishable(kind: Kind, results: Path) -> list[Item]:

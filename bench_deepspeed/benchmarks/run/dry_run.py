@@ -9,6 +9,7 @@ from bench_deepspeed.core.text import counted, wrapped
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.measure.stopping import FEWEST
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import store
 from bench_deepspeed.weights.needed import can_check, want_of
@@ -32,6 +33,11 @@ def show(scenario: Scenario, options) -> int:
         _say(
             f"            further processes until the interval is within ± {scenario.target_ci:.2%}, "
             f"started for {scenario.time_budget_s:.0f} s at most"
+        )
+    elif scenario.time_budget_s is not None and scenario.processes > FEWEST:
+        _say(
+            f"            {FEWEST} in any case, the others if they are started within {scenario.time_budget_s:.0f} s "
+            "of the first"
         )
     if scenario.quick:
         _say("            and nothing else: neither what holds the speed back nor the answers")
