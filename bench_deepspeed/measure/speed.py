@@ -18,7 +18,7 @@ from .statistics import Interval
 
 SPEED_LEGEND = "tokens/s: total tokens over total time [95% interval of it, from the times of the processes]"
 """What tables say of it."""
-TOO_ALIKE_P = 0.02
+TOO_ALIKE_P = 0.025
 """Means of processes that agree better than this probability allows are luck, and no measure of their error."""
 
 
@@ -64,7 +64,7 @@ def mean_time(groups: Sequence[Sequence[float]]) -> MeanTime | None:
     their third moment (N. J. Johnson, "Modified t Tests and Confidence Intervals for Asymmetrical Populations", JASA
     73, 1978).
 
-    Where the processes' means agree better than the repetitions within them allow, F = (n̄ s²) ∕ w² below its 2%
+    Where the processes' means agree better than the repetitions within them allow, F = (n̄ s²) ∕ w² below its 2.5%
     point, the error is what the repetitions bear: w ∕ √N, with w² their variance pooled within the processes and
     N − P degrees of freedom.
     """

@@ -79,7 +79,7 @@ def _drift(result: Result) -> str | None:
     """A trend within processes, and one that matters.
 
     p-values of Spearman's correlation with the order, one a process, combined by Fisher's method (R. A.
-    Fisher, 1932); below 0.02, and more than 2% in some process from its first third to its last.
+    Fisher, 1932); below 0.02, and more than 1.5% in some process from its first third to its last.
     """
     series = [speeds for speeds in process_speeds(result) if len(speeds) >= MIN_REPETITIONS]
     if not series:

@@ -130,7 +130,7 @@ class Site:
         return f"```text\n{terminal.render(item.kind.view(item.content)[:2], TERMINAL_COLUMNS)}\n```"
 
     def _simulation(self, subject: str) -> str:
-        return simulations.table_of_file(self._results / "simulations" / f"{subject}.json", subject) or NOTHING
+        return simulations.table_of_file(self._results / "simulations", subject) or NOTHING
 
 
 def _publishable(kind: Kind, results: Path) -> list[Item]:

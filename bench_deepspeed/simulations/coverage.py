@@ -31,7 +31,7 @@ from bench_deepspeed.simulations import command
 from .noises import MODELS, NoiseModel
 
 EVIDENCE = RESULTS / "simulations" / "coverage.json"
-RUNS, PROCESSES_OF_A_ROW = 1000, 10_000
+RUNS = 1000
 WARM_S = 4.0  # of 512 tokens: what a 7B model takes
 COLD = [1.0 + 2.0 * 0.3**call for call in range(12)]  # the first call takes three times as long, then less and less
 NUMBERS = (FEWEST, MIN_ORDERED, PROCESSES["cuda"], MAX_PROCESSES)
@@ -95,7 +95,7 @@ def _generations(own: Noise, machine: list[float], tokens: int) -> Callable[[], 
 def study(name: str, processes: int, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
     """Simulate so many runs, and count intervals that hold the truth and warnings. `first` numbers the seeds."""
     noise, scenario = MODELS[name], default_scenario(processes, target_ci)
-    true = scenario.max_tokens / WARM_S / noise.slowdown
+    true = _truth(scenario, noise)
     intervals, wrong, warned = [], [], []
     for number in range(first, first + runs):
         result = simulate(scenario, noise, f"{name}, run {number}")
@@ -107,11 +107,10 @@ def study(name: str, processes: int, runs: int, target_ci: float | None = None, 
     numbers = ["rare_states" in codes for codes in warned]
     return {
         "name": name,
-        "noise": noise.words,
         "processes": processes,
         "target_ci": target_ci,
         "seeds": f"{name}, run {first} … {first + runs - 1}, process 1 …",
-        "truth": round(true, 6),
+        "truth": true,
         "seen_from": noise.seen_from,
         "runs": runs,
         "covered": runs - sum(wrong),
@@ -130,16 +129,11 @@ def numbers(name: str) -> list[int]:
     return sorted({*NUMBERS, MODELS[name].seen_from or NUMBERS[0]})
 
 
-def runs_of(processes: int) -> int:
-    """How many runs of so many processes a row has."""
-    return max(RUNS, PROCESSES_OF_A_ROW // processes)
-
-
-def evidence() -> dict:
+def evidence(runs: int = RUNS) -> dict:
     """All that is published: every noise with each number of processes, and one where a target ends the run."""
-    cases = [(name, processes, runs_of(processes), None) for name in MODELS for processes in numbers(name)]
+    cases = [(name, processes, runs, None) for name in MODELS for processes in numbers(name)]
     with multiprocessing.Pool() as pool:
-        rows = pool.starmap(study, [*cases, (TARGETED, NUMBERS[0], RUNS, TARGET_CI)], chunksize=1)
+        rows = pool.starmap(study, [*cases, (TARGETED, NUMBERS[0], runs, TARGET_CI)], chunksize=1)
     return {**settings(), "rows": rows}
 
 
@@ -155,7 +149,16 @@ def settings() -> dict:
         "cold": COLD,
         "between_processes": BETWEEN,
         "statistical": STATISTICAL,
+        "noises": [
+            {"name": name, "noise": noise.words, "truth": _truth(scenario, noise), "seen_from": noise.seen_from}
+            for name, noise in MODELS.items()
+        ],
     }
+
+
+def _truth(scenario: Scenario, noise: NoiseModel) -> float:
+    """Tokens/s of a run without end."""
+    return round(scenario.max_tokens / WARM_S / noise.slowdown, 6)
 
 
 if __name__ == "__main__":

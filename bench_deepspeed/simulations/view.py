@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bench_deepspeed.core.errors import named
@@ -127,27 +128,28 @@ def gate_row(row: dict, content: dict) -> dict[str, str]:
     return cells
 
 
-SIMULATIONS = {
-    "coverage": coverage_row,
-    "noises": noise_row,
-    "load_generator": generator_row,
-    "saturation": saturation_row,
-    "percentiles": percentiles_row,
-    "ab": ab_row,
-    "power": power_row,
-    "gate": gate_row,
+SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] = {
+    "coverage": ("coverage", "rows", coverage_row),
+    "noises": ("coverage", "noises", noise_row),
+    "load_generator": ("load_generator", "rows", generator_row),
+    "saturation": ("saturation", "rows", saturation_row),
+    "percentiles": ("percentiles", "rows", percentiles_row),
+    "ab": ("ab", "rows", ab_row),
+    "power": ("power", "rows", power_row),
+    "gate": ("gate", "rows", gate_row),
 }
-"""Simulation → (row, all of its evidence) → column title → cell."""
+"""Subject → name of the evidence's file, the key of its rows, and (row, all of the evidence) → column title → cell."""
 
 
 def simulation_table(content: dict, subject: str = "coverage") -> str:
     """The evidence of a simulation, one row a case."""
-    row_of = SIMULATIONS[subject]
-    return grid([row_of(row, content) for row in content["rows"]])
+    _, key, row_of = SIMULATIONS[subject]
+    return grid([row_of(row, content) for row in content[key]])
 
 
-def table_of_file(path: Path, subject: str) -> str | None:
-    """The table of a saved simulation; None where there is none."""
+def table_of_file(folder: Path, subject: str) -> str | None:
+    """The table of a saved simulation in that folder; None where there is none."""
+    path = folder / f"{SIMULATIONS[subject][0]}.json"
     if not path.exists():
         return None
     with named(path):

@@ -58,6 +58,7 @@ def test_the_result_is_complete(outcome):
     assert (result.status, result.error) == ("complete", None)
     assert result.limits is not None
     (run,) = result.runs
+    assert [len(sample.host_s) for sample in [*run.warmups, *run.samples]] == [2] * 3
     assert (len(run.warmups), len(run.samples)) == (1, 2)
     assert run.load_s > 0
     assert (len(run.audit.given), run.audit.rest_s is not None) == (3, True)

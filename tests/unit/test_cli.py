@@ -320,6 +320,7 @@ def test_a_plan_for_a_gpu_needs_none_and_says_what_the_run_would_meet(bench, tmp
     done = bench("-d", "cuda", "-n", "mistral", "--dry_run", env={"PATH": str(path_without_gpu)})
     assert (done.returncode, done.stderr) == (0, "")
     assert "no GPU here: the run itself would be refused" in done.stdout
+    assert "3 in any case, the others if they are started within 600 s of the first" in unwrapped(done.stdout)
     assert "Mistral" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -94,7 +94,7 @@ def test_as_many_processes_as_asked():
 @pytest.mark.parametrize("name", ["independent", "some slow processes", "means agree too well"])
 def test_intervals_hold_the_truth_as_often_as_they_say(name):
     """Of 200 runs of ten processes with other seeds than the published ones 190 are expected; 3 deviations are 9."""
-    row = coverage.study(name, 10, 200, first=coverage.PROCESSES_OF_A_ROW)
+    row = coverage.study(name, 10, 200, first=coverage.RUNS)
     assert abs(row["covered"] - 190) <= 9
     assert row["mean_processes"] == 10
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_needs, say_subject, say_time
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.measure.stopping import FEWEST
 from bench_deepspeed.weights.needed import can_check
 
 
@@ -37,6 +38,11 @@ def _say_measured(scenario: Scenario) -> None:
             "",
             f"further processes until the interval is within ± {scenario.target_ci:.2%}, "
             f"started for {scenario.time_budget_s:.0f} s at most",
+        )
+    elif scenario.time_budget_s is not None and scenario.processes > FEWEST:
+        say(
+            "",
+            f"{FEWEST} in any case, the others if they are started within {scenario.time_budget_s:.0f} s of the first",
         )
     if scenario.quick:
         say("", "and nothing else: neither what holds the speed back nor the answers")
