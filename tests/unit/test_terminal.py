@@ -101,7 +101,7 @@ def test_what_was_not_measured_for_one_reason_is_one_line():
     text = unwrapped(shown(one))
     assert "not measured: energy, power (no energy counter could be read)" in text
     assert (
-        "not measured: MFU of prefill, MBU of decode, memory bandwidth, matrix products "
+        "not measured: MFU of prefill, MBU of decode, memory bandwidth, matrix products, gate "
         "(the device's limits were not measured)" in text
     )
     one.status = "interrupted"
