@@ -11,6 +11,8 @@ TRIES = 50
 """Drawings for each prompt that is wanted: nearly every order of the words has as many tokens."""
 FEWEST_WORDS = 3
 """A text of fewer different words has its characters drawn instead."""
+FEWER_TOKENS = 3
+"""By so many such a text may be shorter: a character of another script is more than one token."""
 
 Count = Callable[[str], int]
 """The tokens of a text."""
@@ -27,17 +29,19 @@ def variants(count: Count, text: str, number: int, seed: int, besides: Collectio
     """Different texts, none of them `text` or one of `besides`: its words in other orders, with exactly as many tokens.
 
     The same ones in the same order for the same tokenizer, text and seed, however many are wanted. There may be fewer
-    than `number` of a text that is short, or is the same word over and over.
+    than `number` of a text that is short, or is the same word over and over. Of a text without different words they
+    are its characters in other orders, with as many tokens or a few less.
     """
-    words = text.split()
-    parts, between = (words, " ") if len(set(words)) >= FEWEST_WORDS else (list(text), "")
-    draw, wanted = random.Random(f"prompts {seed} {text}"), count(text)
+    words, wanted, draw = text.split(), count(text), random.Random(f"prompts {seed} {text}")
+    parts, between, least = words, " ", wanted
+    if len(set(words)) < FEWEST_WORDS:
+        parts, between, least = list(text), "", max(1, wanted - FEWER_TOKENS)
     found: dict[str, None] = {}
     for _ in range(TRIES * number):
         if len(found) == number:
             break
         made = cut(count, between.join(draw.sample(parts, len(parts))), wanted)
-        if made.strip() and made not in (text, *besides) and count(made) == wanted:
+        if made.strip() and made not in (text, *besides) and count(made) >= least:
             found[made] = None
     return list(found)
 

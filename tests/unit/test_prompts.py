@@ -21,11 +21,22 @@ def count(text: str) -> int:
     return sum(-(-len(piece) // 4) for piece in text.replace(" ", "\0 ").split("\0"))
 
 
-@pytest.mark.parametrize("text", [PROMPT, "word other third " * 9, "変圧器についての随筆を書いてください"])
+@pytest.mark.parametrize("text", [PROMPT, "word other third " * 9])
 def test_variants_are_different_and_have_as_many_tokens(text):
     made = prompts.variants(count, text, 12, seed=0)
     assert len({text, *made}) == 13
     assert {count(one) for one in made} == {count(text)}
+
+
+def test_without_words_there_are_other_characters_and_hardly_fewer_tokens():
+    text = "変圧器についての随筆を書いてください"
+    made = prompts.variants(lambda text: 3 * len(text), text + "ab", 9, seed=0)
+    assert len(made) == 9
+    assert all(sorted(one) == sorted(text + "ab") for one in made)
+    uneven = prompts.variants(lambda text: len(text.encode()), text, 9, seed=0)
+    assert {len(one.encode()) for one in uneven} == {len(text.encode())}
+    joined = prompts.variants(lambda text: len(text) + text.count("器に"), text, 9, seed=0)
+    assert all(len(text) - 2 <= len(one) <= len(text) for one in joined)
 
 
 def test_variants_have_the_same_words():
@@ -42,7 +53,6 @@ def test_variants_depend_on_text_and_seed_and_not_on_how_many_are_wanted():
 def test_of_a_text_that_allows_few_there_are_few(text):
     made = prompts.variants(count, text, 50, seed=0)
     assert len(made) < 50
-    assert all(count(one) == count(text) for one in made)
 
 
 class Asked:
