@@ -222,9 +222,6 @@ def imported_by(*arguments: str, cwd: Path) -> set[str]:
 README = ROOT / "README.md"
 
 
-METHODOLOGY = ROOT / "docs" / "methodology.md"
-
-
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -232,8 +229,13 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
 def section(title: str) -> str:
-    """What stands under a heading of the methodology, up to the next heading."""
-    return re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", METHODOLOGY.read_text(), re.M | re.S)[1]
+    """What stands under a heading of the method or the reference, up to the next heading."""
+    pages = (
+        page.read_text() for folder in ("method", "reference") for page in sorted((ROOT / "docs" / folder).iterdir())
+    )
+    heading = re.compile(rf"^##+ {re.escape(title)}\n(.*?)(?=^#|\Z)", re.M | re.S)
+    (text,) = [body for page in pages for body in heading.findall(page)]
+    return text
 
 
 def documented(title: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The data of a benchmark, and the JSON it is kept in.
 
 Raw samples are stored; every statistic is derived from them. `None` means "not measured". Units are in
-the names: `_s` seconds, `_bytes` bytes, `_j` joules, `_mhz`, `_c` degrees Celsius. `docs/methodology.md`
+the names: `_s` seconds, `_bytes` bytes, `_j` joules, `_mhz`, `_c` degrees Celsius. `docs/reference/fields.md`
 documents each field.
 """
 

@@ -19,7 +19,7 @@ STEADY_GAIN = 0.02
 MAX_PROCESSES = 30
 IN_A_ROW = 5
 """So many intervals in a row have to be within the target: of many intervals one is narrow by chance, and a run that
-ended with it would contain the true mean too seldom (docs/methodology.md, "Statistics", shows how often)."""
+ended with it would contain the true mean too seldom (docs/method/statistics.md, "Statistics", shows how often)."""
 FEWEST = 3
 """So many processes are measured whatever they take."""
 CHEAP_LOAD_S = 120

@@ -2,7 +2,7 @@
 
 Are the tokens those that the model's logits prefer, were they there when the clock stopped, does a prompt that is new
 take as long as one that is repeated, does the second half of an answer take as long as the first, and does the process
-rest then? docs/methodology.md, "Checks of what was timed", says what each catches and what it cannot.
+rest then? docs/method/bottleneck.md, "Checks of what was timed", says what each catches and what it cannot.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def test_each_token_is_timed_and_the_empty_message_is_none(target):
 
 
 def test_miis_servers_listen_on_every_interface_as_the_suite_says(target):
-    """When MII offers another address, `network.SERVE_LISTENS` and methodology.md are to change."""
+    """When MII offers another address, `network.SERVE_LISTENS` and the documents are to change."""
     listening = {c.laddr.port: c.laddr.ip for c in psutil.Process().net_connections() if c.status == "LISTEN"}
     (own_port,) = target._client.mii_config.model_conf.replica_configs[0].tensor_parallel_ports
     assert {listening[target._client.port], listening[own_port]} <= {"::", "0.0.0.0"}

@@ -27,7 +27,10 @@ def test_the_published_coverage_is_what_it_promises():
     """From 93% to 97% where so many processes can resolve the noise, and else a warning in 80% of the wrong runs."""
     rows = [row for row in published()["rows"] if row["target_ci"] is None]
     assert [(r["name"], r["processes"]) for r in rows] == [(name, n) for name in MODELS for n in coverage.numbers(name)]
-    known = {("independent", 3), ("autocorrelated", 30)}  # methodology says why: too often, and too seldom
+    known = {
+        ("independent", 3),
+        ("autocorrelated", 30),
+    }  # docs/method/statistics.md says why: too often, and too seldom
     for row in rows:
         wrong = row["runs"] - row["covered"]
         assert row["runs"] == coverage.RUNS >= 1000

@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from support import ROOT
+from support import section
 
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.records import (
@@ -230,12 +230,6 @@ def test_noise_alone_seldom_makes_a_statistical_warning(processes, repetitions):
         for code in found.keys() & codes(result):
             found[code] += 1
     assert {code: n for code, n in found.items() if n > results / 20} == {}
-
-
-def section(title: str) -> str:
-    """What stands under a heading of the methodology."""
-    text = (ROOT / "docs" / "methodology.md").read_text()
-    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
 
 
 def test_the_documented_warnings_are_those_of_the_code():

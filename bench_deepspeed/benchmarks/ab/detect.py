@@ -21,7 +21,7 @@ class Search:
 
     This is an internal pilot (J. Wittes and E. Brittain, "The role of internal pilot studies in increasing the
     efficiency of clinical trials", Statistics in Medicine 9, 1990). It costs a little of the 95%: the simulation of
-    power in docs/methodology.md shows how much.
+    power in docs/method/ab.md shows how much.
     """
 
     share: float

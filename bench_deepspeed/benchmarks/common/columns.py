@@ -1,4 +1,4 @@
-"""The columns of CSV and JSON lines, in their order: name → meaning. docs/methodology.md is rendered from here.
+"""The columns of CSV and JSON lines, in their order: name → meaning. docs/reference/reports.md is rendered from here.
 
 A column of one name means the same in every kind of file. Units are in the names: `_s` seconds, `_bytes`,
 `_j` joules, `_w` watts; `_per_s` a second. Empty in CSV, and null in JSON, is what was not measured.

@@ -116,7 +116,7 @@ def add_quality(group) -> None:
         type=Path,
         metavar="FILE",
         default=QUESTIONS,
-        help="your own: JSON as in docs/methodology.md, or text with one prompt a line (default: the suite's five)",
+        help="your own: JSON as in docs/method/quality.md, or text with one prompt a line (default: the suite's five)",
     )
     group.add_argument(
         "--reference_device",

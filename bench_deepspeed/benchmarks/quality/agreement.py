@@ -1,4 +1,4 @@
-"""How far a candidate is from the reference, as numbers. docs/methodology.md has the formulas."""
+"""How far a candidate is from the reference, as numbers. docs/method/quality.md has the formulas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""quality.json: the questions of a check, and all answers. docs/methodology.md documents each field."""
+"""quality.json: the questions of a check, and all answers. docs/method/quality.md documents each field."""
 
 from __future__ import annotations
 

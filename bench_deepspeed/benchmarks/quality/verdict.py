@@ -10,7 +10,7 @@ from bench_deepspeed.core.precision import PRECISIONS
 
 # An engine with kernels of its own rounds differently from Transformers in the same precision, so its
 # distance from float32 scatters around the floor; a maximum, which is one position's, scatters more.
-# The factors are choices; see docs/methodology.md.
+# The factors are choices; see docs/method/quality.md.
 FACTOR = 2.0
 FACTOR_OF_A_MAXIMUM = 10.0
 ERRORS = 2.0  # standard errors by which a mean may differ by chance

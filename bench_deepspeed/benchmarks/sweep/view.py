@@ -32,7 +32,7 @@ MEANINGS = {
     "few_samples": f" (fewer than {MIN_PROCESSES} processes: `--processes {MIN_PROCESSES}` or more)",
     "wide_interval": f" (± more than {INTERVAL_LIMIT:.0%}: more `--processes`)",
 }
-"""Of the warnings that are not of the machine, whose meaning stands in docs/methodology.md."""
+"""Of the warnings that are not of the machine, whose meaning stands in docs/method/sweep.md."""
 TOGETHER = 4
 """So many settings that vary share one column, where rows are shown one by one."""
 

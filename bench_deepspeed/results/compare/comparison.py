@@ -49,7 +49,7 @@ class Comparison:
         return {letter: outcome_of(ratio, self.bound) for letter, ratio in self.speeds().items() if ratio}
 
     def as_json(self) -> dict:
-        """All of it as numbers; docs/methodology.md documents each field."""
+        """All of it as numbers; docs/reference/fields.md documents each field."""
         first, *others = self.results
         return {
             "files": dict(zip(self.letters, map(str, self.paths), strict=True)),
