@@ -22,8 +22,9 @@ def test_engine_generates_exactly_what_was_asked(bench, tmp_path, engine):
     assert [sample["new_tokens"] for sample in run["samples"]] == [16, 16]
     assert result["memory"]["device_peak_bytes"] > result["memory"]["weights_bytes"] > 0
     audit = run["audit"]
-    assert audit["given"] == [0, 0, 0]
-    assert [len(ids) for ids in audit["token_ids"]] == [16]
+    assert len(audit["given"]) == 3  # a warm-up and two repetitions
+    assert {len(ids) for ids in audit["token_ids"]} == {16}
+    assert max(audit["gaps"]) < 0.1
     assert audit["rest_s"] is not None
     assert audit["read_s"] < 0.05
 

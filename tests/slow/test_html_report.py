@@ -166,7 +166,7 @@ def test_what_is_random_or_not_measured_stands_beside_the_number(shown):
 
 def test_warnings_have_their_figure_and_remedy(shown):
     card = cards(shown).first
-    expect(card.locator(".badge")).to_have_text("4 warnings")
+    expect(card.locator(".badge")).to_have_text("5 warnings")
     card.locator("summary").first.click()
     expect(card.locator(".findings")).to_contain_text("few_samples")
     expect(card.locator(".findings")).to_contain_text("2 processes with 2 valid repetitions")

@@ -164,9 +164,9 @@ def test_an_answer_that_ignores_its_end_is_found(small_model, tmp_path, monkeypa
     engine.tokenizer.eos_token_id = int(endless(prompts[0], 10)[3])
     reference.compute(engine, prompts, 10, tmp_path / "reference", no_progress)
     assert len(reference.read_answers(tmp_path / "reference")[0]["answer_ids"]) <= 4
-    assert judged(engine, tmp_path / "reference", tmp_path)["ok"]
+    assert judged(engine, tmp_path / "reference")["ok"]
     monkeypatch.setattr(engine, "answer", lambda ids, max_tokens: endless(ids, max_tokens).tolist())
-    found = judged(engine, tmp_path / "reference", tmp_path)
+    found = judged(engine, tmp_path / "reference")
     assert [outside["measure"] for outside in found["outside"]] == ["past_end"]
     assert "tokens past the end" in found["words"]
 

@@ -75,19 +75,19 @@ def itl(record: Record) -> list[float] | None:
 
 def e2e(record: Record) -> float:
     """From when a request was due to its last token."""
-    return math.inf if record.error is not None else record.last_s - record.due_s
+    return math.inf if record.error is not None else _between(record.due_s, record.last_s)
 
 
 def ttft(record: Record) -> float:
     """From when a request was due to its first token."""
-    return math.inf if record.error is not None else record.first_s - record.due_s
+    return math.inf if record.error is not None else _between(record.due_s, record.first_s)
 
 
 def tpot(record: Record) -> float | None:
     """For each output token after the first; None for a request of a single token."""
     if record.error is not None:
         return math.inf if record.max_tokens > 1 else None
-    return (record.last_s - record.first_s) / (record.new_tokens - 1) if record.new_tokens > 1 else None
+    return _between(record.first_s, record.last_s) / (record.new_tokens - 1) if record.new_tokens > 1 else None
 
 
 def slowest_ema(gaps: list[float], span: int = EMA_SPAN) -> float | None:
@@ -100,6 +100,11 @@ def slowest_ema(gaps: list[float], span: int = EMA_SPAN) -> float | None:
         weighted, weights = gap + (1 - alpha) * weighted, 1 + (1 - alpha) * weights
         slowest = max(slowest or 0.0, weighted / weights)
     return slowest
+
+
+def _between(earlier_s: float, later_s: float) -> float:
+    """To the microsecond, as both are kept: what floating point leaves behind it would look like a dependence."""
+    return round(later_s - earlier_s, 6)
 
 
 def _rounded(seconds: float | None) -> float | None:
