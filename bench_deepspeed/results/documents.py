@@ -17,10 +17,12 @@ from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
+from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, svg, terminal
 from bench_deepspeed.report.blocks import Block, Figure, Section, Text
 from bench_deepspeed.report.tables import grid
+from bench_deepspeed.simulations import host_speed
 from bench_deepspeed.simulations import view as simulations
 
 from . import files, flat, glossary
@@ -75,6 +77,7 @@ class Site:
             "simulation": (set(simulations.SIMULATIONS), self._simulation),
             "columns": ({*registry.KINDS, "samples"}, _columns),
             "glossary": (set(registry.KINDS), glossary.table),
+            "hosts": ({EVERYTHING}, self._hosts),
             "terminal": ({item.path.stem for item in self._items["run"]}, self._terminal),
         }
 
@@ -128,6 +131,11 @@ class Site:
         """What the command printed first of a published run: the answer and its speed."""
         (item,) = [item for item in self._items["run"] if item.path.stem == name]
         return f"```text\n{terminal.render(item.kind.view(item.content)[:2], TERMINAL_COLUMNS)}\n```"
+
+    def _hosts(self, _subject: str) -> str:
+        """How far the host's speed explains the times of the runs that were kept for this."""
+        files = sorted((self._results / "host_speed").glob("*.json"))
+        return grid([row for file in files for row in host_speed.rows(file.stem, Result.load(file))]) or NOTHING
 
     def _simulation(self, subject: str) -> str:
         return simulations.table_of_file(self._results / "simulations", subject) or NOTHING
