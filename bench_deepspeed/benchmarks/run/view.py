@@ -180,24 +180,20 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
 def _headlines(items: Sequence[RunItem]) -> list[Block]:
     """A row of each result whose speed has an interval, with what makes it no usual one."""
     shown = [item for item in items if (interval := speed_interval(item.content)) and interval.high is not None]
+    summaries = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in shown]
     rows: list[dict[str, Cell]] = [
         {
-            "model": metrics.model_title(item.content),
-            "engine, precision, device": ", ".join(_measured_with(item.content)),
-            "tokens/s [95% interval]": Link(metrics.speed_cell(item.content), item.path),
-            "warnings": ", ".join(warning["code"] for warning in item.content.warnings) or "none",
+            "model": summary["model"],
+            "engine, precision, device": ", ".join(summary[name] for name in ("engine", "precision", "device")),
+            "tokens/s [95% interval]": Link(summary["tokens/s"], item.path),
+            "warnings": summary["warnings"],
         }
-        for item in shown
+        for item, summary in zip(shown, summaries, strict=True)
     ]
     if not shown:
         return [Text("no result has an interval over processes yet")]
-    summaries = [dict(metric.cells(metrics.METRICS, item.content, "summary")) for item in shown]
     notes = _unique(text for item in shown for text in _notes(item.content))
     return [Table(rows, "Tokens per second"), *map(Text, [*_unlike(shown, summaries), *notes])]
-
-
-def _measured_with(result: Result) -> tuple[str, str, str]:
-    return result.scenario.engine, result.scenario.precision, metrics.device_name(result)
 
 
 def _speed(model: str, items: Sequence[RunItem]) -> Section:
