@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from .secrets import redacted, without_secrets
 SCRIPT = "./bench_deepspeed/bench.sh"
 """As the documents call it: from the checkout."""
 PROMPT_FLAGS = ("-p", "--prompt")
+FLAG = re.compile(r"--?[A-Za-z_-]+=|-lf(?=/)")
+"""A flag that its value follows in the same word."""
 _KEPT: list[str] = []
 
 
@@ -43,10 +46,14 @@ def _quoted(text: str) -> str:
 
 
 def _argument(text: str, is_prompt: bool) -> str:
-    flag = text.partition("=")[0] + "=" if text.startswith("--") and "=" in text else ""
+    match = FLAG.match(text)
+    flag = match[0] if match else ""
     if is_prompt or flag.rstrip("=") in PROMPT_FLAGS:
         return _quoted(without_secrets(text))
-    return (_quoted(flag) if flag else "") + _path(without_secrets(_configuration(text.removeprefix(flag))))
+    value = _path(without_secrets(_configuration(text.removeprefix(flag))))
+    if flag and value.startswith("~/"):
+        return f"{_quoted(flag.rstrip('='))} {value}"  # the shell expands ~ at the beginning of a word alone
+    return (_quoted(flag) if flag else "") + value
 
 
 def _configuration(text: str) -> str:
@@ -62,7 +69,7 @@ def _configuration(text: str) -> str:
 def _setting(word: str) -> str:
     key, equals, value = word.partition("=")
     if key.startswith("env."):
-        return f"{key}={redacted(key.removeprefix('env.'), value)}"
+        return f"{key}={_shortened(redacted(key.removeprefix('env.'), value))}"
     return f"{key}={_shortened(value)}" if equals and key == "python" else word
 
 

@@ -11,7 +11,7 @@ NAMES = re.compile(
     re.IGNORECASE,
 )
 """Names of variables whose values are secret; tokenizers are not."""
-IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+IN_ADDRESS = re.compile(r"(?<=://)[^/\s]+(?=@)")
 """User and password in an address."""
 VALUES = re.compile(
     r"\b(hf_|gh[pousr]_|github_pat_|glpat-|sk-|xox[abprs]-|AKIA|ASIA|ya29\.|eyJ)[A-Za-z0-9_.-]{8,}"

@@ -10,7 +10,7 @@ from importlib import util
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import SETUP, VENV
 
-LIGHT = ("diptest", "numpy", "pydantic", "scipy", "tabulate")
+LIGHT = ("diptest", "numpy", "pydantic", "scipy", "shtab", "tabulate")
 """What reads saved results and shows them; figures and the page say themselves what they need."""
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
 NEEDED += (*LIGHT, "psutil", "rapidfuzz", "tqdm", "yaml")

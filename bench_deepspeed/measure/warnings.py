@@ -67,7 +67,8 @@ def check(result: Result) -> list[Finding]:
 
     They are computed once for what it holds and kept with it: log, table, chart and file ask for them one by one.
     """
-    held = (result.limits, *((len(run.warmups), len(run.samples)) for run in result.runs))
+    passes = (result.limits, result.latency is None)
+    held = (*passes, *((len(run.warmups), len(run.samples), run.audit is None) for run in result.runs))
     kept = vars(result).get(_KEPT)
     if kept is None or kept[0] != held:
         kept = held, [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]

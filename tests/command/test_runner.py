@@ -330,7 +330,7 @@ def test_the_parent_prints_only_the_table_on_stdout(bench, tmp_path):
     (folder,) = tmp_path.glob("out/smollm2/*")
     relative = folder.relative_to(tmp_path)
     files = [f"result  {relative}/result.json", f"log     {relative}/performance.log"]
-    assert lines[-3:] == [*files, "next    bench.sh results | compare FILE FILE | report FILE --format html"]
+    assert lines[-3:] == [*files, "next    bench.sh results, bench.sh compare FILE FILE, bench.sh report FILE"]
 
 
 def test_log_on_a_full_disk_is_one_line_and_the_result_says_so(bench, tmp_path):

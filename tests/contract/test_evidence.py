@@ -120,7 +120,7 @@ SAMPLES = {
     "run": [("runs", 0, "samples", 0, "seconds"), ("latency", "ttft_s", 0), ("limits", "read_bytes_per_s")],
     "ab": [("a", "runs", 0, "samples", 0, "seconds"), ("b", "runs", 1, "samples", 1, "seconds")],
     "sweep": [("scenarios", 0, "prefill", 0, "seconds"), ("scenarios", 0, "total", 1, "seconds")],
-    "load": [("levels", 0, "records", 3, "last_s"), ("levels", 1, "tokens_in_window"), ("levels", 0, "window_s", 1)],
+    "load": [("levels", 0, "records", 3, "first_s"), ("levels", 1, "tokens_in_window"), ("levels", 0, "window_s", 1)],
     "quality": [("candidates", 0, "engine", 0, "early", "kl", 0), ("candidates", 0, "engine", 1, "edit_similarity")],
     "selftest": [("comparisons", 3, "harness_s", 0), ("comparisons", 4, "bare_s", 1)],
 }

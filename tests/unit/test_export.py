@@ -117,7 +117,7 @@ def test_a_comparison_is_one_line_with_both_sides(bench, files):
     assert (row["engine"], row["a_engine"], row["b_engine"]) == ("", "mii", "transformers")
     assert row["b_configuration"] == "transformers, float16, HOW=slowly"
     assert (row["a_tokens_per_s_mean"], row["b_tokens_per_s_mean"]) == ("4.0", str(16 / 5.7))
-    assert row["warnings"].split() == ["few_pairs", "wide_interval", "not_idle"]
+    assert row["warnings"].split() == ["not_checked", "not_checked", "few_pairs", "wide_interval", "not_idle"]
 
 
 def test_of_a_comparison_what_differs_is_in_no_common_column(bench, tmp_path):

@@ -97,7 +97,16 @@ class PairedMeasurement:
         """Have a side's weights made ready. Returns their folder, None for an engine without any."""
         model, worker = self.result.sides[side.name].model, partial(self._worker, side.name)
         name, want, label = side.scenario.model, want_of(side.scenario), f"{side.name}: {LABEL}"
-        return prepare(model, name, want, models_dir=self.models_dir, worker=worker, bars=self.bars, label=label)
+        return prepare(
+            model,
+            name,
+            want,
+            models_dir=self.models_dir,
+            worker=worker,
+            bars=self.bars,
+            label=label,
+            device=side.scenario.device,
+        )
 
     def _require_room(self) -> None:
         """Refuse what does not fit, before anything is loaded."""

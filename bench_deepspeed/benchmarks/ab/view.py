@@ -10,8 +10,7 @@ from bench_deepspeed.benchmarks.run import metrics as run_metrics
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure.power import POWER
-from bench_deepspeed.measure.speed import SPEED_LEGEND, process_speeds
-from bench_deepspeed.measure.statistics import mean_interval
+from bench_deepspeed.measure.speed import SPEED_LEGEND, interval_of, process_seconds
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
 from . import charts, estimate, warnings
@@ -94,22 +93,20 @@ def _compiles(result: AbResult) -> bool:
 def _pairs(result: AbResult) -> Table:
     """One row a pair of processes, with both speeds and their ratio, and at the end all together."""
     logs = estimate.log_ratios(result)
-    by_side = [process_speeds(side_result) for side_result in result.sides.values()]
+    by_side = [process_seconds(side_result) for side_result in result.sides.values()]
     table = [
-        {"pair": str(index), **_means(speeds), "B ∕ A": _ratio(estimate.ratio_within(pair))}
-        for index, (pair, *speeds) in enumerate(zip(logs, *by_side, strict=True), start=1)
+        {"pair": str(index), **_speeds(result, [[s] for s in seconds]), "B ∕ A": _ratio(estimate.ratio_within(pair))}
+        for index, (pair, *seconds) in enumerate(zip(logs, *by_side, strict=True), start=1)
     ]
-    table.append({"pair": "all", **_means([_all(s) for s in by_side]), "B ∕ A": _ratio(estimate.ratio(logs))})
+    table.append({"pair": "all", **_speeds(result, by_side), "B ∕ A": _ratio(estimate.ratio(logs))})
     return Table(table, "Pairs of processes", [facets_of(result)] * len(table))
 
 
-def _all(speeds: list[list[float]]) -> list[float]:
-    """The processes' means; see `stats.mean_interval`."""
-    return [interval.mean for process in speeds if (interval := mean_interval([process]))]
-
-
-def _means(speeds: Sequence[Sequence[float]]) -> dict[str, str]:
-    cells = [number(sum(s) / len(s)) if s else NOT_MEASURED for s in speeds]
+def _speeds(result: AbResult, by_side: Sequence[list[list[float]]]) -> dict[str, str]:
+    """Tokens/s of each side, as everywhere total tokens over total time, from the seconds of its processes."""
+    tokens = result.a.scenario.max_tokens
+    found = [interval_of(tokens, [process for process in processes if process]) for processes in by_side]
+    cells = [NOT_MEASURED if interval is None else number(interval.mean) for interval in found]
     return {"A tokens/s": cells[0], "B tokens/s": cells[1]}
 
 

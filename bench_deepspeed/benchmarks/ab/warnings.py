@@ -9,7 +9,8 @@ from bench_deepspeed.measure.warnings import Finding
 from . import estimate
 from .records import SIDES, AbResult
 
-SIDE_CODES = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
+SIDE_CODES = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "slow_host", "recompiled")
+SIDE_CODES += ("not_checked",)
 """Codes of the warnings of one side. Drift affects both alike here, and each one's own interval decides nothing."""
 IDLE_CPUS = 0.1
 """Of a CPU: a library's housekeeping stays far below, a thread that waits by spinning is at 1."""

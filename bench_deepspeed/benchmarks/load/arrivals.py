@@ -10,8 +10,12 @@ from pathlib import Path
 
 from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.measure.percentiles import needed
 
 from .records import Request, Workload
+
+P99_REQUESTS = 2 * needed(99)
+"""Requests that follow one another are worth fewer independent ones: half of these would do."""
 
 DIFFERENT_REQUESTS = 512
 """Lengths drawn before the first level; they are then repeated in order. The number is FastGen's."""
@@ -112,3 +116,11 @@ def _number(text: str) -> int | float | None:
         with contextlib.suppress(ValueError):
             return kind(text)
     return None
+
+
+def p99_cost(rates: list[float], p99: bool) -> str:
+    """What a 99th percentile costs at each rate, in words; with --p99 that is what will be taken."""
+    times = ", ".join(f"{seconds_for(P99_REQUESTS, rate):.0f} s at {rate:g} requests/s" for rate in rates)
+    windows = times or f"as long as {P99_REQUESTS} requests take"
+    need = f"a 99th percentile needs {needed(99)} independent requests, so {P99_REQUESTS} or more in a window"
+    return f"{need}: {windows}" + ("" if p99 else "; --p99 takes that long")

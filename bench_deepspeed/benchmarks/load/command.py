@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,25 +11,21 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import BenchError, named
-from bench_deepspeed.core.progress_bars import Bars
+from bench_deepspeed.core.progress_bars import Bars, note_once
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine import environment
-from bench_deepspeed.measure.percentiles import needed
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
 
 from . import charts, view
-from .arrivals import read_trace, seconds_for
+from .arrivals import P99_REQUESTS, p99_cost, read_trace
 from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS
 from .kind import KIND
 from .labels import model_title
 from .level_statistics import needed_s, unmeasured
 from .measure import LoadTest
 from .records import FILE, SUBFOLDER, LoadResult, Workload
-
-P99_REQUESTS = 2 * needed(99)
-"""Requests that follow one another are worth fewer independent ones: half of these would do."""
 
 
 def run(scenario: Scenario, options) -> int:
@@ -42,7 +37,7 @@ def run(scenario: Scenario, options) -> int:
     others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
     if not options.trace:
-        print(wrapped(p99_cost(options.rates or [], options.p99), columns()), file=sys.stderr)
+        note_once(wrapped(p99_cost(options.rates or [], options.p99), columns()))
     place = options.output_dir / scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder, Bars() as bars:
         result.environment = environment.host_facts()
@@ -84,14 +79,6 @@ def workload_of(scenario: Scenario, options) -> Workload:
         prompts=prompts,
         requests=P99_REQUESTS if options.p99 else 0,
     )
-
-
-def p99_cost(rates: list[float], p99: bool) -> str:
-    """What a 99th percentile costs at each rate, in words; with --p99 that is what will be taken."""
-    times = ", ".join(f"{seconds_for(P99_REQUESTS, rate):.0f} s at {rate:g} requests/s" for rate in rates)
-    windows = times or f"as long as {P99_REQUESTS} requests take"
-    need = f"a 99th percentile needs {needed(99)} independent requests, so {P99_REQUESTS} or more in a window"
-    return f"{need}: {windows}" + ("" if p99 else "; --p99 takes that long")
 
 
 def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:

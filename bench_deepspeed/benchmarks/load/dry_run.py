@@ -7,8 +7,9 @@ from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
 
+from .arrivals import p99_cost
 from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS, levels_of
-from .records import FILE, SUBFOLDER
+from .records import FILE, SUBFOLDER, level_name
 
 
 def show(scenario: Scenario, options) -> int:
@@ -17,14 +18,12 @@ def show(scenario: Scenario, options) -> int:
     say_subject(scenario)
     say("target", f"{target.name}: {target.summary}")
     levels = levels_of(options, device)
-    names = [
-        "the trace" if clients is rate is None else f"{rate:g} requests/s" if clients is None else str(clients)
-        for clients, rate in levels
-    ]
+    names = [level_name(clients, rate) for clients, rate in levels]
     seconds = options.seconds or SECONDS[device]
-    say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}" + (" clients" if levels[0][0] else ""))
+    say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}")
     if not options.trace:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
+        say("", p99_cost(options.rates or [], options.p99))
     if not (options.trace or options.prompts):
         prompt, new = options.prompt_tokens or PROMPT_TOKENS[device], options.max_tokens or MAX_TOKENS[device]
         say("", f"requests of {prompt} + {new} tokens")

@@ -68,8 +68,8 @@ class LoadTest:
                     self.result.levels.append(level)
                     self._recorder.save()
                     require_same_answers(level)
-                    healthy = _is_healthy(level)
                     reason = self._too_high(worker, level) if level.rate is not None else None
+                    healthy = _is_healthy(self.result.levels[-1])
                     if reason is not None:
                         self.result.stopped = f"{level.name}: {reason}"
                         waiting = []
@@ -77,16 +77,15 @@ class LoadTest:
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate is not sustained; None where it is.
 
-        One that is not sustained for certain is held again, for longer, and that is kept instead; but not where
-        requests failed this time, since then it is too high.
+        One that is not sustained for certain is held again, for longer, and that is kept instead.
         """
-        reason, verdict = too_high(level), judge(level)
+        verdict = judge(level)
         if verdict.piled is not None and verdict.state != "sustained" and _is_healthy(level):
-            longer = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
-            if _is_healthy(longer):
-                self.result.levels[-1], reason = longer, too_high(longer)
-                self._recorder.save()
-        return reason
+            level = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
+            self.result.levels[-1] = level
+            self._recorder.save()
+            require_same_answers(level)
+        return too_high(level)
 
     def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):

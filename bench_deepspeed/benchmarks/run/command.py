@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def run(scenario: Scenario, options) -> int:
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
     print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
-    print("next    bench.sh results | compare FILE FILE | report FILE --format html")
+    print("next    bench.sh results, bench.sh compare FILE FILE, bench.sh report FILE")
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
     if result.void_count:
@@ -70,6 +69,6 @@ def _check_quality(scenario: Scenario, options, folder: Path) -> None:
     try:
         check_quality(scenario, options, folder, (scenario.precision,), new=False)
     except BenchError as error:
-        if options.fail_on_quality:
+        if options.fail_on_quality or isinstance(error, UsageError):
             raise
-        print(f"quality not checked: {error}", file=sys.stderr)
+        progress_bars.note_once(f"quality not checked: {error}")

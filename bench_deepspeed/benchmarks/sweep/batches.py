@@ -53,7 +53,7 @@ def measure(
                 answered.append([read(generation.ids) for generation in timed.result])
             _require_exact(timed.result, rows, new_tokens)
             if done >= warmups:
-                samples.append(Sample(timed.seconds, prompt_tokens, new_tokens, timed.reading))
+                samples.append(Sample(timed.seconds, prompt_tokens, new_tokens, timed.reading, timed.host_s))
     worker.progress(label, rounds, rounds)
     try:
         times.check = check(worker.engine, rows, answered)

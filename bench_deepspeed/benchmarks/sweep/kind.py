@@ -47,8 +47,8 @@ def _recomputed(sweep: SweepResult) -> dict[Place, object]:
     judged: dict[Place, object] = {}
     for number, scenario in enumerate(sweep.scenarios):
         if scenario.status in ("complete", "impossible"):
-            excess = derived.excess(sweep, scenario)
-            judged["scenarios", number, "status"] = "impossible" if excess else "complete"
+            refused = derived.wrong_answers(scenario) or derived.excess(sweep, scenario)
+            judged["scenarios", number, "status"] = "impossible" if refused else "complete"
     return judged
 
 

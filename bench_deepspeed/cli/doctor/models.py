@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common.scenario import MODEL
-from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.benchmarks.common.scenario import MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine import environment
@@ -61,9 +60,10 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     detail += "".join(f"; {step.damage}" for step in steps if step.damage)
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
-    needed = PRECISIONS[engine_class(DEFAULT_ENGINES[device]).precisions[device][0]].value_bytes * spec.parameters
+    engine = engine_class(DEFAULT_ENGINES[device])
+    needed = weights.loaded_bytes(spec, engine.form, engine.precisions[device][0]) + WORKSPACE_BYTES
     if needed > memory:
-        detail = f"its weights take {gigabytes(needed)} of memory and {PLACES[device]} has {gigabytes(memory)}"
+        detail = f"it takes {gigabytes(needed)} of memory and {PLACES[device]} has {gigabytes(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
     return Line(OK, name, detail)
 
