@@ -43,10 +43,10 @@ def test_a_target_that_answers_otherwise_under_load_is_found_out(bench, tmp_path
 
 
 def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):
-    assert bench(*STUB, "--clients", "1", "--seconds", "0.3", env=behave()).returncode == 0
+    assert bench(*STUB, "--clients", "1", "--seconds", "1.5", env=behave()).returncode == 0
     (earlier,) = tmp_path.glob("out/*/load/*/load.json")
     done = bench(
-        *STUB[:3], "--clients", "1", "--seconds", "0.3", "--beside", earlier, "--output_dir", "b", env=behave()
+        *STUB[:3], "--clients", "1", "--seconds", "1.5", "--beside", earlier, "--output_dir", "b", env=behave()
     )
     assert done.returncode == 0, done
     (plot,) = tmp_path.glob("b/*/load/*/load.svg")
