@@ -323,7 +323,7 @@ SHORTEST = {
         "1",
         *FEW,
     ),
-    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "1", "--clients", "1"),
+    "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "2", "--clients", "1", "-m", "2"),
 }
 """Command → the least that it can measure with nothing real."""
 
