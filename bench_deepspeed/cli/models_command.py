@@ -18,7 +18,6 @@ from bench_deepspeed.model.catalog import ModelSpec
 
 from .doctor import models
 from .doctor.line import OK
-from .doctor.machine import suits_mii
 
 INDENT = 10 * " "
 
@@ -33,9 +32,8 @@ def models_parser() -> Parser:
 
 def run(options) -> int:
     """Print the models. Returns the exit code."""
-    gpus = environment.gpus()
-    device = "cuda" if any(map(suits_mii, gpus)) and not environment.hidden() else "cpu"
-    memory = models.memory_bytes(device, gpus)
+    device = environment.default_device()
+    memory = models.memory_bytes(device, environment.gpus())
     for name in catalog.names():
         for line in _lines(catalog.load(name), options.models_dir, device, memory):
             print(wrapped(line, columns(), INDENT))

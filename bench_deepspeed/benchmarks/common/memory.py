@@ -13,13 +13,17 @@ from .scenario import WORKSPACE_BYTES
 
 def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
     """Raise MachineError where a device's whole memory is less than the weights and what else a process needs."""
-    there = _memory_bytes(device)
-    needed = weights.loaded_bytes(spec, want.form, want.precision) + WORKSPACE_BYTES
+    there, needed = _memory_bytes(device), needed_bytes(spec, want.form, want.precision)
     if there is not None and needed > there:
         raise MachineError(
             f"{spec.name} in {want.precision} takes {gigabytes(needed)} of memory and the {device} has "
             f"{gigabytes(there)}: use a smaller --precision, another --model_name or a larger machine"
         )
+
+
+def needed_bytes(spec: ModelSpec, form: str | None, precision: str) -> int:
+    """What a process with the model takes at least: its weights as an engine of this form holds them, and all else."""
+    return weights.loaded_bytes(spec, form, precision) + WORKSPACE_BYTES
 
 
 def _memory_bytes(device: str) -> int | None:

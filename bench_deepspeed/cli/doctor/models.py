@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common.scenario import MODEL, WORKSPACE_BYTES
+from bench_deepspeed.benchmarks.common.memory import needed_bytes
+from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine import environment
@@ -61,7 +62,7 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
     engine = engine_class(DEFAULT_ENGINES[device])
-    needed = weights.loaded_bytes(spec, engine.form, engine.precisions[device][0]) + WORKSPACE_BYTES
+    needed = needed_bytes(spec, engine.form, engine.precisions[device][0])
     if needed > memory:
         detail = f"it takes {gigabytes(needed)} of memory and {PLACES[device]} has {gigabytes(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")
