@@ -27,9 +27,10 @@ def expanded(words: list[str], command: str, parsers: Mapping[str, Callable[[], 
     known = {flag for parser in parsers.values() for flag in parser().flags}
     for name, value in content.items():
         if (name in parsers) != isinstance(value, dict):
-            what = "is a command: its flags stand in a table" if name in parsers else "is the table of no command"
-            if name in parsers or isinstance(value, dict):
-                raise UsageError(f"{FLAG} {path}: {name} {what}{closest(name, parsers)}")
+            wrong = f"is a command: its flags stand in a table [{name}]"
+            if name not in parsers:
+                wrong = f"is the table of no command{closest(name, parsers)}"
+            raise UsageError(f"{FLAG} {path}: {name} {wrong}")
     shared = {_name(key): value for key, value in content.items() if not isinstance(value, dict)}
     table = {_name(key): value for key, value in content.get(command, {}).items()}
     _require(path, shared, known)

@@ -151,6 +151,9 @@ def test_a_settings_file_is_for_every_command(settings):
     [
         ("max_tokns = 3", "there is no flag --max_tokns (did you mean '--max_tokens'?)"),
         ("[run]\nbatch_sizes = 3", "there is no flag --batch_sizes"),
+        ("load = 3", "load is a command: its flags stand in a table [load]"),
+        ("[[load]]\nclients = 1", "load is a command: its flags stand in a table [load]"),
+        ("[lod]\nclients = 1", "lod is the table of no command (did you mean 'load'?)"),
         ("config = 'x'", "there is no flag --config"),
         ("max_tokens = 'many'", "argument -m/--max_tokens: 'many' is not a whole number"),
         ("max_tokens = 1979-05-27", "--max_tokens is neither a number nor text, a list or true"),
