@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import bisect
 import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .distributions import LEVEL
-from .statistics import effective_size
+from .statistics import effective_size, middle_ranks
 
 TAIL = (1 - LEVEL) / 2
 
@@ -48,8 +47,7 @@ def percentiles(values: Sequence[float], percents: Iterable[float]) -> dict[floa
     may be infinite; the second, since a tail comes in bursts where the middle does not.
     """
     ordered = sorted(values)
-    middle_ranks = [float(bisect.bisect_left(ordered, value) + bisect.bisect_right(ordered, value)) for value in values]
-    worth = effective_size(middle_ranks)
+    worth = effective_size(middle_ranks(list(values)))
     found = {}
     for percent in percents:
         point = _interpolated(ordered, percent / 100) if ordered else math.nan

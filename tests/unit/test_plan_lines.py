@@ -47,7 +47,7 @@ def test_the_newest_complete_run_of_the_same_subject_tells_its_time(tmp_path, sa
     assert said().startswith("time 1:03:30 (h:mm:ss) took an earlier one here, with 3: ")
 
 
-@pytest.mark.parametrize("changes", [{"started_at": "soon"}, {"started_at": None}, {"scenario": 3}])
+@pytest.mark.parametrize("changes", [{"started_at": "soon"}, {"started_at": None}, {"scenario": 3}, {"scenario": {}}])
 def test_a_damaged_one_is_passed_over(tmp_path, said, changes):
     saved(tmp_path, "1", 5.0, **changes)
     (tmp_path / "2").mkdir()

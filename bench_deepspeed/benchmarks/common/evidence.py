@@ -8,13 +8,15 @@ again is found by the derived values alone, as far as these depend on what was a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import parse_json, read_bytes, write_json
@@ -146,10 +148,9 @@ def _parsed(path: Path) -> dict:
     return data
 
 
-def _at(data: object, place: Sequence[str | int]) -> object:
-    for key in place:
-        data = data[key]  # type: ignore[index]
-    return data
+def _at(data: Any, place: Sequence[str | int]) -> Any:
+    """What stands at a place of a JSON."""
+    return functools.reduce(operator.getitem, place, data)
 
 
 def leaves(saved: object, again: object, path: str) -> Iterator[Difference]:

@@ -81,7 +81,7 @@ def say_time(files: Iterable[Path], alike: Callable[[dict[str, Any]], bool], set
 
 def is_alike(scenario: Scenario) -> Callable[[dict[str, Any]], bool]:
     """Whether a saved result is of the same model, engine, device, precision and weights."""
-    return lambda saved: all(saved["scenario"].get(name) == getattr(scenario, name) for name in SAME)
+    return lambda saved: all(saved.get("scenario", {}).get(name) == getattr(scenario, name) for name in SAME)
 
 
 def _saved(path: Path) -> dict[str, Any] | None:

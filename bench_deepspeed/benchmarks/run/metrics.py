@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from typing import TypeVar
 
 from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
 from bench_deepspeed.core import text, units
@@ -21,6 +22,8 @@ from bench_deepspeed.measure.statistics import Summary, summarize
 from bench_deepspeed.model import catalog
 
 from . import series, step
+
+Value = TypeVar("Value")
 
 
 def is_random(result: Result) -> bool:
@@ -162,8 +165,9 @@ def _source(utilization: Callable[[Result], metrics.Utilization | None]) -> Call
     return lambda result: (measured := utilization(result)) and measured.source
 
 
-def _profile(result: Result, phase: str) -> Profile | None:
-    return next((profile for profile in result.profiles if profile.phase == phase), None)
+def _profiled(phase: str, value: Callable[[Profile], Value]) -> Callable[[Result], Value | None]:
+    """What the profile of a phase says; None where there is no such profile."""
+    return lambda result: next((value(profile) for profile in result.profiles if profile.phase == phase), None)
 
 
 def _gate(result: Result) -> plausibility.Ceiling | None:
@@ -484,8 +488,8 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode step",
         "s",
         "time of a decode step when profiled",
-        lambda r: (p := _profile(r, "decode")) and p.step_s,
-        remark=lambda r: (p := _profile(r, "decode")) and step.bottleneck(p),
+        _profiled("decode", lambda profile: profile.step_s),
+        remark=_profiled("decode", step.bottleneck),
         group="Bottleneck",
     ),
     Metric(
@@ -493,8 +497,8 @@ METRICS: tuple[Metric[Result], ...] = (
         "prefill step",
         "s",
         "time of a prefill when profiled",
-        lambda r: (p := _profile(r, "prefill")) and p.step_s,
-        remark=lambda r: (p := _profile(r, "prefill")) and step.bottleneck(p),
+        _profiled("prefill", lambda profile: profile.step_s),
+        remark=_profiled("prefill", step.bottleneck),
         group="Bottleneck",
     ),
     Metric(
@@ -502,7 +506,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode busy",
         "s",
         "of that, time in which the device worked",
-        lambda r: (p := _profile(r, "decode")) and p.busy_s,
+        _profiled("decode", lambda profile: profile.busy_s),
         place="data",
     ),
     Metric(
@@ -510,7 +514,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "decode idle",
         "s",
         "the rest: the device waits for the host",
-        lambda r: (p := _profile(r, "decode")) and step.idle_s(p),
+        _profiled("decode", step.idle_s),
         place="data",
     ),
     Metric(
