@@ -58,6 +58,7 @@ for argument; do
     *) fail 2 "unknown argument '$argument': there are --force, --light and --tests" ;;
   esac
 done
+[[ -z $light || -z $tests ]] || fail 2 "--light and --tests exclude each other: the tests need all packages"
 
 [[ -w $root ]] || fail 3 "cannot write to $root: clone to a folder of yours, or use --no_setup with BENCH_PYTHON"
 if command -v flock >/dev/null; then # two runs at once set up one after the other; macOS has no flock

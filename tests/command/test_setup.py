@@ -44,9 +44,9 @@ class Machine:
         path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.told}"\n{then}\n')
         path.chmod(0o755)
 
-    def set_up(self, script: Path | None = None, **variables: str) -> tuple[int, list[str], list[str]]:
+    def set_up(self, *flags: str, script: Path | None = None, **variables: str) -> tuple[int, list[str], list[str]]:
         """Exit code, lines on stderr, and what was called."""
-        command = [str(script or self.root / "setup.sh"), "--tests"]
+        command = [str(script or self.root / "setup.sh"), *(flags or ["--tests"])]
         environment = {"PATH": str(self.path), **variables}
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         return done.returncode, done.stderr.splitlines(), self.told.read_text().splitlines()
@@ -120,6 +120,33 @@ def test_what_a_user_has_set_for_pip_and_python_elsewhere_does_not_reach_them(ma
     assert code == 0, said
     seen = dict(line.split("=", 1) for line in (python.parent / "seen").read_text().splitlines())
     assert seen == {"PIP_USER": "0", "PYTHONNOUSERSITE": "1", "PIP_RETRIES": "7"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(("--light", "--tests"), "--light and --tests exclude each other"), (("--lite",), "unknown argument '--lite'")],
+)
+def test_flags_that_cannot_be_are_refused(machine, flags, words):
+    code, said, called = machine.set_up(*flags)
+    assert (code, len(said), called) == (2, 1, [])
+    assert words in said[0]
+
+
+def test_where_all_packages_are_the_light_set_is_there_too(machine):
+    assert machine.set_up("--light") == (0, [], [])
+
+
+def test_the_light_set_is_the_part_of_the_requirements_that_reads_results(machine):
+    (machine.root / ".venv" / ".installed").unlink()
+    (machine.path / "sed").symlink_to(shutil.which("sed"))
+    machine.program(machine.root / ".venv" / "bin" / "python", WORKS)
+    code, said, called = machine.set_up("--light")
+    assert (code, len(said)) == (0, 1)
+    assert "pip install" in called[0]
+    assert called[0].endswith("/.venv/light.txt")
+    listed = (machine.root / ".venv" / "light.txt").read_text()
+    assert "pydantic==" in listed
+    assert "torch==" not in listed
 
 
 def test_a_link_to_setup_sh_sets_up_the_checkout(machine, tmp_path):

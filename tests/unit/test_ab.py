@@ -243,7 +243,9 @@ def test_power_before_is_by_earlier_comparisons_of_the_same_sides(tmp_path):
     assert "noise of 1 earlier comparison of these sides in " in found.power
     other, _ = asked("--a", "engine=fake", "--b", "engine=fake", "-m", "9", "--output_dir", str(tmp_path / "out"))
     assert not other.noise.own
-    assert "4 published comparisons on NVIDIA H100 80GB HBM3, none of these sides being in ab/" in other.power
+    assert (
+        "4 published comparisons on NVIDIA H100 80GB HBM3, since no earlier one of these sides is in ab/" in other.power
+    )
 
 
 def test_detect_chooses_the_pairs_by_earlier_comparisons(tmp_path):
@@ -423,12 +425,13 @@ def test_dry_run_touches_nothing(bench, tmp_path):
     done = bench(*FAKE, "--a", "engine=transformers", "--b", "engine=deepspeed env.A=b env.MY_KEY=k1", "--dry_run")
     assert (done.returncode, done.stderr) == (0, "")
     for words in (
-        "A        transformers on cpu",
-        "B        deepspeed on cpu",
+        "A           transformers on cpu",
+        "B           deepspeed on cpu",
         "A=b, MY_KEY=(not shown)",
         "5 pairs",
-        "power    5 pairs × 6 rounds can show B ",
+        "power       5 pairs × 6 rounds can show B ",
         "together",
+        "time        not known",
     ):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from bench_deepspeed import weights
-from bench_deepspeed.core.streams import columns
-from bench_deepspeed.core.text import wrapped
+from functools import partial
+from typing import Any
+
+from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_needs, say_time
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
-from bench_deepspeed.weights.needed import want_of
 
 from .plan import Plan, fits, refusal
+from .records import FILE, SUBFOLDER
 
 
 def show(plan: Plan, options) -> int:
@@ -18,32 +20,28 @@ def show(plan: Plan, options) -> int:
         s = side.scenario
         also = [f"in {side.python}"] * bool(side.python) + side.shown_variables
         where = f"{s.engine} on {s.device} in {s.precision}"
-        _say(f"{name}        {', '.join([where, catalog.load(s.model).title, f'{s.weights} weights', *also])}")
+        say(name, ", ".join([where, catalog.load(s.model).title, f"{s.weights} weights", *also]))
     s = plan.sides["A"].scenario
-    warm_ups = "warm-ups until steady" if s.warmups is None else f"{s.warmups} warm-ups"
-    _say(f"measure  {s.processes} pairs of processes, each: {warm_ups}, then {s.repetitions} rounds")
-    _say(f"         in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
-    _say(f"power    {plan.power}")
+    warm_ups = "warm-ups until steady" if s.warmups is None else counted(s.warmups, "warm-up")
+    say("measure", f"{counted(s.processes, 'pair')} of processes, each: {warm_ups}, then {s.repetitions} rounds")
+    say("", f"in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
+    say("power", str(plan.power))
     free_bytes = environment.free_memory_bytes(plan.device)
-    _say(f"memory   {fits(plan, free_bytes)}")
+    say("memory", fits(plan, free_bytes))
     if reason := refusal(plan, free_bytes):
-        _say(f"         would be refused: {reason}")
-    for text in dict.fromkeys(_weights(plan, options)):
-        _say(f"weights  {text}")
-    _say(f"results  {options.output_dir}/{s.model}/ab/<time>/: ab.json, ab.log, ab.md, worker-a.log, worker-b.log")
+        say("", f"would be refused: {reason}")
+    say_needs(options.models_dir, [side.scenario for side in plan.sides.values()])
+    place = options.output_dir / s.model / SUBFOLDER
+    say_time(place.glob(f"*/{FILE}"), partial(_is_alike, plan), _settings)
+    say("results", f"{place}/<time>/: {FILE}, ab.log, ab.md, worker-a.log, worker-b.log")
     return 0
 
 
-def _say(text: str) -> None:
-    print(wrapped(text, columns(), 9 * " "))
+def _is_alike(plan: Plan, saved: dict[str, Any]) -> bool:
+    """Whether a saved comparison is of the same two models, engines, precisions and weights."""
+    return all(is_alike(side.scenario)(saved.get(name.lower(), {})) for name, side in plan.sides.items())
 
 
-def _weights(plan: Plan, options) -> list[str]:
-    texts = []
-    for side in plan.sides.values():
-        spec, want = catalog.load(side.scenario.model), want_of(side.scenario)
-        steps = weights.plan(options.models_dir, spec, want) if want else []
-        texts += [f"{step.action}, in {step.folder}" for step in steps]
-        if want and not steps:
-            texts.append(f"ready in {weights.final_folder(options.models_dir, spec, want)}")
-    return texts
+def _settings(saved: dict[str, Any]) -> str:
+    of = saved["a"]["scenario"]
+    return f"{of.get('processes')} pairs × {of.get('repetitions')} rounds of {of.get('max_tokens')} tokens"

@@ -75,7 +75,8 @@ def expected(sides: AbResult, logs: Path) -> Noise | None:
     published = _read(sorted((paths.RESULTS / SUBFOLDER).glob("*.json")))
     known = [one for one in published if one.a.scenario.device == device] or published
     machines = ", ".join(dict.fromkeys(one.a.environment.gpu_used or one.a.environment.cpu or "?" for one in known))
-    source = f"{counted(len(known), 'published comparison')} on {machines}, none of these sides being in {place.name}/"
+    shown = counted(len(known), "published comparison")
+    source = f"{shown} on {machines}, since no earlier one of these sides is in {place.name}/"
     return pooled(known, source, False)
 
 
