@@ -99,7 +99,7 @@ def settled(plan: Plan, arrivals: list[float], ends: list[float]) -> Window | No
 
 
 def held(utilization: float, kind: str, services: int, seed: int) -> Level:
-    """A rate as a load test holds it: once, and again for longer where it is not sustained for certain."""
+    """A rate as a load test holds it: once, and again for longer where its verdict is not "sustained"."""
     seconds = services / QUEUES[kind][1]
     first = level(utilization, kind, seconds, seed)
     if judge(first).state == "sustained":

@@ -135,6 +135,11 @@ def test_flags_are_those_of_the_help(bench):
     assert {name for row in re.findall(r"^\| `(-[^`]*)` \|", README.read_text(), re.M) for name in row.split()} <= known
 
 
+def test_the_help_of_report_names_the_file_of_every_kind(bench):
+    output = bench("report", "--help").stdout
+    assert [kind.file for kind in registry.kinds() if kind.file not in output] == []
+
+
 def test_the_readme_can_be_read_in_a_minute():
     text = README.read_text()
     assert len(text.splitlines()) <= 150

@@ -45,7 +45,7 @@ def _median(row: LevelRow) -> float | None:
 
 def _point(row: LevelRow) -> Point:
     load, shown = row.level.clients or row.level.rate, row.statistics.latencies["e2e"].items()
-    percentiles = "; ".join(f"p{percent} {percentile_text(found)} ms" for percent, found in shown)
+    percentiles = "; ".join(f"p{percent}, ms: {percentile_text(found)}" for percent, found in shown)
     return Point(
         row.statistics.requests_per_s or 0.0,
         _median(row) or 0.0,

@@ -23,7 +23,7 @@ from .records import Level, LoadResult, Workload, level_name
 from .saturation import judge, too_high
 
 LONGER = 3
-"""A rate that is not sustained for certain is held again, so many times as long: a longer window tells more."""
+"""A rate whose verdict is not "sustained" is held again, so many times as long: a longer window tells more."""
 
 
 class LoadTest:
@@ -77,7 +77,7 @@ class LoadTest:
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate is not sustained; None where it is.
 
-        One that is not sustained for certain is held again, for longer, and that is kept instead.
+        One whose verdict is not "sustained" is held again, for longer, and that is kept instead.
         """
         verdict = judge(level)
         if verdict.piled is not None and verdict.state != "sustained" and _is_healthy(level):
