@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Iterable
 
@@ -52,6 +51,8 @@ def counted(number: int, noun: str) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" with the known word that is most like this one; nothing where none is like it."""
+    import difflib  # every start of the suite would pay for it
+
     matches = difflib.get_close_matches(word, known, 1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
