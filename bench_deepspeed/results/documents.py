@@ -25,7 +25,7 @@ from bench_deepspeed.report.tables import grid
 from bench_deepspeed.simulations import host_speed
 from bench_deepspeed.simulations import view as simulations
 
-from . import files, flat, glossary
+from . import files, flat, glossary, occasions
 
 BLOCK = re.compile(r"^<!-- (?P<what>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=what) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
@@ -73,6 +73,9 @@ class Site:
     def __init__(self, results: Path):
         self._results = results
         self._items = {kind.name: _publishable(kind, results) for kind in registry.kinds()}
+        runs = [(item.path, item.content) for item in self._items["run"]]
+        self._runs = runs + [(path, Result.load(path)) for path in sorted((results / "occasions").glob("*.json"))]
+        """Published runs, and those that only show how one occasion differs from the next."""
         self._others: dict[str, tuple[set[str], Callable[[str], str]]] = {
             "simulation": (set(simulations.SIMULATIONS), self._simulation),
             "columns": ({*registry.KINDS, "samples"}, _columns),
@@ -91,6 +94,8 @@ class Site:
         what, subject = match["what"], match["subject"]
         if what in self._items and subject in {EVERYTHING, *catalog.names()}:
             body = self._overview(what, subject, page)
+        elif (what, subject) == ("occasions", EVERYTHING):
+            body = markdown.render(occasions.blocks(self._runs), page, self.file_of) or NOTHING
         elif what in self._others and subject in self._others[what][0]:
             body = self._others[what][1](subject)
         else:
@@ -134,8 +139,8 @@ class Site:
 
     def _hosts(self, _subject: str) -> str:
         """How far the host's speed explains the times of the runs that were kept for this."""
-        files = sorted((self._results / "host_speed").glob("*.json"))
-        return grid([row for file in files for row in host_speed.rows(file.stem, Result.load(file))]) or NOTHING
+        read = [(path, result) for path, result in self._runs if host_speed.groups_of(result)]
+        return grid([row for path, result in read for row in host_speed.rows(path.stem, result)]) or NOTHING
 
     def _simulation(self, subject: str) -> str:
         return simulations.table_of_file(self._results / "simulations", subject) or NOTHING

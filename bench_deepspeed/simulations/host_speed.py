@@ -28,12 +28,13 @@ Pairs = list[tuple[float, float]]
 """Of each repetition, or process: the host's loop and its own time, in seconds."""
 
 
-def pairs_of(result: Result) -> list[Pairs]:
-    """The valid repetitions of each process that have readings of the host."""
-    return [
+def groups_of(result: Result) -> list[Pairs]:
+    """The valid repetitions with readings of the host, of each process that has any."""
+    groups = (
         [(statistics.fmean(s.host_s), s.seconds) for s in run.samples if s.host_s and not s.is_void(result.scenario)]
         for run in result.runs
-    ]
+    )
+    return [group for group in groups if group]
 
 
 def explained(pairs: Pairs, taken: int) -> dict[str, float] | None:
@@ -71,7 +72,7 @@ def between(groups: Sequence[Pairs]) -> Pairs:
 
 def rows(name: str, result: Result) -> list[dict[str, str]]:
     """Column title → cell, of repetitions within processes and of the processes. Raises BenchError without readings."""
-    groups = [group for group in pairs_of(result) if group]
+    groups = groups_of(result)
     if not groups:
         raise BenchError(f"{name} has no readings of the host's speed: measure it again with this version")
     levels = {

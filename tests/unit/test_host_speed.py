@@ -73,7 +73,7 @@ def measured(processes: int, repetitions: int) -> Result:
 def test_what_the_host_explains_is_scipys_regression(shape):
     """Within processes as a regression with one intercept a process, between them as one of the means."""
     groups = [[(s.host_s[0], s.seconds) for s in run.samples] for run in measured(*shape).runs]
-    assert host_speed.pairs_of(measured(*shape)) == groups
+    assert host_speed.groups_of(measured(*shape)) == groups
     means = numpy.array([numpy.mean(group, axis=0) for group in groups])
     line = scipy.stats.linregress(means[:, 0], means[:, 1])
     found = host_speed.explained(host_speed.between(groups), 1)

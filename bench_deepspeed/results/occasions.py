@@ -1,0 +1,77 @@
+"""How far the same measurement differs from one occasion to the next: an interval holds for the occasion it is of."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from bench_deepspeed.benchmarks.run import metrics
+from bench_deepspeed.core import units
+from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.measure.metric import cells
+from bench_deepspeed.measure.ratio import speed_ratio
+from bench_deepspeed.measure.records import Result
+from bench_deepspeed.measure.speed import speed_interval
+from bench_deepspeed.report.blocks import Block, Cell, Link, Table
+from bench_deepspeed.simulations import host_speed
+
+LEAST_PROCESSES = 10
+"""An occasion counts with as many fresh processes: fewer miss the states that only some processes are in."""
+
+Occasion = tuple[Path, Result]
+
+
+def blocks(results: Iterable[Occasion]) -> list[Block]:
+    """A table with a row of each occasion, of what was measured on two of them or more; else nothing.
+
+    Occasions belong together where model, weights, engine, precision and device are the same; each is compared with the
+    first.
+    """
+    counted = sorted((o for o in results if len(o[1].runs) >= LEAST_PROCESSES and speed_interval(o[1])), key=_order)
+    groups = [list(group) for _, group in groupby(counted, key=lambda occasion: _what(occasion[1]))]
+    rows = [row for group in groups if len(group) > 1 for row in _rows(group)]
+    return [Table(rows, "The same measurement on different occasions")] if rows else []
+
+
+def _what(result: Result) -> tuple[str, ...]:
+    return metrics.model_title(result), result.scenario.engine, result.scenario.precision, metrics.device_name(result)
+
+
+def _order(occasion: Occasion) -> tuple:
+    return *_what(occasion[1]), occasion[1].started_at
+
+
+def _rows(group: Sequence[Occasion]) -> Iterator[dict[str, Cell]]:
+    first = group[0][1]
+    for path, result in group:
+        summary = cells(metrics.METRICS, result, "summary")
+        ratio = speed_ratio(first, result) if result is not first else None
+        yield {
+            "model, engine, precision, device": ", ".join(_what(result)),
+            "measured": Link(result.started_at[:16].replace("T", " "), path),
+            "prompt + new tokens": summary["prompt + new tokens"],
+            "n": summary["n"],
+            "tokens/s [95% interval]": summary["tokens/s"],
+            "of the first": ratio.shown if ratio else "",
+            "verdict": (ratio.verdict or NOT_MEASURED) if ratio else "",
+            "host's loop": cells(metrics.METRICS, result, "detail")["host's loop"],
+            "tokens/s at the first's host speed": _adjusted(result, first) if ratio else "",
+            "passes": result.status,
+        }
+
+
+def _adjusted(result: Result, first: Result) -> str:
+    """Tokens/s as the means of the result's processes predict them for the host speed of the first occasion.
+
+    n ∕ (t̄ − b (h̄ − h̄₁)), where t̄ is the mean time of n tokens, h̄ and h̄₁ are the mean times of the host's loop on the
+    two occasions, and b is the slope of t on h between this occasion's processes.
+    """
+    here, there = host_speed.between(host_speed.groups_of(result)), host_speed.between(host_speed.groups_of(first))
+    slope = host_speed.explained(here, 1)
+    if slope is None or not there:
+        return NOT_MEASURED
+    (loop, seconds), (loop_there, _) = (map(statistics.fmean, zip(*pairs, strict=True)) for pairs in (here, there))
+    adjusted = seconds - slope["slope"] * (loop - loop_there)
+    return units.number(result.scenario.max_tokens / adjusted) if adjusted > 0 else NOT_MEASURED
