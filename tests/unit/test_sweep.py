@@ -16,7 +16,7 @@ from support import unwrapped
 
 from bench_deepspeed.benchmarks.sweep import batches, charts, derived, metrics, plan
 from bench_deepspeed.benchmarks.sweep import view as report
-from bench_deepspeed.benchmarks.sweep.records import SweepScenario, SweepSettings
+from bench_deepspeed.benchmarks.sweep.records import BatchCheck, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
 from bench_deepspeed.measure.records import Limits, Sample
 from bench_deepspeed.model import arithmetic, catalog
@@ -101,13 +101,21 @@ def test_one_round_has_no_interval():
 def test_few_processes_and_wide_intervals_are_warned_of():
     def codes(rounds: list[int], *totals: float) -> list[str]:
         scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), (0.1,) * len(totals), totals)
-        scenario.rounds = rounds
+        scenario.rounds, scenario.check = rounds, BatchCheck(11, 0.0, [0], [[1] * 11], [0.0])
         return metrics.warnings_of(metrics.ScenarioRow(plan.new_result(SETTINGS), scenario))
 
     assert codes([], 3.0, 3.0) == ["few_samples"]
     assert codes([], *(3.0, 3.001) * 50) == ["few_samples"]  # of rounds in one process, however many
     assert codes([1, 1, 1], 3.0, 3.0, 3.0) == []
     assert codes([1, 1, 1], 3.0, 3.0, 3.3) == ["wide_interval"]
+
+
+@pytest.mark.parametrize(("engine", "codes"), [("mii", ["not_checked"]), ("fake", [])])
+def test_a_batch_whose_answers_were_not_checked_is_warned_of(engine, codes):
+    """The fake engine computes no answers that could be checked."""
+    scenario = measured(SweepScenario(engine, "float16", 4, 128, 11), (0.1,) * 3, (3.0,) * 3)
+    scenario.rounds = [1, 1, 1]
+    assert metrics.warnings_of(metrics.ScenarioRow(plan.new_result(SETTINGS), scenario)) == codes
 
 
 def test_processes_of_engines_and_precisions_alternate_in_a_drawn_order():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench_deepspeed.benchmarks.common.kind import warnings_metric
 from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
@@ -48,10 +49,11 @@ def rows(sweep: SweepResult) -> list[ScenarioRow]:
 
 
 def warnings_of(row: ScenarioRow) -> list[str]:
-    """Codes of what disturbed the machine during the scenario's whole generations, and of intervals that say little.
+    """Codes of what disturbed the machine during the scenario's whole generations, and of figures that say little.
 
-    See `measure.warnings`; `few_samples` is of fewer than 3 processes, whatever they repeated, and `wide_interval` of
-    decode tokens/s, or of all tokens/s where there is no decode.
+    See `measure.warnings`; `few_samples` is of fewer than 3 processes, whatever they repeated, `wide_interval` of
+    decode tokens/s, or of all tokens/s where there is no decode, and `not_checked` of a batch whose answers were not
+    held against the model's logits.
     """
     settings, scenario = row.sweep.settings, row.scenario
     as_run = Scenario(
@@ -74,7 +76,8 @@ def warnings_of(row: ScenarioRow) -> list[str]:
         return codes
     few = len(scenario.processes) < warnings.MIN_PROCESSES
     wide = shown.relative is not None and shown.relative > warnings.INTERVAL_LIMIT
-    return [*["few_samples"] * few, *["wide_interval"] * wide, *codes]
+    unchecked = scenario.check is None and engine_class(scenario.engine).reads_weights()
+    return [*["few_samples"] * few, *["wide_interval"] * wide, *["not_checked"] * unchecked, *codes]
 
 
 EstimateOf = Callable[[ScenarioRow], derived.Estimate | None]
