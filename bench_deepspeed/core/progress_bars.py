@@ -1,14 +1,20 @@
-"""Progress bars on stderr."""
+"""Progress on stderr: bars on a terminal, elsewhere one line a phase, such as "loading the engine ... 12 s"."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
+
+from . import units
+
+WORTH_SAYING_S = 20
 
 _silent = threading.Event()
 
@@ -18,8 +24,21 @@ def silence() -> None:
     _silent.set()
 
 
+class _Line:
+    """A phase where nothing can be redrawn: its label when it starts, and at its end a remark and how long it took."""
+
+    def __init__(self, label: str):
+        self.label, self.remark = label, ""
+        self._started = time.monotonic()
+        _emit(f"{label} ... ")
+
+    def close(self) -> None:
+        """Ends the line."""
+        _emit(f"{self.remark}{time.monotonic() - self._started:.0f} s\n")
+
+
 class Bars:
-    """Progress bars. Nothing is drawn while a generation is timed: a bar moves between two of them.
+    """What is under way. Nothing is drawn while a generation is timed: a bar moves between two of them.
 
     `leave`: bars that are complete stay on the terminal.
     """
@@ -30,44 +49,59 @@ class Bars:
     def __enter__(self) -> Bars:
         tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
         self._bar: tqdm | None = None
+        self._line: _Line | None = None
+        self._phase: tuple[str, int] | None = None
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
 
     def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar, line = self._bar, self._line
+        self._bar = self._line = None
+        for shown in (bar, line):
+            if shown is not None:
+                shown.close()
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """Show what a worker reports: `done` of `total`, under a label."""
+        """Show what a worker reports: `done` of `total`, under a label; 0 in all: nobody knows."""
         if _silent.is_set():
             return
-        if self._bar is None or self._bar.desc != label or self._bar.total != total:
+        phase, ended = (label, total), total and done >= total
+        idle = self._bar is None and self._line is None
+        if phase != self._phase or (idle and not ended):
+            self._start(*phase)
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.refresh()
+        if ended:
             self._close()
-            layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
-            self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
-        self._bar.n = done
-        self._bar.refresh()
-        if total and done >= total:
-            self._close()
+
+    def _start(self, label: str, total: int) -> None:
+        self._phase = label, total
+        if self._line is not None and self._line.label == label:
+            return
+        self._close()
+        if not _redraws():
+            self._line = _Line(label)
+            return
+        layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
+        self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
 
     @contextlib.contextmanager
     def spinner(self, label: str) -> Iterator[None]:
         """Show a label and the seconds, until the block ends or a worker reports something better."""
-        if _silent.is_set() or not sys.stderr.isatty():
-            yield
-            return
         self.progress(label, 0, 0)
         done = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(done,), daemon=True)
-        ticker.start()
+        if self._bar is not None:
+            ticker.start()
         try:
             yield
         finally:
             done.set()
-            ticker.join()
+            if ticker.ident is not None:
+                ticker.join()
             self._close()
 
     def _tick(self, done: threading.Event) -> None:
@@ -81,6 +115,11 @@ class Bars:
         self._close()
         _write(text)
 
+    def remaining(self, countdown: Countdown) -> None:
+        """A line about the steps that are left, after one of them, where they take long."""
+        if text := countdown.step():
+            self.note(text)
+
     def row(self, text: str) -> None:
         """A line of a table on stdout, between two bars."""
         self._close()
@@ -90,21 +129,61 @@ class Bars:
     def counter(self, label: str, total: int | None) -> Iterator[Callable[[str], None]]:
         """A bar over `total` generations (None: nobody knows); call the yielded function after each with a remark."""
         self._close()
-        with tqdm(desc=label, total=total, unit="run", file=sys.stderr, disable=total == 0 or _silent.is_set()) as bar:
+        if total == 0 or _silent.is_set():
+            yield lambda remark: None
+        elif _redraws():
+            with tqdm(desc=label, total=total, unit="run", file=sys.stderr) as bar:
+                bar.refresh()
+                yield functools.partial(_advance, bar)
+        else:
+            line, counted = _Line(label), itertools.count(1)
 
             def advance(remark: str) -> None:
-                bar.set_postfix_str(remark, refresh=False)
-                bar.update()
-                bar.refresh()
+                line.remark = f"{next(counted)} runs, the last {remark}, "
 
-            bar.refresh()
-            yield advance
+            try:
+                yield advance
+            finally:
+                line.close()
+
+
+def _advance(bar: tqdm, remark: str) -> None:
+    bar.set_postfix_str(remark, refresh=False)
+    bar.update()
+    bar.refresh()
+
+
+class Countdown:
+    """How long the rest of a number of steps takes if each takes as long as those before it."""
+
+    def __init__(self, what: str, total: int):
+        self._what, self._total, self._done = what, total, 0
+        self._started = time.monotonic()
+
+    def step(self) -> str | None:
+        """After a step, in words: how many are done and how long the others take; None where that is soon."""
+        self._done += 1
+        left_s = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        if left_s < WORTH_SAYING_S:
+            return None
+        return f"{self._done} of {self._total} {self._what} done, about {units.duration(left_s)} for the others"
 
 
 @functools.cache
 def note_once(text: str) -> None:
     """A line on stderr that stays, whatever bar is drawn; a text that was written before is not written again."""
     _write(text)
+
+
+def _redraws() -> bool:
+    """Whether a line on stderr can be written over."""
+    return sys.stderr.isatty()
+
+
+def _emit(text: str) -> None:
+    """A part of a line."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _write(text: str) -> None:

@@ -27,6 +27,13 @@ def seconds(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,.1f} s"
 
 
+def duration(seconds: float) -> str:
+    """A time to wait as "80 s", "5 min" or "2.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 def percent(share: float | None) -> str:
     """A share of 1 as "58%", one below half a percent as "<1%"."""
     if share is None:

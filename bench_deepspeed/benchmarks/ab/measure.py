@@ -80,10 +80,12 @@ class PairedMeasurement:
         folders = {name: self._prepare(side) for name, side in self.plan.sides.items()}
         self._require_room()
         started, ended = time.monotonic(), None
+        left = progress_bars.Countdown("pairs", self.scenario.processes)
         while ended is None:
             self._measure_pair(folders)
             ended = self._enough(time.monotonic() - started)
             if ended is None:
+                self.bars.remaining(left)
                 self._note_power()
         self.result.stopped = ended
         self.recorder.note(ended, self.bars)

@@ -39,7 +39,7 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
     name, want, device = result.scenario.model, want_of(result.scenario), result.scenario.device
     model_folder = prepare(result.model, name, want, device=device, **places)
-    started = time.monotonic()
+    started, left = time.monotonic(), progress_bars.Countdown("processes", result.scenario.processes)
     while ended is None:
         with start_worker() as worker:
             sound = _timed(recorder, worker, model_folder, bars)
@@ -49,6 +49,8 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
                 recorder.note(_speed(result), bars)
                 if sound and not result.scenario.quick:
                     passes.in_process(recorder, worker, bars)
+        if ended is None:
+            bars.remaining(left)
     if not result.scenario.quick:
         _measure_more(recorder, bars, model_folder)
 

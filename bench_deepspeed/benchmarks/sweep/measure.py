@@ -67,8 +67,11 @@ class SweepRun:
                 scenario.status = "refused" if scenario.reason else "pending"
             self._show(scenario)
         self.recorder.save()
-        for visit in self.result.order:
+        visits = [visit for visit in self.result.order if plan.to_measure(self.result, visit)]
+        left = progress_bars.Countdown("processes", len(visits))
+        for visit in visits:
             self._measure_visit(visit)
+            self.bars.remaining(left)
 
     def _look_at_device(self) -> int | None:
         """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes.
