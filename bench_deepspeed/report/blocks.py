@@ -93,14 +93,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a heading. `folded`: details, which the page shows on demand and documents leave out.
+    """Blocks under a heading. `folded`: details, which the page shows on demand.
 
-    `source` is the file that it shows whole: on the page, a link to the file leads here.
+    Documents leave folded sections out, but for those that are `documented`, which they fold as well. `source` is the
+    file that it shows whole: on the page, a link to the file leads here.
     """
 
     title: str
     blocks: Sequence[Block]
     folded: bool = False
+    documented: bool = False
     facets: frozenset[Facets] = field(default_factory=frozenset)
     source: Path | None = None
 

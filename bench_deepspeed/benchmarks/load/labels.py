@@ -35,8 +35,16 @@ def facets_of(result: LoadResult) -> Facets:
     return Facets(model_title(result), s["engine"], machine, s["precision"])
 
 
+def percentile_cell(found: Percentile | None) -> str:
+    """Milliseconds with the interval, for a cell of a table; see `percentile_text`."""
+    return NOT_MEASURED if found is None or found.value is None else percentile_text(found)
+
+
 def percentile_text(found: Percentile | None) -> str:
-    """Milliseconds with the interval: "847.2 [801.2, 900.3]"; "∞" where too many requests failed for a number."""
+    """Milliseconds with the interval: "847.2 [801.2, 900.3]"; "∞" where too many requests failed for a number.
+
+    Where it was not measured, of how many independent values it would have been, and how many it takes.
+    """
     if found is None:
         return NOT_MEASURED
     if found.value is None:
