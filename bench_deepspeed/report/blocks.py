@@ -61,9 +61,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Warnings:
-    """Warnings with their remedies. (code, text, remedy)"""
+    """Warnings with their remedies: (code, text, remedy), the last "" where there is none."""
 
     findings: Sequence[tuple[str, str, str]]
+
+    @property
+    def lines(self) -> list[str]:
+        """A line each."""
+        return [f"warning {code}: {text}{f'; {remedy}' if remedy else ''}" for code, text, remedy in self.findings]
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class Table:
     facets: Sequence[frozenset[Facets]] | None = None
     column_facets: Mapping[str, frozenset[Facets]] = field(default_factory=dict)
     optional: Sequence[str] = ()
+
+    @property
+    def sortable(self) -> bool:
+        """Whether its rows mean the same in any order: each says what it is, and none is a property of the columns."""
+        firsts = [next(iter(row.values()), "") for row in self.rows]
+        return len(firsts) > 1 and all(firsts) and not self.column_facets
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,29 @@ class Section:
     documented: bool = False
     facets: frozenset[Facets] = field(default_factory=frozenset)
     source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a page says first of a model: its fastest configuration, and how many times as fast as another it is.
+
+    Without a baseline there is only the speed. `ratio`: "3.50", `interval`: "[2.68, 4.58]", or what keeps it from being
+    known.
+    """
+
+    model: str
+    machine: str
+    best: str
+    speed: str
+    source: Path
+    facets: frozenset[Facets]
+    baseline: str = ""
+    baseline_speed: str = ""
+    ratio: str = ""
+    interval: str = ""
+    verdict: str = ""
+    has_interval: bool = False
+    warnings: Sequence[str] = ()
 
 
 Block = Text | Facts | Warnings | Table | Figure | Section

@@ -52,7 +52,7 @@ def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
     if isinstance(block, Facts):
         return grid([{block.title: name, " ": value} for name, value in block.facts.items()])
     if isinstance(block, Warnings):
-        return "\n\n".join(sentence(f"warning {code}: {text}; {remedy}") for code, text, remedy in block.findings)
+        return "\n\n".join(map(sentence, block.lines))
     return grid([{title: _cell(cell, page) for title, cell in row.items()} for row in block.rows])
 
 

@@ -56,8 +56,7 @@ def _block(block: Block, width: int) -> str:
         lines = _facts(block.facts, min(width, FACTS_WIDTH))
         return "\n".join([block.title, lines] if block.title else [lines])
     if isinstance(block, Warnings):
-        findings = (f"warning {code}: {text}; {remedy}" for code, text, remedy in block.findings)
-        return "\n".join(wrapped(finding, width, INDENT) for finding in findings)
+        return "\n".join(wrapped(line, width, INDENT) for line in block.lines)
     if isinstance(block, Table):
         titles = dict.fromkeys(title for row in block.rows for title in row)
         rows = [{title: _text(row.get(title, "")) for title in titles} for row in block.rows]
