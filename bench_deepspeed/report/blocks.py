@@ -130,6 +130,7 @@ class Headline:
     machine: str
     best: str
     speed: str
+    tokens_per_s: float
     source: Path
     facets: frozenset[Facets]
     baseline: str = ""

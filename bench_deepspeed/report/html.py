@@ -154,10 +154,8 @@ class _Page:
             name, place = self._names.get(path, cell.text), self._places.get(path)
             return Markup('<a href="#{}">{}</a>{}').format(place, name, cell.after) if place else name + cell.after
         unmeasured = Markup(f'<span class="unmeasured">{NOT_MEASURED}</span>')
-        parts = (
-            INTERVAL.sub(r'<span class="interval">\g<0></span>', str(escape(part))) for part in cell.split(NOT_MEASURED)
-        )
-        return unmeasured.join(map(Markup, parts))
+        parts = (str(escape(part)) for part in cell.split(NOT_MEASURED))
+        return unmeasured.join(Markup(INTERVAL.sub(r'<span class="interval">\g<0></span>', part)) for part in parts)
 
     def evidence(self, path: Path):
         """A link to where a file is shown, by its name."""

@@ -33,19 +33,20 @@ def _headline(item: Item[AbResult]) -> Headline | None:
         machine=item.machine,
         best=configuration(result, best),
         speed=run_metrics.speed_cell(result.sides[best]),
+        tokens_per_s=run_metrics.mean_speed(result.sides[best]) or 0.0,
         source=item.path,
         facets=facets_of(result),
         baseline=configuration(result, baseline),
         baseline_speed=run_metrics.speed_cell(result.sides[baseline]),
         ratio=ratio,
         interval=interval,
-        verdict=_verdict(found),
+        verdict=_verdict(found, result.sides[baseline].scenario.engine),
         has_interval=found.low is not None,
         warnings=tuple(dict.fromkeys(finding.code for finding in warnings.check(result))),
     )
 
 
-def _verdict(ratio: estimate.PairedRatio) -> str:
+def _verdict(ratio: estimate.PairedRatio, baseline: str) -> str:
     if ratio.low is None:
         return "inconclusive: one pair of processes"
-    return "faster" if ratio.low > 1 else "inconclusive: the interval holds 1"
+    return f"as fast as {baseline}" if ratio.low > 1 else "inconclusive: the interval holds 1"

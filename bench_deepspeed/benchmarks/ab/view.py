@@ -31,12 +31,12 @@ def view(result: AbResult) -> list[Block]:
     return [Text(verdict(result), strong=True), *power, *basis, *_doubts(result)]
 
 
-def document(result: AbResult) -> list[Block]:
+def document(result: AbResult, evidence: Link | None = None) -> list[Block]:
     """The whole comparison in a page, where it stands below a heading: the verdict after what both share."""
     power = map(Text, detectable(result))
     pairs = Section("Pairs of processes", [_pairs(result), Text(LEGEND)], folded=True, documented=True)
     return [
-        Text(constants(result)),
+        Text(constants(result), link=evidence),
         _sides(result),
         Text(verdict(result), strong=True),
         *power,
@@ -150,8 +150,7 @@ def _section(item: Item[AbResult]) -> Section:
     measured = origin(result.a.environment, result.a.scenario.device, result.started_at)
     blocks: list[Block] = [
         *map(Text, unfinished(result)),
-        *document(result),
-        Text("evidence:", link=Link("JSON", item.path)),
+        *document(result, Link("JSON", item.path)),
         Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Settings", [Facts(_settings(result))], folded=True),
         Section("Raw samples", [Table(_rounds(result), "Raw samples")], folded=True),

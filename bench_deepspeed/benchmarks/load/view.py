@@ -60,7 +60,7 @@ def view(result: LoadResult) -> list[Block]:
     doubts = _doubts(result)
     return [
         Text(answer(result), strong=True),
-        *map(Text, conclusions(result)),
+        *map(Text, [result.target["service"], *conclusions(result)]),
         *([table] if measured else []),
         *map(Text, _missing(measured)),
         *([Facts(doubts)] if doubts else []),
@@ -129,8 +129,8 @@ def answer(result: LoadResult) -> str:
 
 
 def conclusions(result: LoadResult) -> list[str]:
-    """How requests were served, and what follows from all levels together."""
-    lines = [result.target["service"]]
+    """What follows from all levels together."""
+    lines = []
     if result.stopped:
         lines.append(f"stopped at {result.stopped}")
     if any(level.rate is not None for level in result.levels):
@@ -169,11 +169,12 @@ def _section(item: Item[LoadResult]) -> Section:
     facets = frozenset({facets_of(result)})
     others = [_without_percentiles(row) for row in levels]
     blocks: list[Block] = [
-        *map(Text, [*unfinished(result), *conclusions(result)]),
+        *map(Text, unfinished(result)),
+        Text(result.target["service"], link=Link("JSON", item.path)),
+        *map(Text, conclusions(result)),
         Table(_shown(levels), f"Load test of {title(result)}", [facets] * len(levels)),
         *map(Text, _missing([row for row in levels if row.measured])),
         *([Facts(doubts)] if doubts else []),
-        Text("evidence:", link=Link("JSON", item.path)),
         Section("All percentiles", [Table(_latencies(levels), "All percentiles")], folded=True),
         Section("All other figures", [Table(_without_empty_columns(others), "All other figures")], folded=True),
         Section("Machine and versions", [Text(measured)], folded=True, documented=True),

@@ -28,7 +28,7 @@ def headlines(items: Sequence[RunItem]) -> list[Headline]:
             by_work.setdefault(_work(item), []).append(item)
     candidates = [_headline(members) for members in by_work.values()]
     best: dict[str, Headline] = {}
-    for rank, found in sorted(candidates, key=lambda candidate: candidate[0]):
+    for _rank, found in sorted(candidates, key=lambda candidate: candidate[0]):
         best[found.model] = found
     return list(best.values())
 
@@ -52,6 +52,7 @@ def _headline(items: Sequence[RunItem]) -> tuple[tuple, Headline]:
         machine=best.machine,
         best=_configuration(best),
         speed=metrics.speed_cell(best.content),
+        tokens_per_s=_speed(best),
         source=best.path,
         facets=frozenset(charts.facets_of(item) for item in (best, baseline) if item),
         warnings=tuple(dict.fromkeys(code for item in (best, baseline) if item for code in _doubts(item.content))),
@@ -65,7 +66,7 @@ def _headline(items: Sequence[RunItem]) -> tuple[tuple, Headline]:
 def _against(baseline: RunItem, ratio: Ratio) -> dict:
     """The fields of a headline that has a baseline."""
     value, interval = ratio.shown.split(" ", 1)
-    verdicts = {"faster": "faster", None: "inconclusive: one process of at least one of them"}
+    verdicts = {"faster": f"as fast as {baseline.content.scenario.engine}", None: "inconclusive: too few processes"}
     return {
         "baseline": _configuration(baseline),
         "baseline_speed": metrics.speed_cell(baseline.content),
