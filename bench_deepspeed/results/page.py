@@ -25,8 +25,4 @@ def headlines(items: Sequence[Item]) -> list[Headline]:
         for headline in kind.page_headlines(members):
             by_model.setdefault(headline.model, []).append(headline)
     shown = ([one for one in found if one.has_interval] or found[:1] for found in by_model.values())
-    return [headline for of_model in shown for headline in sorted(of_model, key=_speed, reverse=True)]
-
-
-def _speed(headline: Headline) -> float:
-    return headline.tokens_per_s
+    return [headline for of_model in shown for headline in sorted(of_model, key=lambda one: -one.tokens_per_s)]

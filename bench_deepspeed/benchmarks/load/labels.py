@@ -22,10 +22,15 @@ def model_title(result: LoadResult) -> str:
 
 def title(result: LoadResult) -> str:
     """What was loaded with what, in one line."""
+    return ", ".join([model_title(result), *settings(result)])
+
+
+def settings(result: LoadResult) -> tuple[str, str, str]:
+    """The target with its engine, the precision, and the lengths of the requests."""
     scenario, workload = result.scenario, result.workload
     spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
     lengths = f"{workload['prompt_tokens'] or 'given'} + {workload['max_tokens'] or 'given'} tokens{spread}"
-    return f"{model_title(result)}, {result.target['name']} ({scenario['engine']}), {scenario['precision']}, {lengths}"
+    return f"{result.target['name']} ({scenario['engine']})", scenario["precision"], lengths
 
 
 def facets_of(result: LoadResult) -> Facets:
