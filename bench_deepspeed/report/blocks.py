@@ -61,9 +61,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Warnings:
-    """Warnings with their remedies. (code, text, remedy)"""
+    """Warnings with their remedies: (code, text, remedy), the last "" where there is none."""
 
     findings: Sequence[tuple[str, str, str]]
+
+    @property
+    def lines(self) -> list[str]:
+        """A line each."""
+        return [f"warning {code}: {text}{f'; {remedy}' if remedy else ''}" for code, text, remedy in self.findings]
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,12 @@ class Table:
     column_facets: Mapping[str, frozenset[Facets]] = field(default_factory=dict)
     optional: Sequence[str] = ()
 
+    @property
+    def sortable(self) -> bool:
+        """Whether its rows mean the same in any order: each says what it is, and none is a property of the columns."""
+        firsts = [next(iter(row.values()), "") for row in self.rows]
+        return len(firsts) > 1 and all(firsts) and not self.column_facets
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -93,16 +104,42 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a heading. `folded`: details, which the page shows on demand and documents leave out.
+    """Blocks under a heading. `folded`: details, which the page shows on demand.
 
-    `source` is the file that it shows whole: on the page, a link to the file leads here.
+    Documents leave folded sections out, but for those that are `documented`, which they fold as well. `source` is the
+    file that it shows whole: on the page, a link to the file leads here.
     """
 
     title: str
     blocks: Sequence[Block]
     folded: bool = False
+    documented: bool = False
     facets: frozenset[Facets] = field(default_factory=frozenset)
     source: Path | None = None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a page says first of a model: its fastest configuration, and how many times as fast as another it is.
+
+    Without a baseline there is only the speed. `ratio`: "3.50", `interval`: "[2.68, 4.58]", or what keeps it from being
+    known.
+    """
+
+    model: str
+    machine: str
+    best: str
+    speed: str
+    tokens_per_s: float
+    source: Path
+    facets: frozenset[Facets]
+    baseline: str = ""
+    baseline_speed: str = ""
+    ratio: str = ""
+    interval: str = ""
+    verdict: str = ""
+    has_interval: bool = False
+    warnings: Sequence[str] = ()
 
 
 Block = Text | Facts | Warnings | Table | Figure | Section

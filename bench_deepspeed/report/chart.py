@@ -73,7 +73,8 @@ class Keyed:
 class Lines(Keyed):
     """Curves on two axes. Raises ValueError when a value is not above 0 on an axis of powers.
 
-    `flag`: what an open marker means. `says` stands for the chart where it cannot be seen.
+    `flag`: what an open marker means. `says` stands for the chart where it cannot be seen. `ordered`: the groups of
+    series are of a quantity that grows, such as batch sizes, and so do their colours.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Lines(Keyed):
     says: str
     subtitle: str = ""
     flag: str = "the table has a remark on it"
+    ordered: bool = False
 
     def __post_init__(self):
         for axis, values in ((self.x, (p.x for p in self.points)), (self.y, (p.y for p in self.points))):

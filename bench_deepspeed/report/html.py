@@ -19,11 +19,13 @@ from typing import NamedTuple
 from bench_deepspeed.core.text import NOT_MEASURED, sentence
 
 from . import installed, palette, vega
-from .blocks import Block, Cell, Facets, Figure, Link, Quoted, Section, Table, Warnings
+from .blocks import Block, Cell, Facets, Figure, Headline, Link, Quoted, Section, Table, Warnings
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = 36
 """Characters of a cell beyond which its column breaks lines."""
+INTERVAL = re.compile(r"\[[^][<]*\]")
+"""What is not broken over two lines in a cell."""
 DENSE = 12
 """Columns beyond which a table is printed smaller."""
 
@@ -68,13 +70,13 @@ class Part:
         return sum(len(part.block.findings) for part in self.parts if isinstance(part.block, Warnings))
 
 
-def render(chapters: Iterable[Chapter], files: Sequence[File]) -> str:
+def render(chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequence[Headline] = ()) -> str:
     """The whole page. Raises MachineError where what fills or draws it is not installed."""
     installed.require("the HTML page", "jinja2", *installed.DRAWING)
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    page = _Page(chapters, files)
-    scripts = [*vega.page_scripts(), _text("report.js")]
+    page = _Page(chapters, files, headlines)
+    scripts = [*vega.page_scripts(), _text("sorting.js"), _text("report.js")]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -102,8 +104,8 @@ def render(chapters: Iterable[Chapter], files: Sequence[File]) -> str:
 class _Page:
     """The parts of a page, and what its filter tells them apart by."""
 
-    def __init__(self, chapters: Iterable[Chapter], files: Sequence[File]):
-        self.files = files
+    def __init__(self, chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequence[Headline]):
+        self.files, self.headlines = files, headlines
         self.chapters = [_part(Section(title, _boxed(blocks)), anchor, count(1)) for anchor, title, blocks in chapters]
         self._every = [part for chapter in self.chapters for part in _within(chapter)]
         self._facets = sorted({key for part in self._every for key in _own_facets(part.block)})
@@ -152,7 +154,12 @@ class _Page:
             name, place = self._names.get(path, cell.text), self._places.get(path)
             return Markup('<a href="#{}">{}</a>{}').format(place, name, cell.after) if place else name + cell.after
         unmeasured = Markup(f'<span class="unmeasured">{NOT_MEASURED}</span>')
-        return unmeasured.join(map(escape, cell.split(NOT_MEASURED)))
+        parts = (str(escape(part)) for part in cell.split(NOT_MEASURED))
+        return unmeasured.join(Markup(INTERVAL.sub(r'<span class="interval">\g<0></span>', part)) for part in parts)
+
+    def evidence(self, path: Path):
+        """A link to where a file is shown, by its name."""
+        return self.cell(Link(path.name, path))
 
 
 def _boxed(blocks: Sequence[Block]) -> list[Section]:

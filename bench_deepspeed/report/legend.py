@@ -90,10 +90,13 @@ def series_looks(chart: Lines) -> list[Look]:
     """
     names = [series.colour or (series.name if series.marker else None) for series in chart.series]
     numbers = {group: number for number, group in enumerate(dict.fromkeys(filter(None, names)))}
-    return [Look(INK, MARKERS[0]) if group is None else _look(numbers[group]) for group in names]
+    steps = palette.steps(len(numbers)) if chart.ordered and len(numbers) <= len(palette.STEPS) else None
+    return [Look(INK, MARKERS[0]) if group is None else _look(numbers[group], steps) for group in names]
 
 
-def _look(number: int) -> Look:
+def _look(number: int, steps: list[str] | None) -> Look:
+    if steps is not None:
+        return Look(steps[number], MARKERS[number % len(MARKERS)])
     turn, colour = divmod(number, len(palette.SERIES))
     return Look(palette.SERIES[colour], MARKERS[(colour + turn) % len(MARKERS)])
 

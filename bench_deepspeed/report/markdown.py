@@ -17,21 +17,32 @@ FigureFile = Callable[[Figure], Path | None]
 
 
 def render(blocks: Iterable[Block], page: Path, figure_file: FigureFile) -> str:
-    """The blocks, a blank line between two; links lead from `page`. Folded sections are left out.
+    """The blocks, a blank line between two; links lead from `page`. Of folded sections only documented ones are shown.
 
     A text's own HTML is shown as it is written, and its control characters are spelled out.
     """
-    text = "\n\n".join(filter(None, (_block(block, page, figure_file) for block in blocks)))
-    return harmless(text.replace("<", "&lt;"))
+    return "\n\n".join(filter(None, (_block(block, page, figure_file) for block in blocks)))
 
 
 def _block(block: Block, page: Path, figure_file: FigureFile) -> str:
     if isinstance(block, Section):
-        return "" if block.folded else f"**{block.title}**\n\n{render(block.blocks, page, figure_file)}"
+        return _section(block, page, figure_file)
     if isinstance(block, Figure):
         path = figure_file(block)
-        return f"![{block.title}]({link(path, page)})" if path else ""
-    return _plain(block, page)
+        return _escaped(f"![{block.title}]({link(path, page)})") if path else ""
+    return _escaped(_plain(block, page))
+
+
+def _section(section: Section, page: Path, figure_file: FigureFile) -> str:
+    """Its blocks below its title; a folded one in an element that GitHub folds."""
+    title, body = _escaped(section.title), render(section.blocks, page, figure_file)
+    if not section.folded:
+        return f"**{title}**\n\n{body}"
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>" if section.documented else ""
+
+
+def _escaped(text: str) -> str:
+    return harmless(text.replace("<", "&lt;"))
 
 
 def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
@@ -41,7 +52,7 @@ def _plain(block: Text | Facts | Warnings | Table, page: Path) -> str:
     if isinstance(block, Facts):
         return grid([{block.title: name, " ": value} for name, value in block.facts.items()])
     if isinstance(block, Warnings):
-        return "\n\n".join(sentence(f"warning {code}: {text}; {remedy}") for code, text, remedy in block.findings)
+        return "\n\n".join(map(sentence, block.lines))
     return grid([{title: _cell(cell, page) for title, cell in row.items()} for row in block.rows])
 
 

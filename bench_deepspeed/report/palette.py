@@ -27,13 +27,33 @@ COLOURS = {  # name: (on light pages, on dark ones)
     "--series-9": ("#00707f", "#4fd0e0"),
     "--series-10": ("#7a4b2a", "#cf9f78"),
     "--series-11": ("#3d4a5c", "#d5dde8"),
+    "--step-0": ("#1f93f2", "#4777f0"),
+    "--step-1": ("#0095c8", "#058cd5"),
+    "--step-2": ("#029aa1", "#059bb1"),
+    "--step-3": ("#049267", "#00ab8a"),
+    "--step-4": ("#008f24", "#00b555"),
+    "--step-5": ("#567f02", "#82ad05"),
+    "--step-6": ("#756a01", "#bba102"),
+    "--step-7": ("#864b00", "#ed8e02"),
+    "--step-8": ("#942800", "#ff8656"),
+    "--step-9": ("#94002a", "#ff8a9f"),
+    "--step-10": ("#7e0054", "#ff8bdb"),
+    "--step-11": ("#620073", "#ec98ff"),
 }
 SERIES = [f"var({name})" for name in COLOURS if name.startswith("--series-")]
+STEPS = [f"var({name})" for name in COLOURS if name.startswith("--step-")]
+"""From blue to red and, on light pages, darker, on dark ones lighter: a quantity that grows."""
+
+
+def steps(count: int) -> list[str]:
+    """So many colours in their order, as far from each other as there are colours."""
+    last = len(STEPS) - 1
+    return [STEPS[round(n * last / max(count - 1, 1)) % len(STEPS)] for n in range(count)]
 
 
 def page_style() -> str:
     """The series' colours as variables of a page: light, dark and, as on light pages, in print."""
-    names = [name for name in COLOURS if name.startswith("--series-")]
+    names = [name for name in COLOURS if name.startswith(("--series-", "--step-"))]
     light, dark = (":root{" + "".join(f"{name}:{COLOURS[name][n]};" for name in names) + "}" for n in (0, 1))
     return f"{light}@media screen and (prefers-color-scheme: dark){{{dark}}}"
 

@@ -37,9 +37,11 @@ def table_row(cells: Row, widths: Mapping[str, int]) -> str:
 
 
 def table_head(widths: Mapping[str, int]) -> list[str]:
-    """The titles of a table, and the line below them."""
+    """The titles of a table, in several lines where one is wider than its column, and the line below them."""
     rule = "|" + "|".join("-" * (width + 2) for width in widths.values()) + "|"
-    return [table_row({title: title for title in widths}, widths), rule]
+    titles = [wrapped(title, width).splitlines() if title else [""] for title, width in widths.items()]
+    lines = itertools.zip_longest(*titles, fillvalue="")
+    return [*(table_row(dict(zip(widths, line, strict=True)), widths) for line in lines), rule]
 
 
 def table_width(widths: Mapping[str, int]) -> int:
@@ -54,8 +56,7 @@ def _block(block: Block, width: int) -> str:
         lines = _facts(block.facts, min(width, FACTS_WIDTH))
         return "\n".join([block.title, lines] if block.title else [lines])
     if isinstance(block, Warnings):
-        findings = (f"warning {code}: {text}; {remedy}" for code, text, remedy in block.findings)
-        return "\n".join(wrapped(finding, width, INDENT) for finding in findings)
+        return "\n".join(wrapped(line, width, INDENT) for line in block.lines)
     if isinstance(block, Table):
         titles = dict.fromkeys(title for row in block.rows for title in row)
         rows = [{title: _text(row.get(title, "")) for title in titles} for row in block.rows]
@@ -77,9 +78,12 @@ def _facts(facts: Row, width: int) -> str:
 
 
 def _table(rows: Sequence[Row], optional: Sequence[str], width: int) -> str:
-    """All columns where they fit. Else, in this order: what all rows share stands above, less is shown, lists."""
+    """All columns where they fit, if need be with titles of several lines.
+
+    Else, in this order: what all rows share stands above the others, fewer columns are shown, rows become lists.
+    """
     if _fits(rows, width):
-        return _grid(rows)
+        return _grid(rows, width)
     shared = _shared(rows)
     above = wrapped("; ".join(f"{title}: {cell}" for title, cell in shared.items()), width)
     rows = [_without(row, shared) for row in rows]
@@ -88,10 +92,10 @@ def _table(rows: Sequence[Row], optional: Sequence[str], width: int) -> str:
         if _fits(fewer, width):
             left_out = [title for title in optional[:count] if title in rows[0]]
             below = wrapped(f"not shown in {width} columns: {', '.join(left_out)}", width) if left_out else ""
-            return "\n\n".join(filter(None, [above, _grid(fewer), below]))
+            return "\n\n".join(filter(None, [above, _grid(fewer, width), below]))
     narrow = _narrow(rows, width)
     lists = (_record(row, width) for row in rows if row not in narrow)
-    return "\n\n".join(filter(None, [above, _grid(narrow), *lists]))
+    return "\n\n".join(filter(None, [above, _grid(narrow, width), *lists]))
 
 
 def _narrow(rows: Sequence[Row], width: int) -> list[Row]:
@@ -102,16 +106,21 @@ def _narrow(rows: Sequence[Row], width: int) -> list[Row]:
     return [row for row in rows if row in narrow] if len(narrow) > len(rows) / 2 else []
 
 
-def _widths(rows: Sequence[Row]) -> dict[str, int]:
-    return {title: max(len(title), *(len(row[title]) for row in rows)) for title in (rows[0] if rows else ())}
+def _widths(rows: Sequence[Row], width: int) -> dict[str, int]:
+    """Column → its width: that of its title on one line where all these fit, else that of the title's longest word."""
+    cells = {title: max(len(row[title]) for row in rows) for title in (rows[0] if rows else ())}
+    one_line = {title: max(len(title), widest) for title, widest in cells.items()}
+    if table_width(one_line) <= width:
+        return one_line
+    return {title: max(*map(len, title.split()), widest, 0) for title, widest in cells.items()}
 
 
 def _fits(rows: Sequence[Row], width: int) -> bool:
-    return table_width(_widths(rows)) <= width
+    return table_width(_widths(rows, width)) <= width
 
 
-def _grid(rows: Sequence[Row]) -> str:
-    widths = _widths(rows)
+def _grid(rows: Sequence[Row], width: int) -> str:
+    widths = _widths(rows, width)
     return "\n".join([*table_head(widths), *(table_row(row, widths) for row in rows)]) if rows else ""
 
 

@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from . import palette, specs
+from . import line_specs, palette, row_specs, specs
 from .chart import Bars, Chart, Lines, Strip
 from .legend import INK, MUTED, legend
 
@@ -97,7 +97,7 @@ def _configured(chart: Chart, place: specs.Place, data: specs.Datasets):
     """A chart as Altair's, with its texts and colours; its records go to `data`."""
     import altair as alt
 
-    drawn = {Lines: specs.lines, Strip: specs.strip, Bars: specs.bars}[type(chart)](chart, place, data)
+    drawn = {Lines: line_specs.lines, Strip: row_specs.strip, Bars: row_specs.bars}[type(chart)](chart, place, data)
     if place.is_document:
         drawn.title = specs.title(chart.title, chart.subtitle, place)
     else:
@@ -113,7 +113,7 @@ def _configured(chart: Chart, place: specs.Place, data: specs.Datasets):
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(**text, **lines, titleFontWeight="normal", titlePadding=10),
         legend=alt.LegendConfig(
-            **text, symbolSize=70, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=0, columnPadding=24
+            **text, symbolSize=70, symbolStrokeWidth=2, symbolOpacity=1, labelLimit=0, columnPadding=60
         ),
         title=alt.TitleConfig(
             anchor="start", color=INK, subtitleColor=MUTED, fontSize=16, subtitleFontSize=12, offset=14

@@ -67,7 +67,7 @@ def test_it_has_no_figures_and_the_remark_says_why(case):
 
 def test_it_is_neither_saturated_nor_sustained(case):
     one = dataclasses.replace(case[0], clients=None, rate=7.0)
-    assert saturation.judge(one).state == "not known"
+    assert saturation.judge(one).state == "inconclusive"
     assert saturation.bracket([one]) == saturation.Bracket(None, None)
 
 
@@ -76,7 +76,7 @@ def test_it_is_not_measured_in_every_report(case, tmp_path):
     measured = level([record(n / 2) for n in range(30)])
     result = result_of(measured, one)
     row = {metric.title: metric.cell(KIND.rows(result)[1]) for metric in KIND.metrics}
-    titles = ("requests/s", "tokens/s", "E2E p50, ms", "TTFT p99, ms", "TPOT p50, ms", "ITL p90, ms", "goodput")
+    titles = ("requests/s achieved", "tokens/s", "E2E median, ms", "TTFT p99, ms", "ITL p90, ms", "goodput")
     assert {row[title] for title in titles} == {"not measured"}
     assert row["verdict"] == ("" if one.rate is None else "not measured")
     assert words in row["remarks"]
@@ -94,7 +94,7 @@ def test_it_is_not_measured_in_every_report(case, tmp_path):
     assert json.loads(flat_files.as_jsonl(rows).splitlines()[1])["requests_per_s"] is None
     assert list(csv.DictReader(io.StringIO(flat_files.as_csv(rows, rows[1]))))[1]["tokens_per_s"] == ""
     assert words in page.render([item])
-    assert KIND.headline(result) == "0.00 at most, 1 client"
+    assert KIND.headline(result) == "0.00 (1 client)"
     assert KIND.headline(result_of(one)) == "not measured"
 
 
@@ -118,6 +118,7 @@ def test_windows_shorter_than_a_request_end_in_exit_code_1_and_the_advice_works(
     assert "not measured" in done.stdout
     result = saved(tmp_path)
     assert (len(result.levels), result.stopped) == (2, None)  # a level that is not measured ends no sweep
+    assert (result.status, result.error) == ("failed", error_of(done.stderr.split("\r")[-1]))
     again = bench("load", "--target", "stub", *load, "--seconds", advised(done), "-m", "1", env=SLOW)
     assert again.returncode == 0, again
     assert not LEVEL_UNMEASURED.search(again.stdout)

@@ -286,7 +286,7 @@ def test_a_result_is_saved_and_read_back(tmp_path):
 def test_the_table_says_how_it_was_served():
     shown = terminal.render(reports.view(result()))
     assert "sequential service" in unwrapped(shown)
-    assert "sustained rate: not measured" in shown
+    assert "maximum sustainable request rate: not measured" in unwrapped(shown)
     assert "| 1 client " in shown
     assert "± 30%" in shown
     assert re.search(r"\| E2E +\| [\d.]+ \[[\d.]+, [\d.]+\] +\| not measured: \d+ of 368 +\|", shown)

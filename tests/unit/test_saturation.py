@@ -45,13 +45,13 @@ def test_a_latency_that_is_long_and_level_is_sustained():
     assert saturation.judge(at(40.0, slower_s=0.01)).state == "not sustained"
 
 
-def test_too_little_is_not_known():
+def test_too_few_requests_are_inconclusive():
     few = saturation.judge(at(4.0, count=saturation.MIN_REQUESTS - 1))
-    assert few.words == "not known: fewer than 50 requests"
-    assert saturation.judge(level([], clients=None, rate=1.0)).state == "not known"
+    assert few.words == "inconclusive: fewer than 50 requests"
+    assert saturation.judge(level([], clients=None, rate=1.0)).state == "inconclusive"
     rng = numpy.random.default_rng(1)
     noisy = [record(2.0 + n / 10, float(rng.exponential(2.0)), tokens=1) for n in range(-20, 100)]
-    assert saturation.judge(level(noisy, clients=None, rate=10.0)).words.startswith("not known: ")
+    assert saturation.judge(level(noisy, clients=None, rate=10.0)).words.startswith("inconclusive: ")
 
 
 def test_the_bracket_is_of_offered_rates():

@@ -17,12 +17,12 @@ CONFIGURATION_WIDTH = 48
 
 
 def ratios(results: Sequence[AbResult]) -> Strip | None:
-    """B ∕ A of each comparison around a line at 1, where neither is faster; None where no round is valid."""
+    """B ∕ A of each comparison of one model around a line at 1, where neither is faster; None without a valid round."""
     rows = tuple(row for result in results if (row := _row(result)))
     if not rows:
         return None
     says = "B over A of each comparison: " + "; ".join(f"{row.label}: {row.value} {row.aside}" for row in rows)
-    return Strip("B ∕ A", Axis("", "times A's tokens/s"), rows, says, reference=1.0)
+    return Strip(f"B ∕ A of {models(results[0])}", Axis("", "times A's tokens/s"), rows, says, reference=1.0)
 
 
 def _row(result: AbResult) -> StripRow | None:
@@ -30,13 +30,13 @@ def _row(result: AbResult) -> StripRow | None:
     ratio = estimate.ratio(logs)
     if ratio is None:
         return None
-    sides = [f"{side}: {_short(configuration(result, side))}" for side in result.sides]
+    a, b = (_short(configuration(result, side)) for side in result.sides)
     pairs = [(number, estimate.ratio_within(pair), len(pair)) for number, pair in enumerate(logs, 1) if pair]
     value, aside = ratio.shown.split(" ", 1)
     return StripRow(
-        label=models(result),
+        label=f"A: {a} · B: {b}",
         keys=tuple(sorted(facets_of(result))),
-        note=" · ".join([*sides, machine_of(result.environment, result.a.scenario.device)]),
+        note=machine_of(result.environment, result.a.scenario.device),
         value=f"B ∕ A {value}",
         aside=aside,
         warnings=", ".join(finding.code for finding in warnings.check(result)),

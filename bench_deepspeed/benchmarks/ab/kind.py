@@ -9,7 +9,7 @@ from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_
 from bench_deepspeed.benchmarks.run import kind as run_kind
 from bench_deepspeed.core.text import NOT_MEASURED
 
-from . import metrics, view, warnings
+from . import headline, metrics, view, warnings
 from .records import FILE, SUBFOLDER, WHAT, AbResult
 
 
@@ -83,6 +83,7 @@ KIND = Kind(
     view=view.view,
     overview=view.overview,
     headline=_headline,
+    page_headlines=headline.headlines,
     load=AbResult.load,
     subject=_subject,
     metrics=metrics.METRICS,

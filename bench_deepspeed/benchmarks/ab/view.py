@@ -27,23 +27,28 @@ LEGEND = (
 def view(result: AbResult) -> list[Block]:
     """The whole comparison: the verdict first."""
     power = map(Text, detectable(result))
-    return [Text(verdict(result), strong=True), *power, Text(constants(result)), _sides(result), *_basis(result)]
+    basis: list[Block] = [Text(constants(result)), _sides(result), _pairs(result), Text(LEGEND)]
+    return [Text(verdict(result), strong=True), *power, *basis, *_doubts(result)]
 
 
-def document(result: AbResult) -> list[Block]:
+def document(result: AbResult, evidence: Link | None = None) -> list[Block]:
     """The whole comparison in a page, where it stands below a heading: the verdict after what both share."""
     power = map(Text, detectable(result))
-    return [Text(constants(result)), _sides(result), Text(verdict(result), strong=True), *power, *_basis(result)]
-
-
-def _basis(result: AbResult) -> list[Block]:
-    """What the verdict follows from, and what must be known with it."""
-    block = _warnings(result)
+    pairs = Section("Pairs of processes", [_pairs(result), Text(LEGEND)], folded=True, documented=True)
     return [
-        _pairs(result),
-        *map(Text, [LEGEND, *remarks(result)]),
-        *([block] if block.findings else []),
+        Text(constants(result), link=evidence),
+        _sides(result),
+        Text(verdict(result), strong=True),
+        *power,
+        *_doubts(result),
+        pairs,
     ]
+
+
+def _doubts(result: AbResult) -> list[Block]:
+    """What must be known with the verdict."""
+    block = _warnings(result)
+    return [*map(Text, remarks(result)), *([block] if block.findings else [])]
 
 
 def _warnings(result: AbResult) -> Warnings:
@@ -71,8 +76,7 @@ def log_lines(result: AbResult) -> list[str]:
         f"{side}: {configuration(result, side)}: {run_metrics.speed_cell(side_result)} tokens/s"
         for side, side_result in result.sides.items()
     ]
-    warning_lines = [f"warning {code}: {text}; {remedy}" for code, text, remedy in _warnings(result).findings]
-    return [*sides, verdict(result), *detectable(result), *remarks(result), *warning_lines]
+    return [*sides, verdict(result), *detectable(result), *remarks(result), *_warnings(result).lines]
 
 
 def _sides(result: AbResult) -> Table:
@@ -131,10 +135,13 @@ def remarks(result: AbResult) -> list[str]:
 
 
 def overview(items: Sequence[Item[AbResult]], compact: bool) -> list[Block]:
-    """B ∕ A of all comparisons in one chart, then each."""
-    chart = charts.ratios([item.content for item in items])
-    figure = [Section("B ∕ A", [Figure(chart, "ab-ratios", chart.title)], folded=True)] if chart else []
-    return [*figure, *map(_section, items)]
+    """B ∕ A of the comparisons of each model in a chart, then each."""
+    by_model: dict[str, list[Item[AbResult]]] = {}
+    for item in items:
+        by_model.setdefault(models(item.content), []).append(item)
+    drawn = (charts.ratios([item.content for item in members]) for members in by_model.values())
+    figures = [Figure(chart, "ab-ratios", chart.title) for chart in drawn if chart]
+    return [*([Section("B ∕ A", figures, folded=True)] if figures else []), *map(_section, items)]
 
 
 def _section(item: Item[AbResult]) -> Section:
@@ -143,8 +150,8 @@ def _section(item: Item[AbResult]) -> Section:
     measured = origin(result.a.environment, result.a.scenario.device, result.started_at)
     blocks: list[Block] = [
         *map(Text, unfinished(result)),
-        *document(result),
-        Text(measured, link=Link("JSON", item.path)),
+        *document(result, Link("JSON", item.path)),
+        Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Settings", [Facts(_settings(result))], folded=True),
         Section("Raw samples", [Table(_rounds(result), "Raw samples")], folded=True),
         Section("Environment", [Facts(environment_facts(_facts(result)))], folded=True),

@@ -12,7 +12,7 @@ from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Environment, Result
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report.blocks import Block, Facets
+from bench_deepspeed.report.blocks import Block, Facets, Headline
 
 
 class Content(Protocol):
@@ -76,6 +76,8 @@ class Kind(Generic[Saved, Row]):
     """Top-level fields that identify a file of this kind which has no `kind` of its own."""
     headline: Callable[[Saved], str] = lambda _saved: ""
     """Its cell in the list of saved runs."""
+    page_headlines: Callable[[Sequence[Item[Saved]]], Sequence[Headline]] = lambda _items: ()
+    """What the page says first: which configuration is the fastest, and by how much."""
     warnings: Callable[[Saved], Sequence[str]] = lambda _saved: ()
     """Codes of its warnings."""
     refusal: Callable[[Saved], str | None] = status_refusal

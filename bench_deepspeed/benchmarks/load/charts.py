@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
+from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
-from .labels import facets_of, percentile_text, title
-from .metrics import LevelRow, rows
+from .labels import facets_of, percentile_text, settings
+from .metrics import LevelRow, percentile_title, rows
 from .records import LoadResult
 
 
 def latency(model: str, results: Sequence[LoadResult]) -> Lines | None:
-    """Median latency over requests/s of one model, one curve a load test: solid by clients, dashed by rate.
+    """Median latency over requests/s of one model, one curve a load test: solid by clients, dashed by request rate.
 
     None where no level has a latency. A level that has remarks in the table is flagged.
     """
-    titles = [title(result) for result in results]
-    names = [f"{name}, test {n}" if titles.count(name) > 1 else name for n, name in enumerate(titles, start=1)]
-    curves = [_curve(*named, kind) for named in zip(names, results, strict=True) for kind in ("clients", "rate")]
-    series = [curve for curve in curves if curve]
+    names, shared = _names(results)
+    curves = (_curve(*named, kind) for named in zip(names, results, strict=True) for kind in KINDS)
+    series = _numbered([curve for curve in curves if curve])
     if not series:
         return None
-    x, y = Axis("throughput, requests/s", from_zero=True), Axis("latency (median)", "s", from_zero=True)
+    x, y = Axis("requests/s achieved", from_zero=True), Axis("E2E latency, median", "ms", from_zero=True)
     description = f"Median latency over throughput of {model}; the tables have its values"
-    return Lines(f"Latency over throughput of {model}", x, y, tuple(series), description)
+    subtitle = ", ".join([*shared, "each level with its clients or its requests/s"])
+    return Lines(f"Latency over throughput of {model}", x, y, tuple(series), description, subtitle)
+
+
+KINDS = {"clients": "by clients", "rate": "by request rate"}
+"""Field of a level → what a curve through such levels is called."""
+
+
+def _names(results: Sequence[LoadResult]) -> tuple[list[str], list[str]]:
+    """What tells each test from the others, the lengths at least, and what all have in common."""
+    every = [settings(result) for result in results]
+    columns = list(zip(*every, strict=True))
+    shared = [column[0] for column in columns[:-1] if len(set(column)) == 1]
+    return [", ".join(value for value in one if value not in shared) for one in every], shared
+
+
+def _numbered(series: Sequence[Series]) -> list[Series]:
+    """Curves of the same name, which are of several tests, with a number each and a colour of their own."""
+    names = [one.name for one in series]
+    return [
+        dataclasses.replace(one, name=name, colour=name)
+        if names.count(one.name) > 1 and (name := f"{one.name}, test {1 + names[:number].count(one.name)}")
+        else one
+        for number, one in enumerate(series)
+    ]
 
 
 def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
@@ -34,22 +59,32 @@ def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
         return None
     stroke = "solid" if kind == "clients" else "dashed"
     points = tuple(map(_point, levels))
-    return Series(f"{name}; labelled with its {kind}", points, (facets_of(result),), stroke, colour=name)
+    return Series(f"{name}, {KINDS[kind]}", points, (facets_of(result),), stroke, colour=name)
 
 
-def _median(row: LevelRow) -> float | None:
-    """Median E2E in seconds, where it is measured and finite."""
+def _median(row: LevelRow) -> Percentile | None:
+    """Median E2E, where it is measured and finite."""
     found = row.statistics.latencies.get("e2e", {}).get(50)
-    return None if found is None or found.value is None or math.isinf(found.value) else found.value
+    return None if found is None or found.value is None or math.isinf(found.value) else found
 
 
 def _point(row: LevelRow) -> Point:
     load, shown = row.level.clients or row.level.rate, row.statistics.latencies["e2e"].items()
-    percentiles = "; ".join(f"p{percent}, ms: {percentile_text(found)}" for percent, found in shown)
+    median = _median(row)
+    assert median is not None and median.value is not None  # only levels that have one are drawn
+    percentiles = "; ".join(f"{percentile_title(p)}, ms: {percentile_text(found)}" for p, found in shown)
     return Point(
         row.statistics.requests_per_s or 0.0,
-        _median(row) or 0.0,
+        1e3 * median.value,
+        _bar(median),
         label=f"{load:g}",
         hover="; ".join([f"{row.level.name}: E2E {percentiles}", *row.statistics.remarks]),
         flagged=bool(row.statistics.remarks),
     )
+
+
+def _bar(median: Percentile) -> tuple[float, float] | None:
+    """Its interval in ms; none where an end is infinite, which the table shows."""
+    if median.low is None or median.high is None or math.isinf(median.high):
+        return None
+    return 1e3 * median.low, 1e3 * median.high

@@ -29,9 +29,10 @@ from .records import FILE, SUBFOLDER, LoadResult, Workload
 
 
 def run(scenario: Scenario, options) -> int:
-    """Hold each level and print the table. Returns the exit code; raises BenchError when requests failed.
+    """Hold each level and print the table. Returns the exit code.
 
-    What was measured is in load.json whatever happens: it is rewritten after each level.
+    Raises BenchError when requests failed, and when no level was measured, which is a test that failed. What was
+    measured is in load.json whatever happens: it is rewritten after each level.
     """
     workload = workload_of(scenario, options)
     others = [_saved(path) for path in options.beside]
@@ -39,10 +40,12 @@ def run(scenario: Scenario, options) -> int:
     if not options.trace:
         note_once(wrapped(p99_cost(options.rates or [], options.p99), columns()))
     place = options.output_dir / scenario.model / SUBFOLDER
-    with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder, Bars() as bars:
-        result.environment = environment.host_facts()
-        LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
-    print(terminal.render(view.view(result)))
+    with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder:
+        with Bars() as bars:
+            result.environment = environment.host_facts()
+            LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
+        print(terminal.render(view.view(result)))
+        _require_measured(result)
     chart = charts.latency(model_title(result), [result, *others])
     drawn = svg.write(recorder.folder, {"load": chart}) if chart else []
     for what, path in [("\nload", recorder.path), *(("plot", path) for path in drawn)]:
@@ -50,10 +53,14 @@ def run(scenario: Scenario, options) -> int:
     failed = sum(record.error is not None for level in result.levels for record in level.records)
     if failed:
         raise BenchError(f"{failed} requests failed; their latencies are infinite in the percentiles")
+    return 0
+
+
+def _require_measured(result: LoadResult) -> None:
+    """Raises BenchError, which gives the test its status, where no level has statistics."""
     if all(map(unmeasured, result.levels)):
         slowest = max(result.levels, key=needed_s)
         raise BenchError(f"no level was measured: {slowest.name}: {unmeasured(slowest)}")
-    return 0
 
 
 def _saved(path: Path) -> LoadResult:

@@ -41,11 +41,8 @@ def samples(result: LoadResult) -> list[dict[str, object]]:
 def _headline(result: LoadResult) -> str:
     if not result.levels:
         return "no level"
-    speeds = {
-        row.level.name: row.statistics.tokens_per_s for row in rows(result) if row.statistics.tokens_per_s is not None
-    }
-    best = max(speeds, key=lambda name: speeds[name], default=None)
-    return NOT_MEASURED if best is None else f"{speeds[best]:.2f} at most, {best}"
+    best = view.fastest(result)
+    return NOT_MEASURED if best is None else f"{best.statistics.tokens_per_s:.2f} ({best.level.name})"
 
 
 def _refusal(result: LoadResult) -> str | None:

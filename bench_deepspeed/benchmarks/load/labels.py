@@ -22,10 +22,15 @@ def model_title(result: LoadResult) -> str:
 
 def title(result: LoadResult) -> str:
     """What was loaded with what, in one line."""
+    return ", ".join([model_title(result), *settings(result)])
+
+
+def settings(result: LoadResult) -> tuple[str, str, str]:
+    """The target with its engine, the precision, and the lengths of the requests."""
     scenario, workload = result.scenario, result.workload
     spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
     lengths = f"{workload['prompt_tokens'] or 'given'} + {workload['max_tokens'] or 'given'} tokens{spread}"
-    return f"{model_title(result)}, {result.target['name']} ({scenario['engine']}), {scenario['precision']}, {lengths}"
+    return f"{result.target['name']} ({scenario['engine']})", scenario["precision"], lengths
 
 
 def facets_of(result: LoadResult) -> Facets:
@@ -35,8 +40,16 @@ def facets_of(result: LoadResult) -> Facets:
     return Facets(model_title(result), s["engine"], machine, s["precision"])
 
 
+def percentile_cell(found: Percentile | None) -> str:
+    """Milliseconds with the interval, for a cell of a table; see `percentile_text`."""
+    return NOT_MEASURED if found is None or found.value is None else percentile_text(found)
+
+
 def percentile_text(found: Percentile | None) -> str:
-    """Milliseconds with the interval: "847.2 [801.2, 900.3]"; "∞" where too many requests failed for a number."""
+    """Milliseconds with the interval: "847.2 [801.2, 900.3]"; "∞" where too many requests failed for a number.
+
+    Where it was not measured, of how many independent values it would have been, and how many it takes.
+    """
     if found is None:
         return NOT_MEASURED
     if found.value is None:

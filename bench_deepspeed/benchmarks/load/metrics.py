@@ -11,7 +11,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.metric import Bounds, Metric, Value
 from bench_deepspeed.measure.percentiles import Percentile
 
-from .labels import percentile_text
+from .labels import percentile_cell
 from .level_statistics import LevelStatistics, statistics_of
 from .records import PERCENTILES, Level, LoadResult
 from .saturation import Verdict, judge
@@ -25,8 +25,8 @@ LATENCIES = {
     "e2e": "end to end: from when the request was due to its last token",
 }
 TITLES = {"chunk": "chunk gap"}
-TABLE_PERCENTILES = {"ttft": (50, 99), "tpot": (50, 99), "e2e": (50, 99)}
-"""Latency → the percentiles that tables show; the others are in flat files."""
+TABLE_LATENCIES, TABLE_PERCENTILES = ("ttft", "tpot", "e2e"), (50, 99)
+"""What the table of levels shows; all the others are in flat files and on the page."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,16 @@ def _statistic(name: str) -> Callable[[LevelRow], Value]:
     return lambda row: getattr(row.statistics, name)
 
 
+def latency_title(name: str) -> str:
+    """What a latency is called in tables."""
+    return TITLES.get(name, name.upper())
+
+
+def percentile_title(percent: int) -> str:
+    """ "median", "p99"."""
+    return "median" if percent == 50 else f"p{percent}"
+
+
 def _percentile(name: str, percent: int) -> Metric[LevelRow]:
     def found(row: LevelRow) -> Percentile | None:
         return row.statistics.latencies.get(name, {}).get(percent)
@@ -70,19 +80,19 @@ def _percentile(name: str, percent: int) -> Metric[LevelRow]:
         low, high = _finite(getattr(found(row), "low", None)), _finite(getattr(found(row), "high", None))
         return None if low is None or high is None else (low, high)
 
-    place = "summary" if percent in TABLE_PERCENTILES.get(name, ()) else "detail"
+    in_table = name in TABLE_LATENCIES and percent in TABLE_PERCENTILES
     words = "median" if percent == 50 else f"{percent}th percentile"
-    title, meaning = f"{TITLES.get(name, name.upper())} p{percent}, ms", f"{LATENCIES[name]}; {words}"
     return Metric(
         f"{name}_p{percent}_s",
-        title,
+        f"{latency_title(name)} {percentile_title(percent)}, ms",
         "s",
-        meaning,
+        f"{LATENCIES[name]}; {words}",
         value,
         "lower",
-        place=place,
+        place="summary" if in_table else "detail",
         interval=interval,
-        shown=lambda row: percentile_text(found(row)),
+        shown=lambda row: percentile_cell(found(row)),
+        group=latency_title(name),
     )
 
 
@@ -106,7 +116,7 @@ def _server_cpu(combine: Callable[[list[float]], float]) -> Callable[[LevelRow],
 def _verdict(row: LevelRow) -> str:
     if row.verdict is None:
         return ""
-    return row.verdict.words if row.measured else NOT_MEASURED
+    return row.verdict.state if row.measured else NOT_MEASURED
 
 
 def _piled_bounds(row: LevelRow) -> Bounds | None:
@@ -145,16 +155,21 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         shown=lambda r: f"{r.statistics.failed} of {r.statistics.due}",
     ),
     Metric(
-        "requests_per_s",
+        "offered_per_s",
+        "requests/s offered",
         "requests/s",
-        "requests/s",
-        "achieved: requests that ended in the window a second",
-        _statistic("requests_per_s"),
-        "higher",
+        "requests due in the window, a second",
+        _statistic("offered_per_s"),
         place="summary",
     ),
     Metric(
-        "offered_per_s", "offered", "requests/s", "requests due a second", _statistic("offered_per_s"), place="summary"
+        "requests_per_s",
+        "requests/s achieved",
+        "requests/s",
+        "requests that ended in the window, a second",
+        _statistic("requests_per_s"),
+        "higher",
+        place="summary",
     ),
     Metric(
         "tokens_per_s",
@@ -207,7 +222,6 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "share",
         "of one CPU, taken by the target's processes together",
         _server_cpu(sum),
-        place="summary",
         remark=lambda r: ", ".join(f"{n} {s:.0%}" for n, s in r.level.server_cpu_share.items()),
     ),
     Metric(
@@ -232,13 +246,12 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "of the requests due in the window, by how many those in flight grew",
         lambda r: r.verdict and r.verdict.piled,
         interval=_piled_bounds,
-        place="data",
     ),
     Metric(
         "saturated",
         "saturated",
         "",
-        "whether requests piled up; none where neither can be shown",
+        "whether requests piled up; none where that is inconclusive",
         _saturated,
         place="data",
     ),
@@ -246,7 +259,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "verdict",
         "verdict",
         "",
-        "whether the rate was sustained",
+        "whether the rate was sustained: `sustained`, `not sustained` or `inconclusive`",
         _verdict,
         place="summary",
         in_files=False,
@@ -258,6 +271,5 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "",
         "what makes the values doubtful",
         lambda r: "; ".join(r.statistics.remarks),
-        place="summary",
     ),
 )

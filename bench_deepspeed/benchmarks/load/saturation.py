@@ -28,7 +28,7 @@ class Verdict:
     None for too few requests, and for a level that is not measured.
     """
 
-    state: Literal["sustained", "not sustained", "not known"]
+    state: Literal["sustained", "not sustained", "inconclusive"]
     piled: float | None = None
     low: float | None = None
     high: float | None = None
@@ -37,7 +37,7 @@ class Verdict:
     def words(self) -> str:
         if self.piled is None:
             return f"{self.state}: fewer than {MIN_REQUESTS} requests"
-        return f"{self.state}: {self.piled:.1%} [{self.low:.1%}, {self.high:.1%}] of what is due piles up"
+        return f"{self.state}: {self.piled:.1%} [{self.low:.1%}, {self.high:.1%}] of the offered requests piled up"
 
 
 def judge(level: Level) -> Verdict:
@@ -48,16 +48,16 @@ def judge(level: Level) -> Verdict:
     standard deviation of the dᵦ. Above capacity the number in flight is a random walk, whose steps are independent, so
     the interval holds there; below, steps are followed by steps back, and it is wider than it need be. "Not sustained"
     where all of the interval is above zero, "sustained" where all of it is below the margin (an equivalence test:
-    D. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987), else "not known".
+    D. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987), else "inconclusive".
     """
     due = due_in_window(level)
     if len(due) < MIN_REQUESTS or unmeasured(level):
-        return Verdict("not known")
+        return Verdict("inconclusive")
     steps = [later - earlier for earlier, later in itertools.pairwise(_in_flight(level))]
     piled = sum(steps) / len(due)
     half_width = student_quantile(BLOCKS - 1) * statistics.stdev(steps) * BLOCKS**0.5 / len(due)
     low, high = piled - half_width, piled + half_width
-    state = "not sustained" if low > 0 else "sustained" if high < MARGIN else "not known"
+    state = "not sustained" if low > 0 else "sustained" if high < MARGIN else "inconclusive"
     return Verdict(state, piled, low, high)
 
 

@@ -1,121 +1,140 @@
-"""A load test as blocks: its levels, and the notes on them."""
+"""A load test as blocks: a row a level, and what must be known with it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core.text import NOT_MEASURED, figure_name
-from bench_deepspeed.core.units import number
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
 from . import charts
 from .labels import facets_of, model_title, percentile_text, title
-from .metrics import METRICS, TABLE_PERCENTILES, LevelRow, rows
-from .records import Level, LoadResult
+from .metrics import METRICS, TABLE_LATENCIES, TABLE_PERCENTILES, LevelRow, latency_title, percentile_title, rows
+from .records import PERCENTILES, Level, LoadResult
 from .saturation import CONFIDENCE, bracket
 from .service_level import GENERATION_TOKENS_PER_S
 
 LEGEND = (
-    "TTFT, TPOT and E2E: median and 99th percentile [95% interval] of the requests due in the steady window, where a "
-    "failed one is infinite; not measured: n of N: they are worth n independent ones, and N are needed; requests/s: "
-    "those that ended in the window; tokens/s: all tokens that came in it over its seconds; offered: what was due; "
-    f"effective: FastGen's effective throughput at {', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
+    "requests/s offered: due in the window; achieved: ended in it; tokens/s: all tokens that came in the window over "
+    "its seconds; TTFT, TPOT and E2E: median and 99th percentile [95% interval] of the requests due in the window, a "
+    "failed one infinite; verdict: whether the rate was sustained; effective: FastGen's effective throughput at "
+    f"{', '.join(map(str, GENERATION_TOKENS_PER_S))} tokens/s"
 )
 SHORT_LEGEND = (
-    "offered: requests due a second; achieved: that ended; latencies: of requests due in the steady window, failed "
-    "ones infinite, with 95% intervals; not measured: n of N: they are worth n independent ones, and N are needed; all "
-    "percentiles: `bench.sh report --format csv`"
+    "offered: due in the window; achieved: ended in it; failed requests have infinite latencies; intervals and all "
+    "percentiles: `bench.sh report --format csv`, or html"
 )
+OPTIONAL = (
+    "TPOT p99, ms",
+    "TTFT p99, ms",
+    "E2E p99, ms",
+    "TPOT median, ms",
+    "within SLA",
+    "failed",
+    "TTFT median, ms",
+    "tokens/s",
+)
+"""Columns that a narrow terminal does not show, the first one first."""
 
 
 def line(result: LoadResult, level: Level) -> str:
     """One level in a line, as soon as it is over."""
     row = LevelRow(result, level)
-    cells = metric.cells(METRICS, row, "summary")
     if not row.measured:
-        return f"{level.name}: {cells['remarks']}"
-    shown = [f"{name} {cells[name]}" for name in ("requests/s", "offered", "tokens/s", "E2E p50, ms")]
-    return "; ".join([f"{level.name}: {', '.join(shown)}", *filter(None, [cells["verdict"], cells["remarks"]])])
+        return f"{level.name}: {'; '.join(row.statistics.remarks)}"
+    cells = _cells(row)
+    speeds = [f"{cells[name]} {name}" for name in ("requests/s offered", "requests/s achieved", "tokens/s")]
+    shown = ", ".join([*speeds, f"E2E median {cells['E2E median, ms']} ms"])
+    verdict = [row.verdict.words] if row.verdict else []
+    return "; ".join([f"{level.name}: {shown}", *verdict, *row.statistics.remarks])
 
 
 def view(result: LoadResult) -> list[Block]:
-    """What follows from all levels, how much each was offered and achieved, its latencies, and its verdict."""
+    """What follows from all levels, then a row a level that was measured, and what makes its values doubtful."""
     measured = [row for row in rows(result) if row.measured]
-    tables = [
-        Table([{"load": row.level.name, **_throughput(row)} for row in measured], "Throughput"),
-        Table([cells for row in measured for cells in _latencies(row)], "Latency"),
-    ]
+    table = Table([_bare(cells) for cells in _shown(measured)], "Levels", optional=OPTIONAL)
     doubts = _doubts(result)
     return [
-        *map(Text, conclusions(result)),
-        *(tables if measured else []),
+        Text(answer(result), strong=True),
+        *map(Text, [result.target["service"], *conclusions(result)]),
+        *([table] if measured else []),
+        *map(Text, _missing(measured)),
         *([Facts(doubts)] if doubts else []),
         *([Text(SHORT_LEGEND)] if measured else []),
     ]
 
 
-def _throughput(row: LevelRow) -> dict[str, str]:
-    s = row.statistics
-    return {
-        "offered, 1/s": number(s.offered_per_s),
-        "achieved, 1/s": number(s.requests_per_s),
-        "tokens/s": number(s.tokens_per_s),
-        "failed": f"{s.failed} of {s.due}",
-    }
+def _cells(row: LevelRow) -> Mapping[str, str]:
+    return metric.cells(METRICS, row, "summary")
 
 
-def _latencies(row: LevelRow) -> list[dict[str, str]]:
-    """One line a latency, with its median and its 99th percentile."""
-    found = row.statistics.latencies
+def _bare(cells: Mapping[str, str]) -> dict[str, str]:
+    """The cells without their intervals."""
+    return {name: cell.partition(" [")[0] for name, cell in cells.items()}
+
+
+def _shown(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
+    """The cells of each level, without the columns that say nothing at any level."""
+    cells = [_cells(row) for row in levels]
+    if not any(row.statistics.failed for row in levels):
+        cells = [{name: cell for name, cell in own.items() if name != "failed"} for own in cells]
+    return _without_empty_columns(cells)
+
+
+def _without_empty_columns(cells: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    empty = {name for name in (cells[0] if cells else {}) if {row[name] for row in cells} <= {"", NOT_MEASURED}}
+    return [{name: value for name, value in row.items() if name not in empty} for row in cells]
+
+
+def _missing(levels: Sequence[LevelRow]) -> list[str]:
+    """What the table does not show since it is the same at each level: failures, and percentiles without a value."""
+    if not levels:
+        return []
+    lacking: dict[int, list[str]] = {}
+    for name, percent in itertools.product(TABLE_LATENCIES, TABLE_PERCENTILES):
+        found = [one for row in levels if (one := row.statistics.latencies.get(name, {}).get(percent))]
+        if found and all(one.value is None for one in found):
+            lacking.setdefault(found[0].needed, []).append(f"{latency_title(name)} {percentile_title(percent)}")
     return [
-        {
-            "load": row.level.name,
-            "latency": name.upper(),
-            **{f"p{percent}, ms": percentile_text(found[name].get(percent)) for percent in percents},
-        }
-        for name, percents in TABLE_PERCENTILES.items()
+        *([] if any(row.statistics.failed for row in levels) else ["no request failed"]),
+        *(
+            f"{NOT_MEASURED} at any level: {', '.join(names)} (it takes {needed} independent requests, and those that "
+            "follow one another are alike)"
+            for needed, names in lacking.items()
+        ),
     ]
 
 
 def _doubts(result: LoadResult) -> dict[str, str]:
-    """Level → its goodput, its verdict, and what makes its values doubtful, where there is any of them."""
-    by_level = {}
-    for row in rows(result):
-        cells, good = metric.cells(METRICS, row, "summary"), row.statistics.goodput_per_s
-        goodput = [] if good is None else [f"goodput {number(good)} requests/s"]
-        by_level[row.level.name] = "; ".join(filter(None, [*goodput, cells["verdict"], cells["remarks"]]))
-    return {level: text for level, text in by_level.items() if text}
+    """Level → what makes its values doubtful, where there is anything."""
+    remarks = {row.level.name: "; ".join(row.statistics.remarks) for row in rows(result)}
+    return {level: text for level, text in remarks.items() if text}
 
 
-def _table(result: LoadResult, *places: str) -> Table:
-    cells = [{k: v for place in places for k, v in metric.cells(METRICS, row, place).items()} for row in rows(result)]
-    return Table(
-        _without_empty_columns(cells), f"Load test of {title(result)}", [frozenset({facets_of(result)})] * len(cells)
-    )
+def fastest(result: LoadResult) -> LevelRow | None:
+    """The level with the most tokens/s; None where none was measured."""
+    measured = [row for row in rows(result) if row.measured]
+    return max(measured, key=lambda row: row.statistics.tokens_per_s or 0.0, default=None)
 
 
-def _without_empty_columns(cells: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The rows without the columns that are empty at every level."""
-    titles = cells[0] if cells else {}
-    empty = {name for name in titles if {row[name] for row in cells} <= {"", NOT_MEASURED}}
-    return [{name: value for name, value in row.items() if name not in empty} for row in cells]
-
-
-def notes(result: LoadResult) -> list[str]:
-    """The conclusions, and what the columns of the table are."""
-    return [*conclusions(result), LEGEND]
+def answer(result: LoadResult) -> str:
+    """The one sentence: what was loaded, and the most tokens/s of a level."""
+    best = fastest(result)
+    most = f"tokens/s {NOT_MEASURED}" if best is None else f"at most {_cells(best)['tokens/s']} tokens/s"
+    return f"{title(result)}: {most}{f' ({best.level.name})' if best else ''}"
 
 
 def conclusions(result: LoadResult) -> list[str]:
-    """What was sent, and what follows from all levels together."""
-    lines = [f"{title(result)}. {result.target['service']}"]
-    if any(level.rate is not None for level in result.levels):
-        lines.insert(1, f"sustained rate: {bracket_words(result.levels)}")
+    """What follows from all levels together."""
+    lines = []
     if result.stopped:
-        lines.insert(1, f"stopped at {result.stopped}")
+        lines.append(f"stopped at {result.stopped}")
+    if any(level.rate is not None for level in result.levels):
+        lines.append(f"maximum sustainable request rate: {bracket_words(result.levels)}")
     return lines
 
 
@@ -123,15 +142,16 @@ def bracket_words(levels: Sequence[Level]) -> str:
     """The bracket of the capacity, as rates that were offered, and the confidence of each of its ends."""
     found = bracket(levels)
     ends = (("at least", found.sustained), ("less than", found.not_sustained))
-    told = " and ".join(f"{words} {rate:.3g} requests/s" for words, rate in ends if rate is not None)
-    return f"{told}, as offered (confidence of each end: {CONFIDENCE:.1%})" if told else NOT_MEASURED
+    known = " and ".join(f"{words} {rate:.3g} requests/s" for words, rate in ends if rate is not None)
+    return f"{known}, as offered (confidence of each end: {CONFIDENCE:.1%})" if known else NOT_MEASURED
 
 
 def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
     """The curves of each model's load tests in one chart, then the levels of each test."""
     models = dict.fromkeys(model_title(item.content) for item in items)
     groups = [[item for item in items if model_title(item.content) == model] for model in models]
-    return [*(figure for group in groups for figure in _figure(group)), *map(_section, items)]
+    legend = Section("What the columns are", [Text(LEGEND)], folded=True)
+    return [*(figure for group in groups for figure in _figure(group)), *map(_section, items), legend]
 
 
 def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
@@ -144,13 +164,39 @@ def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
 
 def _section(item: Item[LoadResult]) -> Section:
     result = item.content
+    levels, doubts = rows(result), _doubts(result)
     measured = origin(result.environment, result.scenario["device"], result.started_at)
+    facets = frozenset({facets_of(result)})
+    others = [_without_percentiles(row) for row in levels]
     blocks: list[Block] = [
         *map(Text, unfinished(result)),
-        _table(result, "summary"),
-        *map(Text, notes(result)),
-        Text(measured, link=Link("JSON", item.path)),
-        Section("All metrics of each level", [_table(result, "summary", "detail")], folded=True),
+        Text(result.target["service"], link=Link("JSON", item.path)),
+        *map(Text, conclusions(result)),
+        Table(_shown(levels), f"Load test of {title(result)}", [facets] * len(levels)),
+        *map(Text, _missing([row for row in levels if row.measured])),
+        *([Facts(doubts)] if doubts else []),
+        Section("All percentiles", [Table(_latencies(levels), "All percentiles")], folded=True),
+        Section("All other figures", [Table(_without_empty_columns(others), "All other figures")], folded=True),
+        Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Environment", [Facts(environment_facts(result.environment.facts))], folded=True),
     ]
-    return Section(title(result), blocks, facets=frozenset({facets_of(result)}))
+    return Section(title(result), blocks, facets=facets)
+
+
+def _latencies(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
+    """A row a level and latency, with every percentile, or how many independent requests it lacks."""
+    return [
+        {
+            "load": row.level.name,
+            "latency": latency_title(name),
+            **{f"{percentile_title(p)}, ms": percentile_text(found.get(p)) for p in PERCENTILES},
+        }
+        for row in levels
+        for name, found in row.statistics.latencies.items()
+    ]
+
+
+def _without_percentiles(row: LevelRow) -> dict[str, str]:
+    """A level's cells of all metrics that are no latency."""
+    chosen = [m for m in METRICS if m.place != "data" and not m.group and m.name != "remarks"]
+    return {m.title: m.cell(row) for m in chosen}

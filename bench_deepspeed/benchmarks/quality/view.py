@@ -60,7 +60,7 @@ def _section(item: Item[Quality], compact: bool) -> Section:
         *map(Text, unfinished(quality)),
         Text(intro(quality)),
         distances(quality),
-        *([] if compact else [_answers(quality)]),
+        *([] if compact else [Section("Answers side by side", [_answers(quality)], folded=True, documented=True)]),
         Section("Environment", [Facts(environment_facts(quality.environment.facts))], folded=True),
     ]
     title = f"{quality.model['title']}: {quality.engine}"

@@ -10,7 +10,7 @@ from bench_deepspeed.benchmarks.common.provenance import lacking
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.records import Result
 
-from . import metrics, view
+from . import headline, metrics, view
 
 FILE = "result.json"
 
@@ -61,6 +61,7 @@ KIND = Kind(
     view=view.view,
     overview=view.overview,
     headline=metrics.speed_cell,
+    page_headlines=headline.headlines,
     load=Result.load,
     subject=_subject,
     metrics=metrics.METRICS,

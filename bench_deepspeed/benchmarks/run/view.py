@@ -161,7 +161,7 @@ def log_lines(result: Result) -> list[str]:
         f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
         f"{mean}{spread} tokens/s (mean ± sample std, n = {n}); {metrics.speed_cell(result)} (mean [95% interval])",
         *remarks(result),
-        *(f"warning {code}: {text}; {remedy}" for code, text, remedy in warnings_block(result).findings),
+        *warnings_block(result).lines,
     ]
 
 
@@ -228,7 +228,7 @@ def _speed_table(items: Sequence[RunItem]) -> list[Block]:
     shared = {t: rows[0][t] for t in SHARED if len({row[t] for row in rows}) == 1}
     origins = _unique(_origin(item) for item in items)
     for row, item in zip(rows, items, strict=True):
-        for name in shared:
+        for name in ("model", *shared):  # the model is in the heading
             del row[name]
         number = f" ({origins.index(_origin(item)) + 1})" if len(origins) > 1 else ""
         row["evidence"] = Link("JSON", item.path, number)
@@ -236,11 +236,14 @@ def _speed_table(items: Sequence[RunItem]) -> list[Block]:
     table = Table(rows, "Tokens per second", [frozenset({charts.facets_of(item)}) for item in items])
     notes = _unique(text for item in items for text in _notes(item.content))
     numbered = [f"({n}) {text}" if len(origins) > 1 else text for n, text in enumerate(origins, start=1)]
+    doubts = _doubts(items)
     return [
         *([Text(above)] if above else []),
         table,
-        _details(items),
-        *map(Text, [*unlike, *notes, *_doubts(items), LEGEND, *numbered]),
+        *map(Text, [*unlike, *notes]),
+        *([doubts] if doubts.findings else []),
+        Section("What each speed is made of", [_details(items), Text(LEGEND)], folded=True, documented=True),
+        Section("Machines and versions", list(map(Text, numbered)), folded=True, documented=True),
     ]
 
 
@@ -285,14 +288,14 @@ def _notes(result: Result) -> list[str]:
     return [*unfinished(result), *remarks(result), *([f"{result.model['title']}: {note}"] if note else [])]
 
 
-def _doubts(items: Sequence[RunItem]) -> list[str]:
-    """The warnings, each with the results that it is of."""
-    results: dict[str, list[str]] = {}
+def _doubts(items: Sequence[RunItem]) -> Warnings:
+    """The warnings, each once, with the results that it is of."""
+    results: dict[tuple[str, str, str], list[str]] = {}
     heads = _heads(items)
     for item in items:
-        for code, text, remedy in warnings_block(item.content).findings:
-            results.setdefault(f"warning {code}: {text}; {remedy}", []).append(f"`{heads[item.path]}`")
-    return [f"{', '.join(names)}: {text}" for text, names in results.items()]
+        for finding in warnings_block(item.content).findings:
+            results.setdefault(finding, []).append(f"`{heads[item.path]}`")
+    return Warnings([(code, f"{', '.join(names)}: {text}", remedy) for (code, text, remedy), names in results.items()])
 
 
 def _origin(item: RunItem) -> str:
@@ -335,7 +338,7 @@ def _card(item: RunItem) -> Section:
     label, facets = title(result), frozenset({charts.facets_of(item)})
     blocks: list[Block] = [
         *map(Text, _notes(result)),
-        warnings_block(result),
+        *([block] if (block := warnings_block(result)).findings else []),
         Facts(metric.cells(metrics.METRICS, result, "detail"), "Measured"),
         Facts(settings, "Settings"),
         Table(_processes(result), f"Processes of {label}"),

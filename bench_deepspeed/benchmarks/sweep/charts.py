@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
@@ -33,6 +33,7 @@ def throughput(sweep: SweepResult) -> Lines | None:
         (*series, *_limits(sweep, curves)),
         f"Decode throughput over the batch size of {constants(sweep)}; the table has its values",
         subtitle=constants(sweep),
+        ordered=_ordered(sweep, "batch_size"),
     )
 
 
@@ -51,6 +52,7 @@ def prefill(sweep: SweepResult) -> Lines | None:
         tuple(series),
         f"Prefill time over the prompt's length of {constants(sweep)}; the table has its values",
         subtitle=constants(sweep),
+        ordered=_ordered(sweep, "prompt_tokens"),
     )
 
 
@@ -61,7 +63,13 @@ def _curves(sweep: SweepResult, along: str, drawable: Callable[[SweepScenario], 
     complete = [scenario for scenario in sweep.scenarios if scenario.status == "complete" and drawable(scenario)]
     for scenario in sorted(complete, key=lambda s: getattr(s, along)):
         curves.setdefault(tuple(getattr(scenario, name) for name in others), []).append(scenario)
-    return curves
+    return dict(sorted(curves.items(), key=lambda curve: [v for v in curve[0] if isinstance(v, int)]))
+
+
+def _ordered(sweep: SweepResult, along: str) -> bool:
+    """Whether the lines differ in one quantity alone, so that they have an order."""
+    names = [name for name in varying(sweep) if name != along]
+    return len(names) == 1 and names[0] in UNITS
 
 
 def _colour(key: tuple) -> str:
@@ -98,29 +106,42 @@ def _prefill_point(scenario: SweepScenario, x: float) -> Point:
 
 
 def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
-    """The two bounds of the roofline; of engines that differ in nothing else, they are the same."""
+    """The two bounds of the roofline, each drawn once for all lines that share it.
+
+    Engines that differ in nothing else share both. One that several settings share is in no colour of theirs.
+    """
     spec = catalog.load(sweep.settings.model)
-    by_setting: dict[tuple, list[SweepScenario]] = {}
-    colours: dict[tuple, str] = {}
+    shared: dict[tuple, list[tuple[str, SweepScenario]]] = {}
     for key, scenarios in curves.items():
-        limited = [scenario for scenario in scenarios if derived.limits_of(sweep, scenario)]
-        by_setting.setdefault(key[1:], []).extend(limited)
-        colours.setdefault(key[1:], _colour(key))
-    series = []
-    for others, scenarios in by_setting.items():
-        limits = derived.limits_of(sweep, scenarios[0]) if scenarios else None
-        if limits is None:
-            continue
-        memory = sorted({(s.batch_size, derived.memory_limit(spec, s, limits)) for s in scenarios})
-        products = [(batch, derived.compute_limit(spec, limits)) for batch, _ in memory]
-        keys = tuple(sorted({facets_of(sweep, s) for s in scenarios}))
-        for name, points, stroke in (
-            ("limit of the memory bandwidth, measured", memory, "dashed"),
-            ("limit of the matrix products, measured", products, "dotted"),
-        ):
-            line = tuple(Point(x, y, hover=f"{name}: {y:,.0f} tokens/s") for x, y in points)
-            series.append(Series(name, line, keys, stroke, marker=False, colour=colours[others]))
-    return series
+        for scenario in scenarios:
+            if limits := derived.limits_of(sweep, scenario):
+                products = derived.compute_limit(spec, limits)
+                shared.setdefault((MEMORY, *key[1:]), []).append((_colour(key), scenario))
+                shared.setdefault((PRODUCTS, products), []).append((_colour(key), scenario))
+    return [_limit(sweep, bound, members) for bound, members in shared.items()]
+
+
+MEMORY, PRODUCTS = "limit of the memory bandwidth, measured", "limit of the matrix products, measured"
+
+
+def _limit(sweep: SweepResult, bound: tuple, members: Sequence[tuple[str, SweepScenario]]) -> Series:
+    """The line of a bound over the batches of the scenarios that share it."""
+    name, colours = bound[0], dict.fromkeys(colour for colour, _ in members)
+    spec = catalog.load(sweep.settings.model)
+    rates = {}
+    for _, scenario in members:
+        limits = derived.limits_of(sweep, scenario)
+        assert limits is not None  # only such scenarios share a bound
+        rates[scenario.batch_size] = bound[1] if name == PRODUCTS else derived.memory_limit(spec, scenario, limits)
+    line = tuple(Point(x, rate, hover=f"{name}: {rate:,.0f} tokens/s") for x, rate in sorted(rates.items()))
+    return Series(
+        name,
+        line,
+        tuple(sorted({facets_of(sweep, scenario) for _, scenario in members})),
+        "dotted" if name == PRODUCTS else "dashed",
+        marker=False,
+        colour=next(iter(colours)) if name == MEMORY or len(colours) == 1 else None,
+    )
 
 
 def drawn(sweep: SweepResult) -> dict[str, Lines]:

@@ -11,7 +11,7 @@ from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.measure import metric
 from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES
 from bench_deepspeed.report import terminal
-from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
+from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
 from . import charts, plan
 from .labels import constants, facets_of, model_title, varying
@@ -29,11 +29,11 @@ WIDTHS = {"prefill": 13, "decode tokens/s": 22, "tokens/s": 12}
 OPTIONAL = ("of the limit", "tokens/s")
 """Columns that a narrow terminal does not show, the first one first."""
 MEANINGS = {
-    "few_samples": f" (fewer than {MIN_PROCESSES} processes: `--processes {MIN_PROCESSES}` or more)",
-    "wide_interval": f" (± more than {INTERVAL_LIMIT:.0%}: more `--processes`)",
-    "not_checked": " (the answers were not held against the model's logits: measure it again with this version)",
+    "few_samples": (f"fewer than {MIN_PROCESSES} processes", f"`--processes {MIN_PROCESSES}` or more"),
+    "wide_interval": (f"± more than {INTERVAL_LIMIT:.0%}", "more `--processes`"),
+    "not_checked": ("the answers were not held against the model's logits", "measure it again with this version"),
 }
-"""Of the warnings that are not of the machine, whose meaning stands in docs/method/sweep.md."""
+"""Code → meaning and remedy, of the warnings that are not of the machine; those stand in docs/method/sweep.md."""
 TOGETHER = 4
 """So many settings that vary share one column, where rows are shown one by one."""
 
@@ -67,13 +67,15 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
     sweep = item.content
     row_facets = [frozenset({facets_of(sweep, scenario)}) for scenario in sweep.scenarios]
     table = Table([row(sweep, scenario) for scenario in sweep.scenarios], f"Sweep of {model_title(sweep)}", row_facets)
-    notes = [*unfinished(sweep), LEGEND, *plan.order_text(sweep), *reasons(sweep)]
+    measured = origin(sweep.environment, sweep.settings.device, sweep.started_at[0])
+    notes = [LEGEND, *plan.order_text(sweep), *reasons(sweep)]
     blocks: list[Block] = [
+        *map(Text, unfinished(sweep)),
         Text(constants(sweep), link=Link("JSON", item.path)),
-        table,
         *([] if compact else figures(item)),
-        *map(Text, notes),
-        Text(origin(sweep.environment, sweep.settings.device, sweep.started_at[0])),
+        *doubts(sweep),
+        Section("Every point", [table, *map(Text, notes)], folded=True, documented=True),
+        Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Environment", [Facts(environment_facts(sweep.environment.facts))], folded=True),
     ]
     return Section(model_title(sweep), blocks, facets=frozenset().union(*row_facets))
@@ -107,7 +109,8 @@ def line(sweep: SweepResult, scenario: SweepScenario) -> str:
 
 def after(sweep: SweepResult) -> list[Block]:
     """What stands below the rows."""
-    return list(map(Text, [LEGEND, *plan.order_text(sweep), *doubts(sweep), *reasons(sweep)]))
+    texts = [LEGEND, *plan.order_text(sweep)]
+    return [*map(Text, texts), *doubts(sweep), *map(Text, reasons(sweep))]
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -138,18 +141,19 @@ def _widths(sweep: SweepResult) -> dict[str, int]:
     return widths
 
 
-def doubts(sweep: SweepResult) -> list[str]:
-    """The warnings, a line each, with the scenarios that it is of."""
+def doubts(sweep: SweepResult) -> list[Warnings]:
+    """The warnings, each once, with the scenarios that it is of; no block where there are none."""
     titles: dict[str, list[str]] = {}
     for scenario in sweep.scenarios:
         for code in warnings_of(ScenarioRow(sweep, scenario)):
             titles.setdefault(code, []).append(scenario.title())
     complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
-    return [
-        f"warning {code}{MEANINGS.get(code, '')}: "
-        + (f"all {complete} scenarios" if len(some) == complete > 1 else "; ".join(some))
-        for code, some in titles.items()
-    ]
+    findings = []
+    for code, some in titles.items():
+        meaning, remedy = MEANINGS.get(code, ("", ""))
+        of = f"all {complete} scenarios" if len(some) == complete > 1 else "; ".join(some)
+        findings.append((code, ": ".join(filter(None, [meaning, of])), remedy))
+    return [Warnings(findings)] if findings else []
 
 
 def reasons(sweep: SweepResult) -> list[str]:

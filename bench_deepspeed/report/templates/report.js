@@ -1,9 +1,9 @@
-// Draws the page's figures, and filters figures and tables alike.
+// Draws the page's figures, filters figures and tables alike, and has tables sorted.
 (() => {
   "use strict";
 
   const page = JSON.parse(document.getElementById("data").textContent);
-  const form = document.querySelector(".filter");
+  const form = document.querySelector(".filter form");
   const boxes = form ? [...form.querySelectorAll("input[data-facet]")] : [];
   const draw = charts(page.figures);
 
@@ -32,11 +32,9 @@
     document.getElementById("nothing").hidden = !chapters.every((chapter) => chapter.hidden);
   }
 
-  function tell() {
+  function describe() {
     const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
-    document.getElementById("shown").textContent = chosen.length
-      ? `Shown: ${chosen.join(", ")}.`
-      : "Nothing chosen: everything is shown.";
+    document.getElementById("shown").textContent = chosen.join(", ") || "everything is shown";
     form.querySelector("[type=reset]").hidden = !chosen.length;
   }
 
@@ -44,7 +42,7 @@
     const visible = visibleKeys();
     hide(visible); // first: a figure is as wide as its place
     draw(visible);
-    if (form) tell();
+    if (form) describe();
   }
 
   // A link to what is folded opens it.
@@ -54,18 +52,9 @@
     target?.scrollIntoView();
   }
 
-  const opened = [];
-  function toPaper() {
-    document.documentElement.classList.add("printing");
-    for (const element of document.querySelectorAll("details:not([open])")) {
-      element.open = true;
-      opened.push(element);
-    }
-    update();
-  }
-  function toScreen() {
-    document.documentElement.classList.remove("printing");
-    for (const element of opened.splice(0)) element.open = false;
+  // A figure is drawn as wide as paper while it is printed; what is folded is not printed.
+  function setPrinting(printing) {
+    document.documentElement.classList.toggle("printing", printing);
     update();
   }
 
@@ -77,8 +66,9 @@
   document.addEventListener("toggle", update, true); // of details, which may hold figures
   window.addEventListener("resize", update);
   window.addEventListener("hashchange", reveal);
-  window.addEventListener("beforeprint", toPaper);
-  window.addEventListener("afterprint", toScreen);
+  window.addEventListener("beforeprint", () => setPrinting(true));
+  window.addEventListener("afterprint", () => setPrinting(false));
+  document.querySelectorAll("table[data-sortable]").forEach(sortable);
   update();
   reveal();
 })();
