@@ -157,7 +157,7 @@ def test_without_an_interval_there_is_no_headline(tmp_path):
 
 
 def test_what_a_published_run_printed_is_shown(tmp_path):
-    site = Site(tmp_path, "# Page\n\n<!-- terminal: one -->\n<!-- /terminal -->\n")
+    site = Site(tmp_path, "# Page\n\n<!-- terminal: run/one -->\n<!-- /terminal -->\n")
     site.add("one", result())
     text = site.report()
     assert re.search(r"^```text\nLlama-2-7B-chat, mii, Some GPU, float16: 2\.67 tokens/s", text, re.M)
