@@ -24,7 +24,7 @@ def test_the_example_of_the_guide(bench):
     assert rows["engine"] == ["mii", "transformers"]
     assert "precision" not in rows  # the same in both
     ratio = speed_ratio(first, other).value
-    assert f"  b ∕ a  {ratio:.3f} [not measured]\n" in done.stdout  # in a list of its own: its row is too wide
+    assert f"  b ∕ a  {ratio:.3f} [no interval]\n" in done.stdout  # in a list of its own: its row is too wide
     peak = next(metric for metric in METRICS if metric.title == "peak memory")
     assert rows["peak memory"] == [peak.cell(first), peak.cell(other), "0.988"]
     assert "no verdict" in done.stdout

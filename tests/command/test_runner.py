@@ -76,7 +76,7 @@ def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
     extremes = [f"{pick(speeds):.2f} tokens/s" for pick in (numpy.median, min, max)]
     assert [facts[name] for name in ("median", "slowest", "fastest")] == extremes
     log = log_of(tmp_path)
-    assert f" {mean} ± {std} tokens/s (mean ± sample std, n = 6); {mean} [not measured] (mean [95% interval])\n" in log
+    assert f" {mean} ± {std} tokens/s (mean ± sample std, n = 6); {mean} [no interval] (mean [95% interval])\n" in log
     assert [float(speed) for speed in re.findall(r" repetition .* = (\S+) tokens/s", log)] == pytest.approx(
         speeds, abs=6e-4
     )

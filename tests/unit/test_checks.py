@@ -259,3 +259,16 @@ def test_warnings_are_computed_once_for_what_a_result_holds(monkeypatch):
     check(dataclasses.replace(result))
     assert calls == [3, 4, 4, 4]
     assert "_findings" not in dataclasses.asdict(result)
+
+
+def test_an_interrupted_run_has_no_remedy_for_passes_that_never_ran():
+    result = result_of([CLEAN[0], CLEAN[1][:3]])
+    result = dataclasses.replace(result, engine=EngineDescription(reads_weights=True))
+    found = {finding.code: finding for finding in check(result)}
+    assert found["no_limits"].remedy == "measure it again, without `--quick`"
+    assert "process 1, 2 " in found["not_checked"].text
+    result.status = "interrupted"  # in the second process: the first was there to be checked, the limits were not
+    found = {finding.code: finding for finding in check(result)}
+    assert "no_limits" not in found
+    assert "process 1 " in found["not_checked"].text
+    assert found["few_samples"].remedy == warnings.TO_ITS_END

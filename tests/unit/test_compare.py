@@ -117,7 +117,7 @@ def test_processes_that_do_not_differ_leave_no_doubt():
         (Ratio(1.02, 1.00012, 1.04, 3.0), "1.0200 [1.0001, 1.0400]"),
         (Ratio(0.99, 0.9803, 0.99996, 3.0), "0.99000 [0.98030, 0.99996]"),
         (Ratio(1.0, 1.0, 1.0, None), "1.000 [1.000, 1.000]"),
-        (Ratio(0.5, None, None, None), "0.500 [not measured]"),
+        (Ratio(0.5, None, None, None), "0.500 [no interval]"),
     ],
 )
 def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):

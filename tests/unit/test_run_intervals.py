@@ -45,7 +45,7 @@ def test_no_time_is_below_zero_and_one_generation_has_no_interval():
     assert BY_NAME["ttft_s"].interval(streamed([0.001, 0.1], [1.0, 1.0]))[0] == 0.0
     one = streamed([0.02], [1.0])
     assert BY_NAME["ttft_s"].interval(one) is None
-    assert BY_NAME["ttft_s"].cell(one) == "20.00 ms [not measured] (streamed, n 1 in one process)"
+    assert BY_NAME["ttft_s"].cell(one) == "20.00 ms [no interval] (streamed, n 1 in one process)"
 
 
 def test_a_percentile_says_of_how_many_gaps_it_is():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.model import catalog
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_HELP = (
@@ -58,14 +60,16 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     for flag, where in devices.items():
         if where == "cuda" and not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False)):
             require_gpu(flag)
+    model, max_tokens = options.model_name or MODEL[device], options.max_tokens or MAX_TOKENS[device]
+    require_context(model, engine, 1, max_tokens)  # a prompt has a token at least
     return Scenario(
-        model=options.model_name or MODEL[device],
+        model=model,
         engine=engine,
         device=device,
         precision=precision,
         weights=options.weights,
         prompt=prompt,
-        max_tokens=options.max_tokens or MAX_TOKENS[device],
+        max_tokens=max_tokens,
         processes=options.processes or PROCESSES[device],
         repetitions=options.repetitions or REPETITIONS[device],
         warmups=options.warmups,
@@ -75,6 +79,16 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         quick=quick,
         varied=options.prompt is None,
     )
+
+
+def require_context(model: str, engine: str, prompt_tokens: int, new_tokens: int) -> None:
+    """Refuse a request that the model's context cannot hold; the fake engine has none. Raises UsageError."""
+    context = catalog.load(model).shape["max_position_embeddings"]
+    if engine_class(engine).form is not None and prompt_tokens + new_tokens > context:
+        raise UsageError(
+            f"{counted(prompt_tokens, 'prompt token')} and {new_tokens:,} new ones do not fit the model's context of "
+            f"{context:,} tokens: lower --max_tokens, or shorten the prompt"
+        )
 
 
 def _time_budget_s(options: argparse.Namespace) -> float | None:

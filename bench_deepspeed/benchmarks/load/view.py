@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
-from bench_deepspeed.core.text import NOT_MEASURED, figure_name
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name, sentence
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
@@ -112,6 +112,8 @@ def notes(result: LoadResult) -> list[str]:
 def conclusions(result: LoadResult) -> list[str]:
     """What was sent, and what follows from all levels together."""
     lines = [f"{title(result)}. {result.target['service']}"]
+    if result.scenario["engine"] == "fake":
+        lines[0] += f". {sentence(FAKE)}"
     if any(level.rate is not None for level in result.levels):
         lines.insert(1, f"sustained rate: {bracket_words(result.levels)}")
     if result.stopped:
