@@ -268,7 +268,7 @@ def _shared_gpu(result: Result) -> str | None:
 
 
 def _busy_host(result: Result) -> str | None:
-    """Others used more than half a CPU, or more than 10% of all that there are, during a repetition."""
+    """Others used more than half a CPU, or more than 10% of all CPUs, during a repetition."""
     cpus = result.environment.cpu_count
     limit = min(BUSY_CPUS, BUSY_SHARE * cpus) if cpus else BUSY_CPUS
     busy = [r.other_cpus_busy for r in _readings(result) if r.other_cpus_busy is not None]

@@ -39,10 +39,10 @@ def table_lines(done: subprocess.CompletedProcess) -> list[str]:
 def test_json_is_all_of_it(bench):
     done = bench("compare", *EXAMPLE, "--json", cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert documented("Comparison") == list(told)
-    assert told["files"] == dict(zip("ab", EXAMPLE, strict=True))
-    assert told["speeds"]["b"]["low"] is None
+    reported = json.loads(done.stdout)
+    assert documented("Comparison") == list(reported)
+    assert reported["files"] == dict(zip("ab", EXAMPLE, strict=True))
+    assert reported["speeds"]["b"]["low"] is None
 
 
 def test_help_needs_no_library(tmp_path):

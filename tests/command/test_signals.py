@@ -95,7 +95,7 @@ def test_the_status_is_that_of_the_signal(received):
         assert status_of(error) == ("interrupted", None)
 
 
-def test_after_a_signal_that_was_swallowed_no_worker_is_asked_for_more(received, tmp_path):
+def test_after_a_signal_that_was_swallowed_no_worker_is_called(received, tmp_path):
     received.append((signal.SIGTERM, 0.0))
     with pytest.raises(KeyboardInterrupt):
         WorkerProcess(tmp_path / "log", lambda *progress: None).send("generate")

@@ -144,7 +144,7 @@ def test_every_warning_is_tested():
     assert list(CASES) == [rule.code for rule in RULES]
 
 
-def test_warm_ups_that_did_not_become_steady_are_told():
+def test_warm_ups_that_did_not_become_steady_are_reported():
     (finding,) = [f for f in check(result_of(CLEAN, steady=False)) if f.code == "first_call"]
     assert finding.text == "the warm-ups of process 1, 2, 3 did not become steady"
 
@@ -183,7 +183,7 @@ def test_a_host_that_scatters_a_little_is_no_reason():
     ],
 )
 def test_a_run_says_what_its_numbers_miss(processes, repetitions, text):
-    """Of n in which a state has the share p, none shows it with the probability (1 - p)ⁿ: 5% at what is told."""
+    """Of n in which a state has the share p, none shows it with probability (1 - p)ⁿ: 5% at the share reported."""
     result = result_of([[100.0] * repetitions] * processes)
     found = [finding.text for finding in check(result) if finding.code == "rare_states"]
     assert [text in words for words in found] == [True] * bool(text)

@@ -35,7 +35,7 @@ def test_a_target_is_a_share_and_has_a_budget():
     assert (scenario.target_ci, scenario.time_budget_s) == (0.02, 60)
 
 
-def test_the_time_budget_limits_processes_that_were_not_asked_for_by_number():
+def test_the_time_budget_limits_processes_that_were_not_requested_by_number():
     budgets = [
         cli.scenario_of(parser.parse(["-d", "cpu", *flags])).time_budget_s
         for flags in ([], ["--time_budget", "9"], ["--processes", "3"])
@@ -239,7 +239,7 @@ def test_help_shows_the_defaults(help_text, words):
         (("--target_ci", "1%"), "further processes until the interval is within ± 1.00%, started for 600 s at most"),
     ],
 )
-def test_dry_run_tells_what_would_be_measured(bench, flags, words):
+def test_dry_run_shows_what_would_be_measured(bench, flags, words):
     assert words in unwrapped(bench("-d", "cpu", "--dry_run", *flags).stdout)
 
 

@@ -52,7 +52,7 @@ def test_a_percentile_says_of_how_many_gaps_it_is():
     assert BY_NAME["itl_p99_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02])) == "10.00 ms (of 21 gaps)"
 
 
-def test_a_first_token_that_comes_with_the_second_is_said_beside_ttft():
+def test_a_first_token_that_comes_with_the_second_is_named_with_ttft():
     assert "a step late" in BY_NAME["ttft_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02], first_gap_s=0.0005))
     assert "a step late" not in BY_NAME["ttft_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02], first_gap_s=0.008))
     assert not metrics.first_token_came_late(Latency("difference", [0.1], [1.0], []))

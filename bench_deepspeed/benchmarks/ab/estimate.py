@@ -110,7 +110,7 @@ def verdict(paired: PairedRatio | None) -> str:
     if paired.low is None:
         return (
             f"no verdict: B was {paired.value:.{DIGITS}f} times as fast as A in one pair of processes, "
-            "which cannot tell a configuration from the luck of its processes"
+            "which cannot separate the configurations from differences between processes"
         )
     winner = faster(paired)
     if winner is None:

@@ -1,4 +1,4 @@
-"""What a finished file says of itself beside what was measured, and whether that is so.
+"""What a finished file holds in addition to its measurements, and whether it is right.
 
 `digests`: of each top-level field the SHA-256 of its canonical JSON. `derived`: each row of the kind's metrics as it
 was when the file was closed, by the columns of flat files. Both are written once, when a measurement ends, and

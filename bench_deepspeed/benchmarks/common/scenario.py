@@ -16,8 +16,8 @@ PROMPT_HELP = (
     f"the prompt of every generation (default: {PROMPT}; of that each generation has the words in another order)"
 )
 PROCESSES = {"cuda": 10, "cpu": 3}
-"""Ten hold the truth where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits; three are the fewest
-that tell what differs between processes from what does not."""
+"""With ten the interval covers the mean where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits;
+three are the fewest that separate differences between processes from differences within them."""
 REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
 TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
@@ -45,7 +45,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     if options.time_budget and options.processes and options.target_ci is None:
         raise UsageError(
-            "--time_budget limits processes that were not asked for by number: give --target_ci as well, or leave "
+            "--time_budget limits processes that --processes does not request: give --target_ci as well, or leave "
             "--processes out"
         )
     quick = getattr(options, "quick", False)
@@ -92,7 +92,7 @@ def require_context(model: str, engine: str, prompt_tokens: int, new_tokens: int
 
 
 def _time_budget_s(options: argparse.Namespace) -> float | None:
-    """Seconds after which no further process is started; None where all were asked for."""
+    """Seconds after which no further process is started; None where all were requested."""
     asked = options.processes and options.target_ci is None
     return None if asked else options.time_budget or TIME_BUDGET_S
 

@@ -24,7 +24,7 @@ from .charts import RunItem
 
 LEGEND = f"{SPEED_LEGEND}; std: sample standard deviation of all repetitions; n: processes × repetitions"
 CONDITIONS = ("device", "prompt + new tokens", "n")
-"""Columns beside engine and precision in which rows must be alike to be compared."""
+"""Columns other than engine and precision that must be equal in rows to be compared."""
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
 
 GROUPS = ("Speed", "Latency", "Memory", "Energy", "Bottleneck")
@@ -245,7 +245,7 @@ def _speed_table(items: Sequence[RunItem]) -> list[Block]:
 
 
 def _unlike(items: Sequence[RunItem], rows: Sequence[Mapping[str, Cell]]) -> list[str]:
-    """What keeps rows of one model from being compared, beside engine and precision; none where nothing does."""
+    """Why rows of one model cannot be compared, apart from engine and precision; none where they can."""
     facts: dict[str, dict[str, set]] = {}
     for item, row in zip(items, rows, strict=True):
         conditions = {title: row[title] for title in CONDITIONS}
