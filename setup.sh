@@ -78,7 +78,7 @@ if [[ -n $light ]]; then
   install_once .installed-light .venv/light.txt
   exit 0
 fi
-if [[ -n $tests ]]; then # beside pip, which uses one CPU
+if [[ -n $tests ]]; then # at the same time as pip, which uses one CPU
   system_browser &
   browser=$!
 fi

@@ -8,7 +8,7 @@ import sys
 
 from bench_deepspeed.core import own_environment, signals, streams
 from bench_deepspeed.core.errors import BenchError, MachineError
-from bench_deepspeed.core.text import one_line
+from bench_deepspeed.core.text import one_line, wrapped
 
 
 def set_up_process() -> None:
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     ended = signals.exit_code()
     if ended is None:
         return _delivered(code)
-    print(f"bench.sh: {'interrupted' if signals.received() == signal.SIGINT else 'terminated'}", file=sys.stderr)
+    _say("interrupted" if signals.received() == signal.SIGINT else "terminated")
     return ended
 
 
@@ -42,7 +42,7 @@ def _delivered(code: int) -> int:
         return code
     if failure.errno == errno.EPIPE:  # the reader went away, as `head` does
         return 128 + signal.SIGPIPE
-    print(f"bench.sh: error: cannot write to standard output: {failure.strerror}", file=sys.stderr)
+    _say(f"error: cannot write to standard output: {failure.strerror}")
     return MachineError.exit_code
 
 
@@ -54,8 +54,14 @@ def run(argv: list[str]) -> int:
         return dispatch.run(argv, parser.parse(argv))
     except BenchError as error:
         signals.check()
-        print(f"bench.sh: error: {one_line(str(error))}", file=sys.stderr)
+        _say(f"error: {one_line(str(error))}")
         return error.exit_code
+
+
+def _say(text: str) -> None:
+    """A message on standard error: in the lines of a terminal, else in one line, for programs."""
+    message = f"bench.sh: {text}"
+    print(wrapped(message, streams.columns(sys.stderr), "  ") if sys.stderr.isatty() else message, file=sys.stderr)
 
 
 if __name__ == "__main__":

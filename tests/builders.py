@@ -122,8 +122,8 @@ def load() -> LoadResult:
     failed = Record(3.5, 3.5, None, None, 512, 5, 0, None, "reset")
     made = {"rate": None, "window_s": (0.0, 10.0), "itl_s": {}, "generator_cpu_share": 0.1, "most_in_flight": 1}
     levels = [Level(clients=1, tokens_in_window=50, records=requests, **made)]
-    told = {"waited_for_kv": 3, "server_cpu_share": {"model server": 0.75, "load balancer": 0.25}}
-    levels.append(Level(clients=2, tokens_in_window=50, records=[*requests, failed], **made, **told))
+    reported = {"waited_for_kv": 3, "server_cpu_share": {"model server": 0.75, "load balancer": 0.25}}
+    levels.append(Level(clients=2, tokens_in_window=50, records=[*requests, failed], **made, **reported))
     scenario = {"model": "llama", "engine": "mii", "device": "cuda", "precision": "float16", "weights": "pretrained"}
     return LoadResult(
         scenario=scenario,
@@ -208,7 +208,7 @@ GPU_UUID = "0f0e0d0c-0000-1111-2222-333344445555"
 
 
 class Nvml:
-    """Behaves like pynvml on a machine with one GPU that tells only what `answers` hold: function → answer."""
+    """Behaves like pynvml on a machine with one GPU that reports only what `answers` hold: function → answer."""
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM
     NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
@@ -225,12 +225,12 @@ class Nvml:
         return partial(self._tell, function)
 
     def _tell(self, function: str, *arguments):
-        told = self.answers.get(function)
-        if isinstance(told, dict):
-            told = told.get(arguments[-1])
-        if told is None:
+        reported = self.answers.get(function)
+        if isinstance(reported, dict):
+            reported = reported.get(arguments[-1])
+        if reported is None:
             raise self.NVMLError
-        return told
+        return reported
 
 
 def gpu_that(**answers) -> NvmlGpu:

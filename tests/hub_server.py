@@ -1,4 +1,4 @@
-"""A Hugging Face hub on loopback: one model repository served from a folder, which can be told to misbehave.
+"""A Hugging Face hub on loopback: one model repository served from a folder, which can be reported to misbehave.
 
 It speaks the part of the protocol that huggingface_hub 1.33 uses to fetch a model: the listing with sizes
 and digests, and `resolve`, which redirects to another host for large files as the hub does to its CDN.
@@ -147,7 +147,7 @@ class HubServer(ThreadingHTTPServer):
         return {"id": self.repo, "modelId": self.repo, "sha": self.revision, "private": False, "siblings": siblings}
 
     def handle_error(self, request, client_address) -> None:
-        """A client that hangs up is what some tests are about; anything else is told."""
+        """A client that hangs up is what some tests are about; anything else is reported."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 

@@ -21,6 +21,7 @@ lint() {
   .venv/bin/ruff format --check .
   .venv/bin/mypy
   PYTHONPATH=. .venv/bin/lint-imports --no-logo
+  .venv/bin/codespell
   find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
 }
 

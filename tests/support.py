@@ -129,11 +129,11 @@ class Bench(Refusals):
         return self.finish(self.start(*arguments, **options))
 
     def fake(self, *arguments: str | Path, behaviour: dict | None = None, **options) -> subprocess.CompletedProcess:
-        """Run the fake engine to its end. `behaviour` is what BENCH_FAKE tells it."""
+        """Run the fake engine to its end. `behaviour` is the value of BENCH_FAKE."""
         return self.finish(self.start_fake(*arguments, behaviour=behaviour, **options))
 
     def start_fake(self, *arguments: str | Path, behaviour: dict | None = None, **options) -> subprocess.Popen:
-        """Start the fake engine, one process and its results below `out` unless told else, and do not wait."""
+        """Start the fake engine and do not wait; by default one process, with its results below `out`."""
         env = {"BENCH_FAKE": json.dumps(behaviour or {}), **options.pop("env", {})}
         flags = ("-d", "cpu", "--engine", "fake", "--processes", "1", "--output_dir", "out")
         return self.start(*flags, *arguments, env=env, **options)
@@ -263,7 +263,7 @@ def check_selftest(done, report: dict, name: str) -> None:
         assert min(comparison["harness_s"]) >= comparison["asked_s"]
     assert [(c["name"], c["asked_s"]) for c in (nested, real)] == [
         (f"{name}, nested", None),
-        (f"{name}, in turn", None),
+        (f"{name}, interleaved", None),
     ]
     assert all(whole > inner for whole, inner in zip(nested["harness_s"], nested["bare_s"], strict=True))
     for comparison in report["comparisons"]:

@@ -11,19 +11,21 @@ from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.text import closest
 
 FLAG = "--config"
+COMMAND_LINE_ONLY = frozenset({FLAG, "--help", "--version"})
 
 
 def expanded(words: list[str], command: str, parsers: Mapping[str, Callable[[], Parser]]) -> list[str]:
     """A command line with the flags of the file that it names in that one's place, before its own, which win.
 
     Keys at the top are for every command that has such a flag, those of a table for the command of its name.
-    Raises UsageError for a key that is no flag.
+    Raises UsageError, with the file and the key, for a key that is no flag and for a value that its flag refuses.
     """
     path, words = _taken_out(words)
     if path is None:
         return words
     content = _read(path)
-    own = parsers[command]().flags
+    parser = parsers[command]()
+    own = parser.flags
     known = {flag for parser in parsers.values() for flag in parser().flags}
     for name, value in content.items():
         if (name in parsers) != isinstance(value, dict):
@@ -36,7 +38,7 @@ def expanded(words: list[str], command: str, parsers: Mapping[str, Callable[[], 
     _require(path, shared, known)
     _require(path, table, own)
     settings = {**{name: value for name, value in shared.items() if name in own}, **table}
-    return [*(word for name, value in settings.items() for word in _words(path, name, value)), *words]
+    return [*(word for name, value in settings.items() for word in _words(path, parser, name, value)), *words]
 
 
 def _name(key: str) -> str:
@@ -46,8 +48,11 @@ def _name(key: str) -> str:
 def _require(path: Path, names: Iterable[str], flags: Collection[str]) -> None:
     """Raise UsageError for a name that is none of these flags."""
     for name in names:
-        if name not in flags or name in {FLAG, "--help", "--version"}:
-            raise UsageError(f"{FLAG} {path}: there is no flag {name}{closest(name, flags)}")
+        if name in COMMAND_LINE_ONLY:
+            raise UsageError(f"{FLAG} {path}: {name} stands on the command line only: remove it from the file")
+        if name not in flags:
+            known = [flag for flag in flags if flag not in COMMAND_LINE_ONLY]
+            raise UsageError(f"{FLAG} {path}: there is no flag {name}{closest(name, known)}")
 
 
 def _taken_out(words: list[str]) -> tuple[Path | None, list[str]]:
@@ -77,13 +82,14 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{FLAG} {path}: {error}") from None
 
 
-def _words(path: Path, name: str, value: Any) -> Iterator[str]:
+def _words(path: Path, parser: Parser, name: str, value: Any) -> Iterator[str]:
     """The words of one flag. `true` gives a flag without a value, `false` leaves it out, a list has commas."""
-    if isinstance(value, bool):
-        yield from [name] if value else []
-    elif isinstance(value, list):
-        yield f"{name}={','.join(map(str, value))}"
-    elif isinstance(value, str | int | float):
-        yield f"{name}={value}"
-    else:
+    if not isinstance(value, bool | list | str | int | float):
         raise UsageError(f"{FLAG} {path}: {name} is neither a number nor text, a list or true")
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if problem := parser.problem_with(name, None if isinstance(value, bool) else text):
+        raise UsageError(f"{FLAG} {path}: {name}: {problem}")
+    if not isinstance(value, bool):
+        yield f"{name}={text}"
+    elif value:
+        yield name

@@ -43,6 +43,17 @@ class Parser(argparse.ArgumentParser):
         """The names of all flags, short ones among them."""
         return list(self._option_string_actions)
 
+    def problem_with(self, flag: str, value: str | None) -> str | None:
+        """What is wrong with the value of a flag, in words; None where nothing is. A value of None: none is given."""
+        action = self._option_string_actions[flag]
+        if (action.nargs == 0) != (value is None):
+            return "takes true or false" if action.nargs == 0 else "needs a value"
+        try:
+            self._get_values(action, [] if value is None else [value])
+        except argparse.ArgumentError as error:
+            return error.message + self._suggestion(error.message)
+        return None
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         return super().parse_known_args([self._flag(word) for word in args], namespace)
 

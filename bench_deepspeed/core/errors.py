@@ -98,7 +98,7 @@ BY_NAME = {
 }
 """Those that a worker may raise."""
 EXIT_CODES = {
-    0: "everything asked for was done",
+    0: "everything that was requested was done",
     1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test "
     "failed; or a file or document is not what its samples give",
     2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
@@ -111,5 +111,5 @@ EXIT_CODES = {
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and that was to be an error",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
-    141: "whoever read the output went away, as `head` does",
+    141: "the reader of the output closed it, as `head` does",
 }

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: each raises KeyboardInterrupt, so that clean-up runs, and is recorded.
+"""SIGINT, SIGTERM and SIGHUP: the first raises KeyboardInterrupt, so that clean-up runs; a second ends the process.
 
 Status and exit code come from the record, never from the exception that surfaces: whatever is interrupted may turn
 KeyboardInterrupt into another one or swallow it, as extension modules do while they are imported.
@@ -6,14 +6,21 @@ KeyboardInterrupt into another one or swallow it, as extension modules do while 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPEAT_S = 1.0
 """A closed terminal sends SIGHUP more than once: what follows sooner than this must not interrupt the clean-up."""
+AGAIN_S = 0.3
+"""The same of SIGINT, which a program that starts this one may send on; nobody presses Ctrl-C twice as fast."""
+AGAIN = "bench.sh: interrupted again: ended at once; what was saved until then is in the results folder\n"
+at_once: list[Callable[[], None]] = []
+"""What a second signal calls before it ends the process: each ends processes that were started."""
 _RECEIVED: list[tuple[int, float]] = []
 
 
@@ -57,7 +64,16 @@ def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     now = time.monotonic()
-    repeated = bool(_RECEIVED) and now - _RECEIVED[-1][1] < REPEAT_S
     _RECEIVED.append((number, now))
-    if not repeated:
+    if len(_RECEIVED) == 1:
         raise KeyboardInterrupt
+    if now - _RECEIVED[-2][1] >= (AGAIN_S if number == signal.SIGINT else REPEAT_S):
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """End without any clean-up but that of the processes that were started, with one line on standard error."""
+    for end in at_once:
+        end()
+    os.write(2, AGAIN.encode())
+    os._exit(128 + _RECEIVED[0][0])

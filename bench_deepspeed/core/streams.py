@@ -13,10 +13,10 @@ COLUMNS = 80
 """The narrowest terminal that is filled, and the width of text that goes to a file or a pipe."""
 
 
-def columns() -> int:
-    """Columns of the terminal that standard output is, never fewer than 80; 80 where it is none."""
+def columns(stream: Any = None) -> int:
+    """Columns of the terminal that a stream is (None: standard output), never fewer than 80; 80 where it is none."""
     try:
-        return max(COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns)
+        return max(COLUMNS, os.get_terminal_size((stream or sys.stdout).fileno()).columns)
     except (OSError, ValueError, AttributeError):  # no terminal; not a file; closed
         return COLUMNS
 

@@ -6,8 +6,14 @@ import textwrap
 from collections.abc import Iterable
 
 NOT_MEASURED = "not measured"
+NO_INTERVAL = "no interval"
+"""In the brackets of an interval that was not measured, behind a value that was."""
 RANDOM = " (random weights)"
 """Behind the title of a model whose weights are random."""
+
+
+FAKE = "the fake engine: not a measurement of anything"
+"""Next to every figure of the engine that exists for testing the suite."""
 
 
 def has_random_weights(weights: str, *engines: str) -> bool:

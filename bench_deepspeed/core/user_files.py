@@ -35,8 +35,8 @@ class UserFile:
     entries: list[Entry]
 
     def error(self, line: int, problem: str) -> UsageError:
-        """The error of what is wrong on a line."""
-        return UsageError(f"{self.named}, line {line}: {problem}")
+        """The error of what is wrong on a line; line 0: it is not known."""
+        return UsageError(f"{self.named}{f', line {line}' if line else ''}: {problem}")
 
     def elements(self) -> list[Entry]:
         """The entries; of JSON that is a list, its elements. Raises UsageError for other JSON."""
@@ -48,13 +48,15 @@ class UserFile:
         return [Entry(self.line_of(index), value) for index, value in enumerate(values)]
 
     def line_of(self, *place: str | int) -> int:
-        """The line on which a value of a JSON file begins, or the nearest value around it that there is.
+        """The line on which a value of a JSON file begins, or the nearest value around it; 0 without PyYAML.
 
         JSON is YAML, but for tabs and other characters that are not printable; and PyYAML remembers lines, which
         json does not.
         """
-        import yaml
-
+        try:
+            import yaml
+        except ImportError:  # a plan is made before anything is installed
+            return 0
         printable = "".join(c if c.isprintable() or c == "\n" else " " for c in self.text)
         try:
             node = yaml.compose(printable, Loader=yaml.SafeLoader)

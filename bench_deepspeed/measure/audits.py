@@ -15,7 +15,7 @@ FACTOR_OF_NEW = 5.0
 FACTOR_OF_LONG = 2.0
 LEAST_LATE = 0.5
 FEWEST_TOKENS = 8
-"""Halves of shorter answers are not told apart."""
+"""Halves of shorter answers cannot be distinguished."""
 READ_S, READ_SHARE = 0.05, 0.1
 """Copying a thousand numbers takes less than a millisecond; the machine may stop for longer."""
 
@@ -48,7 +48,7 @@ def _check_answers(who: str, run: Run, audit: Audit, precision: str) -> None:
 
 
 def check_gaps(what: str, gaps: list[float], precision: str) -> None:
-    """Tokens must be those that the model's logits prefer, as far as rounding in the precision lets that be told."""
+    """Tokens must be those that the model's logits prefer, as far as rounding in the precision allows that decision."""
     limit = FACTOR_OF_A_TIE * PRECISIONS[precision].near_tie
     if not all(gap <= limit for gap in gaps):
         raise ImpossibleError(
@@ -86,7 +86,7 @@ def _compare_prompts(who: str, which: str, new_s: list[float], repeated_s: list[
     """A repeated prompt must not be answered sooner by that factor: its slowest time against the soonest of others.
 
     Hosts slow down by two and more from one second to the next; but an answer that is remembered takes no time at all,
-    and of several times that were taken in turn none of one kind is in between those of the other by chance.
+    and of several interleaved times none of one kind is in between those of the other by chance.
     """
     if not new_s or not repeated_s:
         return
@@ -101,7 +101,7 @@ def _compare_prompts(who: str, which: str, new_s: list[float], repeated_s: list[
 def doubtful(
     first_s: list[float], half_s: list[float], new_prompt_s: list[float], repeated_s: list[float], tokens: int
 ) -> bool:
-    """Whether times of answers of `tokens`, taken in turn, would refute by themselves: more are then taken."""
+    """Whether times of answers of `tokens`, interleaved, would refute by themselves: more are then taken."""
     late = late_tokens(first_s, half_s, new_prompt_s, tokens)
     return (late is not None and late < LEAST_LATE) or min(new_prompt_s) > FACTOR_OF_NEW * max(repeated_s)
 
@@ -111,7 +111,7 @@ def late_tokens(first_s: list[float], half_s: list[float], whole_s: list[float],
 
     Of one token, of half of them and of all in turn. A token later in the answer has more context to attend to, so that
     the ratio is 1 or more; what slows one of the three down moves it either way, hence the largest. None where there
-    are too few tokens to tell, or nothing was measured.
+    are too few tokens to decide, or nothing was measured.
     """
     half = tokens // 2
     if tokens < FEWEST_TOKENS:

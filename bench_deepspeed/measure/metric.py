@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from bench_deepspeed.core import units
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NO_INTERVAL
 
 Row = TypeVar("Row")
 Value = float | int | bool | str | None
@@ -61,7 +61,7 @@ class Metric(Generic[Row]):
             return text
         if self.interval is not None:
             bounds = self.interval(row)
-            between = ", ".join(units.show(bound, self.unit) for bound in bounds) if bounds else NOT_MEASURED
+            between = ", ".join(units.show(bound, self.unit) for bound in bounds) if bounds else NO_INTERVAL
             text += f" [{between}]"
         remark = self.remark(row) if self.remark is not None else None
         return f"{text} ({remark})" if remark else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NO_INTERVAL
 
 from .distributions import LEVEL
 from .power import Detectable, detectable_of
@@ -41,7 +41,7 @@ class Ratio:
     def shown(self) -> str:
         """With its interval; see `ratio_text`."""
         if self.low is None or self.high is None:
-            return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
+            return f"{self.value:.{DIGITS}f} [{NO_INTERVAL}]"
         return ratio_text(self.value, self.low, self.high, DIGITS)
 
     @property

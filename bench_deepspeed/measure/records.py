@@ -40,7 +40,7 @@ class Scenario:
     target_ci: float | None = None
     """Half width over mean that the interval of the speed is to have; more processes until it has."""
     time_budget_s: float | None = None
-    """After this no further process is started that was not asked for by number."""
+    """After this no further process is started, unless --processes requests it."""
     quick: bool = False
     """A first number alone: nothing else is measured."""
     varied: bool = False
@@ -90,11 +90,11 @@ class Audit:
     each generation the index of its answer. `checked`: indices of the answers that were held against logits; empty: the
     first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
     most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after other prompts of
-    that length and, in turn with them, after one that was repeated; `first_s` and `half_s`: of one token and of half as
-    many, after other prompts, in turn with those. `long_new_s` and `long_repeated_s`: seconds of one token after long
-    prompts, in turn. `rest_s`: seconds until the process came to rest after the last one; None: it did not. `spins`:
-    threads are set to wait for work without rest, so that this says nothing. `read_s`: the longest time in seconds that
-    reading the tokens of one generation took after the clock had stopped; None: not recorded.
+    that length and, interleaved with them, after one that was repeated; `first_s` and `half_s`: of one token and of
+    half as many, after other prompts, interleaved with those. `long_new_s` and `long_repeated_s`: seconds of one token
+    after long prompts, interleaved. `rest_s`: seconds until the process came to rest after the last one; None: it did
+    not. `spins`: threads are set to wait for work without rest, so that this says nothing. `read_s`: the longest time
+    in seconds that reading the tokens of one generation took after the clock had stopped; None: not recorded.
     """
 
     token_ids: list[list[int]]

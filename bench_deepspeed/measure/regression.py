@@ -52,7 +52,7 @@ def sentence_of(ratio: Bounded, bound: float, slower: str, than: str) -> str:
 
 
 def gate(sentences: dict[str, Outcome], fail_on_inconclusive: bool) -> None:
-    """Sentence → outcome. Raises RegressionError where one is shown, InconclusiveError for one that is not told."""
+    """Sentence → outcome. Raises RegressionError where one is shown, InconclusiveError for one that is inconclusive."""
     of = {outcome: "; ".join(s for s, o in sentences.items() if o == outcome) for outcome in sentences.values()}
     if "shown" in of:
         raise RegressionError(of["shown"])

@@ -44,6 +44,11 @@ RARE_PROCESSES, RARE_REPETITIONS = 0.1, 0.02
 SEEN = 0.95
 
 
+TOO_FEW = frozenset({"wide_interval", "no_interval", "few_samples", "rare_states"})
+"""Codes of the warnings that more processes or repetitions remedy."""
+TO_ITS_END = "the run was interrupted: let it reach its end"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One warning: its code, the fault with its values, and what to do about it."""
@@ -67,13 +72,22 @@ def check(result: Result) -> list[Finding]:
 
     They are computed once for what it holds and kept with it: log, table, chart and file ask for them one by one.
     """
-    passes = (result.limits, result.latency is None)
+    passes = (result.status, result.limits, result.latency is None)
     held = (*passes, *((len(run.warmups), len(run.samples), run.audit is None) for run in result.runs))
     kept = vars(result).get(_KEPT)
     if kept is None or kept[0] != held:
-        kept = held, [Finding(rule.code, text, rule.remedy) for rule in RULES if (text := rule.check(result))]
+        kept = held, [Finding(rule.code, text, _remedy(rule, result)) for rule in RULES if (text := rule.check(result))]
         vars(result)[_KEPT] = kept
     return list(kept[1])
+
+
+def _remedy(rule: Rule, result: Result) -> str:
+    return TO_ITS_END if rule.code in TOO_FEW and _interrupted(result) else rule.remedy
+
+
+def _interrupted(result: Result) -> bool:
+    """Whether passes and processes that were requested have not run, which no flag remedies."""
+    return result.status == "interrupted"
 
 
 def _drift(result: Result) -> str | None:
@@ -254,7 +268,7 @@ def _shared_gpu(result: Result) -> str | None:
 
 
 def _busy_host(result: Result) -> str | None:
-    """Others used more than half a CPU, or more than 10% of all that there are, during a repetition."""
+    """Others used more than half a CPU, or more than 10% of all CPUs, during a repetition."""
     cpus = result.environment.cpu_count
     limit = min(BUSY_CPUS, BUSY_SHARE * cpus) if cpus else BUSY_CPUS
     busy = [r.other_cpus_busy for r in _readings(result) if r.other_cpus_busy is not None]
@@ -298,13 +312,14 @@ def _readings(result: Result) -> list[Reading]:
 
 
 def _no_limits(result: Result) -> str | None:
-    if result.limits is not None or result.engine.reads_weights is False:
+    if result.limits is not None or result.engine.reads_weights is False or _interrupted(result):
         return None
     return "the device's limits were not measured with it, so no gate has checked its speed"
 
 
 def _not_checked(result: Result) -> str | None:
-    unchecked = [str(number) for number, run in enumerate(result.runs, 1) if run.audit is None]
+    runs = result.runs[:-1] if _interrupted(result) else result.runs  # the last was not there yet
+    unchecked = [str(number) for number, run in enumerate(runs, 1) if run.audit is None]
     if not unchecked or result.engine.reads_weights is False:
         return None
     return f"what was timed in process {', '.join(unchecked)} was not held against what the model computes"

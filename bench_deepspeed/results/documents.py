@@ -19,18 +19,18 @@ from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
-from bench_deepspeed.report import markdown, svg, terminal
+from bench_deepspeed.report import markdown, svg
 from bench_deepspeed.report.blocks import Block, Figure, Section, Text
 from bench_deepspeed.report.tables import grid
 from bench_deepspeed.simulations import host_speed
 from bench_deepspeed.simulations import view as simulations
 
 from . import files, flat, glossary, occasions
+from .captures import Captures
 
 BLOCK = re.compile(r"^<!-- (?P<what>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=what) -->$", re.M | re.S)
 MARKER = re.compile(r"^<!-- (/[a-z]+|[a-z]+: \S+) -->$", re.M)
 EVERYTHING = "all"
-TERMINAL_COLUMNS = 80
 NOTHING = "Not measured yet."
 
 
@@ -81,8 +81,8 @@ class Site:
             "columns": ({*registry.KINDS, "samples"}, _columns),
             "glossary": (set(registry.KINDS), glossary.table),
             "hosts": ({EVERYTHING}, self._hosts),
-            "terminal": ({item.path.stem for item in self._items["run"]}, self._terminal),
         }
+        self._captures = Captures((item for items in self._items.values() for item in items), results)
 
     def render(self, text: str, page: Path) -> str:
         """The page with every block as the evidence has it. Raises BenchError."""
@@ -98,6 +98,8 @@ class Site:
             body = markdown.render(occasions.blocks(self._runs), page, self.file_of) or NOTHING
         elif what in self._others and subject in self._others[what][0]:
             body = self._others[what][1](subject)
+        elif what == "terminal" and (text := self._captures.find(subject)) is not None:
+            body = f"```text\n{text}\n```"
         else:
             raise BenchError(f"{_shown(page)}: there is no block '{what}: {subject}'")
         return f"<!-- {what}: {subject} -->\n{body}\n<!-- /{what} -->"
@@ -131,11 +133,6 @@ class Site:
     def file_of(self, figure: Figure) -> Path:
         """Where a published figure lies."""
         return self._results.parent / "figures" / f"{figure.name}.svg"
-
-    def _terminal(self, name: str) -> str:
-        """What the command printed first of a published run: the answer and its speed."""
-        (item,) = [item for item in self._items["run"] if item.path.stem == name]
-        return f"```text\n{terminal.render(item.kind.view(item.content)[:2], TERMINAL_COLUMNS)}\n```"
 
     def _hosts(self, _subject: str) -> str:
         """How far the host's speed explains the times of the runs that were kept for this."""

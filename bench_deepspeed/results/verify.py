@@ -16,23 +16,31 @@ from . import files
 def run(options) -> int:
     """Print a line for each file, or for all that are published. Returns the exit code.
 
-    Raises BenchError where a file is not what it says, else UsageError where one is no result of this suite.
+    A file that cannot be read counts as failed, and the others are verified all the same. Raises BenchError where a
+    file is not what it says, else UsageError where one is damaged or no result of this suite.
     """
     chosen = options.files or files.published()
-    differing, unread = [], []
+    failed: dict[str, type[BenchError]] = {}
     for path in chosen:
         try:
-            verified = verify(path)
+            verified: object = verify(path)
+            if verified.differs:
+                failed[paths.shown(path)] = BenchError
         except UsageError as error:
-            unread.append(str(error))
-            continue
-        print(wrapped(f"{paths.shown(path)}: {verified}", columns(), "  "))
-        differing += [paths.shown(path)] if verified.differs else []
-    if differing:
-        raise BenchError(f"{len(differing)} of {len(chosen)} files are not what was measured: {', '.join(differing)}")
-    if unread:
-        raise UsageError("; ".join(unread))
+            if len(chosen) == 1:
+                raise
+            verified = f"failed: {str(error).removeprefix(f'{path}: ')}"
+            failed[paths.shown(path)] = UsageError
+        print(wrapped(line(path, verified), columns(), "  "))
+    if failed:
+        kind = BenchError if BenchError in failed.values() else UsageError
+        raise kind(f"{len(failed)} of {len(chosen)} files failed: {', '.join(failed)}")
     return 0
+
+
+def line(path: Path, verified: object) -> str:
+    """The file, and what was found."""
+    return f"{paths.shown(path)}: {verified}"
 
 
 def verify(path: Path) -> evidence.Verification:

@@ -3,8 +3,8 @@
     python -m bench_deepspeed.simulations.percentiles [--check]
 
 Latencies are independent (exponential), or those of the queues of `saturation` in virtual time, whose requests wait
-for one another. The truth is the percentile of one much longer series. Beside the load test's own intervals stand those
-that take all requests for independent.
+for one another. The truth is the percentile of one much longer series. The table shows the load test's own intervals
+next to those that take all requests for independent.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def compare(case: Case, log: float, draw: Draw) -> tuple[estimate.PairedRatio, b
 
 
 def study(case: Case, trials: int, first: int = 0) -> dict:
-    """So many comparisons of a B that is faster by what is detectable, or was asked for, and as many of equal sides."""
+    """So many comparisons of a B that is faster by what is detectable, or was requested, and as many of equal sides."""
     detectable = case.noise.shows(case.pairs, ROUNDS)
     log = math.log1p(case.detect) if case.detect is not None else detectable.log
     seeds = [f"power {asdict(case)}, trial {number}" for number in range(first, first + trials)]

@@ -90,7 +90,7 @@ def largest_gap_of(engine: Engine, prompt_ids: list[int], answer: Sequence[int])
 
 
 def _reruns(worker: Worker, max_tokens: int, seed: int) -> dict[str, list[float]]:
-    """Seconds of one token, of half of all, and of all, after new prompts, in turn with all after the last timed one.
+    """Seconds of one, half and all tokens after new prompts, interleaved with all tokens after the last timed prompt.
 
     Once, and again where these times would refute the timed ones: what slows the machine down for a moment is no
     evidence.
@@ -108,7 +108,7 @@ def _reruns(worker: Worker, max_tokens: int, seed: int) -> dict[str, list[float]
 
 
 def _long_prompts(worker: Worker, prompt: str, max_tokens: int, seed: int) -> dict[str, list[float]]:
-    """Seconds of one token after new prompts that are long, and, in turn with them, after one that is repeated.
+    """Seconds of one token after new prompts that are long, and, interleaved with them, after one that is repeated.
 
     As long as the cache has room for in any case: the prompt and the answer together.
     """

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +71,7 @@ class WorkerProcess:
                 start_new_session=True,
                 env=_environment(self._variables),
             )
+        signals.at_once.append(self._kill_all)
         self._socket = ours
         self._stream = ours.makefile("rw", encoding="utf-8")
         return self
@@ -153,6 +154,7 @@ class WorkerProcess:
                 self._close()
         finally:
             self._kill(descendants)
+            signals.at_once.remove(self._kill_all)
 
     def _close(self) -> None:
         """Have the worker end by itself. Where it does not, everything is measured and saved: it is killed."""
@@ -163,18 +165,21 @@ class WorkerProcess:
 
     def _kill(self, descendants: list[psutil.Process]) -> None:
         """End the worker and all that it started: those below it now, and those that were before it closed."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            # Its whole session: a child whose own parent died is nobody's descendant any more.
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for process in {*descendants, *_descendants(self._process.pid)}:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        self._kill_all(descendants)
         self._process.wait()
         with contextlib.suppress(OSError):  # what a dead worker did not take is flushed once more
             self._stream.close()
         self._socket.close()
+
+    def _kill_all(self, descendants: Iterable[psutil.Process] = ()) -> None:
+        """Send SIGKILL to these, to the worker, and to all below it now."""
+        below = {*descendants, *_descendants(self._process.pid)}
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # Its whole session: a child whose own parent died is nobody's descendant any more.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:

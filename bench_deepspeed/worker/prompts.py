@@ -25,8 +25,8 @@ def counter(tokenizer: Any) -> Count:
     return lambda text: len(tokenizer(text).input_ids)
 
 
-def variants(count: Count, text: str, number: int, seed: int, besides: Collection[str] = ()) -> list[str]:
-    """Different texts, none of them `text` or one of `besides`: its words in other orders, with exactly as many tokens.
+def variants(count: Count, text: str, number: int, seed: int, others: Collection[str] = ()) -> list[str]:
+    """Different texts, none of them `text` or one of `others`: its words in other orders, with exactly as many tokens.
 
     The same ones in the same order for the same tokenizer, text and seed, however many are wanted. There may be fewer
     than `number` of a text that is short, or is the same word over and over. Of a text without different words they
@@ -41,7 +41,7 @@ def variants(count: Count, text: str, number: int, seed: int, besides: Collectio
         if len(found) == number:
             break
         made = cut(count, between.join(draw.sample(parts, len(parts))), wanted)
-        if made.strip() and made not in (text, *besides) and count(made) >= least:
+        if made.strip() and made not in (text, *others) and count(made) >= least:
             found[made] = None
     return list(found)
 

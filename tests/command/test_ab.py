@@ -104,9 +104,9 @@ def test_the_other_side_is_idle(bench, tmp_path):
     """Sleeping for a second is no work, so a waiting process that spun would show."""
     done = bench(*FAKE, *SAME, "--processes", "1", "--rounds", "2", "--warmups", "0", env=sleeps(1.0))
     assert done.returncode == 0, done
-    told = [cpus for pair in saved(tmp_path).rounds for r in pair for cpus in r.idle_cpus.values()]
-    assert len(told) == 4
-    assert all(cpus is not None and cpus < warnings.IDLE_CPUS for cpus in told)
+    reported = [cpus for pair in saved(tmp_path).rounds for r in pair for cpus in r.idle_cpus.values()]
+    assert len(reported) == 4
+    assert all(cpus is not None and cpus < warnings.IDLE_CPUS for cpus in reported)
 
 
 def sleeps(*seconds: float) -> dict[str, str]:

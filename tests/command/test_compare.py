@@ -24,7 +24,7 @@ def test_the_example_of_the_guide(bench):
     assert rows["engine"] == ["mii", "transformers"]
     assert "precision" not in rows  # the same in both
     ratio = speed_ratio(first, other).value
-    assert f"  b ∕ a  {ratio:.3f} [not measured]\n" in done.stdout  # in a list of its own: its row is too wide
+    assert f"  b ∕ a  {ratio:.3f} [no interval]\n" in done.stdout  # in a list of its own: its row is too wide
     peak = next(metric for metric in METRICS if metric.title == "peak memory")
     assert rows["peak memory"] == [peak.cell(first), peak.cell(other), "0.988"]
     assert "no verdict" in done.stdout
@@ -39,10 +39,10 @@ def table_lines(done: subprocess.CompletedProcess) -> list[str]:
 def test_json_is_all_of_it(bench):
     done = bench("compare", *EXAMPLE, "--json", cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert documented("Comparison") == list(told)
-    assert told["files"] == dict(zip("ab", EXAMPLE, strict=True))
-    assert told["speeds"]["b"]["low"] is None
+    reported = json.loads(done.stdout)
+    assert documented("Comparison") == list(reported)
+    assert reported["files"] == dict(zip("ab", EXAMPLE, strict=True))
+    assert reported["speeds"]["b"]["low"] is None
 
 
 def test_help_needs_no_library(tmp_path):

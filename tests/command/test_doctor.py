@@ -117,7 +117,7 @@ def status(done: subprocess.CompletedProcess, name: str) -> str:
 # As a user runs it
 
 
-def test_bare_python_is_told_what_to_do_and_is_no_failure(machine):
+def test_bare_python_is_reported_with_a_remedy_and_is_no_failure(machine):
     done = machine.doctor()
     assert (done.returncode, done.stderr) == (0, "")
     assert line(done, "Python") == f"ok       Python {'.'.join(map(str, sys.version_info[:3]))}"
@@ -196,7 +196,7 @@ def test_a_gpu_without_nvcc_names_the_toolkit(machine):
     assert "install the CUDA toolkit 12.x" in line(machine.doctor(), "nvcc")
 
 
-def test_a_torch_without_cuda_is_told_beside_a_gpu(machine):
+def test_a_torch_without_cuda_is_reported_where_there_is_a_gpu(machine):
     machine.add_gpu()
     machine.add_torch("None")
     assert status(machine.doctor(), "torch") == MISSING

@@ -188,7 +188,7 @@ def test_the_status_follows_from_how_the_block_ends(tmp_path, capsys, error, sta
     assert "look into" not in capsys.readouterr().err
 
 
-def test_after_a_signal_the_status_is_interrupted_and_the_folder_is_told(tmp_path, monkeypatch, capsys):
+def test_after_a_signal_the_status_is_interrupted_and_the_folder_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(signals, "_RECEIVED", [(signal.SIGINT, 0.0)])
     with (
         pytest.raises(KeyboardInterrupt),

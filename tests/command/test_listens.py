@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from support import no_progress
 
-from bench_deepspeed.benchmarks.load.command import workload_of
 from bench_deepspeed.benchmarks.load.measure import LoadTest
+from bench_deepspeed.benchmarks.load.workload import workload_of
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS

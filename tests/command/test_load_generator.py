@@ -164,11 +164,11 @@ def test_the_stub_listens_on_loopback_only(tmp_path, monkeypatch):
 
 
 def test_a_target_is_told_of_the_longest_request(tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr(StubTarget, "open", lambda _self, setup, _progress: told.append(setup.tokens))
+    reported = []
+    monkeypatch.setattr(StubTarget, "open", lambda _self, setup, _progress: reported.append(setup.tokens))
     trace = [(0.0, 5, 9), (0.1, 7, 2)]
     Session("stub", setup(tmp_path), Workload(None, None, 0.0, 1.0, 30.0, 0, trace=trace), no_progress)
-    assert told == [14]
+    assert reported == [14]
 
 
 def test_what_does_not_fit_into_the_kv_cache_is_not_sent(session):

@@ -8,7 +8,7 @@ import sys
 from support import ROOT
 
 
-def test_the_study_tells_how_it_is_used():
+def test_the_study_says_how_it_is_used():
     command = [sys.executable, "-m", "bench_deepspeed.simulations.coverage", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "--check" in done.stdout

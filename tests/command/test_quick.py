@@ -41,7 +41,7 @@ def test_flags_say_otherwise(bench, tmp_path):
     assert [run["warmups"] for run in runs] == [[], []]
 
 
-def test_no_answer_can_be_asked_for(bench):
+def test_no_answer_can_be_requested(bench):
     assert "--quick" in bench.refusal(2, "--quick", "--fail_on_quality", "-d", "cpu", "-n", "smollm2")
 
 

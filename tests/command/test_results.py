@@ -212,7 +212,7 @@ def test_damaged_files_leave_no_traceback(bench, logs):
 
 def test_the_impossible_has_no_speed(bench, logs):
     too_fast = result(1e6, 1e6, status="failed")
-    too_fast.error = "impossible: as told"
+    too_fast.error = "impossible: as reported"
     too_fast.limits = Limits(1e12, 1e12, 1e12, "float16", cache_bytes=0)
     save(logs, 1, too_fast)
     (one,) = listed(bench)
@@ -347,15 +347,15 @@ def days(logs: Path) -> list[int]:
 def test_prune_deletes_nothing_without_yes_and_then_what_it_said(bench, logs):
     for day in (1, 2, 3):
         (save(logs, day) / "worker.log").write_text("x")
-    told = prune(bench, "--keep", "1")
+    reported = prune(bench, "--keep", "1")
     assert days(logs) == [1, 2, 3]
-    assert [line.split()[2] for line in told.splitlines() if line.startswith("would delete: ")] == [
+    assert [line.split()[2] for line in reported.splitlines() if line.startswith("would delete: ")] == [
         "llama/2026-01-01T10-00-00",
         "llama/2026-01-02T10-00-00",
     ]
-    assert told.endswith("nothing was deleted: `--yes` deletes these 2\n")
+    assert reported.endswith("nothing was deleted: `--yes` deletes these 2\n")
     done = prune(bench, "--keep", "1", "--yes")
-    assert [line.split()[1] for line in done.splitlines()] == [line.split()[2] for line in told.splitlines()[:2]]
+    assert [line.split()[1] for line in done.splitlines()] == [line.split()[2] for line in reported.splitlines()[:2]]
     assert days(logs) == [3]
     assert prune(bench, "--keep", "1", "--yes") == "nothing to delete\n"
 
@@ -415,10 +415,10 @@ def test_prune_touches_only_folders_of_runs(bench, logs, tmp_path):
     unreadable.mkdir()
     (unreadable / "result.json").write_text('{"my": "own"}')
     others = sorted(path for path in tmp_path.rglob("*") if "2026-01-01" not in str(path))
-    told = prune(bench, "--keep", "0", "--yes")
+    reported = prune(bench, "--keep", "0", "--yes")
     assert sorted(tmp_path.rglob("*")) == others
-    assert "left alone: 1 that cannot be read" in told
-    assert told.count("deleted: ") == 1
+    assert "left alone: 1 that cannot be read" in reported
+    assert reported.count("deleted: ") == 1
 
 
 def test_what_links_lead_to_stays(bench, logs, tmp_path):

@@ -76,7 +76,7 @@ def test_printed_statistics_are_numpys_from_the_stored_samples(bench, tmp_path):
     extremes = [f"{pick(speeds):.2f} tokens/s" for pick in (numpy.median, min, max)]
     assert [facts[name] for name in ("median", "slowest", "fastest")] == extremes
     log = log_of(tmp_path)
-    assert f" {mean} ± {std} tokens/s (mean ± sample std, n = 6); {mean} [not measured] (mean [95% interval])\n" in log
+    assert f" {mean} ± {std} tokens/s (mean ± sample std, n = 6); {mean} [no interval] (mean [95% interval])\n" in log
     assert [float(speed) for speed in re.findall(r" repetition .* = (\S+) tokens/s", log)] == pytest.approx(
         speeds, abs=6e-4
     )
@@ -108,7 +108,7 @@ def test_each_process_is_fresh_and_the_interval_is_over_their_means(bench, tmp_p
     assert " 3 processes, as asked\n" in log
 
 
-def test_warm_ups_that_never_end_are_told(bench, tmp_path):
+def test_warm_ups_that_never_end_are_reported(bench, tmp_path):
     behaviour = {"virtual": True, "noise": {"drift": -0.1}}
     assert bench.fake("-r", "1", behaviour=behaviour).returncode == 0
     (run,) = result_of(tmp_path).runs
@@ -308,7 +308,7 @@ def test_runs_at_the_same_time_get_folders_of_their_own(bench, tmp_path):
 
 
 @pytest.mark.parametrize("behaviour", [{}, {"die_at": 2}], ids=["complete", "failed"])
-def test_a_result_tells_nothing_of_who_ran_it(bench, tmp_path, behaviour):
+def test_a_result_holds_nothing_about_who_ran_it(bench, tmp_path, behaviour):
     """Results are published; only -p's text is the user's own."""
     home = tmp_path / "home-of-somebody"
     home.mkdir()

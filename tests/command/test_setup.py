@@ -23,9 +23,9 @@ class Machine:
     """A checkout whose packages are all installed, and a PATH with nothing but what is put there."""
 
     def __init__(self, folder: Path):
-        self.root, self.path, self.told = folder / "checkout", folder / "bin", folder / "told"
+        self.root, self.path, self.called = folder / "checkout", folder / "bin", folder / "called"
         self.path.mkdir()
-        self.told.touch()
+        self.called.touch()
         for name in ("bash", "readlink", "cksum", "flock"):
             (self.path / name).symlink_to(shutil.which(name))
         (self.root / ".venv" / "bin").mkdir(parents=True)
@@ -41,7 +41,7 @@ class Machine:
 
     def program(self, path: Path, then: str) -> None:
         """A program that writes down how it was called."""
-        path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.told}"\n{then}\n')
+        path.write_text(f'#!/bin/bash\necho "{path.name} $*" >>"{self.called}"\n{then}\n')
         path.chmod(0o755)
 
     def set_up(self, *flags: str, script: Path | None = None, **variables: str) -> tuple[int, list[str], list[str]]:
@@ -49,7 +49,7 @@ class Machine:
         command = [str(script or self.root / "setup.sh"), *(flags or ["--tests"])]
         environment = {"PATH": str(self.path), **variables}
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-        return done.returncode, done.stderr.splitlines(), self.told.read_text().splitlines()
+        return done.returncode, done.stderr.splitlines(), self.called.read_text().splitlines()
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
+import time
 
+import psutil
 import pytest
-from support import SHORTEST, result_in, wait_until
+from support import DEADLINE_S, ROOT, SHORTEST, result_in, wait_until
 
 from bench_deepspeed.benchmarks.common.run_folder import status_of
 from bench_deepspeed.core import signals
@@ -91,7 +95,7 @@ def test_the_status_is_that_of_the_signal(received):
         assert status_of(error) == ("interrupted", None)
 
 
-def test_after_a_signal_that_was_swallowed_no_worker_is_asked_for_more(received, tmp_path):
+def test_after_a_signal_that_was_swallowed_no_worker_is_called(received, tmp_path):
     received.append((signal.SIGTERM, 0.0))
     with pytest.raises(KeyboardInterrupt):
         WorkerProcess(tmp_path / "log", lambda *progress: None).send("generate")
@@ -103,9 +107,46 @@ def test_a_signal_that_is_repeated_at_once_does_not_interrupt_the_clean_up(recei
     signals._interrupt(signal.SIGTERM, None)
     assert signals.received() == signal.SIGHUP
     monkeypatch.setattr(signals, "REPEAT_S", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        signals._interrupt(signal.SIGTERM, None)
+    monkeypatch.setattr(signals, "_end_at_once", lambda: received.append("ended"))
+    signals._interrupt(signal.SIGTERM, None)
     assert signals.received() == signal.SIGHUP
+    assert received[-1] == "ended"
+
+
+STUCK = """
+import pathlib, time
+from bench_deepspeed.core import signals
+from bench_deepspeed.worker.client import WorkerProcess
+signals.install()
+with WorkerProcess(pathlib.Path("log"), print):
+    print("ready", flush=True)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("cleaning up", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once_with_one_line_and_leaves_no_worker(tmp_path):
+    command = [sys.executable, "-c", STUCK]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout.readline() == "ready\n"
+    (worker,) = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "cleaning up\n"
+    time.sleep(signals.AGAIN_S)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, stderr) == (130, signals.AGAIN)
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
 class Interrupted:

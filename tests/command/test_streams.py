@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 from builders import result
 from support import BENCH
+
+from bench_deepspeed.__main__ import main
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x08\x9b2J\u202egnp\u2028 <b>bold</b> | `x`\nnext"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -121,3 +125,14 @@ def test_bytes_that_are_not_utf_8_are_shown_as_escapes_or_refused(bench, tmp_pat
     assert not (tmp_path / folder).exists()
     missing = os.fsdecode(b"no\xfffolder")
     assert "no\\udcfffolder" in bench.refusal(2, "compare", missing, missing)
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_an_error_fills_the_lines_of_a_terminal_and_is_one_line_for_a_program(monkeypatch, on_terminal):
+    stderr = io.StringIO()
+    monkeypatch.setattr(stderr, "isatty", lambda: on_terminal)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert main(["--nonsense", "x" * 30, "y" * 30]) == 2
+    lines = stderr.getvalue().splitlines()
+    assert " ".join(line.strip() for line in lines).startswith("bench.sh: error: unrecognized arguments: --nonsense")
+    assert (len(lines) > 1, max(map(len, lines)) <= 80) == (on_terminal, on_terminal)

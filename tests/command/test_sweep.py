@@ -19,7 +19,7 @@ COST = {"step": 0.01, "token": 0.001, "prompt_token": 0.0001}
 
 
 def run_fake(bench, *arguments: str, behaviour: dict | None = None, program=FAKE):
-    """A sweep of the fake engine, on a clock of its own unless told else."""
+    """A sweep of the fake engine, on a virtual clock unless a flag says otherwise."""
     asked = json.dumps({"virtual": True, "cost": COST, **(behaviour or {})})
     return bench(*program, *arguments, env={"BENCH_FAKE": asked})
 
@@ -188,7 +188,7 @@ def test_another_sweep_or_machine_is_not_resumed(bench, swept_here, flags, chang
     assert swept_here.read_bytes() == before
 
 
-def test_dry_run_of_a_sweep_to_resume_tells_what_was_measured(bench, tmp_path):
+def test_dry_run_of_a_sweep_to_resume_shows_what_was_measured(bench, tmp_path):
     run_fake(bench, "--batch_sizes", "1", "--prompt_tokens", "10", "--max_tokens", "100", "-r", "2")
     done = bench("sweep", "--resume", str(sweep_path(tmp_path)), "--dry_run")
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ from builders import steady_result
 from support import BENCH, SHORTEST, behave
 
 from bench_deepspeed.cli.commands import COMMANDS
+from bench_deepspeed.core.text import FAKE as FAKE_CAVEAT
 
 FAKE = ("-d", "cpu", "--engine", "fake", "--warmups", "0", "-m", "2", "-r", "2", "--processes", "2")
 SWEEP = (
@@ -95,6 +96,8 @@ def test_what_is_measured_and_what_is_saved_of_it_fit_80_columns(terminal, name)
     lines = terminal(80, *MEASURED[name], "--output_dir", "out")
     assert "tokens/s" in "\n".join(lines)
     assert too_wide(lines, 80) == []
+    if name != "ab":
+        assert FAKE_CAVEAT in " ".join(" ".join(lines[:6]).split()).lower()
     listed = terminal(80, "results", "--output_dir", "out")
     assert too_wide(listed, 80) == []
     (one,) = {match[1] for line in listed if (match := re.match(r"\| (\S+/2\S+)", line))}

@@ -53,7 +53,7 @@ def test_a_deployment_is_gone_after_the_command_was_killed(bench, tmp_path):
     wait_until(lambda: bench.processes() == [])
 
 
-def test_a_deployment_that_loses_its_model_server_is_told(bench, tmp_path):
+def test_a_deployment_that_loses_its_model_server_is_reported(bench, tmp_path):
     process = serving(bench, tmp_path)
     servers = [
         p for p in bench.processes() if "--server-port" in p.cmdline() and "multi_gpu_server" in str(p.cmdline())

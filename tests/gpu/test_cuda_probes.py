@@ -1,4 +1,4 @@
-"""What only a driver can prove: that NVML tells of the GPU that torch uses, and counts what it draws."""
+"""What only a driver can prove: that NVML reads the GPU that torch uses, and counts its energy."""
 
 from __future__ import annotations
 

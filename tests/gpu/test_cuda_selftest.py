@@ -14,7 +14,7 @@ def test_the_overhead_of_the_suite_around_mii(bench, tmp_path):
     assert done.returncode in (0, 1), done.stderr
     (path,) = tmp_path.glob("selftest/*/selftest.json")
     *_, nested, in_turn = json.loads(path.read_text())["comparisons"]
-    assert (nested["name"], in_turn["name"]) == ("mii, smollm2, nested", "mii, smollm2, in turn")
+    assert (nested["name"], in_turn["name"]) == ("mii, smollm2, nested", "mii, smollm2, interleaved")
     assert all(whole > inner for whole, inner in zip(nested["harness_s"], nested["bare_s"], strict=True))
     assert len(in_turn["harness_s"]) == len(in_turn["bare_s"]) >= 16
     assert (done.returncode == 0) <= (nested["verdict"] == "pass")

@@ -16,7 +16,7 @@ def evidence() -> dict:
 
 
 @pytest.mark.parametrize(("name", "noise"), ab.NOISES.items(), ids=ab.NOISES.keys())
-def test_the_innocent_are_not_convicted(name, noise):
+def test_comparisons_without_a_difference_are_seldom_flagged(name, noise):
     """Other seeds than the published ones; fewer than 175 of 200 would come once in 100,000 times at 95%."""
     assert scipy.stats.binom.cdf(174, 200, 0.95) < 1e-4
     row = ab.study(name, noise, 1.0, ab.PAIRS, trials=200, first=ab.TRIALS)
@@ -28,7 +28,7 @@ def test_the_usual_way_convicts_drift():
     assert row["usual_slower"] == 20
 
 
-def test_the_guilty_are_found():
+def test_differences_are_found():
     row = ab.study("all together", ab.NOISES["all together"], 1.03, 20, trials=60, first=ab.TRIALS)
     assert row["faster"] > 30  # published: five in six
     assert row["slower"] == 0

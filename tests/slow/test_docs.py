@@ -38,7 +38,7 @@ def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
     if "cuda" in arguments:
         env["PATH"] = f"{folder_with_gpu(bench.cwd)}{os.pathsep}{os.environ['PATH']}"
     done = bench(*arguments, env=env, cwd=ROOT)
-    assert done.returncode == 0 or "not shown for" in done.stderr, done  # a busy machine shows nothing
+    assert done.returncode == 0 or "inconclusive for" in done.stderr, done  # on a busy machine
     assert "Traceback" not in done.stderr
 
 

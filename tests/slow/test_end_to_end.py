@@ -101,7 +101,7 @@ def test_the_files_are_there(outcome):
 
 def test_what_is_longer_than_the_context_is_one_line(bench, tmp_path, smollm2_models_dir):
     places = ("--models_dir", smollm2_models_dir, "--output_dir", "out")
-    message = bench.refusal(2, *FLAGS, "-p", "word", "-m", "8192", "--engine", "transformers", *places)
+    message = bench.refusal(2, *FLAGS, "-p", "two words", "-m", "8191", "--engine", "transformers", *places)
     assert "context is 8192" in message
     assert "--max_tokens" in message
     (path,) = tmp_path.glob("out/smollm2/*/result.json")

@@ -158,7 +158,7 @@ def test_every_section_is_there_with_its_figures_and_evidence(shown):
 
 def test_what_is_random_or_not_measured_stands_beside_the_number(shown):
     part = shown.page.locator("#run > article", has_text="Speed of mistral (random weights)")
-    assert "2.67 [not measured]" in part.locator("tbody tr").first.inner_text()
+    assert "2.67 [no interval]" in part.locator("tbody tr").first.inner_text()
     assert "mistral (random weights)" in part.locator("figcaption").inner_text()
     latency = shown.page.locator("#run > details", has_text="Latency")
     expect(latency).to_contain_text("Not measured of 2 further results.")

@@ -55,7 +55,7 @@ def test_one_token_has_no_gap(worker):
     assert measured.itl_s == [[]]
 
 
-def test_prefill_has_the_tokens_that_were_asked_for(worker, tokenizer):
+def test_prefill_has_the_tokens_that_were_requested(worker, tokenizer):
     measured = worker.call(tasks.measure_prefill, PROMPT, 40, 2)
     assert (
         measured.prompt_tokens

@@ -101,9 +101,9 @@ def test_miis_pool_is_watched_while_the_sequence_lives(monkeypatch):
         found = engine.memory()
         assert found.kv_used_bytes == 64 * steps
         assert "put" not in vars(engine.pipeline)
-    told = dataclasses.asdict(found)
-    assert told.pop("host_peak_bytes") != 0
-    assert told == {
+    reported = dataclasses.asdict(found)
+    assert reported.pop("host_peak_bytes") != 0
+    assert reported == {
         "weights_bytes": 5000,
         "kv_pool_bytes": 640,
         "kv_used_bytes": 192,

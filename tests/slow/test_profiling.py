@@ -99,5 +99,5 @@ def test_one_token_has_a_prefill_and_no_decode_step():
     tasks.load(worker, "fake", Load(None, "cpu", "float32", Path(), [], 1))
     (prefill,) = tasks.profile(worker, "one two three", 1)
     assert (prefill.phase, prefill.prompt_tokens, prefill.kernels) == ("prefill", 3, [])
-    assert prefill.step_s >= 0.01  # what the fake engine takes if it is told nothing
+    assert prefill.step_s >= 0.01  # what the fake engine takes by default
     assert step.bottleneck(prefill) == "not measured"

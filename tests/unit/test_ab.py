@@ -179,14 +179,14 @@ def test_compile_time_is_shown_with_the_speeds():
     assert "compiling: of each process in order" in text
 
 
-def test_what_a_side_compiled_while_it_was_timed_is_told():
+def test_what_a_side_compiled_while_it_was_timed_is_reported():
     result = comparison(([1.0], [1.0]))
     result.b.runs[0].samples = [Sample(1.0, 3, 8, Reading(compilations=2))]
     (found,) = [finding for finding in warnings.check(result) if finding.code == "recompiled"]
     assert found.text.startswith("B: the engine compiled its model")
 
 
-def test_a_process_that_does_not_wait_idly_is_told():
+def test_a_process_that_does_not_wait_idly_is_reported():
     result = comparison(([1.0], [1.0]))
     result.rounds[0] = [Round("AB", {"A": 0.02, "B": 0.97})]
     (found,) = [finding for finding in warnings.check(result) if finding.code == "not_idle"]
@@ -268,7 +268,7 @@ def test_what_is_out_of_reach_is_refused_before_anything_is_measured(tmp_path):
 def test_the_noise_of_other_machines_refuses_nothing():
     found, _ = asked(*SAME, "--output_dir", "nowhere", "--detect", "1%")
     assert found.sides["A"].scenario.processes == detect.PILOT_PAIRS
-    assert "the first 5 pairs tell how many it takes to show 1%" in found.power
+    assert "the first 5 pairs show how many it takes to detect 1%" in found.power
 
 
 def test_the_first_pairs_decide_how_many_it_takes():
@@ -296,12 +296,12 @@ def test_a_comparison_ends_where_its_search_does():
         assert of._enough(0.0) == ended
 
 
-def test_what_could_have_been_shown_stands_beside_the_verdict():
+def test_what_could_have_been_shown_follows_the_verdict():
     result = scattered(0.02, pairs=5)
     result.detect = 0.03
     text = unwrapped(terminal.render(report.view(result)))
     found = estimate.ratio(estimate.log_ratios(result)).detectable
-    assert f"by 5 pairs that differ as these do: B {found.shown} than A; asked for with --detect: 3%" in text
+    assert f"by 5 pairs that differ as these do: B {found.shown} than A; requested with --detect: 3%" in text
     assert report.detectable(comparison(([1.0], [1.0]))) == []
 
 

@@ -144,7 +144,7 @@ def test_every_warning_is_tested():
     assert list(CASES) == [rule.code for rule in RULES]
 
 
-def test_warm_ups_that_did_not_become_steady_are_told():
+def test_warm_ups_that_did_not_become_steady_are_reported():
     (finding,) = [f for f in check(result_of(CLEAN, steady=False)) if f.code == "first_call"]
     assert finding.text == "the warm-ups of process 1, 2, 3 did not become steady"
 
@@ -183,7 +183,7 @@ def test_a_host_that_scatters_a_little_is_no_reason():
     ],
 )
 def test_a_run_says_what_its_numbers_miss(processes, repetitions, text):
-    """Of n in which a state has the share p, none shows it with the probability (1 - p)ⁿ: 5% at what is told."""
+    """Of n in which a state has the share p, none shows it with probability (1 - p)ⁿ: 5% at the share reported."""
     result = result_of([[100.0] * repetitions] * processes)
     found = [finding.text for finding in check(result) if finding.code == "rare_states"]
     assert [text in words for words in found] == [True] * bool(text)
@@ -259,3 +259,16 @@ def test_warnings_are_computed_once_for_what_a_result_holds(monkeypatch):
     check(dataclasses.replace(result))
     assert calls == [3, 4, 4, 4]
     assert "_findings" not in dataclasses.asdict(result)
+
+
+def test_an_interrupted_run_has_no_remedy_for_passes_that_never_ran():
+    result = result_of([CLEAN[0], CLEAN[1][:3]])
+    result = dataclasses.replace(result, engine=EngineDescription(reads_weights=True))
+    found = {finding.code: finding for finding in check(result)}
+    assert found["no_limits"].remedy == "measure it again, without `--quick`"
+    assert "process 1, 2 " in found["not_checked"].text
+    result.status = "interrupted"  # in the second process: the first was there to be checked, the limits were not
+    found = {finding.code: finding for finding in check(result)}
+    assert "no_limits" not in found
+    assert "process 1 " in found["not_checked"].text
+    assert found["few_samples"].remedy == warnings.TO_ITS_END

@@ -35,7 +35,7 @@ def test_a_target_is_a_share_and_has_a_budget():
     assert (scenario.target_ci, scenario.time_budget_s) == (0.02, 60)
 
 
-def test_the_time_budget_limits_processes_that_were_not_asked_for_by_number():
+def test_the_time_budget_limits_processes_that_were_not_requested_by_number():
     budgets = [
         cli.scenario_of(parser.parse(["-d", "cpu", *flags])).time_budget_s
         for flags in ([], ["--time_budget", "9"], ["--processes", "3"])
@@ -154,8 +154,13 @@ def test_a_settings_file_is_for_every_command(settings):
         ("load = 3", "load is a command: its flags stand in a table [load]"),
         ("[[load]]\nclients = 1", "load is a command: its flags stand in a table [load]"),
         ("[lod]\nclients = 1", "lod is the table of no command (did you mean 'load'?)"),
-        ("config = 'x'", "there is no flag --config"),
-        ("max_tokens = 'many'", "argument -m/--max_tokens: 'many' is not a whole number"),
+        ("config = 'x'", "--config stands on the command line only"),
+        ("help = true", "--help stands on the command line only"),
+        ("[run]\nversion = true", "--version stands on the command line only"),
+        ("max_tokens = 'many'", "settings.toml: --max_tokens: 'many' is not a whole number"),
+        ("max_tokens = true", "settings.toml: --max_tokens: needs a value"),
+        ("no_quality = 'yes'", "settings.toml: --no_quality: takes true or false"),
+        ("model_name = 'lama'", "settings.toml: --model_name: invalid choice: 'lama'"),
         ("max_tokens = 1979-05-27", "--max_tokens is neither a number nor text, a list or true"),
         ("max_tokens", "at end of document"),
         ("\xff", "invalid"),
@@ -234,8 +239,36 @@ def test_help_shows_the_defaults(help_text, words):
         (("--target_ci", "1%"), "further processes until the interval is within ± 1.00%, started for 600 s at most"),
     ],
 )
-def test_dry_run_tells_what_would_be_measured(bench, flags, words):
+def test_dry_run_shows_what_would_be_measured(bench, flags, words):
     assert words in unwrapped(bench("-d", "cpu", "--dry_run", *flags).stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-m", "99999"], "1 prompt token and 99,999 new ones do not fit the model's context of 8,192 tokens"),
+        (["--questions", "empty.txt"], "--questions empty.txt has no prompt"),
+        (["--weights", "random", "--fail_on_quality"], "there is nothing to check"),
+        (["quality", "--questions", "empty.txt"], "--questions empty.txt has no prompt"),
+        (["quality", "--late_tokens", "8100"], "8,100 prompt tokens and 120 new ones do not fit"),
+        (["quality", "--weights", "random"], "there is nothing to compare"),
+        (["load", "--prompt_tokens", "8190"], "8,190 prompt tokens and 8 new ones do not fit"),
+        (["load", "--prompts", "empty.txt"], "--prompts empty.txt has no prompt"),
+        (["load", "--trace", "empty.txt"], "--trace empty.txt has 0 arrivals"),
+        (["load", "--trace", "long.jsonl"], "9,000 prompt tokens and 1 new ones do not fit"),
+        (["selftest", "-m", "99999"], "99,999 new ones do not fit"),
+        (["ab", "--a", "engine=deepspeed", "--b", "engine=transformers", "-m", "99999"], "99,999 new ones do not fit"),
+    ],
+    ids=" ".join,
+)
+def test_a_dry_run_refuses_what_the_run_refuses(bench, tmp_path, arguments, words):
+    (tmp_path / "empty.txt").touch()
+    row = '{"arrival_s": %d, "prompt_tokens": 9000, "output_tokens": 1}\n'
+    (tmp_path / "long.jsonl").write_text(row % 0 + row % 1)
+    command = [*arguments, "-d", "cpu", "-n", "smollm2"]
+    refused = bench.refusal(2, *command)
+    assert words in refused
+    assert bench.refusal(2, *command, "--dry_run") == refused
 
 
 @pytest.mark.parametrize(("code", "meaning"), EXIT_CODES.items())

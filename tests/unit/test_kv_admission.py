@@ -12,7 +12,7 @@ from bench_deepspeed.core.errors import BenchError
 
 
 class Requests:
-    """Requests in threads of their own, which hold their room until they are told to end."""
+    """Requests in threads of their own, which hold their room until they are reported to end."""
 
     def __init__(self, room: KvAdmission):
         self.room, self.holding, self._ends, self._threads = room, [], {}, []

@@ -15,7 +15,7 @@ PROMPT = "Write an essay about the transformer model architecture"
 
 
 def scripted(*seconds: float, new_tokens: int | None = None):
-    """A `generate` of known times, and the list of the lengths that it was asked for."""
+    """A `generate` of known times, and the list of the lengths that were requested."""
     left, asked = list(seconds), []
 
     def generate(_prompt: str, max_tokens: int) -> Sample:

@@ -85,7 +85,7 @@ def test_shared_caches_count_once_and_instructions_not_at_all(tmp_path):
     assert limits.host_cache_bytes(tmp_path, {0, 2}) == 32 * 1024 + 2 * 16 * 1024**2
 
 
-def test_caches_that_the_system_does_not_tell_are_none(tmp_path):
+def test_caches_that_the_system_does_not_report_are_none(tmp_path):
     (tmp_path / "cpu0" / "cache" / "index0").mkdir(parents=True)
     assert limits.host_cache_bytes(tmp_path, {0}) is None
     assert limits.host_cache_bytes(tmp_path / "absent", os.sched_getaffinity(0)) is None

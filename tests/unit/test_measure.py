@@ -99,7 +99,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(name):
     assert row["mean_processes"] == 10
 
 
-def test_the_time_budget_ends_a_run_whose_processes_were_not_asked_for_by_number():
+def test_the_time_budget_ends_a_run_whose_processes_were_not_requested_by_number():
     ten = dataclasses.replace(SCENARIO, processes=10, time_budget_s=600.0)
     assert stopping.enough(result(ten, 1.0, 1.0), 600.0, leave_out=True) is None  # three in any case
     assert stopping.enough(result(ten, 1.0, 1.0, 1.0), 599.0, leave_out=True) is None
@@ -145,7 +145,7 @@ def test_a_target_ends_where_nothing_is_valid():
     assert "no repetition is valid" in stopping.enough(void, 0.0, False)
 
 
-def test_noise_has_the_deviations_and_the_autocorrelation_asked_for():
+def test_noise_has_the_deviations_and_the_autocorrelation_requested():
     noise = Noise(seed=1, autocorrelated=0.05, autocorrelation=0.7)
     logs = [math.log(noise.factor(call)) for call in range(20000)]
     assert sum(x * x for x in logs) / len(logs) == pytest.approx(0.05**2, rel=0.05)

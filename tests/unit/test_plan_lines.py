@@ -39,7 +39,7 @@ def said(tmp_path, capsys):
     return line
 
 
-def test_the_newest_complete_run_of_the_same_subject_tells_its_time(tmp_path, said):
+def test_the_newest_complete_run_of_the_same_subject_shows_its_time(tmp_path, said):
     saved(tmp_path, "1", 5.0)
     saved(tmp_path, "2", 63.5)
     saved(tmp_path, "3", 1.0, status="interrupted")
@@ -56,6 +56,6 @@ def test_a_damaged_one_is_passed_over(tmp_path, said, changes):
 
 
 @pytest.mark.parametrize("minutes", [-1.0, 24 * 60 + 1])
-def test_a_file_that_was_touched_since_tells_nothing(tmp_path, said, minutes):
+def test_a_file_that_was_touched_since_shows_nothing(tmp_path, said, minutes):
     saved(tmp_path, "1", minutes)
     assert said().startswith("time not known")

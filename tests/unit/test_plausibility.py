@@ -264,7 +264,7 @@ def test_a_time_too_short_for_the_clock(seconds):
     check_clock("repetition 1", 1001e-9, 1e-9)
 
 
-def test_a_coarse_clock_tells_less(monkeypatch):
+def test_a_coarse_clock_shows_less(monkeypatch):
     class Coarse:
         resolution = 0.015
 
@@ -299,7 +299,7 @@ def test_the_limits_are_measured_again_before_they_refute():
 
 
 def test_what_others_took_of_the_cpus_is_granted_and_no_more():
-    """Met on a busy machine: an honest prefill, and limits that were measured beside another program."""
+    """Met on a busy machine: an honest prefill, and limits that were measured while another program ran."""
     beside = Limits(4e10, 5e10, 95.5e9, "float32", 1_000_000, cpu_share=0.5)
     check_prefill(118e9, 0.7874, beside)
     with pytest.raises(ImpossibleError, match="with 50% of its CPUs"):

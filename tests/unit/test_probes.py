@@ -30,7 +30,7 @@ FULL = {
 }
 
 
-def test_a_reading_holds_what_the_driver_tells(monkeypatch):
+def test_a_reading_holds_what_the_driver_reports(monkeypatch):
     monkeypatch.setattr(NvmlGpu, "of_torch", lambda: gpu_that(**FULL))
     probe = Probe("cuda")
     probe.before()
@@ -50,7 +50,7 @@ def test_a_machine_whose_nvml_does_not_know_the_gpu():
     assert NvmlGpu.find(Nvml(), "another") is None
 
 
-def test_a_part_of_a_gpu_tells_nothing():
+def test_a_part_of_a_gpu_has_no_readings():
     assert gpu_that(MigMode=[1, 1]) is None
     assert gpu_that(MigMode=[0, 1]) is not None
 
@@ -79,14 +79,14 @@ def test_the_slowdown_threshold_or_the_distance_to_it():
     assert gpu_that(MarginTemperature=46, **FULL).slowdown_c() == 41 + 46
 
 
-def test_where_the_driver_numbers_processes_otherwise_others_cannot_be_told():
+def test_where_the_driver_numbers_processes_otherwise_others_cannot_be_counted():
     assert gpu_that(ComputeRunningProcesses=on_gpu(os.getppid())).other_processes() is None
 
 
 @pytest.mark.parametrize(
     ("passed", "busy", "ours", "others"),
     [(2.0, 5.0, 2.0, 1.5), (2.0, 1.9, 2.0, 0.0), (0.19, 5.0, 0.0, None)],
-    ids=["busy", "our time counted finer than the system's", "too short to tell"],
+    ids=["busy", "our time counted finer than the system's", "too short to be known"],
 )
 def test_cpus_that_others_kept_busy(monkeypatch, passed, busy, ours, others):
     times = iter([(10.0, 100.0, 7.0), (10.0 + passed, 100.0 + busy, 7.0 + ours)])

@@ -219,7 +219,7 @@ def test_the_same_profile_is_the_same_svg_and_names_no_folder(tmp_path):
     assert [path for path in (str(tmp_path), str(ROOT), str(Path.home())) if path != "/" and path in texts[0]] == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(MachineError, match="cannot write the profile"):
         profile_report.write(tmp_path / "none", [profile()], "Title")
 

@@ -58,13 +58,13 @@ def test_a_row_has_the_figures_and_links_to_its_evidence(site):
     site.add("two", result(engine="transformers", seconds=(8.0, 8.0)))
     text = site.report()
     mii, transformers = site.rows()
-    assert (mii["engine"], mii["tokens/s"]) == ("mii", "2.67 [not measured]")
+    assert (mii["engine"], mii["tokens/s"]) == ("mii", "2.67 [no interval]")
     for name, value in {"median": "3.00", "slowest": "2.00", "fastest": "4.00"}.items():
         assert re.search(rf"^\| {name} +\| {value} ", text, re.M)
     assert mii["peak memory"] == "14.00 GB"
     assert re.search(r"^\| weights +\| 13\.48 GB", text, re.M)
     assert (mii["std"], transformers["std"]) == ("1.41", "0.00")
-    assert transformers["tokens/s"] == "1.00 [not measured]"
+    assert transformers["tokens/s"] == "1.00 [no interval]"
     for row in (mii, transformers):
         target = re.fullmatch(r"\[JSON\]\((.*)\)", row["evidence"])[1]
         assert (site.page.parent / target).is_file()
@@ -157,7 +157,7 @@ def test_without_an_interval_there_is_no_headline(tmp_path):
 
 
 def test_what_a_published_run_printed_is_shown(tmp_path):
-    site = Site(tmp_path, "# Page\n\n<!-- terminal: one -->\n<!-- /terminal -->\n")
+    site = Site(tmp_path, "# Page\n\n<!-- terminal: run/one -->\n<!-- /terminal -->\n")
     site.add("one", result())
     text = site.report()
     assert re.search(r"^```text\nLlama-2-7B-chat, mii, Some GPU, float16: 2\.67 tokens/s", text, re.M)

@@ -13,7 +13,7 @@ from support import FENCE, PAGES, ROOT
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.plan import new_result, plan_of
 from bench_deepspeed.benchmarks.common.scenario import scenario_of
-from bench_deepspeed.benchmarks.load.command import workload_of
+from bench_deepspeed.benchmarks.load.workload import workload_of
 from bench_deepspeed.benchmarks.sweep import plan
 from bench_deepspeed.cli import parser
 from bench_deepspeed.results import files

@@ -45,14 +45,14 @@ def test_no_time_is_below_zero_and_one_generation_has_no_interval():
     assert BY_NAME["ttft_s"].interval(streamed([0.001, 0.1], [1.0, 1.0]))[0] == 0.0
     one = streamed([0.02], [1.0])
     assert BY_NAME["ttft_s"].interval(one) is None
-    assert BY_NAME["ttft_s"].cell(one) == "20.00 ms [not measured] (streamed, n 1 in one process)"
+    assert BY_NAME["ttft_s"].cell(one) == "20.00 ms [no interval] (streamed, n 1 in one process)"
 
 
 def test_a_percentile_says_of_how_many_gaps_it_is():
     assert BY_NAME["itl_p99_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02])) == "10.00 ms (of 21 gaps)"
 
 
-def test_a_first_token_that_comes_with_the_second_is_said_beside_ttft():
+def test_a_first_token_that_comes_with_the_second_is_named_with_ttft():
     assert "a step late" in BY_NAME["ttft_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02], first_gap_s=0.0005))
     assert "a step late" not in BY_NAME["ttft_s"].cell(streamed(TTFT, [1.0, 1.01, 1.02], first_gap_s=0.008))
     assert not metrics.first_token_came_late(Latency("difference", [0.1], [1.0], []))

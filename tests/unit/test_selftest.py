@@ -112,21 +112,21 @@ def comparison(name: str, verdict: str) -> command.ClockComparison:
 
 
 @pytest.mark.parametrize(
-    ("known", "nested", "in_turn", "error"),
+    ("known", "nested", "interleaved", "error"),
     [
         ("pass", "pass", "pass", None),
         ("pass", "pass", "not shown", None),
-        ("pass", "not shown", "pass", "not shown for nested"),
-        ("not shown", "pass", "pass", "not shown for known"),
-        ("pass", "pass", "fail", "more than 0.5%: in turn"),
+        ("pass", "not shown", "pass", "inconclusive for nested"),
+        ("not shown", "pass", "pass", "inconclusive for known"),
+        ("pass", "pass", "fail", "more than 0.5%: interleaved"),
         ("pass", "fail", "not shown", "more than 0.5%: nested"),
     ],
 )
-def test_what_passes(known, nested, in_turn, error, capsys):
-    parts = [comparison(*pair) for pair in (("known", known), ("nested", nested), ("in turn", in_turn))]
+def test_what_passes(known, nested, interleaved, error, capsys):
+    parts = [comparison(*pair) for pair in (("known", known), ("nested", nested), ("interleaved", interleaved))]
     if error is None:
         command._require_pass(parts)
-        assert ("in turn" in capsys.readouterr().out) == (in_turn == "not shown")
+        assert ("interleaved" in capsys.readouterr().out) == (interleaved == "not shown")
     else:
         with pytest.raises(BenchError, match=error):
             command._require_pass(parts)

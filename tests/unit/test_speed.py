@@ -90,7 +90,7 @@ def test_unequal_processes_weigh_by_their_repetitions():
     assert found.error.relative * found.error.centre_s == pytest.approx(residuals.std(ddof=1) / math.sqrt(3))
 
 
-def test_an_order_is_told_from_none_as_by_permuting():
+def test_an_order_is_distinguished_from_none_as_by_permuting():
     """Bartels's approximation against the share of all orders of eight values that are as smooth."""
     draw, values = numpy.random.default_rng(0), [3.0, 1.0, 2.0, 4.0, 6.0, 5.0, 8.0, 7.0]
 

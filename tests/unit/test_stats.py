@@ -118,7 +118,7 @@ def test_outliers_are_those_of_the_modified_z_score():
     assert statistics.outliers([*base, median + limit * 0.999]) == []
 
 
-def test_two_modes_are_told_from_one():
+def test_two_modes_are_distinguished_from_one():
     draw = numpy.random.default_rng(0)
     one, low, high = draw.normal(100, 3, 40), draw.normal(90, 1, 20), draw.normal(110, 1, 20)
     assert statistics.bimodality(list(one)) > 0.05

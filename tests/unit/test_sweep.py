@@ -40,7 +40,7 @@ def test_another_model_digest_is_not_resumed():
 
 
 def test_memory_is_counted_before_anything_loads():
-    """Llama 2's KV cache takes half a MiB a token: 64 sequences of 2,176 do not fit beside the weights in 80 GB."""
+    """Llama 2's KV cache takes half a MiB a token: 64 sequences of 2,176 do not fit next to the weights in 80 GB."""
     spec, token = catalog.load("llama"), 2 * 32 * 4096 * 2
     small = SweepScenario("mii", "float16", 32, 2048, 128)
     large = SweepScenario("mii", "float16", 64, 2048, 128)
@@ -178,7 +178,7 @@ def test_a_round_that_lacks_a_half_is_no_sweep(tmp_path):
         pytest.param((1.0, 1.2), (1.3, 1.4), id="uncertain"),
     ],
 )
-def test_what_cannot_be_told_apart_is_not_measured(prefill, total):
+def test_what_cannot_be_distinguished_is_not_measured(prefill, total):
     scenario = measured(SweepScenario("mii", "float16", 4, 128, 11), prefill, total)
     assert derived.decode_rate(scenario) is None
     assert derived.overall_tokens_per_s(scenario) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from support import ROOT, error_of, unwrapped
@@ -29,8 +30,8 @@ def test_a_file_is_verified_or_named_with_what_differs(bench, closed):
     closed.write_text(closed.read_text().replace('"tokens_in_window": 50', '"tokens_in_window": 51'))
     done = bench("report", "--verify", closed.name)
     assert done.returncode == 1
-    assert "load.json: differs: digests.levels is " in unwrapped(done.stdout)
-    assert error_of(done.stderr) == "1 of 1 files are not what was measured: load.json"
+    assert "load.json: differs: levels does not match its SHA-256 in digests" in unwrapped(done.stdout)
+    assert error_of(done.stderr) == "1 of 1 files failed: load.json"
 
 
 def test_what_is_no_result_is_one_line(bench, closed, tmp_path):
@@ -41,9 +42,25 @@ def test_what_is_no_result_is_one_line(bench, closed, tmp_path):
         error = bench.refusal(2, "report", "--verify", name)
         assert name in error
         assert words in error
+
+
+def test_a_damaged_file_counts_as_failed_and_the_others_are_verified(bench, closed, tmp_path):
+    (tmp_path / "cut.json").write_text(closed.read_text()[:1000])
+    altered = tmp_path / "altered.json"
+    altered.write_text(closed.read_text().replace('"tokens_in_window": 50', '"tokens_in_window": 51'))
     done = bench("report", "--verify", "cut.json", closed.name)
     assert done.returncode == 2
+    assert "cut.json: failed: cut.json is damaged" in unwrapped(done.stdout)
     assert "load.json: verified: " in unwrapped(done.stdout)
+    assert error_of(done.stderr) == "1 of 2 files failed: cut.json"
+    done = bench("report", "--verify", "cut.json", altered.name, closed.name)
+    assert done.returncode == 1
+    assert error_of(done.stderr) == "2 of 3 files failed: cut.json, altered.json"
+    # the field, and the value that follows from it
+    assert re.search(
+        r"altered\.json: differs: levels does not .*; derived\.\d\.\w+ is \S+ in the file, \S+ recomputed",
+        unwrapped(done.stdout),
+    )
 
 
 def test_without_files_all_that_is_published_is_verified(bench):

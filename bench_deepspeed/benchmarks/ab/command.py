@@ -26,7 +26,7 @@ def run(plan: Plan, options) -> int:
     """Compare, and print the table and the verdict. Returns the exit code.
 
     Raises BenchError when generations are void, ImpossibleError when one is beyond the device's limits, RegressionError
-    and InconclusiveError where these were asked for.
+    and InconclusiveError where flags request these.
     """
     for side in plan.sides.values():
         if side.python:
@@ -59,7 +59,7 @@ def run(plan: Plan, options) -> int:
 
 
 def _judged(result: AbResult, bound: float | None) -> dict[str, Outcome]:
-    """Whether B is slower than A by more than the bound, in one line → the outcome; empty where nobody asked."""
+    """Whether B is slower than A by more than the bound, in one line → the outcome; empty without a bound."""
     ratio = metrics.ratio_of(result)
     if ratio is None or bound is None:
         return {}

@@ -15,7 +15,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NO_INTERVAL
 from bench_deepspeed.measure.power import Detectable, detectable_of
 from bench_deepspeed.measure.ratio import DIGITS, ratio_text
 from bench_deepspeed.measure.statistics import Interval, effective_size, mean_interval, series_interval
@@ -59,7 +59,7 @@ class PairedRatio:
     def shown(self) -> str:
         """ "1.23 [1.20, 1.26]", with as many digits as its width is worth; see also `measure.ratio.ratio_text`."""
         if self.low is None:
-            return f"{self.value:.{DIGITS}f} [{NOT_MEASURED}]"
+            return f"{self.value:.{DIGITS}f} [{NO_INTERVAL}]"
         width = (self.high - self.low) / 2
         digits = min(max(2, -math.floor(math.log10(width))), MOST_DIGITS) if width > 0 else MOST_DIGITS
         return ratio_text(self.value, self.low, self.high, digits)
@@ -110,7 +110,7 @@ def verdict(paired: PairedRatio | None) -> str:
     if paired.low is None:
         return (
             f"no verdict: B was {paired.value:.{DIGITS}f} times as fast as A in one pair of processes, "
-            "which cannot tell a configuration from the luck of its processes"
+            "which cannot separate the configurations from differences between processes"
         )
     winner = faster(paired)
     if winner is None:

@@ -18,7 +18,7 @@ from . import estimate
 from .records import FILE, SUBFOLDER, AbResult
 
 NEWEST = 10
-"""So many earlier comparisons are looked at: older ones tell of a machine as it was."""
+"""The number of earlier comparisons that are read: older ones describe an earlier state of the machine."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def pooled(comparisons: Sequence[AbResult], source: str, own: bool) -> Noise | N
 
 
 def expected(sides: AbResult, logs: Path) -> Noise | None:
-    """The noise that a comparison of these sides is to expect; None where nothing tells.
+    """The noise that a comparison of these sides is to expect; None where it is not known.
 
     From earlier comparisons of the same in the folder of results, else from the published ones.
     """

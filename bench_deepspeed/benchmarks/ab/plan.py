@@ -70,7 +70,7 @@ class Plan:
         s = self.sides["A"].scenario
         if self.detect is not None and not (self.noise and self.noise.own):
             return (
-                f"the first {s.processes} pairs tell how many it takes to show {100 * self.detect:.3g}%: no earlier "
+                f"the first {s.processes} pairs show how many it takes to detect {100 * self.detect:.3g}%: no earlier "
                 "comparison of these sides does"
             )
         if self.noise is None:

@@ -34,7 +34,7 @@ class AbResult:
     a: Result
     b: Result
     asked: dict[str, dict[str, str]]
-    """Side → what the user asked for, key by key."""
+    """Side → what the user requested, key by key."""
     status: str = "running"  # then "complete", "failed" or "interrupted"
     error: str | None = None
     started_at: str = ""

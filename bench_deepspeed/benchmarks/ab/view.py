@@ -65,7 +65,7 @@ def detectable(result: AbResult) -> list[str]:
     ratio = estimate.ratio(estimate.log_ratios(result))
     if ratio is None or ratio.detectable is None:
         return []
-    asked = "" if result.detect is None else f"; asked for with --detect: {100 * result.detect:.3g}%"
+    asked = "" if result.detect is None else f"; requested with --detect: {100 * result.detect:.3g}%"
     pairs = f"by {ratio.n} pairs that differ as these do"
     return [f"Detectable with {POWER:.0%} power, {pairs}: B {ratio.detectable.shown} than A{asked}"]
 

@@ -1,4 +1,4 @@
-"""What a finished file says of itself beside what was measured, and whether that is so.
+"""What a finished file holds in addition to its measurements, and whether it is right.
 
 `digests`: of each top-level field the SHA-256 of its canonical JSON. `derived`: each row of the kind's metrics as it
 was when the file was closed, by the columns of flat files. Both are written once, when a measurement ends, and
@@ -31,6 +31,8 @@ CLOSE = 1e-9
 """Relative difference of two values that are the same: libraries of other versions sum in another order."""
 SHOWN = 40
 """Characters of a value in a message."""
+NAMED = 3
+"""Differences that a message names."""
 
 
 class Difference(NamedTuple):
@@ -41,6 +43,9 @@ class Difference(NamedTuple):
     recomputed: object
 
     def __str__(self) -> str:
+        field = self.path.removeprefix(f"{DIGESTS}.")
+        if field != self.path:
+            return f"{field} does not match its SHA-256 in {DIGESTS}"
         saved, recomputed = (one_line(str(value))[:SHOWN] for value in (self.saved, self.recomputed))
         return f"{self.path} is {saved} in the file, {recomputed} recomputed"
 
@@ -67,15 +72,20 @@ class Verification:
         return bool(self.altered or (self.derived and self.commit is None))
 
     def __str__(self) -> str:
-        found = [*self.altered, *self.derived]
-        first = "; and ".join([*map(str, found[:1]), *([f"{len(found) - 1} more"] if len(found) > 1 else [])])
         if self.differs:
-            return f"differs: {first}"
+            return f"differs: {_first([*self.altered, *self.derived])}"
         done = f"{counted(self.values, 'derived value')} recomputed from {counted(self.samples, 'sample')}"
         if self.derived:
             own = (self.commit or "")[:12]
-            done += f", of which {len(self.derived)} differ by the rules of this version (its own is {own}): {first}"
+            done += f", of which {len(self.derived)} differ by the rules of this version (its own is {own}): "
+            done += _first(self.derived)
         return f"no digest: {self.unclosed}; {done}" if self.unclosed else f"verified: {done}"
+
+
+def _first(found: Sequence[Difference]) -> str:
+    """The first of these differences, and how many more there are."""
+    more = [f"and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    return "; ".join([*map(str, found[:NAMED]), *more])
 
 
 def close(kind: Kind, path: Path) -> None:

@@ -24,7 +24,7 @@ def add_common(group) -> None:
     group.add_argument(
         "--no_setup",
         action="store_true",
-        help="use the Python at hand (or $BENCH_PYTHON) as it is: for containers and clusters",
+        help="use the current Python (or $BENCH_PYTHON) and install nothing: for containers and clusters",
     )
     group.add_argument("--version", action="version", version=__version__)
     add_help(group)
@@ -136,7 +136,7 @@ def add_quality(group) -> None:
 
 
 def add_gate(parser, slower: str, than: str) -> None:
-    """The gate of CI: exit codes of a regression, and of a comparison that cannot tell."""
+    """The gate of CI: exit codes of a regression, and of an inconclusive comparison."""
     parser.add_argument(
         "--fail_on_regression",
         type=percentage,

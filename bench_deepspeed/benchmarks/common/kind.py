@@ -89,7 +89,7 @@ class Kind(Generic[Saved, Row]):
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
     recomputed: Callable[[Saved], Mapping[Place, object]] = lambda _saved: {}
-    """What its file holds beside raw samples, computed from these again: where it stands in the JSON → its value."""
+    """What its file holds in addition to raw samples, computed from these again: its place in the JSON → its value."""
     counted: Callable[[Saved], int] | None = None
     """How many raw samples it holds, where it has no `samples`."""
     possible: Callable[[Saved], None] = lambda _saved: None
@@ -168,7 +168,9 @@ def unfinished(content: Content) -> list[str]:
     """The remark on a measurement that did not end by itself."""
     if content.status == "complete":
         return []
-    return [f"{content.status}{f' ({content.error})' if content.error else ''}: not all that was asked for is here"]
+    return [
+        f"{content.status}{f' ({content.error})' if content.error else ''}: not everything that was requested is here"
+    ]
 
 
 def facets(model: str, engine: str, machine: str, precision: str) -> frozenset[Facets]:

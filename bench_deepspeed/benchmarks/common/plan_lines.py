@@ -24,7 +24,7 @@ WIDTH = 12
 LONGEST_S = 86_400
 """A file that was last written later than this after its start was touched by something else than its run."""
 SAME = ("model", "engine", "device", "precision", "weights")
-"""What an earlier run must have in common for its time to tell anything."""
+"""What an earlier run must have in common for its time to predict that of this one."""
 
 
 def say(name: str, text: str) -> None:

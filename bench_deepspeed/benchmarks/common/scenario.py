@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.text import counted
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.model import catalog
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_HELP = (
     f"the prompt of every generation (default: {PROMPT}; of that each generation has the words in another order)"
 )
 PROCESSES = {"cuda": 10, "cpu": 3}
-"""Ten hold the truth where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits; three are the fewest
-that tell what differs between processes from what does not."""
+"""With ten the interval covers the mean where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits;
+three are the fewest that separate differences between processes from differences within them."""
 REPETITIONS = {"cuda": 10, "cpu": 5}  # in each process
 TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
@@ -43,7 +45,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
     if options.time_budget and options.processes and options.target_ci is None:
         raise UsageError(
-            "--time_budget limits processes that were not asked for by number: give --target_ci as well, or leave "
+            "--time_budget limits processes that --processes does not request: give --target_ci as well, or leave "
             "--processes out"
         )
     quick = getattr(options, "quick", False)
@@ -58,14 +60,16 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     for flag, where in devices.items():
         if where == "cuda" and not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False)):
             require_gpu(flag)
+    model, max_tokens = options.model_name or MODEL[device], options.max_tokens or MAX_TOKENS[device]
+    require_context(model, engine, 1, max_tokens)  # a prompt has a token at least
     return Scenario(
-        model=options.model_name or MODEL[device],
+        model=model,
         engine=engine,
         device=device,
         precision=precision,
         weights=options.weights,
         prompt=prompt,
-        max_tokens=options.max_tokens or MAX_TOKENS[device],
+        max_tokens=max_tokens,
         processes=options.processes or PROCESSES[device],
         repetitions=options.repetitions or REPETITIONS[device],
         warmups=options.warmups,
@@ -77,8 +81,18 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     )
 
 
+def require_context(model: str, engine: str, prompt_tokens: int, new_tokens: int) -> None:
+    """Refuse a request that the model's context cannot hold; the fake engine has none. Raises UsageError."""
+    context = catalog.load(model).shape["max_position_embeddings"]
+    if engine_class(engine).form is not None and prompt_tokens + new_tokens > context:
+        raise UsageError(
+            f"{counted(prompt_tokens, 'prompt token')} and {new_tokens:,} new ones do not fit the model's context of "
+            f"{context:,} tokens: lower --max_tokens, or shorten the prompt"
+        )
+
+
 def _time_budget_s(options: argparse.Namespace) -> float | None:
-    """Seconds after which no further process is started; None where all were asked for."""
+    """Seconds after which no further process is started; None where all were requested."""
     asked = options.processes and options.target_ci is None
     return None if asked else options.time_budget or TIME_BUDGET_S
 

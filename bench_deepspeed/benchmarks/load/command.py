@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.load.targets import target_class
@@ -19,13 +18,13 @@ from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
 
 from . import charts, view
-from .arrivals import P99_REQUESTS, p99_cost, read_trace
-from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .arrivals import p99_cost
 from .kind import KIND
 from .labels import model_title
 from .level_statistics import needed_s, unmeasured
 from .measure import LoadTest
 from .records import FILE, SUBFOLDER, LoadResult, Workload
+from .workload import workload_of
 
 
 def run(scenario: Scenario, options) -> int:
@@ -67,25 +66,6 @@ def _saved(path: Path) -> LoadResult:
     """A saved load test. Raises UsageError for another file."""
     with named(path):
         return LoadResult.load(path)
-
-
-def workload_of(scenario: Scenario, options) -> Workload:
-    """What is sent, with the device's defaults. Raises UsageError for a file that is malformed, with its line."""
-    trace = read_trace(options.trace) if options.trace else None
-    prompts = questions.load(options.prompts, "--prompts").prompts if options.prompts else None
-    from_file = trace is not None or prompts is not None
-    device = scenario.device
-    return Workload(
-        prompt_tokens=None if from_file else options.prompt_tokens or PROMPT_TOKENS[device],
-        max_tokens=None if trace else options.max_tokens or MAX_TOKENS[device],
-        spread=options.spread,
-        seconds=options.seconds or SECONDS[device],
-        timeout_s=options.timeout,
-        seed=scenario.seed,
-        trace=trace,
-        prompts=prompts,
-        requests=P99_REQUESTS if options.p99 else 0,
-    )
 
 
 def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:

@@ -8,25 +8,26 @@ from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
 
 from .arrivals import p99_cost
-from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS, levels_of
+from .flags import levels_of
 from .records import FILE, SUBFOLDER, level_name
+from .workload import workload_of
 
 
 def show(scenario: Scenario, options) -> int:
-    """Print the plan. Touches nothing."""
+    """Print the plan. Touches nothing; raises UsageError as the load test itself does."""
+    workload = workload_of(scenario, options)
     target, device = target_class(options.target), scenario.device
     say_subject(scenario)
     say("target", f"{target.name}: {target.summary}")
     levels = levels_of(options, device)
     names = [level_name(clients, rate) for clients, rate in levels]
-    seconds = options.seconds or SECONDS[device]
+    seconds = workload.seconds
     say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}")
     if not options.trace:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
         say("", p99_cost(options.rates or [], options.p99))
-    if not (options.trace or options.prompts):
-        prompt, new = options.prompt_tokens or PROMPT_TOKENS[device], options.max_tokens or MAX_TOKENS[device]
-        say("", f"requests of {prompt} + {new} tokens")
+    if workload.prompt_tokens:
+        say("", f"requests of {workload.prompt_tokens} + {workload.max_tokens} tokens")
     say_needs(options.models_dir, [scenario])
     files = options.output_dir.glob(f"{scenario.model}/{SUBFOLDER}/*/{FILE}")
     say_time(files, is_alike(scenario), lambda saved: counted(len(saved.get("levels", [])), "level"))

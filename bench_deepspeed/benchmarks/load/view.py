@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
-from bench_deepspeed.core.text import NOT_MEASURED, figure_name
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name, sentence
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
@@ -130,7 +130,7 @@ def answer(result: LoadResult) -> str:
 
 def conclusions(result: LoadResult) -> list[str]:
     """What follows from all levels together."""
-    lines = []
+    lines = [sentence(FAKE)] if result.scenario["engine"] == "fake" else []
     if result.stopped:
         lines.append(f"stopped at {result.stopped}")
     if any(level.rate is not None for level in result.levels):

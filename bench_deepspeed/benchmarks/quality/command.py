@@ -10,15 +10,14 @@ from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths
-from bench_deepspeed.core.errors import QualityError, UsageError
+from bench_deepspeed.core.errors import QualityError
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.measure.records import Environment, Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, terminal
-from bench_deepspeed.weights.needed import can_check
 
 from . import view
-from .flags import precisions_of
+from .flags import precisions_of, require_questions
 from .kind import KIND
 from .measure import Checker
 from .records import FILE, Quality
@@ -65,11 +64,7 @@ def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[st
 
 def run(scenario: Scenario, options) -> int:
     """`bench.sh quality`: the check alone, in every precision of the engine unless one is named."""
-    if not can_check(scenario):
-        raise UsageError(
-            "there is nothing to compare: random weights and the fake engine answer nothing; "
-            "use --weights pretrained and a real engine"
-        )
+    require_questions(scenario, options)
     precisions = precisions_of(scenario, options)
     check_quality(scenario, options, options.output_dir / scenario.model, precisions, new=True)
     return 0

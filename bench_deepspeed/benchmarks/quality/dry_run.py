@@ -7,14 +7,15 @@ import dataclasses
 from bench_deepspeed.benchmarks.common.plan_lines import say, say_needs, say_subject, say_time
 from bench_deepspeed.measure.records import Scenario
 
-from .flags import precisions_of
+from .flags import precisions_of, require_questions
 from .records import FILE
 
 REFERENCE = "float32"
 
 
 def show(scenario: Scenario, options) -> int:
-    """Print the plan. Touches nothing."""
+    """Print the plan. Touches nothing; raises UsageError as the check itself does."""
+    require_questions(scenario, options)
     precisions = precisions_of(scenario, options)
     say_subject(scenario, ", ".join(precisions))
     where = options.reference_device or scenario.device

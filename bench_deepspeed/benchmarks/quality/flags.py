@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.common.flags import (
     add_choice,
     add_common,
@@ -12,10 +13,12 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
     add_quality,
 )
-from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.benchmarks.common.scenario import PROMPT, require_context
 from bench_deepspeed.core.arguments import Parser
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.weights.needed import can_check
 
 
 def quality_parser() -> Parser:
@@ -34,6 +37,17 @@ def quality_parser() -> Parser:
     parser.set_defaults(prompt=PROMPT, max_tokens=None, warmups=0)
     parser.set_defaults(processes=None, repetitions=None, target_ci=None, time_budget=None)
     return parser
+
+
+def require_questions(scenario: Scenario, options: argparse.Namespace) -> None:
+    """Refuse what has no answers, and a file of questions that cannot be. Raises UsageError."""
+    if not can_check(scenario):
+        raise UsageError(
+            "there is nothing to compare: random weights and the fake engine answer nothing; "
+            "use --weights pretrained and a real engine"
+        )
+    asked = questions.load(options.questions)
+    require_context(scenario.model, scenario.engine, options.late_tokens or 1, asked.max_tokens)
 
 
 def precisions_of(scenario: Scenario, options: argparse.Namespace) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common import questions as question_files
 from bench_deepspeed.benchmarks.common import run_log
 from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
@@ -17,9 +16,8 @@ from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
 from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.report import terminal
-from bench_deepspeed.weights.needed import can_check
 
-from . import profile, view
+from . import profile, quality_check, view
 from .kind import FILE, KIND
 from .measure import device_limits, measure
 
@@ -29,13 +27,7 @@ def run(scenario: Scenario, options) -> int:
 
     What was measured is in result.json whatever happens: the file is rewritten after each repetition.
     """
-    with_quality = can_check(scenario) and not options.no_quality and not scenario.quick
-    if options.fail_on_quality and not with_quality:
-        raise UsageError(
-            "--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality, --quick"
-        )
-    if with_quality:
-        question_files.load(options.questions)  # a malformed file is reported before anything starts
+    with_quality = quality_check.is_wanted(scenario, options)
     result = Result(scenario, started_at=utc_now())
     log_file = options.log_file.absolute() if options.log_file else "performance.log"
     recorder = RunFolder(options.output_dir / scenario.model, FILE, result, log=log_file, close=partial(close, KIND))

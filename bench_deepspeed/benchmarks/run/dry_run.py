@@ -6,14 +6,15 @@ from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_need
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.measure.stopping import FEWEST
-from bench_deepspeed.weights.needed import can_check
+
+from . import quality_check
 
 
 def show(scenario: Scenario, options) -> int:
-    """Print the plan. Touches nothing."""
+    """Print the plan. Touches nothing; raises UsageError as the run itself does."""
+    with_quality = quality_check.is_wanted(scenario, options)
     say_subject(scenario)
     _say_measured(scenario)
-    with_quality = can_check(scenario) and not options.no_quality and not scenario.quick
     if with_quality:
         say("quality", f"the answers to {options.questions} against float32, cached next to the weights")
     say_needs(options.models_dir, [scenario])

@@ -74,7 +74,7 @@ def _speed(result: Result) -> str:
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> bool:
-    """One process: load, warm up, repeat, check. Returns whether its engine can be asked for more.
+    """One process: load, warm up, repeat, check. Returns whether its engine can be used for more.
 
     The caller's work on a sample is done before the next one starts.
     """

@@ -205,7 +205,7 @@ def _checked(result: Result) -> str | None:
 
 
 def _new_prompt_ratio(result: Result) -> float | None:
-    """Of generations in turn; in files from before these were timed, the repetitions are the repeated ones."""
+    """Of interleaved generations; in files from before these were timed, the repetitions are the repeated ones."""
     checked = [run for run in result.runs if run.audit is not None]
     new = [seconds for audit in _audits(result) for seconds in audit.new_prompt_s]
     repeated = [seconds for audit in _audits(result) for seconds in audit.repeated_s]

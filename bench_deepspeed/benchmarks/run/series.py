@@ -91,7 +91,7 @@ def power_series(result: Result) -> list[float]:
 
 
 def energy_cell(value: Callable[[Result], float | None], series: Series, unit: str) -> Callable[[Result], str]:
-    """With the digits that its interval bears, or two where it has none."""
+    """With the digits that its interval supports, or two where it has none."""
 
     def cell(result: Result) -> str:
         number, bounds = value(result), bounds_of(series)(result)

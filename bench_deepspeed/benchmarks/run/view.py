@@ -10,7 +10,7 @@ from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.core.text import NOT_MEASURED, figure_name
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.metric import Metric
@@ -24,7 +24,7 @@ from .charts import RunItem
 
 LEGEND = f"{SPEED_LEGEND}; std: sample standard deviation of all repetitions; n: processes × repetitions"
 CONDITIONS = ("device", "prompt + new tokens", "n")
-"""Columns beside engine and precision in which rows must be alike to be compared."""
+"""Columns other than engine and precision that must be equal in rows to be compared."""
 SHARED = ("device", "precision", "prompt + new tokens", "n")  # shown once above the table, where all rows have the same
 
 GROUPS = ("Speed", "Latency", "Memory", "Energy", "Bottleneck")
@@ -61,7 +61,7 @@ def remarks(result: Result) -> list[str]:
     if metrics.is_random(result):
         lines.append("random weights: the speed of this shape, not of a model that answers anything")
     if result.scenario.engine == "fake":
-        lines.append("the fake engine: not a measurement of anything")
+        lines.append(FAKE)
     if result.scenario.quick:
         lines.append(QUICK)
     if result.void_count:
@@ -94,7 +94,7 @@ def answer(result: Result) -> str:
     known = interval.high is not None
     speed = f"{metrics.speed_cell(result) if known else units.number(interval.mean)} tokens/s"
     basis = ["mean [95% interval]" if known else "no interval", _counted(result)]
-    caveats = ["the fake engine: not a measurement of anything"] * (s.engine == "fake")
+    caveats = [FAKE] * (s.engine == "fake")
     caveats += ["quick: a first number"] * s.quick
     caveats += [f"{result.void_count} void"] * bool(result.void_count)
     return f"{measured}: {speed} ({'; '.join([*basis, *caveats])})"
@@ -248,7 +248,7 @@ def _speed_table(items: Sequence[RunItem]) -> list[Block]:
 
 
 def _unlike(items: Sequence[RunItem], rows: Sequence[Mapping[str, Cell]]) -> list[str]:
-    """What keeps rows of one model from being compared, beside engine and precision; none where nothing does."""
+    """Why rows of one model cannot be compared, apart from engine and precision; none where they can."""
     facts: dict[str, dict[str, set]] = {}
     for item, row in zip(items, rows, strict=True):
         conditions = {title: row[title] for title in CONDITIONS}

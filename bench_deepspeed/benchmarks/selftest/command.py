@@ -58,6 +58,6 @@ def _require_pass(comparisons: list[ClockComparison]) -> None:
     unresolved = [comparison.name for comparison in decisive if comparison.verdict != "pass"]
     if unresolved:
         raise BenchError(
-            f"not shown for {', '.join(unresolved)}: this machine was too noisy to resolve {LIMIT:.1%}; "
+            f"inconclusive for {', '.join(unresolved)}: this machine was too noisy to resolve {LIMIT:.1%}; "
             "end other work on it, or give more time with --budget"
         )

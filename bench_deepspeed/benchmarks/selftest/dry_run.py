@@ -11,7 +11,7 @@ from .records import FILE
 def show(scenario: Scenario, options) -> int:
     """Print the plan. Touches nothing."""
     say_subject(scenario)
-    say("measure", "an engine of known latency; then this engine, timed by the suite and by a bare loop, in turn")
+    say("measure", "an engine of known latency; then this engine, timed by the suite and by a bare loop, interleaved")
     say("", f"each part ends without a verdict after {options.budget} s")
     say_needs(options.models_dir, [scenario])
     files = options.output_dir.glob(f"selftest/*/{FILE}")

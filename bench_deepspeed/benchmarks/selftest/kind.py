@@ -38,5 +38,5 @@ KIND = Kind(
     rows=lambda test: test.comparisons,
     recomputed=_recomputed,
     counted=lambda test: sum(len(c.harness_s) + len(c.bare_s) for c in test.comparisons),
-    warnings=lambda test: [f"{c.name}: {c.verdict}" for c in test.comparisons if c.verdict != "pass"],
+    warnings=lambda test: [f"{c.title}: {c.outcome}" for c in test.comparisons if c.verdict != "pass"],
 )

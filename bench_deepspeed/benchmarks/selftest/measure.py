@@ -26,7 +26,7 @@ from bench_deepspeed.worker.state import Worker
 
 from . import verdict
 from .blocks import interleaved, nested
-from .records import NESTED, ClockComparison, SelfTest, TimedBlock
+from .records import INTERLEAVED, NESTED, ClockComparison, SelfTest, TimedBlock
 
 WARMUPS = 2  # blocks
 KNOWN_S = (0.02, 0.05, 0.1)
@@ -65,7 +65,7 @@ def real_engine(scenario: Scenario, options, recorder: RunFolder[SelfTest], bars
         if model_folder:
             torch_facts = worker.call(tasks.torch_facts, scenario.device)
             recorder.result.environment = recorder.result.environment.updated(torch_facts)
-        for timed, how in ((nested, NESTED), (interleaved, "in turn")):
+        for timed, how in ((nested, NESTED), (interleaved, INTERLEAVED)):
             blocks = _blocks(worker, scenario, timed)
             add_comparison(recorder, compare(blocks, f"{name}, {how}", options.budget, bars.progress))
 

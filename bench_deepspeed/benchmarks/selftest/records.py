@@ -12,6 +12,8 @@ from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 FILE = "selftest.json"
 NESTED = "nested"
 """The end of the name of a comparison whose blocks hold one time of each clock."""
+INTERLEAVED = "interleaved"
+"""The end of the name of one whose blocks hold separate generations of both."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class ClockComparison:
     low: float | None
     high: float | None
     verdict: str  # "pass", "fail" or "not shown"
+
+    @property
+    def title(self) -> str:
+        """The name as it is shown; files of older versions say "in turn"."""
+        return self.name.replace(", in turn", f", {INTERLEAVED}")
+
+    @property
+    def outcome(self) -> str:
+        """The verdict as it is shown."""
+        return "inconclusive" if self.verdict == "not shown" else self.verdict
 
 
 @dataclass

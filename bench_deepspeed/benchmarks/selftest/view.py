@@ -34,7 +34,7 @@ def _median_s(comparison: ClockComparison) -> float:
 
 
 METRICS: tuple[Metric[ClockComparison], ...] = (
-    Metric("timed", "timed", "", "what was timed both ways", lambda c: c.name, place="summary"),
+    Metric("timed", "timed", "", "what was timed both ways", lambda c: c.title, place="summary"),
     Metric("median_s", "median", "s", "median time by the suite's clock", _median_s, place="summary"),
     Metric("known_s", "known", "s", "the time that the fake engine takes", lambda c: c.asked_s, place="data"),
     Metric(
@@ -60,7 +60,7 @@ METRICS: tuple[Metric[ClockComparison], ...] = (
     Metric("ratio_high", "", "", "upper end of its interval", lambda c: c.high, place="data"),
     Metric("interval", "interval", "", "of that ratio", _interval, place="summary", in_files=False, shown=_interval),
     Metric("n", "n", "count", "generations timed by the suite", lambda c: len(c.harness_s), place="summary"),
-    Metric("verdict", "verdict", "", "`pass`, `fail` or `not shown`", lambda c: c.verdict, place="summary"),
+    Metric("verdict", "verdict", "", "`pass`, `fail` or `inconclusive`", lambda c: c.outcome, place="summary"),
 )
 
 

@@ -40,7 +40,7 @@ def measure(
 ) -> BatchTimes:
     """Generations of one token and of `max_tokens` after the same prompts, interleaved.
 
-    Raises BenchError when any sequence has another number of tokens than asked for.
+    Raises BenchError when any sequence has another number of tokens than requested.
     """
     rows = prompts(worker.engine.vocabulary(), batch_size, prompt_tokens, seed)
     times, answered = BatchTimes(), []
@@ -103,5 +103,5 @@ def _require_exact(generations: list[Generation], rows: list[list[int]], new_tok
         if counted != wanted:
             raise BenchError(
                 f"void: sequence {number} of {len(rows)} has {counted[0]} + {counted[1]} tokens, "
-                f"{wanted[0]} + {wanted[1]} were asked for"
+                f"{wanted[0]} + {wanted[1]} were requested"
             )

@@ -21,7 +21,8 @@ def constants(sweep: SweepResult) -> str:
         **{setting.title: setting.cell(first) for setting in COMBINED if setting.name not in varying(sweep)},
         "n": n_of(sweep),
     }
-    return "; ".join(f"{title}: {value}" for title, value in shared.items())
+    caveat = [text.FAKE] if "fake" in sweep.settings.engines else []
+    return "; ".join([*(f"{title}: {value}" for title, value in shared.items()), *caveat])
 
 
 def n_of(sweep: SweepResult) -> str:

@@ -17,7 +17,7 @@ from bench_deepspeed.measure.records import Gpu
 from .line import MISSING, NOTE, OK, WARNING, Line, is_ok
 
 DRIVERS = {11: 450, 12: 525, 13: 580}  # CUDA's major version → the first driver branch that runs it
-REQUIRED = {"driver", "torch", "nvcc", "C++ compiler"}  # the names of the checks besides the GPU's own
+REQUIRED = {"driver", "torch", "nvcc", "C++ compiler"}  # the names of the checks apart from the GPU's own
 
 
 def torch_cuda() -> str | None:
@@ -34,7 +34,7 @@ def torch_cuda() -> str | None:
 
 
 def check_cuda(gpus: list[Gpu], cuda: str | None) -> Iterator[Line]:
-    """The GPUs and, where there are any, all that MII and torch.compile need besides."""
+    """The GPUs and, where there are any, all that MII and torch.compile need as well."""
     yield from check_gpus(gpus)
     if gpus:
         yield check_driver(gpus[0].driver, cuda)
@@ -102,7 +102,7 @@ def check_triton(version: str | None, cuda: str | None) -> Line:
 
 
 def check_compiler() -> Line:
-    """What MII's kernels need besides nvcc, and torch.compile on any device: a C++ compiler, and Python's headers."""
+    """What MII's kernels need apart from nvcc, and torch.compile on any device: a C++ compiler and Python's headers."""
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
         remedy = "install g++ (MII and torch.compile need it), or set CXX"

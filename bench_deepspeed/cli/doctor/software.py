@@ -61,7 +61,7 @@ def pins() -> dict[str, str]:
 
 
 def _applies(marker: str | None) -> bool:
-    """Whether a line with `; python_version < "3.11"` is for this Python; False where nothing can tell."""
+    """Whether a line with `; python_version < "3.11"` is for this Python; False where that is not known."""
     if marker is None:
         return True
     if util.find_spec("packaging") is None:

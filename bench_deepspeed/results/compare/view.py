@@ -32,16 +32,19 @@ APART = (
 
 def text(comparison: Comparison) -> str:
     """All of it, for the terminal."""
-    return terminal.render(
-        [
-            Facts({letter: str(path) for letter, path in zip(comparison.letters, comparison.paths, strict=True)}),
-            *(Text(f"not comparable: {obstacle}") for obstacle in comparison.obstacles),
-            *map(Text, _sentences(comparison)),
-            *_metrics(comparison),
-            *_differences(comparison),
-            *map(Text, [*_remarks(comparison), APART]),
-        ]
-    )
+    return terminal.render(blocks(comparison))
+
+
+def blocks(comparison: Comparison) -> list[Block]:
+    """The files, the verdicts, the metrics, what differs, and the remarks."""
+    return [
+        Facts({letter: str(path) for letter, path in zip(comparison.letters, comparison.paths, strict=True)}),
+        *(Text(f"not comparable: {obstacle}") for obstacle in comparison.obstacles),
+        *map(Text, _sentences(comparison)),
+        *_metrics(comparison),
+        *_differences(comparison),
+        *map(Text, [*_remarks(comparison), APART]),
+    ]
 
 
 def _differences(comparison: Comparison) -> list[Block]:

@@ -14,6 +14,7 @@ import time
 import zlib
 
 from bench_deepspeed.benchmarks.load.records import Request
+from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.ports import free_port, require_free
 from bench_deepspeed.core.progress import Progress
@@ -41,6 +42,7 @@ class StubTarget(Target):
             self._behaviour,
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        signals.at_once.append(self._process.kill)
         if not self._process.stdout.readline():
             raise BenchError(f"the stub server did not start: it ended with code {self._process.wait()}")
         self._connections = threading.local()
