@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
+LOG_EVERY_S = 30.0
+"""Where standard error is a file or a pipe each redraw stays: then a bar is drawn as often, and at its end."""
 _silent = threading.Event()
 
 
@@ -30,6 +34,7 @@ class Bars:
     def __enter__(self) -> Bars:
         tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
         self._bar: tqdm | None = None
+        self._drawn_at = -math.inf
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,10 +53,20 @@ class Bars:
             self._close()
             layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
             self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
+            self._drawn_at = time.monotonic()
         self._bar.n = done
-        self._bar.refresh()
-        if total and done >= total:
+        ended = total > 0 and done >= total
+        if ended or self._is_due():
+            self._bar.refresh()
+        if ended:
             self._close()
+
+    def _is_due(self) -> bool:
+        """Whether to draw what has changed: always on a terminal, now and then in a file."""
+        now = time.monotonic()
+        due = sys.stderr.isatty() or now - self._drawn_at >= LOG_EVERY_S
+        self._drawn_at = now if due else self._drawn_at
+        return due
 
     @contextlib.contextmanager
     def spinner(self, label: str) -> Iterator[None]:
@@ -94,8 +109,9 @@ class Bars:
 
             def advance(remark: str) -> None:
                 bar.set_postfix_str(remark, refresh=False)
-                bar.update()
-                bar.refresh()
+                bar.n += 1
+                if bar.n == total or self._is_due():
+                    bar.refresh()
 
             bar.refresh()
             yield advance
