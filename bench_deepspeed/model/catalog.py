@@ -124,5 +124,5 @@ def _require(values: Any, where: str, kinds: dict[str, type]) -> None:
         raise ValueError(f"{where.rstrip('.') or 'it'} must be an object")
     for name, kind in kinds.items():
         value = values.get(name)
-        if type(value) is not kind or (kind is int and value < 1):
+        if type(value) is not kind or (isinstance(value, int) and kind is int and value < 1):
             raise ValueError(f"{where}{name} must be {IN_WORDS[kind]}")
