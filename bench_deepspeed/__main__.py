@@ -7,8 +7,10 @@ import signal
 import sys
 
 from bench_deepspeed.core import own_environment, signals, streams
-from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.errors import MachineError, as_bench_error
 from bench_deepspeed.core.text import one_line, wrapped
+
+ENDED_BY = {signal.SIGINT: "interrupted", signal.SIGXCPU: "the limit of CPU time (ulimit -t) is reached"}
 
 
 def set_up_process() -> None:
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> int:
     ended = signals.exit_code()
     if ended is None:
         return _delivered(code)
-    _say("interrupted" if signals.received() == signal.SIGINT else "terminated")
+    _say(ENDED_BY.get(signals.received(), "terminated"))
     return ended
 
 
@@ -52,10 +54,12 @@ def run(argv: list[str]) -> int:
         from bench_deepspeed.cli import dispatch, parser
 
         return dispatch.run(argv, parser.parse(argv))
-    except BenchError as error:
+    except Exception as error:
         signals.check()
-        _say(f"error: {one_line(str(error))}")
-        return error.exit_code
+        if (known := as_bench_error(error)) is None:
+            raise
+        _say(f"error: {one_line(str(known))}")
+        return known.exit_code
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench_deepspeed.core.arguments import Parser
-from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.json_files import read_bytes
 from bench_deepspeed.core.text import closest
 
 FLAG = "--config"
@@ -75,10 +76,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     except ImportError:  # Python 3.10
         raise UsageError(f"{FLAG} needs Python 3.11 or newer, which reads TOML: give the flags themselves") from None
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{FLAG} {path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:  # TOMLDecodeError, or no UTF-8
+        return tomllib.loads(read_bytes(path).decode())
+    except BenchError as error:
+        raise UsageError(f"{FLAG}: {error}") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or no UTF-8
         raise UsageError(f"{FLAG} {path}: {error}") from None
 
 

@@ -75,10 +75,19 @@ class Parser(argparse.ArgumentParser):
 
 
 class WordsParser(Parser):
-    """A parser of words that may stand on both sides of a flag. Needs a `usage`: argparse trips over % in its own."""
+    """A parser of words that may stand on both sides of a flag; behind `--` all are words, whatever they begin with.
+
+    The words are its one positional argument, a list. Needs a `usage`: argparse trips over % in its own.
+    """
 
     def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
-        return self.parse_intermixed_args(args, namespace)
+        given = list(args or ())
+        end = given.index("--") if "--" in given else len(given)
+        options = self.parse_intermixed_args(given[:end], namespace)
+        (words,) = (action for action in self._actions if not action.option_strings)
+        behind = [words.type(text) if callable(words.type) else text for text in given[end + 1 :]]
+        setattr(options, words.dest, [*getattr(options, words.dest), *behind])
+        return options
 
 
 LARGEST = 10**9

@@ -7,6 +7,8 @@ escapes is a defect of the suite and keeps its traceback.
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,38 @@ class InconclusiveError(BenchError):
     exit_code = 8
 
 
+REMEDIES = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "end other programs: this machine has as many open files as it may",
+    errno.EAGAIN: "raise the limit of processes and threads (ulimit -u), or ask for less at once",
+    errno.ENOMEM: "end other programs, raise the limit of memory (ulimit -v), or ask for less at once",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room within the quota of the disk",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "have its owner permit it, or name another",
+    errno.EPERM: "have its owner permit it, or name another",
+    errno.EIO: "look at the disk: the system could not read or write it",
+}
+"""What the system lacks or forbids, whatever was being done → what to do."""
+NO_THREAD, NO_MEMORY = re.compile("can't start new thread"), re.compile("annot allocate memory|failed to map segment")
+
+
+def as_bench_error(error: BaseException) -> BenchError | None:
+    """The error that a user can act on: itself, or the machine's lack that an exception means; None for a defect."""
+    if isinstance(error, BenchError):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
+        number, text = errno.ENOMEM, "there is not enough memory"
+    elif isinstance(error, RuntimeError) and NO_THREAD.search(text):
+        number, text = errno.EAGAIN, "the system starts no further thread"
+    elif isinstance(error, OSError):
+        text = ": ".join(map(str, filter(None, [error.filename, error.strerror])))
+    return MachineError(f"{text}: {REMEDIES[number]}") if number in REMEDIES else None
+
+
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
     """Report whatever is wrong with a file's content in one line that names it.
@@ -110,6 +144,6 @@ EXIT_CODES = {
     "others under load: it is not reported",
     7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
     8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and that was to be an error",
-    130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
+    130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP, 152: the limit of CPU time); what was measured is saved",
     141: "the reader of the output closed it, as `head` does",
 }

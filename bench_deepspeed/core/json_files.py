@@ -11,9 +11,12 @@ import stat
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import BenchError
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
 
 T = TypeVar("T")
 ERRORS = "backslashreplace"
@@ -29,14 +32,32 @@ def require_divisors(values: Iterable[float], path: Path, what: str) -> None:
 
 
 def validated(cls: type[T], data: object) -> T:
-    """The data as a dataclass. Raises BenchError that names the field that is not of its type."""
-    from pydantic import TypeAdapter, ValidationError
+    """The data as a dataclass. Raises BenchError that names the first field that is not of its type."""
+    from pydantic_core import ValidationError
 
     try:
-        return TypeAdapter(cls).validate_python(data)
+        valid: T = _validator(cls).validate_python(data)
+        return valid
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _validator(cls: type) -> SchemaValidator:
+    """Pydantic's validator of a class, which leaves a list at its first wrong element: of a million, each would be an
+    error to describe."""
+    from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
+
+    def failing_fast(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [failing_fast(part) for part in schema]
+        if not isinstance(schema, dict):
+            return schema
+        parts = {key: failing_fast(part) for key, part in schema.items()}
+        return {**parts, "fail_fast": True} if parts.get("type") in ("list", "tuple") else parts
+
+    return SchemaValidator(failing_fast(TypeAdapter(cls).core_schema))
 
 
 def read_bytes(path: Path) -> bytes:

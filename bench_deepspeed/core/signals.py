@@ -1,4 +1,5 @@
-"""SIGINT, SIGTERM and SIGHUP: the first raises KeyboardInterrupt, so that clean-up runs; a second ends the process.
+"""SIGINT, SIGTERM, SIGHUP and SIGXCPU: the first raises KeyboardInterrupt, so that clean-up runs; a second ends the
+process. SIGXCPU says that the limit of CPU time (ulimit -t) is reached.
 
 Status and exit code come from the record, never from the exception that surfaces: whatever is interrupted may turn
 KeyboardInterrupt into another one or swallow it, as extension modules do while they are imported.
@@ -7,13 +8,14 @@ KeyboardInterrupt into another one or swallow it, as extension modules do while 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 REPEAT_S = 1.0
 """A closed terminal sends SIGHUP more than once: what follows sooner than this must not interrupt the clean-up."""
 AGAIN_S = 0.3
@@ -25,14 +27,18 @@ _RECEIVED: list[tuple[int, float]] = []
 
 
 def install() -> None:
-    """Handle the three signals, but none that is ignored, as nohup does with SIGHUP.
+    """Handle these signals, but none that is ignored, as nohup does with SIGHUP.
 
+    Where CPU time is limited, a second of it is kept for what follows SIGXCPU: the system kills at the hard limit.
     Python cannot raise in a callback of its own, and would print a traceback there; the record has the signal.
     """
     sys.unraisablehook = _unraisable
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if soft == hard != resource.RLIM_INFINITY and hard > 1:
+        resource.setrlimit(resource.RLIMIT_CPU, (hard - 1, hard))
 
 
 def received() -> int | None:

@@ -69,9 +69,14 @@ def _whole(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,.0f}"
 
 
-def _scaled(scale: float, digits: int, unit: str) -> Callable[[float | None], str]:
+def _scaled(scale: float, digits: int, unit: str, small: float = 0.0) -> Callable[[float | None], str]:
+    """Values in a unit with so many digits behind the point; below `small` of it with two digits that count."""
+
     def show(value: float | None) -> str:
-        return NOT_MEASURED if value is None else f"{value / scale:,.{digits}f} {unit}"
+        if value is None:
+            return NOT_MEASURED
+        scaled = value / scale
+        return f"{to_digits(scaled, 2) if 0 < scaled < small else f'{scaled:,.{digits}f}'} {unit}"
 
     return show
 
@@ -85,8 +90,8 @@ FORMATTERS: dict[str, Callable[..., str]] = {
     "s": milliseconds,
     "long s": seconds,
     "share": percent,
-    "bytes/s": _scaled(1e9, 0, "GB/s"),
-    "FLOP/s": _scaled(1e12, 1, "TFLOP/s"),
+    "bytes/s": _scaled(1e9, 0, "GB/s", small=10),
+    "FLOP/s": _scaled(1e12, 1, "TFLOP/s", small=1),
     "J/token": _scaled(1, 2, "J/token"),
     "W": _scaled(1, 0, "W"),
     "logits": _scaled(1, 3, "logits"),

@@ -82,18 +82,33 @@ def read(path: Path, flag: str) -> UserFile:
     Raises UsageError, with the flag and the path, for what cannot be read or is not of its format.
     """
     named = f"{flag} {path}"
+    text = _decoded(path, flag)
     try:
-        text = read_bytes(path).decode("utf-8-sig")
         form = _format(path.suffix.lower(), text)
         entries = [Entry(1, parse_json(text.encode(), path))] if form == "JSON" else None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{named} is not UTF-8 text: {error}") from error
     except BenchError as error:
         raise UsageError(f"{flag}: {error}") from error
     if entries is None:
         readers = {"JSON lines": _json_lines, "CSV": _csv_rows, "text": _text_lines}
         entries = list(readers[form](text, named))
     return UserFile(named, form, text, entries)
+
+
+def text_of(path: Path, flag: str) -> str:
+    """All of a file that is one text. Raises UsageError, with the flag and the path, for what is none."""
+    text = _decoded(path, flag)
+    if "\0" in text:
+        raise UsageError(f"{flag} {path} holds a NUL byte: the file is no text")
+    return text
+
+
+def _decoded(path: Path, flag: str) -> str:
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{flag} {path} is not UTF-8 text: {error}") from error
+    except BenchError as error:
+        raise UsageError(f"{flag}: {error}") from error
 
 
 def _format(suffix: str, text: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.core.errors import WeightsError
+from bench_deepspeed.core.errors import DAMAGE, WeightsError
+from bench_deepspeed.core.text import one_line
 
 NAMED = 3  # tensors named of each kind of fault
+SHOWN = 200  # characters of a library's message
 
 
 def load_model(folder: Path, **settings):
@@ -40,8 +42,20 @@ def load_model(folder: Path, **settings):
 
 
 def verify(folder: Path) -> None:
-    """Raise what `load_model` raises, without the memory that the tensors take."""
-    load_model(folder, device_map="meta")
+    """Raise what `load_model` raises, without the memory that the tensors take.
+
+    Whatever else keeps them from being loaded is the checkpoint's fault too, and a WeightsError: a configuration that
+    is none, or a header of safetensors that cannot be read.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        load_model(folder, device_map="meta")
+    except (*DAMAGE, SafetensorError, StrictDataclassError) as error:
+        if "I/O error" in str(error):  # of the system, see `weights.store.disk_errors`
+            raise
+        raise WeightsError(f"{folder} cannot be loaded: {one_line(str(error))[:SHOWN]}") from error
 
 
 def _first(names: set[str]) -> str:

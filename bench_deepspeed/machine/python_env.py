@@ -14,6 +14,8 @@ LIGHT = ("diptest", "numpy", "pydantic", "scipy", "shtab", "tabulate")
 """What reads saved results and shows them; figures and the page say themselves what they need."""
 NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "huggingface_hub", "gguf", "filelock")
 NEEDED += (*LIGHT, "psutil", "rapidfuzz", "tqdm", "yaml")
+WHOLE = "has all packages"
+"""What a Python prints that has: a program that is none may end with 0 as well."""
 
 
 def require_packages(python: str) -> None:
@@ -21,10 +23,10 @@ def require_packages(python: str) -> None:
     code = (
         "import sys; from importlib import util; sys.version_info >= (3, 10) or sys.exit('is older than Python 3.10'); "
         f"lacks = [name for name in {NEEDED!r} if util.find_spec(name) is None]; "
-        "lacks and sys.exit('lacks ' + ', '.join(lacks))"
+        f"lacks and sys.exit('lacks ' + ', '.join(lacks)); print({WHOLE!r})"
     )
     done = subprocess.run([python, "-c", code], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
+    if done.returncode != 0 or done.stdout.strip() != WHOLE:
         reason = (done.stderr.strip().splitlines() or ["is no Python"])[-1]
         raise MachineError(f"{python} {reason}: a comparison needs requirements.txt there, in whatever versions")
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.json_files import parse_json, read_bytes
 from bench_deepspeed.core.paths import MODELS
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+FIELDS: dict[str, type] = {"title": str, "licence": str, "source": dict, "shape": dict}
+SOURCES: dict[str, dict[str, type]] = {
+    "hub": {"repo": str, "revision": str, "licence_url": str},
+    "package": {"package": str, "version": str, "file": str, "bytes": int, "sha256": str, "eos_token": str},
+}
+"""Kind of a source → what its object holds."""
+SHAPE: dict[str, type] = {
+    **dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"), int),
+    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "max_position_embeddings"), int),
+    "tie_word_embeddings": bool,
+    "initializer_range": float,
+}
+IN_WORDS: dict[type, str] = {
+    str: "a text",
+    int: "a whole number above 0",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+}
+MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,33 @@ def load(name: str) -> ModelSpec:
         raise UsageError(f"{name!a:.80} is not a model of this suite: it has {', '.join(names())}")
     path = MODELS / f"{name}.json"
     try:
-        return ModelSpec(name=name, **json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        data: Any = parse_json(read_bytes(path), path)
+        _check(data)
+        return ModelSpec(name=name, **data)
+    except (BenchError, ValueError, TypeError) as error:
         raise UsageError(f"models/{name}.json is not a model's manifest: {error}") from error
+
+
+def _check(manifest: Any) -> None:
+    """Raises ValueError, with the field, for a manifest that lacks what is read of it or has it of another type."""
+    _require(manifest, "", FIELDS)
+    _require(manifest["source"], "source.", {"kind": str})
+    if manifest["source"]["kind"] not in SOURCES:
+        raise ValueError(f"source.kind must be one of {', '.join(SOURCES)}")
+    _require(manifest["source"], "source.", SOURCES[manifest["source"]["kind"]])
+    shape = manifest["shape"]
+    _require(shape, "shape.", SHAPE)
+    if shape["num_hidden_layers"] > MOST_LAYERS:
+        raise ValueError(f"shape.num_hidden_layers must be {MOST_LAYERS} or less")
+    if shape["num_attention_heads"] % shape["num_key_value_heads"]:
+        raise ValueError("shape.num_attention_heads must be a multiple of shape.num_key_value_heads")
+
+
+def _require(values: Any, where: str, kinds: dict[str, type]) -> None:
+    """Raises ValueError where a field of an object is missing or of another type; whole numbers are above zero."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where.rstrip('.') or 'it'} must be an object")
+    for name, kind in kinds.items():
+        value = values.get(name)
+        if type(value) is not kind or (isinstance(value, int) and kind is int and value < 1):
+            raise ValueError(f"{where}{name} must be {IN_WORDS[kind]}")

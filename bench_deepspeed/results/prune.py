@@ -56,11 +56,20 @@ def _removed(entry: Entry, root: Path, really: bool) -> bool:
                 return False
             size = sum(path.lstat().st_size for path in entry.folder.rglob("*"))
             if really:
-                shutil.rmtree(entry.folder)
+                shutil.rmtree(entry.folder, onerror=_unless_gone)
+    except FileNotFoundError:
+        print(f"left alone: {entry.id}: another process deleted it")
+        return False
     except OSError as error:
         raise MachineError(f"cannot delete {entry.folder}: {error.strerror}") from error
     print(f"{'deleted' if really else 'would delete'}: {entry.id} ({entry.kind}, {entry.status}, {size / 1e6:.1f} MB)")
     return True
+
+
+def _unless_gone(_function: object, _path: object, raised: tuple[type, Exception, object]) -> None:
+    """What another process deletes at the same time need not be deleted."""
+    if not isinstance(raised[1], FileNotFoundError):
+        raise raised[1]
 
 
 def _may_run_elsewhere(entry: Entry) -> bool:

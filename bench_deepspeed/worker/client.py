@@ -141,6 +141,8 @@ class WorkerProcess:
         code = self._process.wait()
         if code == -signal.SIGKILL:
             how = "was killed, most often for lack of memory"
+        elif code == -signal.SIGXCPU:
+            how = "reached the limit of CPU time (ulimit -t)"
         else:
             how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"the engine's process {how} (its output: {self._log})"

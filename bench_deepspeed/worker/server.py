@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.errors import as_bench_error
 
 from . import messages
 from .state import Worker
@@ -73,8 +73,8 @@ def _answer(worker: Worker, name: str, arguments: dict[str, Any]) -> Any:
 
 def _failure(error: BaseException) -> messages.Failure:
     """An exception as the parent is to raise it again; the traceback of a foreign one goes to the log."""
-    if isinstance(error, BenchError):
-        return messages.Failure(type(error).__name__, str(error))
+    if known := as_bench_error(error):
+        return messages.Failure(type(known).__name__, str(known))
     traceback.print_exc()
     lines = str(error).strip().splitlines() or [""]
     return messages.Failure("BenchError", f"{type(error).__name__}: {lines[0]}", foreign=True)

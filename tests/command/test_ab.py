@@ -157,6 +157,8 @@ def test_a_python_that_lacks_packages_is_refused(bench, tmp_path):
     other.chmod(0o755)
     message = bench.refusal(3, *FAKE, "--a", f"engine=fake python={other}", "--b", "engine=fake")
     assert message.startswith(f"{other} lacks torch")
+    message = bench.refusal(3, *FAKE, "--a", "engine=fake python=/bin/true", "--b", "engine=fake", "--dry_run")
+    assert message.startswith("/bin/true is no Python")
 
 
 def test_a_side_keeps_the_suite_on_a_path_of_its_own_and_its_secret(bench, tmp_path):

@@ -153,6 +153,28 @@ def test_a_checkpoint_without_its_file_is_refused(tmp_path):
         checkpoint.verify(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b"{}"),
+        ("config.json", b"[]"),
+        ("config.json", b"[" * 100_000),
+        ("config.json", b'{"model_type": "llama", "hidden_size": "x"}'),
+        ("config.json", b'{"model_type": "llama", "num_attention_heads": 0}'),
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\xff" * 100),
+    ],
+    ids=lambda value: ascii(value[:50]),
+)
+def test_a_checkpoint_that_is_none_is_refused(tmp_path, name, content):
+    """As the hub holds it: its digest is right."""
+    folder = write(tmp_path)
+    (folder / name).write_bytes(content)
+    with pytest.raises(WeightsError, match="cannot be loaded: .") as refused:
+        checkpoint.verify(folder)
+    assert "\n" not in str(refused.value)
+
+
 def test_names_that_only_transformers_understands_are_not_converted(tmp_path):
     """It adds the prefix of the base model where that is absent; MII does not."""
     folder = write(tmp_path, lambda tensors: {name.removeprefix("model."): t for name, t in tensors.items()})

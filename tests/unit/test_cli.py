@@ -50,6 +50,7 @@ def test_the_quality_check_has_the_settings_that_it_does_not_ask_for():
 
 FLAGS = {
     "-p": "--prompt",
+    "--prompt_file": "--prompt_file",
     "-r": "--repetitions",
     "-m": "--max_tokens",
     "-d": "--device",
@@ -174,7 +175,7 @@ def test_a_settings_file_with_a_mistake_is_one_line(tmp_path, content, words):
 
 
 def test_a_settings_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UsageError, match="none.toml: cannot be read: No such file"):
+    with pytest.raises(UsageError, match="--config: cannot read .*none.toml: No such file"):
         parser.parse(["--config", str(tmp_path / "none.toml")])
 
 
@@ -398,3 +399,30 @@ def test_a_command_without_a_dry_run_has_no_such_flag():
 
 def _flags_of(command: Command) -> str:
     return resolve_name(f"bench_deepspeed.{command.parser}")().format_help()
+
+
+def test_behind_two_hyphens_all_are_words(bench):
+    assert bench.refusal(2, "compare", "--", "-dash/x", "y") == "cannot read -dash/x: No such file or directory"
+    assert parser.parse(["compare", "a", "--force", "--", "--force"]).files == [Path("a"), Path("--force")]
+    assert parser.parse(["results", "--", "x"]).words == ["x"]
+
+
+@pytest.mark.parametrize("flags", [("--config", "{}"), ("--prompt_file", "{}"), ("compare", "{}", "{}")])
+def test_what_has_no_end_is_not_read(bench, tmp_path, flags):
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("fifo", "/dev/zero"):
+        message = bench.refusal(2, *(word.format(path) for word in flags))
+        assert f"cannot read {path}: it is not a regular file" in message
+
+
+def test_a_prompt_may_be_a_file(tmp_path, bench):
+    (tmp_path / "prompt").write_bytes(b"\xef\xbb\xbf" + b"word " * 100_000 + b"\r\n")
+    options = ["-d", "cpu", "--engine", "fake", "--prompt_file", str(tmp_path / "prompt")]
+    scenario = cli.scenario_of(parser.parse(options))
+    assert scenario.prompt == " ".join(["word"] * 100_000)
+    assert not scenario.varied
+    assert "leave out one of them" in bench.refusal(2, *options, "-p", "x")
+    (tmp_path / "prompt").write_bytes(b" \n")
+    assert "the prompt is empty" in bench.refusal(2, *options)
+    (tmp_path / "prompt").write_bytes(b"\xff")
+    assert "is not UTF-8 text" in bench.refusal(2, *options)

@@ -14,7 +14,7 @@ import pytest
         (("--rates", "2,1"), "--rates must rise"),
         (("--spread", "300%"), "not a percentage"),
         (("--target", "async", "--engine", "transformers"), "--target async is made of mii"),
-        (("--target", "serve", "-d", "cpu"), "--engine mii does not run on cpu"),
+        (("--target", "serve", "-d", "cpu"), "leave out -d cpu, or use --target sequential"),
         (("--target", "sequential", "-d", "cpu", "--engine", "fake"), "--engine fake does not stream"),
         (("--trace", "t.jsonl", "--clients", "1"), "leave out --clients"),
         (("--trace", "t.jsonl", "--p99"), "leave out --p99"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 
 import pytest
@@ -14,7 +16,7 @@ from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
-from bench_deepspeed.results import listing
+from bench_deepspeed.results import listing, prune
 from bench_deepspeed.results.entries import read_entry
 from bench_deepspeed.results.find import folders
 
@@ -72,3 +74,26 @@ def test_a_folder_is_held_by_one_only(tmp_path, monkeypatch):
 def test_every_folder_that_the_suite_makes_is_held(tmp_path):
     with unheld(make_folder(tmp_path)) as free:
         assert not free
+
+
+def test_what_another_process_deletes_at_the_same_time_is_no_error(logs, monkeypatch, capsys):
+    """Two `prune --yes` at once: files go while this one deletes them, then whole folders."""
+    for day in (1, 2):
+        one = comparison(([1.0], [1.0]))
+        one.status = "complete"
+        save_ab(logs, day, one)
+    first, second = map(read_entry, folders(logs))
+    (first.folder / "sub").mkdir()
+    rmdir = os.rmdir
+
+    def gone(path, **options):
+        rmdir(path, **options)
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", gone)
+    assert prune._removed(first, logs, really=True)
+    monkeypatch.undo()
+    shutil.rmtree(second.folder)
+    assert not prune._removed(second, logs, really=True)
+    assert capsys.readouterr().out.splitlines()[-1] == f"left alone: {second.id}: another process deleted it"
+    assert folders(logs) == []

@@ -11,7 +11,6 @@ from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
-from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.measure.regression import Outcome, gate, outcome_of, sentence_of
 from bench_deepspeed.report import markdown, terminal
 
@@ -28,9 +27,7 @@ def run(plan: Plan, options) -> int:
     Raises BenchError when generations are void, ImpossibleError when one is beyond the device's limits, RegressionError
     and InconclusiveError where flags request these.
     """
-    for side in plan.sides.values():
-        if side.python:
-            require_packages(side.python)
+    plan.require_packages()
     result = new_result(plan, options, utc_now())
     place = options.output_dir / plan.sides["A"].scenario.model / SUBFOLDER
     with (

@@ -15,7 +15,8 @@ from .records import FILE, SUBFOLDER
 
 
 def show(plan: Plan, options) -> int:
-    """Print the plan."""
+    """Print the plan. Raises MachineError where a named Python cannot run a worker."""
+    plan.require_packages()
     for name, side in plan.sides.items():
         s = side.scenario
         also = [f"in {side.python}"] * bool(side.python) + side.shown_variables

@@ -8,8 +8,14 @@ import shlex
 import shutil
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_gate, add_model, add_output, add_place
-from bench_deepspeed.benchmarks.common.scenario import PROMPT_HELP
+from bench_deepspeed.benchmarks.common.flags import (
+    add_common,
+    add_gate,
+    add_model,
+    add_output,
+    add_place,
+    add_prompt,
+)
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import ENGINES
@@ -150,7 +156,7 @@ def ab_parser() -> Parser:
         "and answers with the ratio of their tokens/s and its 95% interval.",
     )
     add(parser)
-    parser.add_argument("-p", "--prompt", help=PROMPT_HELP)
+    add_prompt(parser)
     add_model(parser)
     add_place(parser)
     add_output(parser)

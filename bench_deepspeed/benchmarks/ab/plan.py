@@ -15,6 +15,7 @@ from bench_deepspeed.core.secrets import redacted
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
+from bench_deepspeed.machine.python_env import require_packages
 from bench_deepspeed.measure.power import MIN_PAIRS
 from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.model import catalog
@@ -63,6 +64,12 @@ class Plan:
     @property
     def device(self) -> str:
         return self.sides["A"].scenario.device
+
+    def require_packages(self) -> None:
+        """Raises MachineError where a Python that a side names cannot run a worker."""
+        for side in self.sides.values():
+            if side.python:
+                require_packages(side.python)
 
     @property
     def power(self) -> str:

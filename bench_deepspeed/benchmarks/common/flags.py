@@ -13,7 +13,7 @@ from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 from bench_deepspeed.model import catalog
 
-from .scenario import MODEL
+from .scenario import MODEL, PROMPT_HELP
 
 
 def add_common(group) -> None:
@@ -89,6 +89,12 @@ def add_model(group) -> None:
         metavar="N",
         help="of the random weights, and of prompts that are drawn (default: 0)",
     )
+
+
+def add_prompt(group) -> None:
+    """The prompt, on the command line or in a file: an argument holds 128 KiB at most."""
+    group.add_argument("-p", "--prompt", help=PROMPT_HELP)
+    group.add_argument("--prompt_file", type=Path, metavar="FILE", help="the prompt is the text of this file")
 
 
 def add_place(group) -> None:

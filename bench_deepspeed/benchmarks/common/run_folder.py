@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core import paths, signals
-from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
+from bench_deepspeed.core.errors import MachineError, UsageError, as_bench_error
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.progress_bars import Bars
@@ -163,7 +163,8 @@ def status_of(error: BaseException | None) -> tuple[str, str | None]:
         return "interrupted", None
     if error is None:
         return "complete", None
-    return "failed", str(error) if isinstance(error, BenchError) else f"a defect of this suite: {error!r}"
+    known = as_bench_error(error)
+    return "failed", str(known) if known else f"a defect of this suite: {error!r}"
 
 
 def make_folder(parent: Path) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
@@ -38,11 +40,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     """
     if options.device == "metal":
         raise UsageError(METAL)
-    prompt = PROMPT if options.prompt is None else options.prompt
-    if not prompt.strip():
-        raise UsageError("the prompt is empty: give one with -p")
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
+    prompt = _prompt(options.prompt, getattr(options, "prompt_file", None))
     if options.time_budget and options.processes and options.target_ci is None:
         raise UsageError(
             "--time_budget limits processes that --processes does not request: give --target_ci as well, or leave "
@@ -68,7 +66,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         device=device,
         precision=precision,
         weights=options.weights,
-        prompt=prompt,
+        prompt=PROMPT if prompt is None else prompt,
         max_tokens=max_tokens,
         processes=options.processes or PROCESSES[device],
         repetitions=options.repetitions or REPETITIONS[device],
@@ -77,7 +75,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         target_ci=options.target_ci,
         time_budget_s=_time_budget_s(options),
         quick=quick,
-        varied=options.prompt is None,
+        varied=prompt is None,
     )
 
 
@@ -89,6 +87,19 @@ def require_context(model: str, engine: str, prompt_tokens: int, new_tokens: int
             f"{counted(prompt_tokens, 'prompt token')} and {new_tokens:,} new ones do not fit the model's context of "
             f"{context:,} tokens: lower --max_tokens, or shorten the prompt"
         )
+
+
+def _prompt(given: str | None, file: Path | None) -> str | None:
+    """The prompt that the user gave, as it is or in a file; None where none was given. Raises UsageError."""
+    if file is not None:
+        if given is not None:
+            raise UsageError("--prompt_file and --prompt both give the prompt: leave out one of them")
+        given = user_files.text_of(file, "--prompt_file").strip()
+    if given is not None and not given.strip():
+        raise UsageError("the prompt is empty: give one with -p or --prompt_file")
+    if any("\ud800" <= character <= "\udfff" for character in given or ""):
+        raise UsageError("the prompt is not UTF-8 text: convert it, for one with iconv")
+    return given
 
 
 def _time_budget_s(options: argparse.Namespace) -> float | None:

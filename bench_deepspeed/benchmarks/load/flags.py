@@ -111,6 +111,11 @@ def check(options: argparse.Namespace) -> None:
     target = target_class(options.target)
     if target.engine and options.engine not in (None, target.engine):
         raise UsageError(f"--target {target.name} is made of {target.engine}: leave out --engine {options.engine}")
+    if options.device == "cpu" and target.engine and "cpu" not in (can := engine_class(target.engine).precisions):
+        raise UsageError(
+            f"--target {target.name} is made of {target.engine}, which runs on {', '.join(can)}: leave out -d cpu, or "
+            f"use --target {DEFAULT_TARGETS['cpu']}"
+        )
     options.engine = target.engine or options.engine
     if target.name == "stub":
         options.device = options.device or "cpu"

@@ -10,12 +10,12 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_dry_run,
     add_output,
     add_place,
+    add_prompt,
     add_quality,
 )
 from bench_deepspeed.benchmarks.common.scenario import (
     MAX_TOKENS,
     PROCESSES,
-    PROMPT_HELP,
     QUICK,
     REPETITIONS,
     TIME_BUDGET_S,
@@ -66,7 +66,7 @@ def _add_timing_flags(group) -> None:
         f"{QUICK['repetitions']} repetitions of {QUICK['max_tokens']} tokens, unless flags say otherwise; nothing else "
         "is measured, and no answer is checked",
     )
-    group.add_argument("-p", "--prompt", help=PROMPT_HELP)
+    add_prompt(group)
     group.add_argument(
         "-r",
         "--repetitions",

@@ -33,15 +33,16 @@ def family(name: str) -> str:
 
 
 def families(profile: Profile) -> dict[str, float]:
-    """Seconds a step of each family, the largest first; together `busy_s`.
+    """Seconds a step of each family, the largest first; together `busy_s`, or the step where that is shorter.
 
-    Kernels that ran at the same time are each counted whole in `kernels`, so all are scaled down alike.
+    Kernels that ran at the same time are each counted whole in `kernels`, so all are scaled down alike. What is beyond
+    the step was added by the profiler.
     """
     sums: dict[str, float] = {}
     for kernel in profile.kernels:
         sums[family(kernel.name)] = sums.get(family(kernel.name), 0.0) + kernel.seconds
     total = sum(sums.values())
-    scale = profile.busy_s / total if profile.busy_s and total > 0 else 0.0
+    scale = min(profile.busy_s, profile.step_s) / total if profile.busy_s and total > 0 else 0.0
     return {title: scale * sums[title] for title in sorted(sums, key=sums.get, reverse=True)}
 
 
