@@ -100,18 +100,20 @@ def _prefill_point(scenario: SweepScenario, x: float) -> Point:
 def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
     """The two bounds of the roofline; of engines that differ in nothing else, they are the same."""
     spec = catalog.load(sweep.settings.model)
+    device = sweep.settings.device
     by_setting: dict[tuple, list[SweepScenario]] = {}
     colours: dict[tuple, str] = {}
     for key, scenarios in curves.items():
         limited = [scenario for scenario in scenarios if derived.limits_of(sweep, scenario)]
-        by_setting.setdefault(key[1:], []).extend(limited)
-        colours.setdefault(key[1:], _colour(key))
+        bounded = (key[1:], scenarios[0].cell(device).packing)
+        by_setting.setdefault(bounded, []).extend(limited)
+        colours.setdefault(bounded, _colour(key))
     series = []
     for others, scenarios in by_setting.items():
         limits = derived.limits_of(sweep, scenarios[0]) if scenarios else None
         if limits is None:
             continue
-        memory = sorted({(s.batch_size, derived.memory_limit(spec, s, limits)) for s in scenarios})
+        memory = sorted({(s.batch_size, derived.memory_limit(spec, s, device, limits)) for s in scenarios})
         products = [(batch, derived.compute_limit(spec, limits)) for batch, _ in memory]
         keys = tuple(sorted({facets_of(sweep, s) for s in scenarios}))
         for name, points, stroke in (
