@@ -9,6 +9,7 @@ from collections.abc import Callable
 SYNTAX = "give values and ranges with commas between, such as 1,2,4 or 128-2048*2 (doubling) or 1-4+1 (by ones)"
 LARGEST = 10**7
 MOST = 1000  # of a sweep's axis; more is a slip of the finger
+ALL = "all"
 RANGE = re.compile(r"(\d+)-(\d+)([*+])(\d+)")
 
 
@@ -22,11 +23,13 @@ def numbers(text: str) -> list[int]:
     return list(values)
 
 
-def names_among(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """A parser of lists of these names, each once, in their order."""
+def names_among(allowed: tuple[str, ...], every: tuple[str, ...] = ()) -> Callable[[str], list[str]]:
+    """A parser of lists of these names, each once, in their order; `all` is `every`, where there are any."""
 
     def parse(text: str) -> list[str]:
         parts = _parts(text)
+        if every and parts == [ALL]:
+            return list(every)
         if unknown := [part for part in parts if part not in allowed]:
             raise ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(allowed)}; give them with commas between")
         return list(dict.fromkeys(parts))

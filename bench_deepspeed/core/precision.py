@@ -1,4 +1,4 @@
-"""The precisions of weights and arithmetic: one table of what is known of each."""
+"""The precisions of arithmetic, and the names of all that a model can be run in."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ class Precision:
 PRECISIONS: dict[str, Precision] = {
     p.name: p
     for p in (
-        Precision("float16", 2, 2.0**-10),
-        Precision("bfloat16", 2, 2.0**-7),
         Precision("float32", 4, 2.0**-23),
+        Precision("bfloat16", 2, 2.0**-7),
+        Precision("float16", 2, 2.0**-10),
     )
 }
-"""Name → precision, in the order in which tables show them."""
+"""Name → precision of arithmetic."""
+QUANTIZED = ("int8", "int4", "fp8", "fp6")
+"""Of the weights in the layers' matrices alone: all else is in a precision of arithmetic, see `capabilities`."""
+NAMES = (*PRECISIONS, *QUANTIZED)
+"""What `--precision` takes, in the order in which tables show them."""

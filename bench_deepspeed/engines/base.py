@@ -1,6 +1,7 @@
 """The contract between the harness and an engine.
 
-An engine is one class in one file of this folder. Its class attributes describe what it can do, and are read
+An engine is one class in one file of this folder; `core.capabilities` says in which precisions it runs on which device.
+Its class attributes describe what else it can do, and are read
 without importing torch; all heavy imports are inside its methods. An instance lives in a worker
 process of its own.
 """
@@ -69,10 +70,7 @@ class Streamed:
 
 class Engine(ABC):
     name: str
-    precisions: dict[str, tuple[str, ...]]
-    """Device → the precisions it runs there, the default first. A device not named is refused."""
-    refusals: dict[str, str] = {}
-    """Device → why it does not run there, for devices that users are likely to try."""
+    """What it runs in is in `core.capabilities`."""
     listens: str | None = None
     """What it opens to other machines while it is loaded, and what to do about it; None: nothing."""
     own_kernels = True
@@ -130,7 +128,10 @@ class Engine(ABC):
 
     @classmethod
     def kv_bytes(cls, spec: ModelSpec, precision: str, sequences: int, tokens: int) -> int:
-        """Bytes of KV cache that so many sequences of so many tokens take at least: keys and values of each layer."""
+        """Bytes of KV cache that so many sequences of so many tokens take at least: keys and values of each layer.
+
+        `precision` is that of the products.
+        """
         if cls.form is None:
             return 0
         return int(sequences * arithmetic.kv_bytes(spec, precision, tokens))

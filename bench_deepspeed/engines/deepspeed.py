@@ -1,10 +1,11 @@
-"""DeepSpeed's `init_inference` around a Transformers model: DeepSpeed where MII cannot run."""
+"""DeepSpeed around a Transformers model, where MII cannot run: `init_inference`, or its group-wise weights."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 
+from bench_deepspeed.core.capabilities import Packing
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription
@@ -23,7 +24,10 @@ class DeepSpeedEngine(TransformersEngine):
         import deepspeed
 
         super().load(load, progress)
-        # Kernel injection is off: not implemented on the CPU, and on CUDA superseded by MII's kernels.
+        if self._cell.packing is not None:
+            _pack(self.model, self._cell.packing)
+            return
+        # Kernel injection is off: not implemented on the CPU, and on CUDA its answers are wrong with Transformers 5.17.
         self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False)
 
     def describe(self) -> EngineDescription:
@@ -34,3 +38,16 @@ class DeepSpeedEngine(TransformersEngine):
 
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _pack(model, packing: Packing) -> None:
+    """Replace the layers' matrices by those of DeepSpeed's group-wise quantization.
+
+    DeepSpeed 0.19.8 has a private name alone for it, and no way to it through `init_inference`. Along the outputs
+    (axis 0) plain torch unpacks a matrix at each forward pass; along the inputs the op quantizer would.
+    """
+    from deepspeed.inference.quantization.quantization import _init_group_wise_weight_quantization
+
+    groups = {"num_bits": packing.bits, "group_size": packing.group, "group_dim": packing.axis, "symmetric": False}
+    parts = dict.fromkeys(("self_attn", "mlp"), groups)
+    _init_group_wise_weight_quantization(model, {"weight_quantization": {"post_init_quant": parts}})

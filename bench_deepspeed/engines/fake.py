@@ -61,7 +61,6 @@ class Noise:
 
 class FakeEngine(Engine):
     name = "fake"
-    precisions = {"cpu": ("float32",)}
     form = None
     profiled = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench_deepspeed.measure.records import Memory
@@ -19,6 +20,18 @@ def measure(weights: int, kv_pool: int | None, kv_used: int, on_gpu: bool) -> Me
         free, total = torch.cuda.mem_get_info()
         driver = total - free
     return Memory(weights, kv_pool, kv_used, workspace, peak, driver, host_peak_bytes())
+
+
+def stored_tensors(tensors: Iterable) -> Iterator:
+    """The plain tensors that these hold: packed weights, their scales and zero points are in one that wraps them."""
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    for tensor in tensors:
+        if is_traceable_wrapper_subclass(tensor):
+            names, _ = tensor.__tensor_flatten__()
+            yield from stored_tensors(getattr(tensor, name) for name in names)
+        else:
+            yield tensor
 
 
 def reset_peaks(on_gpu: bool) -> None:

@@ -27,8 +27,6 @@ BATCH_LIMITS = {"max_tracked_sequences": 2048, "max_ragged_sequence_count": 512,
 
 class MiiEngine(Engine):
     name = "mii"
-    precisions = {"cuda": ("float16", "bfloat16")}
-    refusals = {"cpu": "MII's kernels run on CUDA only: use --engine deepspeed, or -d cuda on a machine with a GPU"}
     listens = MII_LISTENS
     form = "mii"
     streams = True
@@ -73,6 +71,8 @@ class MiiEngine(Engine):
             "zmq_port_number": free_port(),
             "inference_engine_config": {"state_manager": state},
         }
+        if load.precision == "fp6":
+            settings["quantization_mode"] = "wf6af16"
         if not load.streaming:
             return mii.pipeline(**settings)
         pipeline = mii.api.async_pipeline(mii.config.ModelConfig(**settings))

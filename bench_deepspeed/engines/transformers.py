@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from bench_deepspeed.core import capabilities
+from bench_deepspeed.core.capabilities import TORCHAO
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription, Memory
 
-from . import checkpoint
+from . import checkpoint, torchao
 from .base import Engine, Generation, Load, Streamed, longest_prompt
-from .memory import measure, reset_peaks
+from .memory import measure, reset_peaks, stored_tensors
 
 
 class TransformersEngine(Engine):
     name = "transformers"
-    precisions = {"cuda": ("float16", "bfloat16", "float32"), "cpu": ("float32", "bfloat16")}
     form = "transformers"
     own_kernels = False
     streams = True
@@ -29,8 +30,10 @@ class TransformersEngine(Engine):
         config = AutoConfig.from_pretrained(load.folder)
         self.context_tokens = config.max_position_embeddings
         longest_prompt(self.tokenizer, load, self.context_tokens)
-        self.dtype = getattr(torch, load.precision)
-        self.model = checkpoint.load_model(load.folder, dtype=self.dtype, device_map=load.device).eval()
+        self._cell = capabilities.cell(self.name, load.device, load.precision)
+        self.dtype = getattr(torch, self._cell.compute)
+        settings = torchao.settings(load.precision, self._cell.packing) if self._cell.library == TORCHAO else {}
+        self.model = checkpoint.load_model(load.folder, dtype=self.dtype, device_map=load.device, **settings).eval()
         # Exactly max_tokens tokens: generation must not end at the end-of-sequence token, and generate()
         # fills what a call leaves out from here.
         self.model.generation_config.eos_token_id = None
@@ -112,11 +115,18 @@ class TransformersEngine(Engine):
         return measure(self._weights_bytes(), None, self._kv_used, self._on_gpu)
 
     def _weights_bytes(self) -> int:
-        """Of the parameters, a shared tensor counted once."""
-        return sum({t.data_ptr(): t.nbytes for t in self.model.parameters()}.values())
+        """Of the parameters as they are stored, a shared tensor counted once."""
+        return sum({t.data_ptr(): t.nbytes for t in stored_tensors(self.model.parameters())}.values())
 
     def describe(self) -> EngineDescription:
-        return replace(super().describe(), attention=self.model.config._attn_implementation)
+        packing = self._cell.packing
+        return replace(
+            super().describe(),
+            attention=self.model.config._attn_implementation,
+            path=self._cell.path,
+            compute=self._cell.compute,
+            packing=packing and packing.words,
+        )
 
 
 def kv_cache_bytes(cache) -> int:

@@ -29,7 +29,7 @@ def check_audits(result: Result) -> None:
 
 def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
     """What was timed must have computed its answer each time, all of it, before the clock stopped."""
-    _check_answers(who, run, audit, scenario.precision)
+    _check_answers(who, run, audit, scenario.cell.compute)
     _check_times(who, run, audit, scenario)
     if audit.rest_s is None and not audit.spins:
         raise ImpossibleError(
@@ -48,7 +48,7 @@ def _check_answers(who: str, run: Run, audit: Audit, precision: str) -> None:
 
 
 def check_gaps(what: str, gaps: list[float], precision: str) -> None:
-    """Tokens must be those that the model's logits prefer, as far as rounding in the precision allows that decision."""
+    """Tokens must be those that the model's logits prefer, as far as rounding in the products' precision decides it."""
     limit = FACTOR_OF_A_TIE * PRECISIONS[precision].near_tie
     if not all(gap <= limit for gap in gaps):
         raise ImpossibleError(

@@ -95,7 +95,8 @@ def step_bytes(result: Result, spec: ModelSpec) -> float:
     """`decode_bytes` at the mean context of the result's valid repetitions. There must be one."""
     sample = result.valid_samples[0]
     context = mean_context(spec, sample.prompt_tokens, sample.new_tokens)
-    return decode_bytes(spec, result.scenario.precision, context)
+    cell = result.scenario.cell
+    return decode_bytes(spec, cell.compute, context, cell.packing)
 
 
 def mbu(result: Result, spec: ModelSpec) -> Utilization | None:

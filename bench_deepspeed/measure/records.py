@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench_deepspeed.core.capabilities import Cell, cell
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
 
@@ -45,6 +46,11 @@ class Scenario:
     """A first number alone: nothing else is measured."""
     varied: bool = False
     """Each generation has a prompt of its own, of as many tokens as `prompt`, whose words it has in another order."""
+
+    @property
+    def cell(self) -> Cell:
+        """By what it runs in its precision."""
+        return cell(self.engine, self.device, self.precision)
 
 
 @dataclass(frozen=True)
@@ -281,6 +287,12 @@ class EngineDescription:
     """Whether something compiled was read from the cache on disk ("warm") or not ("cold")."""
     cuda_graphs: int | None = None
     """CUDA graphs that were recorded while it loaded."""
+    path: str | None = None
+    """By what it runs in this precision: the library, and how it packs weights."""
+    compute: str | None = None
+    """The precision of the products, and of all that is not packed."""
+    packing: str | None = None
+    """Which weights of a packed matrix share a scale."""
 
     @property
     def facts(self) -> dict[str, Any]:

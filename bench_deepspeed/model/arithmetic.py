@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 
+from bench_deepspeed.core.capabilities import Packing
 from bench_deepspeed.core.precision import PRECISIONS
 
 from .catalog import EMBEDDING, HEAD, ModelSpec
 
 
-def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> float:
+def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float, packing: Packing | None = None) -> float:
     """Bytes that one decode step of one sequence must read: all weights, and the keys and values of its context.
 
         values × (parameters − embedding + 2 × layers × KV heads × head size × context)
@@ -18,10 +19,30 @@ def decode_bytes(spec: ModelSpec, precision: str, context_tokens: float) -> floa
     The embedding table is left out, since a step reads one row of it, unless it is the output head too. With
     a sliding window the context ends there. After Databricks, "LLM Inference Performance Engineering: Best
     Practices" (2023), where a step moves the parameters and the KV cache; gpt-fast (PyTorch, 2023) leaves
-    the embedding out in the same way.
+    the embedding out in the same way. `precision` is that of the products; with a `packing` the layers' matrices take
+    what they are packed in, see `weight_bytes`.
     """
     embedding = 0 if spec.shape["tie_word_embeddings"] else math.prod(spec.tensor_shapes[EMBEDDING])
-    return PRECISIONS[precision].value_bytes * (spec.parameters - embedding) + kv_bytes(spec, precision, context_tokens)
+    unread = PRECISIONS[precision].value_bytes * embedding
+    return weight_bytes(spec, precision, packing) - unread + kv_bytes(spec, precision, context_tokens)
+
+
+def weight_bytes(spec: ModelSpec, precision: str, packing: Packing | None = None) -> int:
+    """Bytes of all weights: the layers' matrices packed, where there is a packing, all else in `precision`."""
+    value_bytes = PRECISIONS[precision].value_bytes
+    if packing is None:
+        return value_bytes * spec.parameters
+    packed = sum(map(packing.size_bytes, layer_matrices(spec).values()))
+    return packed + value_bytes * (spec.parameters - matmul_weights(spec))
+
+
+def layer_matrices(spec: ModelSpec) -> dict[str, tuple[int, int]]:
+    """Name → (outputs, inputs) of all matrices but the embedding table and the output head."""
+    return {
+        name: (shape[0], shape[1])
+        for name, shape in spec.tensor_shapes.items()
+        if len(shape) == 2 and name not in (EMBEDDING, HEAD)
+    }
 
 
 def kv_bytes(spec: ModelSpec, precision: str, tokens: float) -> float:
@@ -49,8 +70,7 @@ def window(spec: ModelSpec) -> float:
 
 def matmul_weights(spec: ModelSpec) -> int:
     """Weights in matrix products with every token: all matrices but the embedding table and the output head."""
-    matrices = {name: shape for name, shape in spec.tensor_shapes.items() if len(shape) == 2}
-    return sum(math.prod(shape) for name, shape in matrices.items() if name not in (EMBEDDING, HEAD))
+    return sum(map(math.prod, layer_matrices(spec).values()))
 
 
 def head_weights(spec: ModelSpec) -> int:

@@ -10,7 +10,8 @@ from bench_deepspeed.measure.records import Scenario
 def want_of(scenario: Scenario) -> weights.Want | None:
     """The weights that a scenario's engine reads; None for an engine without any."""
     form = engine_class(scenario.engine).form
-    return form and weights.Want(scenario.weights, form, scenario.precision, scenario.seed)
+    # Weights are packed while they load, from those in the precision of the products.
+    return form and weights.Want(scenario.weights, form, scenario.cell.compute, scenario.seed)
 
 
 def can_check(scenario: Scenario) -> bool:

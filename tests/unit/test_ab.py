@@ -391,7 +391,7 @@ FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
         ("engine=vllm", "engine cannot be 'vllm'"),
         ("engine", "'engine' is not key=value"),
         ("engine=fake engine=fake", "engine is given twice"),
-        ("precision=int4", "precision cannot be 'int4'"),
+        ("precision=int3", "precision cannot be 'int3'"),
         ("python=/nowhere/python", "no Python at '/nowhere/python'"),
         ("env.1=2", "there is no key 'env.1'"),
         ("engine='fake", "cannot be read"),

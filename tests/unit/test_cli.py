@@ -14,7 +14,7 @@ from bench_deepspeed.benchmarks.common import scenario as cli
 from bench_deepspeed.cli import parser
 from bench_deepspeed.cli.commands import COMMANDS, Command
 from bench_deepspeed.core.errors import EXIT_CODES, UsageError
-from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES, engine_class
+from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 from bench_deepspeed.model import catalog
 
 
@@ -25,7 +25,7 @@ def test_defaults_are_those_that_help_shows():
     assert (scenario.processes, scenario.target_ci) == (cli.PROCESSES["cpu"], None)
     assert (scenario.repetitions, scenario.max_tokens) == (cli.REPETITIONS["cpu"], cli.MAX_TOKENS["cpu"])
     assert (scenario.model, scenario.engine, scenario.precision) == ("smollm2", "deepspeed", "float32")
-    assert engine_class(DEFAULT_ENGINES["cuda"]).precisions["cuda"][0] == "float16"
+    assert cli.default_precision(DEFAULT_ENGINES["cuda"], "cuda") == "float16"
 
 
 def test_a_target_is_a_share_and_has_a_budget():
@@ -330,7 +330,7 @@ def test_short_and_long_flags_are_the_same():
         pytest.param(["-d", "cuda", "--engine", "fake"], "does not run on cuda", id="fake on a gpu"),
         pytest.param(["-d", "cpu", "--precision", "float16"], "float32, bfloat16", id="deepspeed float16 on a cpu"),
         pytest.param(
-            ["-d", "cuda", "--precision", "float32", "--engine", "mii"], "float16, bfloat16", id="mii float32"
+            ["-d", "cuda", "--precision", "float32", "--engine", "mii"], "bfloat16, float16", id="mii float32"
         ),
         pytest.param(["-d", "cpu", "--engine", "fake", "--precision", "bfloat16"], "float32", id="fake bfloat16"),
         pytest.param(["doctor", "-r", "3"], "-r", id="doctor with repetitions"),

@@ -17,7 +17,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_prompt,
 )
 from bench_deepspeed.core.arguments import Parser, percentage, positive_integer, whole_number
-from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure.stopping import MAX_PROCESSES
 from bench_deepspeed.model import catalog
@@ -37,7 +37,7 @@ ONE_DEVICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 VARIABLE = re.compile(r"env\.[A-Za-z_][A-Za-z0-9_]*")
 CHOICES = {
     "engine": tuple(ENGINES),
-    "precision": tuple(PRECISIONS),
+    "precision": NAMES,
     "weights": ("pretrained", "random"),
     "model": tuple(catalog.names()),
 }

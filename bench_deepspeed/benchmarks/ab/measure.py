@@ -248,7 +248,7 @@ class PairedMeasurement:
 
     def _limits(self, side: str) -> Limits:
         scenario = self.result.sides[side].scenario
-        return measure_limits(scenario.device, scenario.precision, partial(self._worker, side), self.bars)
+        return measure_limits(scenario.device, scenario.cell.compute, partial(self._worker, side), self.bars)
 
 
 def say_power(text: str, recorder: RunFolder[AbResult], bars: progress_bars.Bars) -> None:

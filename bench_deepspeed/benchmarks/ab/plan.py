@@ -148,13 +148,14 @@ def refusal(plan: Plan, free_bytes: int | None) -> str | None:
 def _parts(scenario: Scenario) -> dict[str, int]:
     """Bytes that a side takes, by what for; nothing for an engine without weights."""
     engine, spec = engine_class(scenario.engine), catalog.load(scenario.model)
+    compute = scenario.cell.compute
     if engine.form is None:
         return {}
     # A tokenizer makes no more tokens than the prompt has bytes, and puts one before them.
     tokens = len(scenario.prompt.encode()) + 1 + scenario.max_tokens
     return {
-        "weights": weights.loaded_bytes(spec, engine.form, scenario.precision),
-        "KV cache": engine.kv_bytes(spec, scenario.precision, 1, min(tokens, spec.shape["max_position_embeddings"])),
+        "weights": weights.loaded_bytes(spec, engine.form, compute),
+        "KV cache": engine.kv_bytes(spec, compute, 1, min(tokens, spec.shape["max_position_embeddings"])),
         "all else": WORKSPACE_BYTES,
     }
 

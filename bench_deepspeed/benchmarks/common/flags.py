@@ -6,14 +6,18 @@ import argparse
 from pathlib import Path
 
 from bench_deepspeed import __version__
+from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import percentage, positive_integer, whole_number
+from bench_deepspeed.core.capabilities import DEFAULT
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
-from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 from bench_deepspeed.model import catalog
 
 from .scenario import MODEL, PROMPT_HELP
+
+DEFAULT_PRECISION = f"{DEFAULT['cuda']} on cuda, {DEFAULT['cpu']} on cpu"
 
 
 def add_common(group) -> None:
@@ -46,19 +50,45 @@ def add_output(group) -> None:
     group.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr, errors only")
 
 
-def add_choice(group, default_precision: str = "float16 on cuda, float32 on cpu") -> None:
+def add_choice(group) -> None:
     """The model, the engine and the precision."""
     add_model(group)
+    add_engine(group)
+    group.add_argument(
+        "--precision",
+        type=_one_precision,
+        metavar="NAME",
+        help=f"{', '.join(NAMES)} (default: {DEFAULT_PRECISION}); `bench.sh models` shows which engine runs in which",
+    )
+
+
+def _one_precision(text: str) -> str:
+    """Raises ArgumentTypeError for a list, with the commands that take one, and for what is none."""
+    if text not in NAMES:
+        several = "one precision here; `bench.sh sweep --precisions` and `bench.sh quality --precision` take several"
+        is_list = "," in text or text == number_lists.ALL
+        raise argparse.ArgumentTypeError(several if is_list else f"{text!r} is none of {', '.join(NAMES)}")
+    return text
+
+
+def add_precisions(group, flag: str, default: str = DEFAULT_PRECISION) -> None:
+    """A list of precisions, or all of them."""
+    group.add_argument(
+        flag,
+        dest="precisions",
+        type=number_lists.names_among(NAMES, NAMES),
+        metavar="LIST",
+        help=f"of {', '.join(NAMES)}, with commas between, or all (default: {default})",
+    )
+
+
+def add_engine(group) -> None:
+    """The engine."""
     group.add_argument(
         "--engine",
         choices=ENGINES,
         metavar="NAME",
         help=f"{', '.join(ENGINES)} (default: {DEFAULT_ENGINES['cuda']} on cuda, {DEFAULT_ENGINES['cpu']} on cpu)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=tuple(PRECISIONS),
-        help=f"default: {default_precision}; an engine refuses what it cannot do",
     )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench_deepspeed.core import user_files
+from bench_deepspeed.core import capabilities, user_files
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
+
+from . import precisions
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_HELP = (
@@ -53,13 +55,18 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
                 setattr(options, name, value)
     device = options.device or default_device()
     engine = options.engine or DEFAULT_ENGINES[device]
-    precision = _precision(engine, device, options.precision)
+    precision = options.precision or default_precision(engine, device)
+    model = options.model_name or MODEL[device]
+    precisions.require_possible(catalog.load(model), engine, device, precision)
     devices = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
+    runs_here = not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False))
     for flag, where in devices.items():
-        if where == "cuda" and not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False)):
+        if where == "cuda" and runs_here:
             require_gpu(flag)
-    model, max_tokens = options.model_name or MODEL[device], options.max_tokens or MAX_TOKENS[device]
+    max_tokens = options.max_tokens or MAX_TOKENS[device]
     require_context(model, engine, 1, max_tokens)  # a prompt has a token at least
+    if runs_here:
+        precisions.require_here(engine, device, precision)
     return Scenario(
         model=model,
         engine=engine,
@@ -108,11 +115,8 @@ def _time_budget_s(options: argparse.Namespace) -> float | None:
     return None if asked else options.time_budget or TIME_BUDGET_S
 
 
-def _precision(engine: str, device: str, wanted: str | None) -> str:
-    can = engine_class(engine).precisions
-    if device not in can:
-        reason = engine_class(engine).refusals.get(device, f"it runs on {', '.join(can)}")
-        raise UsageError(f"--engine {engine} does not run on {device}: {reason}")
-    if wanted and wanted not in can[device]:
-        raise UsageError(f"--engine {engine} does not run in {wanted} on {device}: it takes {', '.join(can[device])}")
-    return wanted or can[device][0]
+def default_precision(engine: str, device: str) -> str:
+    """The device's, or the first that the engine runs in where it does not run in that."""
+    can = capabilities.runs(engine, device)
+    usual = capabilities.DEFAULT[device]
+    return can[0] if can and usual not in can else usual

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from bench_deepspeed.benchmarks.common import questions
+from bench_deepspeed.benchmarks.common import precisions, questions
 from bench_deepspeed.benchmarks.common.flags import (
-    add_choice,
     add_common,
     add_dry_run,
+    add_engine,
+    add_model,
     add_output,
     add_place,
+    add_precisions,
     add_quality,
 )
 from bench_deepspeed.benchmarks.common.scenario import PROMPT, require_context
+from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
-from bench_deepspeed.engines import engine_class
+from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.model import catalog
 from bench_deepspeed.weights.needed import can_check
 
 
@@ -28,13 +32,15 @@ def quality_parser() -> Parser:
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
         "and the logits with Transformers in float32, and with Transformers in the same precision.",
     )
-    add_choice(parser, default_precision="every one of the engine")
+    add_model(parser)
+    add_engine(parser)
+    add_precisions(parser, "--precision", "every one of the engine")
     add_quality(parser)
     add_place(parser)
     add_dry_run(parser)
     add_output(parser)
     add_common(parser)
-    parser.set_defaults(prompt=PROMPT, max_tokens=None, warmups=0)
+    parser.set_defaults(precision=None, prompt=PROMPT, max_tokens=None, warmups=0)
     parser.set_defaults(processes=None, repetitions=None, target_ci=None, time_budget=None)
     return parser
 
@@ -51,5 +57,17 @@ def require_questions(scenario: Scenario, options: argparse.Namespace) -> None:
 
 
 def precisions_of(scenario: Scenario, options: argparse.Namespace) -> tuple[str, ...]:
-    """The precisions that are checked: the one that is named, or every one of the engine."""
-    return (options.precision,) if options.precision else engine_class(scenario.engine).precisions[scenario.device]
+    """The precisions that are checked: those that are named, or every one that the engine runs in here.
+
+    Raises UsageError and MachineError for a named one that it does not run in.
+    """
+    where = (scenario.engine, scenario.device)
+    spec, named = catalog.load(scenario.model), options.precisions
+    if named is None or named == list(NAMES):
+        can = [name for name in NAMES if not precisions.refusal(spec, *where, name)]
+        return tuple(name for name in can if not precisions.lacking(capabilities.cell(*where, name), name))
+    for name in named:
+        precisions.require_possible(spec, *where, name)
+        if not options.dry_run:
+            precisions.require_here(*where, name)
+    return tuple(named)

@@ -114,7 +114,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
 def device_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
     """Measure the device's limits, in a process of its own. Raises MachineError where it cannot be used."""
     scenario = recorder.result.scenario
-    return measure_limits(scenario.device, scenario.precision, partial(_worker, recorder, bars), bars)
+    return measure_limits(scenario.device, scenario.cell.compute, partial(_worker, recorder, bars), bars)
 
 
 def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:

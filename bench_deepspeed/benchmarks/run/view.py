@@ -9,7 +9,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
-from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
@@ -215,9 +215,9 @@ def _paths(items: Sequence[RunItem]) -> tuple[Path, ...]:
 
 
 def _order(item: RunItem) -> tuple:
-    """The place of its row: by model, then in the order of ENGINES and PRECISIONS, others last."""
+    """The place of its row: by model, then in the order of ENGINES and NAMES of precisions, others last."""
     s = item.content.scenario
-    engine, precision = [*ENGINES, s.engine].index(s.engine), [*PRECISIONS, s.precision].index(s.precision)
+    engine, precision = [*ENGINES, s.engine].index(s.engine), [*NAMES, s.precision].index(s.precision)
     return s.model, metrics.model_title(item.content), engine, s.device, precision, s.weights, item.path
 
 

@@ -110,14 +110,14 @@ def _limits(sweep: SweepResult, curves: Curves) -> list[Series]:
 
     Engines that differ in nothing else share both. One that several settings share is in no colour of theirs.
     """
-    spec = catalog.load(sweep.settings.model)
+    spec, device = catalog.load(sweep.settings.model), sweep.settings.device
     shared: dict[tuple, list[tuple[str, SweepScenario]]] = {}
     for key, scenarios in curves.items():
         for scenario in scenarios:
             if limits := derived.limits_of(sweep, scenario):
-                products = derived.compute_limit(spec, limits)
-                shared.setdefault((MEMORY, *key[1:]), []).append((_colour(key), scenario))
-                shared.setdefault((PRODUCTS, products), []).append((_colour(key), scenario))
+                member, packing = (_colour(key), scenario), scenario.cell(device).packing
+                shared.setdefault((MEMORY, *key[1:], packing), []).append(member)
+                shared.setdefault((PRODUCTS, derived.compute_limit(spec, limits)), []).append(member)
     return [_limit(sweep, bound, members) for bound, members in shared.items()]
 
 
@@ -127,12 +127,14 @@ MEMORY, PRODUCTS = "limit of the memory bandwidth, measured", "limit of the matr
 def _limit(sweep: SweepResult, bound: tuple, members: Sequence[tuple[str, SweepScenario]]) -> Series:
     """The line of a bound over the batches of the scenarios that share it."""
     name, colours = bound[0], dict.fromkeys(colour for colour, _ in members)
-    spec = catalog.load(sweep.settings.model)
+    spec, device = catalog.load(sweep.settings.model), sweep.settings.device
     rates = {}
     for _, scenario in members:
         limits = derived.limits_of(sweep, scenario)
         assert limits is not None  # only such scenarios share a bound
-        rates[scenario.batch_size] = bound[1] if name == PRODUCTS else derived.memory_limit(spec, scenario, limits)
+        rates[scenario.batch_size] = (
+            bound[1] if name == PRODUCTS else derived.memory_limit(spec, scenario, device, limits)
+        )
     line = tuple(Point(x, rate, hover=f"{name}: {rate:,.0f} tokens/s") for x, rate in sorted(rates.items()))
     return Series(
         name,

@@ -45,7 +45,8 @@ class Estimate:
 
 def limits_of(sweep: SweepResult, scenario: SweepScenario) -> Limits | None:
     """What bounds a scenario; None where its engine reads no weights, or nothing was measured."""
-    return sweep.limits.get(scenario.precision) if engine_class(scenario.engine).reads_weights() else None
+    compute = scenario.cell(sweep.settings.device).compute
+    return sweep.limits.get(compute) if engine_class(scenario.engine).reads_weights() else None
 
 
 def prefill_s(scenario: SweepScenario) -> Estimate | None:
@@ -102,17 +103,18 @@ def _exp(value: float) -> float:
     return math.exp(min(value, 700.0))
 
 
-def step(spec: ModelSpec, scenario: SweepScenario) -> plausibility.DecodeStep:
+def step(spec: ModelSpec, scenario: SweepScenario, device: str) -> plausibility.DecodeStep:
     """A decode step of the whole batch: the weights once and B contexts to read, 2 · weights · B FLOPs."""
     context = arithmetic.mean_context(spec, scenario.prompt_tokens, scenario.max_tokens)
-    contexts = scenario.batch_size * arithmetic.kv_bytes(spec, scenario.precision, context)
-    weights = arithmetic.decode_bytes(spec, scenario.precision, 0)
+    cell = scenario.cell(device)
+    contexts = scenario.batch_size * arithmetic.kv_bytes(spec, cell.compute, context)
+    weights = arithmetic.decode_bytes(spec, cell.compute, 0, cell.packing)
     return plausibility.DecodeStep(weights + contexts, scenario.batch_size * arithmetic.decode_flops(spec))
 
 
-def memory_limit(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> float:
+def memory_limit(spec: ModelSpec, scenario: SweepScenario, device: str, limits: Limits) -> float:
     """Decode tokens/s that the memory allows: B · bandwidth ∕ bytes of a step."""
-    return scenario.batch_size * limits.bytes_per_s / step(spec, scenario).bytes
+    return scenario.batch_size * limits.bytes_per_s / step(spec, scenario, device).bytes
 
 
 def compute_limit(spec: ModelSpec, limits: Limits) -> float:
@@ -120,9 +122,9 @@ def compute_limit(spec: ModelSpec, limits: Limits) -> float:
     return limits.matmul_flops_per_s / arithmetic.decode_flops(spec)
 
 
-def decode_limit(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> float:
+def decode_limit(spec: ModelSpec, scenario: SweepScenario, device: str, limits: Limits) -> float:
     """The roofline at this batch (S. Williams et al., 2009): the smaller of the two."""
-    return min(memory_limit(spec, scenario, limits), compute_limit(spec, limits))
+    return min(memory_limit(spec, scenario, device, limits), compute_limit(spec, limits))
 
 
 def least_prefill_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> float:
@@ -130,13 +132,13 @@ def least_prefill_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits) ->
     return scenario.batch_size * arithmetic.prefill_flops(spec, scenario.prompt_tokens) / limits.matmul_flops_per_s
 
 
-def least_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits, rounds: int) -> float:
+def least_s(spec: ModelSpec, scenario: SweepScenario, device: str, limits: Limits, rounds: int) -> float:
     """A lower bound of the seconds of so many rounds, each one prefill alone and one with N − 1 steps after it."""
-    steps = scenario.batch_size * (scenario.max_tokens - 1) / decode_limit(spec, scenario, limits)
+    steps = scenario.batch_size * (scenario.max_tokens - 1) / decode_limit(spec, scenario, device, limits)
     return rounds * (2 * least_prefill_s(spec, scenario, limits) + steps)
 
 
-def check_answers(scenario: SweepScenario) -> None:
+def check_answers(scenario: SweepScenario, device: str) -> None:
     """Hold what a scenario's batches answered against what was found of it, as `audits` does a run's.
 
     Raises ImpossibleError. A scenario that was not checked passes.
@@ -149,11 +151,11 @@ def check_answers(scenario: SweepScenario) -> None:
             f"impossible: {batch} counts {scenario.max_tokens} new tokens of a sequence whose answer has "
             f"{scenario.check.fewest_tokens}"
         )
-    audits.check_gaps(f"the timed answers of {batch}", scenario.check.gaps, scenario.precision)
+    audits.check_gaps(f"the timed answers of {batch}", scenario.check.gaps, scenario.cell(device).compute)
     audits.check_read(batch, scenario.check.read_s, min(sample.seconds for sample in scenario.total))
 
 
-def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> None:
+def check_possible(spec: ModelSpec, scenario: SweepScenario, device: str, limits: Limits) -> None:
     """Hold a scenario against the limits, as `plausibility` does a run. Raises ImpossibleError with the arithmetic.
 
     A whole generation counts as N steps, since prefill reads the weights once, and writes what it would read
@@ -163,7 +165,7 @@ def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> 
     for what, samples in (("prefill", scenario.prefill), ("a generation", scenario.total)):
         for sample in samples:
             plausibility.check_clock(what, sample.seconds, resolution)
-    decode_step, batch = step(spec, scenario), f"batch {scenario.batch_size}"
+    decode_step, batch = step(spec, scenario, device), f"batch {scenario.batch_size}"
     for sample in scenario.total:
         plausibility.check_steps(f"a generation, {batch}", scenario.max_tokens / sample.seconds, decode_step, limits)
     if rate := decode_rate(scenario):
@@ -177,12 +179,13 @@ def excess(sweep: SweepResult, scenario: SweepScenario) -> str | None:
     measured = limits_of(sweep, scenario)
     if measured is None:
         return None
-    return _refused(check_possible, catalog.load(sweep.settings.model), scenario, measured)
+    settings = sweep.settings
+    return _refused(check_possible, catalog.load(settings.model), scenario, settings.device, measured)
 
 
-def wrong_answers(scenario: SweepScenario) -> str | None:
+def wrong_answers(scenario: SweepScenario, device: str) -> str | None:
     """Why what was timed is not the time of the model's answers; None where nothing shows that."""
-    return _refused(check_answers, scenario)
+    return _refused(check_answers, scenario, device)
 
 
 def _refused(check: Callable[..., None], *arguments: object) -> str | None:

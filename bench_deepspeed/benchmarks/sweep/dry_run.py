@@ -47,9 +47,11 @@ def show(options) -> int:
 
 def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, state: str) -> tuple[str, ...]:
     size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
-    needs = (plan.kv_bytes(spec, scenario), derived.step(spec, scenario).bytes)
-    known = "" if state == "refused" else _time(spec, sweep, scenario)
-    return (scenario.engine, scenario.precision, *map(str, size), *map(gigabytes, needs), known, state)
+    device, known = sweep.settings.device, ("",) * 3
+    if scenario.cell(device).path:
+        needs = (plan.kv_bytes(spec, scenario, device), derived.step(spec, scenario, device).bytes)
+        known = (*map(gigabytes, needs), "" if state == "refused" else _time(spec, sweep, scenario))
+    return (scenario.engine, scenario.precision, *map(str, size), *known, state)
 
 
 def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
@@ -59,4 +61,4 @@ def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:
     if limits is None:
         return NOT_KNOWN
     rounds = sweep.settings.processes * (sweep.settings.warmups + sweep.settings.repetitions)
-    return f"≥ {derived.least_s(spec, scenario, limits, rounds):.1f} s"
+    return f"≥ {derived.least_s(spec, scenario, sweep.settings.device, limits, rounds):.1f} s"

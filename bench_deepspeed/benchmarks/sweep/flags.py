@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place
+from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place, add_precisions
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer
-from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
 
-from .plan import LISTS, PRECISION, PROCESSES, REPETITIONS, WARMUPS
+from .plan import LISTS, PROCESSES, REPETITIONS, WARMUPS
 
 SHORT = {"max_tokens": ["-m"]}
 MEANINGS = {
@@ -26,11 +25,12 @@ def add_lists(group) -> None:
         shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
         note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
         group.add_argument(*SHORT.get(name, []), f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
-    precisions = number_lists.names_among(tuple(PRECISIONS))
-    note = f"default: {PRECISION['cuda']}, on cpu {PRECISION['cpu']}"
-    group.add_argument("--precisions", type=precisions, metavar="LIST", help=note)
-    note = f"default: {DEFAULT_ENGINES['cuda']}, on cpu {DEFAULT_ENGINES['cpu']}"
-    group.add_argument("--engines", type=number_lists.names_among(tuple(ENGINES)), metavar="LIST", help=note)
+    add_precisions(group, "--precisions")
+    real = tuple(name for name in ENGINES if name != "fake")
+    engines = number_lists.names_among(tuple(ENGINES), real)
+    default = f"default: {DEFAULT_ENGINES['cuda']}, on cpu {DEFAULT_ENGINES['cpu']}"
+    note = f"of {', '.join(ENGINES)}; all: all but fake ({default})"
+    group.add_argument("--engines", type=engines, metavar="LIST", help=note)
 
 
 def sweep_parser() -> Parser:

@@ -47,7 +47,7 @@ def _recomputed(sweep: SweepResult) -> dict[Place, object]:
     judged: dict[Place, object] = {}
     for number, scenario in enumerate(sweep.scenarios):
         if scenario.status in ("complete", "impossible"):
-            refused = derived.wrong_answers(scenario) or derived.excess(sweep, scenario)
+            refused = derived.wrong_answers(scenario, sweep.settings.device) or derived.excess(sweep, scenario)
             judged["scenarios", number, "status"] = "impossible" if refused else "complete"
     return judged
 

@@ -15,6 +15,7 @@ from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, without_paths
 from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.capabilities import compute_of
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
@@ -88,10 +89,9 @@ class SweepRun:
             now = {name: value for name, value in torch_facts.facts.items() if name == "gpu_used"}
             plan.require_same(saved.facts, now, "the")
             self.result.environment = saved.updated(torch_facts)
-        for precision in self.settings.precisions:
-            reading = any(e.reads_weights() and precision in e.precisions[device] for e in engines)
-            if reading and precision not in self.result.limits:
-                self.result.limits[precision] = measure_limits(device, precision, self._worker, self.bars)
+        for compute in plan.computes(self.settings):
+            if compute not in self.result.limits:
+                self.result.limits[compute] = measure_limits(device, compute, self._worker, self.bars)
         return free_bytes
 
     def _worker(self) -> WorkerProcess:
@@ -123,7 +123,8 @@ class SweepRun:
     def _prepare(self, engine: str, precision: str) -> Path | None:
         """Have the weights made ready. Returns their folder, None for an engine without any."""
         form = engine_class(engine).form
-        want = weights.Want(self.settings.weights, form, precision, self.settings.seed) if form else None
+        compute = compute_of(engine, self.settings.device, precision)
+        want = weights.Want(self.settings.weights, form, compute, self.settings.seed) if form else None
         model: dict = {}
         folder = prepare(model, self.spec.name, want, models_dir=self.models_dir, worker=self._worker, bars=self.bars)
         if want:
@@ -157,7 +158,7 @@ class SweepRun:
             scenario = pending[0]
             self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
-            if wrong := derived.wrong_answers(scenario):
+            if wrong := derived.wrong_answers(scenario, self.settings.device):
                 self._end(scenario, "impossible", wrong)
             elif derived.excess(self.result, scenario):
                 return scenario
@@ -188,9 +189,9 @@ class SweepRun:
 
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""
-        precision = scenario.precision
-        again = measure_limits(self.settings.device, precision, self._worker, self.bars)
-        self.result.limits[precision] = records.best_of(self.result.limits[precision], again)
+        compute = scenario.cell(self.settings.device).compute
+        again = measure_limits(self.settings.device, compute, self._worker, self.bars)
+        self.result.limits[compute] = records.best_of(self.result.limits[compute], again)
         excess = derived.excess(self.result, scenario)
         if excess:
             self._end(scenario, "impossible", excess)

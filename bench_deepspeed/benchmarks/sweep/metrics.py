@@ -104,7 +104,8 @@ def _bounds(estimate_of: EstimateOf) -> Callable[[ScenarioRow], Bounds | None]:
 
 
 def _memory_limit(row: ScenarioRow) -> float | None:
-    return row.limits and derived.memory_limit(catalog.load(row.sweep.settings.model), row.scenario, row.limits)
+    settings = row.sweep.settings
+    return row.limits and derived.memory_limit(catalog.load(settings.model), row.scenario, settings.device, row.limits)
 
 
 def _compute_limit(row: ScenarioRow) -> float | None:
@@ -114,8 +115,9 @@ def _compute_limit(row: ScenarioRow) -> float | None:
 def _share_of_limit(row: ScenarioRow) -> float | None:
     if row.rate is None or row.limits is None:
         return None
-    spec = catalog.load(row.sweep.settings.model)
-    return row.rate.value / derived.decode_limit(spec, row.scenario, row.limits)
+    settings = row.sweep.settings
+    limit = derived.decode_limit(catalog.load(settings.model), row.scenario, settings.device, row.limits)
+    return row.rate.value / limit
 
 
 def _rate_cell(row: ScenarioRow) -> str:

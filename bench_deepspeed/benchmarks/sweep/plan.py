@@ -9,7 +9,9 @@ import random
 from pathlib import Path
 
 from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
+from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
@@ -18,7 +20,6 @@ from bench_deepspeed.model.catalog import ModelSpec
 
 from .records import FILE, SweepResult, SweepScenario, SweepSettings, Visit
 
-PRECISION = {"cuda": "float16", "cpu": "float32"}
 LISTS = {  # on a CPU a first try ends within a couple of minutes
     "batch_sizes": {"cuda": [1, 2, 4, 8, 16, 32, 64], "cpu": [1, 2, 4]},
     "prompt_tokens": {"cuda": [128, 512, 2048], "cpu": [32, 128]},
@@ -52,8 +53,7 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     settings = SweepSettings(**{**base, **given})
     if settings.device == "cuda":
         require_gpu()
-    for engine in settings.engines:
-        _require_device(engine, settings.device)
+    _require_some(settings)
     return settings
 
 
@@ -64,7 +64,7 @@ def _defaults(device: str) -> dict:
         "weights": "pretrained",
         "seed": 0,
         "engines": [DEFAULT_ENGINES[device]],
-        "precisions": [PRECISION[device]],
+        "precisions": [capabilities.DEFAULT[device]],
         **{name: lists[device] for name, lists in LISTS.items()},
         "repetitions": REPETITIONS[device],
         "warmups": WARMUPS,
@@ -85,11 +85,20 @@ def _words(value) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _require_device(engine: str, device: str) -> None:
-    can = engine_class(engine).precisions
-    if device not in can:
-        reason = engine_class(engine).refusals.get(device, f"it runs on {', '.join(can)}")
-        raise UsageError(f"--engines {engine} does not run on {device}: {reason}")
+def _require_some(settings: SweepSettings) -> None:
+    """Raise UsageError where no engine runs in any of the precisions; else the sweep itself gives the reasons."""
+    cells = list(itertools.product(settings.engines, settings.precisions))
+    reasons = [capabilities.refusal(engine, settings.device, precision) for engine, precision in cells]
+    if all(reasons):
+        raise UsageError(f"--engines {reasons[0]}")
+
+
+def computes(settings: SweepSettings) -> list[str]:
+    """The precisions of the products of all that runs and reads weights, each once."""
+    cells = itertools.product(settings.engines, settings.precisions)
+    running = [cell for cell in cells if not capabilities.refusal(cell[0], settings.device, cell[1])]
+    reading = [cell for cell in running if engine_class(cell[0]).reads_weights()]
+    return list(dict.fromkeys(capabilities.compute_of(engine, settings.device, name) for engine, name in reading))
 
 
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
@@ -190,13 +199,13 @@ def _short(value) -> str:
 
 def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, free_bytes: int | None) -> str | None:
     """Why a scenario cannot be, with the arithmetic; None where it can. `free_bytes`: before the engine loads."""
-    can = engine_class(scenario.engine).precisions[settings.device]
-    if scenario.precision not in can:
-        return f"{scenario.engine} does not run in {scenario.precision} on {settings.device}: it takes {', '.join(can)}"
+    where = (scenario.engine, settings.device, scenario.precision)
+    if reason := precisions.refusal(spec, *where) or precisions.lacking(scenario.cell(settings.device), where[-1]):
+        return reason
     context = spec.shape["max_position_embeddings"]
     if scenario.tokens > context:
         return f"these are {scenario.tokens} in all, and the model's context is {context}"
-    kv, loaded = kv_bytes(spec, scenario), weight_bytes(spec, scenario)
+    kv, loaded = (needed(spec, scenario, settings.device) for needed in (kv_bytes, weight_bytes))
     if free_bytes is None or loaded == 0 or loaded + kv + WORKSPACE_BYTES <= free_bytes:
         return None
     cache = f"KV cache {gigabytes(kv)} ({scenario.batch_size} × {scenario.tokens} tokens)"
@@ -207,11 +216,12 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
     )
 
 
-def kv_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
+def kv_bytes(spec: ModelSpec, scenario: SweepScenario, device: str) -> int:
     """Bytes of KV cache that the scenario takes with its engine."""
-    return engine_class(scenario.engine).kv_bytes(spec, scenario.precision, scenario.batch_size, scenario.tokens)
+    engine, compute = engine_class(scenario.engine), scenario.cell(device).compute
+    return engine.kv_bytes(spec, compute, scenario.batch_size, scenario.tokens)
 
 
-def weight_bytes(spec: ModelSpec, scenario: SweepScenario) -> int:
-    """Bytes of the weights that its engine holds."""
-    return weights.loaded_bytes(spec, engine_class(scenario.engine).form, scenario.precision)
+def weight_bytes(spec: ModelSpec, scenario: SweepScenario, device: str) -> int:
+    """Bytes of the weights that its engine holds while it loads, before any are packed."""
+    return weights.loaded_bytes(spec, engine_class(scenario.engine).form, scenario.cell(device).compute)

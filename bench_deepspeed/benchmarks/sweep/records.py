@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_deepspeed.core.capabilities import Cell, cell
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
 from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Sample
@@ -77,6 +78,10 @@ class SweepScenario:
     check: BatchCheck | None = None
     """Of the last process. None: what was timed was not checked."""
 
+    def cell(self, device: str) -> Cell:
+        """By what it runs in its precision."""
+        return cell(self.engine, device, self.precision)
+
     @property
     def tokens(self) -> int:
         """Prompt and answer of one sequence."""
@@ -129,7 +134,7 @@ class SweepResult:
     model: dict = field(default_factory=dict)
     environment: Environment = field(default_factory=Environment)
     limits: dict[str, Limits] = field(default_factory=dict)
-    """By precision."""
+    """By the precision of the products."""
     loads: list[SweepLoad] = field(default_factory=list)
     order: list[Visit] = field(default_factory=list)
     """As drawn before the first. Empty in results of older versions: one engine and precision after the other."""

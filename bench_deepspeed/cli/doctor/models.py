@@ -10,6 +10,7 @@ from pathlib import Path
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.common.memory import needed_bytes
 from bench_deepspeed.benchmarks.common.scenario import MODEL
+from bench_deepspeed.core.capabilities import DEFAULT
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine import environment
@@ -32,7 +33,7 @@ def memory_bytes(device: str, gpus: list[Gpu]) -> int:
 def plan(models_dir: Path, spec: ModelSpec, device: str) -> list[weights.Step]:
     """What is still to do before the device's default engine can load the pretrained model."""
     engine = engine_class(DEFAULT_ENGINES[device])
-    return weights.plan(models_dir, spec, weights.Want("pretrained", engine.form, engine.precisions[device][0], 0))
+    return weights.plan(models_dir, spec, weights.Want("pretrained", engine.form, DEFAULT[device], 0))
 
 
 def check_folder(name: str, folder: Path, flag: str, otherwise: str) -> Line:
@@ -62,7 +63,7 @@ def check_model(spec: ModelSpec, steps: list[weights.Step], models_dir: Path, de
     if write > free:
         return Line(worst, name, detail, "make room, or name another folder with --models_dir")
     engine = engine_class(DEFAULT_ENGINES[device])
-    needed = needed_bytes(spec, engine.form, engine.precisions[device][0])
+    needed = needed_bytes(spec, engine.form, DEFAULT[device])
     if needed > memory:
         detail = f"it takes {gigabytes(needed)} of memory and {PLACES[device]} has {gigabytes(memory)}"
         return Line(worst, name, detail, "use another --model_name, a smaller --precision or a larger machine")

@@ -1,0 +1,54 @@
+"""Whether an engine runs in a precision here: by the table, by the model's shape, and by the machine."""
+
+from __future__ import annotations
+
+from bench_deepspeed.core import capabilities
+from bench_deepspeed.core.capabilities import Cell
+from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.machine import environment
+from bench_deepspeed.model import arithmetic
+from bench_deepspeed.model.catalog import ModelSpec
+
+
+def refusal(spec: ModelSpec, engine: str, device: str, precision: str) -> str | None:
+    """Why no machine runs this model so, in words; None where some do."""
+    if reason := capabilities.refusal(engine, device, precision):
+        return reason
+    packing = capabilities.cell(engine, device, precision).packing
+    if packing is None:
+        return None
+    for name, shape in arithmetic.layer_matrices(spec).items():
+        if not packing.fits(shape):
+            sizes, steps = (" × ".join(map(str, pair)) for pair in (shape, packing.multiples))  # outputs × inputs
+            return (
+                f"{engine} cannot pack {spec.name} in {precision}: {name} has {sizes} weights, which must be "
+                f"multiples of {steps} ({packing.words})"
+            )
+    return None
+
+
+def lacking(cell: Cell, precision: str) -> str | None:
+    """What this machine lacks for a cell of CUDA or the CPU, in words; None where it has all.
+
+    A Python that has no torch is not the one that will measure: nothing is said of its packages.
+    """
+    if cell.major is not None:
+        there = {gpu.capability for gpu in environment.gpus()}
+        if not any(capability.split(".")[0] == str(cell.major) for capability in there):
+            return f"{cell.reason}, and this GPU has {', '.join(sorted(there)) or 'none'}"
+    measures_here = environment.installed_version("torch") is not None
+    if cell.library and measures_here and environment.installed_version(cell.library) is None:
+        return f"{precision} needs the package {cell.library}, which is not installed: pip install {cell.library}"
+    return None
+
+
+def require_possible(spec: ModelSpec, engine: str, device: str, precision: str) -> None:
+    """Raise UsageError for what no machine runs, before anything is fetched or loaded."""
+    if reason := refusal(spec, engine, device, precision):
+        raise UsageError(f"--engine {reason}")
+
+
+def require_here(engine: str, device: str, precision: str) -> None:
+    """Raise MachineError for what this machine does not run."""
+    if reason := lacking(capabilities.cell(engine, device, precision), precision):
+        raise MachineError(f"--precision {precision}: {reason}")
