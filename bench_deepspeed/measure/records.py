@@ -150,7 +150,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Limits:
-    """What this device can do at most, measured: memory traffic, and matrix products in the run's precision."""
+    """The device's measured limits: memory traffic, and matrix products in the run's precision."""
 
     copy_bytes_per_s: float
     read_bytes_per_s: float
@@ -216,7 +216,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class EnergyPart:
-    """What some of the generations drew, one after the other."""
+    """The energy of some generations, one after the other."""
 
     joules: float
     seconds: float
@@ -225,7 +225,7 @@ class EnergyPart:
 
 @dataclass(frozen=True)
 class Energy:
-    """What one or more generations drew, by the device's own counter named in `source`."""
+    """The energy of one or more generations, by the device's counter that `source` names."""
 
     source: str
     joules: float

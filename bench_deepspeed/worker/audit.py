@@ -1,4 +1,4 @@
-"""Whether the timed generations computed the answers that they were timed for, asked right after them.
+"""Whether the timed generations computed their answers, checked right after them.
 
 Are the tokens those that the model's logits prefer, were they there when the clock stopped, does a prompt that is new
 take as long as one that is repeated, does the second half of an answer take as long as the first, and does the process
@@ -145,7 +145,7 @@ def _until_rest() -> float | None:
 
 
 def _give_back() -> None:
-    """Give the GPU back what the logits took: what is measured of memory next is the engine's."""
+    """Free the GPU memory of the logits, so that later readings of memory are the engine's."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

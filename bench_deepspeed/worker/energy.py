@@ -1,4 +1,4 @@
-"""What generations draw, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
+"""The energy of generations, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
 
 Both count joules since some moment in the past, for the whole device: idle power and other processes'
 work are in the value.

@@ -1,4 +1,4 @@
-"""Other prompts of exactly as many tokens, so that nothing that an engine remembers of one saves it work."""
+"""Other prompts with exactly as many tokens, so that an engine cannot save work by caching a prompt."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_the_interval_is_students_over_the_pairs():
         (estimate.PairedRatio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
         (
             estimate.PairedRatio(1.01, 0.98, 1.04, 5),
-            "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that holds 1",
+            "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that contains 1",
         ),
         (None, "no verdict: no round is valid"),
     ],
@@ -412,7 +412,7 @@ def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
         ((*SAME, "--time_budget", "9"), "give --target_ci as well"),
         ((*SAME, "-p", " "), "the prompt is empty"),
         ((*SAME, "--target_ci", "1"), "is not a percentage"),
-        ((*SAME, "--fail_on_inconclusive"), "belongs to --fail_on_regression P%"),
+        ((*SAME, "--fail_on_inconclusive"), "needs --fail_on_regression P%"),
         ((*SAME, "--fail_on_regression", "3%", "--processes", "1"), "one pair has none: --processes 3 or more"),
         ((*SAME, "--detect", "3%", "--processes", "9"), "--detect chooses the number of pairs: leave out --processes"),
     ],

@@ -311,7 +311,7 @@ def test_a_time_of_zero_is_no_result(bench, tmp_path):
         (["a.json"], "not 1"),
         (["a.json", "b.json", "--force", "--fail_on_regression", "3%"], "leave out --force"),
         (["a.json", "b.json", "--fail_on_regression", "3"], "'3' is not a percentage"),
-        (["a.json", "b.json", "--fail_on_inconclusive"], "belongs to --fail_on_regression P%"),
+        (["a.json", "b.json", "--fail_on_inconclusive"], "needs --fail_on_regression P%"),
         (["nowhere.json", "b.json"], "nowhere.json"),
     ],
 )
