@@ -41,7 +41,7 @@ class WeightsError(BenchError):
 
 
 class QualityError(BenchError):
-    """An engine outside the noise floor, where --fail_on_quality asked for this to be an error."""
+    """An engine outside the noise floor, where --fail_on_quality makes this an error."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""The HTML page of any results: a chapter for each kind that there is."""
+"""The HTML page of any results: a chapter for each kind among them."""
 
 from __future__ import annotations
 

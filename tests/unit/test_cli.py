@@ -355,8 +355,8 @@ def test_cuda_without_a_gpu_is_the_machines_lack(bench, tmp_path, path_without_g
 def test_a_plan_for_a_gpu_needs_none_and_says_what_the_run_would_meet(bench, tmp_path, path_without_gpu):
     done = bench("-d", "cuda", "-n", "mistral", "--dry_run", env={"PATH": str(path_without_gpu)})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "this machine has no GPU: the run itself would be refused" in done.stdout
-    assert "3 in any case, the others if they are started within 600 s of the first" in unwrapped(done.stdout)
+    assert "this machine has no GPU: the run itself would be refused" in unwrapped(done.stdout)
+    assert "3 always; the others only if they start within 600 s of the first" in unwrapped(done.stdout)
     assert "Mistral" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

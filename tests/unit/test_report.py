@@ -107,7 +107,7 @@ def test_it_says_on_what_it_was_measured(site):
     assert [fact for fact in facts.split(", ") if fact not in line] == []
 
 
-def test_rows_measured_elsewhere_are_told_apart(site):
+def test_rows_measured_elsewhere_are_distinguished(site):
     site.add("one", result())
     site.add("two", result(engine="deepspeed", device="cpu", environment={"cpu": "Other CPU"}))
     text = site.report()
@@ -125,7 +125,7 @@ def test_order_is_model_engine_precision(site):
     assert [(row["engine"], row["precision"]) for row in site.rows()] == wanted
 
 
-def test_random_weights_are_marked_beside_the_number(site):
+def test_random_weights_are_marked_at_the_number(site):
     site.add("one", result(weights="random"))
     text = site.report()
     (row,) = site.rows()
@@ -301,7 +301,7 @@ def test_a_quoted_answer_is_no_markup(text):
     assert html.escape(text, quote=False) in plain
 
 
-def test_rows_that_are_no_comparison_are_told_apart_by_what_differs(site):
+def test_rows_that_are_no_comparison_say_what_differs(site):
     """Engines and precisions may be compared side by side, other devices, lengths or versions may not."""
     site.add("one", result())
     site.add("two", result(engine="transformers", precision="bfloat16"))

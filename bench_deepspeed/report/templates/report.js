@@ -32,7 +32,7 @@
     document.getElementById("nothing").hidden = !chapters.every((chapter) => chapter.hidden);
   }
 
-  function tell() {
+  function announce() {
     const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
     document.getElementById("shown").textContent = chosen.length
       ? `Shown: ${chosen.join(", ")}.`
@@ -44,7 +44,7 @@
     const visible = visibleKeys();
     hide(visible); // first: a figure is as wide as its place
     draw(visible);
-    if (form) tell();
+    if (form) announce();
   }
 
   // A link to what is folded opens it.
