@@ -1,4 +1,4 @@
-"""The HTML page of any results: a chapter for each kind among them."""
+"""The HTML page of any results: a chapter for each kind that there is."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_check_catches_one_changed_digit(site, change):
     path = site.add("one", result())
     text = site.report()
     if change == "page":
-        site.page.write_text(text.replace("2.67 [not", "3.10 [not"))
+        site.page.write_text(text.replace("2.67 [no", "3.10 [no"))
     elif change == "evidence":
         path.write_text(path.read_text().replace('"seconds": 4.0', '"seconds": 4.1'))
     elif change == "new evidence":

@@ -81,7 +81,7 @@ def _estimate(scenario: SweepScenario, of: Seconds, value: Callable[[float], flo
     """A value of the mean seconds x̄ that `of` makes of prefill and total, with its interval.
 
     The units are the means of the processes where there are two or more, as in `statistics.mean_interval`; of a single
-    process they are its rounds, and the interval then does not cover another process. Its half width, of the
+    process they are its rounds, and the interval then says nothing of another process. Its half width, of the
     logarithm, is t(0.975; n - 1) · s ∕ (√n x̄) by the delta method, for the seconds and for what they divide alike
     (G. W. Oehlert, "A Note on the Delta Method", The American Statistician 46, 1992). None where x̄ is not above zero.
     """
@@ -137,7 +137,7 @@ def least_s(spec: ModelSpec, scenario: SweepScenario, limits: Limits, rounds: in
 
 
 def check_answers(scenario: SweepScenario) -> None:
-    """Check a scenario's batches against its audit, as `audits` does for a run.
+    """Hold what a scenario's batches answered against what was found of it, as `audits` does a run's.
 
     Raises ImpossibleError. A scenario that was not checked passes.
     """
@@ -154,7 +154,7 @@ def check_answers(scenario: SweepScenario) -> None:
 
 
 def check_possible(spec: ModelSpec, scenario: SweepScenario, limits: Limits) -> None:
-    """Compare a scenario with the limits, as `plausibility` does for a run. Raises ImpossibleError with the arithmetic.
+    """Hold a scenario against the limits, as `plausibility` does a run. Raises ImpossibleError with the arithmetic.
 
     A whole generation counts as N steps, since prefill reads the weights once, and writes what it would read
     of the contexts.
@@ -181,7 +181,7 @@ def excess(sweep: SweepResult, scenario: SweepScenario) -> str | None:
 
 
 def wrong_answers(scenario: SweepScenario) -> str | None:
-    """Why the times are not those of the model's answers; None where no check shows that."""
+    """Why what was timed is not the time of the model's answers; None where nothing shows that."""
     return _refused(check_answers, scenario)
 
 

@@ -32,7 +32,7 @@
     document.getElementById("nothing").hidden = !chapters.every((chapter) => chapter.hidden);
   }
 
-  function announce() {
+  function tell() {
     const chosen = boxes.filter((box) => box.checked).map((box) => box.value);
     document.getElementById("shown").textContent = chosen.length
       ? `Shown: ${chosen.join(", ")}.`
@@ -44,7 +44,7 @@
     const visible = visibleKeys();
     hide(visible); // first: a figure is as wide as its place
     draw(visible);
-    if (form) announce();
+    if (form) tell();
   }
 
   // A link to what is folded opens it.
