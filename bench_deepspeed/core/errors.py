@@ -111,6 +111,6 @@ EXIT_CODES = {
     7: "slower than the first result by more than --fail_on_regression allows: the whole interval of their ratio shows "
     "it",
     8: "inconclusive: such a regression is neither shown nor excluded, and --fail_on_inconclusive was given",
-    130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP); what was measured is saved",
+    130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP, 152: the limit of CPU time); what was measured is saved",
     141: "the reader of the output closed it, as `head` does",
 }
