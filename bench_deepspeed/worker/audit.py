@@ -24,10 +24,10 @@ from .latency import PREFILL_TOKENS
 from .state import Worker
 
 POSITIONS = 1024
-"""Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
+"""Tokens of an answer that are compared with logits: these take 4 bytes times the vocabulary each."""
 ANSWERS = 2
-"""Different answers that are held against logits, drawn after they were timed: of an engine without batching each
-takes as long as a generation."""
+"""Different answers that are compared with logits, chosen at random after they were timed: without batching each takes
+as long as a generation."""
 NONE = 1e6  # logits; JSON has no infinity
 MOST_RERUNS = 5
 LONG_PROMPTS = 3
@@ -129,7 +129,7 @@ def _seconds(worker: Worker, prompt: str, max_tokens: int) -> float:
 
 
 def _until_rest() -> float | None:
-    """Seconds until this process uses hardly any CPU in two windows one after the other; None: in no two of ten.
+    """Seconds until this process uses hardly any CPU in two consecutive windows; None: in no two of ten.
 
     In a single one the machine may not have let it run.
     """

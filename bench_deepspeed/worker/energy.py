@@ -17,7 +17,7 @@ from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import Energy, EnergyPart
 
 PARTS = 3
-"""The fewest that have an interval that says something."""
+"""The fewest parts with a useful interval."""
 POWERCAP = Path("/sys/class/powercap")
 
 
