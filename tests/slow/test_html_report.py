@@ -252,7 +252,7 @@ def test_a_comparison_has_its_verdict_pairs_warnings_and_rounds(shown):
     expect(part).to_contain_text("580.1")
 
 
-def test_the_ratios_stand_around_a_line_at_1(shown):
+def test_the_ratios_are_drawn_around_a_line_at_1(shown):
     """Two dots, and before them the line: both pairs are slower."""
     shown.expect_dots("ratios", 2)
     figure = shown.page.locator("[data-name='ab-ratios']")

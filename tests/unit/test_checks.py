@@ -214,7 +214,7 @@ def test_nothing_measured_is_nothing_found():
     assert check(result_of([[], []])) == []
 
 
-def test_void_repetitions_are_not_looked_at():
+def test_void_repetitions_are_not_used():
     result = result_of(CLEAN)
     result.runs[0].samples.append(Sample(60.0, 2, 3, unusual(temperature_c=90)))
     assert codes(result) == []

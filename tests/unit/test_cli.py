@@ -98,7 +98,7 @@ def test_a_mistyped_word_names_what_was_probably_meant(words, meant):
         parser.parse(words)
 
 
-def test_a_word_that_is_like_none_is_not_guessed_at():
+def test_a_word_that_is_like_none_has_no_suggestion():
     with pytest.raises(UsageError) as refused:
         parser.parse(["--xyzzy"])
     assert "did you mean" not in str(refused.value)
@@ -132,7 +132,7 @@ def settings(tmp_path) -> Path:
     return file
 
 
-def test_a_settings_file_stands_before_the_flags(settings):
+def test_flags_take_precedence_over_a_settings_file(settings):
     options = parser.parse(["--config", str(settings), "--seed", "7"])
     assert (options.engine, options.max_tokens, options.seed) == ("fake", 6, 7)
     assert (options.no_quality, options.quick) == (True, False)

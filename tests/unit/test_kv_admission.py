@@ -37,7 +37,7 @@ class Requests:
             thread.join()
 
 
-def test_who_does_not_fit_waits_and_nobody_overtakes():
+def test_a_request_that_does_not_fit_waits_and_none_overtakes():
     requests = Requests(KvAdmission(blocks=4, block_tokens=64))
     requests.start("a", 3 * 64)
     wait_until(lambda: requests.holding == ["a"])

@@ -133,7 +133,7 @@ def test_random_weights_are_marked_at_the_number(site):
     assert "Random weights: the speed of this shape" in text
 
 
-def test_a_models_note_stands_below_with_its_name(site):
+def test_a_models_note_is_below_with_its_name(site):
     content = result()
     content.model["note"] = "Made of cheese."
     site.add("one", content)
