@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+from builders import result
 from support import README, ROOT
 
 from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.report.terminal import render
 from bench_deepspeed.results import files as result_files
 from bench_deepspeed.results.captures import COLUMNS, FIRST, Captures
@@ -51,6 +54,16 @@ def test_two_runs_are_compared(captures, files):
     (run,) = [path.stem for path in files if path.stem == "result"]
     text = captures.find(f"compare/{run}/{run}")
     assert text.startswith("a  docs/results/result.json\nb  docs/results/result.json\n")
+
+
+def test_a_document_compares_comparable_results_only(tmp_path):
+    for name, processes in (("one", 1), ("two", 1)):
+        made = result(processes=processes)
+        made.scenario = dataclasses.replace(made.scenario, max_tokens=9) if name == "two" else made.scenario
+        made.save(tmp_path / f"{name}.json")
+    captures = Captures(result_files.read(sorted(tmp_path.glob("*.json"))), tmp_path)
+    with pytest.raises(BenchError, match="not comparable: .*max_tokens: 8 in"):
+        captures.find("compare/one/two")
 
 
 def test_files_of_a_kind_are_verified(captures):
