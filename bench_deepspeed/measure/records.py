@@ -87,8 +87,8 @@ class Audit:
     """What the timed generations of a process, warm-ups included, answered, and how that was checked.
 
     `token_ids`: each different answer, in the order in which it first came; answers to two prompts are two. `given`: of
-    each generation the index of its answer. `checked`: indices of the answers that were compared with logits; empty: the
-    first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
+    each generation the index of its answer. `checked`: indices of the answers that were compared with logits; empty:
+    the first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
     most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after other prompts of
     that length and, interleaved with them, after one that was repeated; `first_s` and `half_s`: of one token and of
     half as many, after other prompts, interleaved with those. `long_new_s` and `long_repeated_s`: seconds of one token

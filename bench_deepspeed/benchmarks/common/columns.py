@@ -14,7 +14,7 @@ IDENTITY = {
     "status": "of the measurement: `complete`, `failed` or `interrupted`",
     "started_at": "when it began, UTC",
     "model": "name of the model",
-    "weights": "`pretrained`, or `random`: a speed of this shape, and nothing else",
+    "weights": "`pretrained`, or `random`: the speed of the model's shape only",
     "engine": "what generated",
     "device": "`cuda` or `cpu`",
     "device_name": "the GPU's or the processor's name",

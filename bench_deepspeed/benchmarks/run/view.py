@@ -10,7 +10,7 @@ from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import PRECISIONS
-from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, SHAPE_ONLY, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.metric import Metric
@@ -59,7 +59,7 @@ def remarks(result: Result) -> list[str]:
     """What a reader must know with the number."""
     lines = []
     if metrics.is_random(result):
-        lines.append("random weights: the speed of this shape, not of a model that answers anything")
+        lines.append(SHAPE_ONLY)
     if result.scenario.engine == "fake":
         lines.append(FAKE)
     if result.scenario.quick:
@@ -255,7 +255,7 @@ def _unlike(items: Sequence[RunItem], rows: Sequence[Mapping[str, Cell]]) -> lis
     differ = [name for name, models in facts.items() if any(len(values) > 1 for values in models.values())]
     if not differ:
         return []
-    return [f"Rows of one model differ in {', '.join(differ)}: they are no comparison, which `bench.sh ab` makes"]
+    return [f"Rows of one model differ in {', '.join(differ)}: do not compare them; `bench.sh ab` makes comparisons"]
 
 
 def _details(items: Sequence[RunItem]) -> Table:
