@@ -50,7 +50,7 @@ def check_login() -> Line:
 
 def check_hub() -> Line:
     """Whether the hub answers the client that fetches; the content of the answer does not matter."""
-    remedy = f"until it is, only {MODEL['cpu']}, --weights random and what was fetched before work"
+    remedy = f"until then, only {MODEL['cpu']}, --weights random and weights fetched before work"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return Line(WARNING, "hub", "HF_HUB_OFFLINE is set, so no request is sent", remedy)
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
