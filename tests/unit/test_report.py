@@ -306,9 +306,9 @@ def test_rows_that_are_no_comparison_say_what_differs(site):
     site.add("one", result())
     site.add("two", result(engine="transformers", precision="bfloat16"))
     site.add("mistral", result(model="mistral", environment={"commit": "beef"}))
-    assert "do not compare them" not in site.report()
+    assert "they are no comparison" not in site.report()
     site.add("three", result(processes=2, environment={"commit": "beef"}))
-    assert "Rows of one model differ in n, commit of the suite: do not compare them" in site.report()
+    assert "Rows of one model differ in n, commit of the suite: they are no comparison" in site.report()
     site.add("four", result(environment={"gpu_used": "Another GPU", "gpus": [Gpu("Another GPU", "9.0", 1, "5")]}))
     assert "differ in device, n, commit of the suite: " in site.report()
 

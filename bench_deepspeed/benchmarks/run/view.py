@@ -255,7 +255,7 @@ def _unlike(items: Sequence[RunItem], rows: Sequence[Mapping[str, Cell]]) -> lis
     differ = [name for name, models in facts.items() if any(len(values) > 1 for values in models.values())]
     if not differ:
         return []
-    return [f"Rows of one model differ in {', '.join(differ)}: do not compare them; `bench.sh ab` makes comparisons"]
+    return [f"Rows of one model differ in {', '.join(differ)}: they are no comparison, which `bench.sh ab` makes"]
 
 
 def _details(items: Sequence[RunItem]) -> Table:
