@@ -91,7 +91,7 @@ COMMANDS = {
         measures=True,
     ),
     "quality": Command(
-        "the check of the answers alone, in every precision of the engine",
+        "check the answers only, in every precision of the engine",
         "benchmarks.quality.flags:quality_parser",
         "benchmarks.quality.command:run",
         subject=SCENARIO,
@@ -124,7 +124,7 @@ COMMANDS = {
         light=True,
     ),
     "selftest": Command(
-        "whether the suite's own times are right, and how much it adds to them",
+        "whether the suite's times are right, and how much time it adds",
         "benchmarks.selftest.flags:selftest_parser",
         "benchmarks.selftest.command:run",
         subject=SCENARIO,
@@ -140,7 +140,7 @@ COMMANDS = {
         measures=True,
     ),
     "load": Command(
-        "many requests at a time: latency, throughput, the highest sustainable rate",
+        "many requests at a time: latency, throughput, the maximum sustainable rate",
         "benchmarks.load.flags:load_parser",
         "benchmarks.load.command:run",
         check="benchmarks.load.flags:check",

@@ -43,7 +43,7 @@ class WeightsError(BenchError):
 
 
 class QualityError(BenchError):
-    """An engine outside the noise floor, where --fail_on_quality asked for this to be an error."""
+    """An engine outside the noise floor, where --fail_on_quality makes this an error."""
 
     exit_code = 5
 
@@ -135,15 +135,16 @@ EXIT_CODES = {
     0: "everything that was requested was done",
     1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test "
     "failed; or a file or document is not what its samples give",
-    2: "wrong usage: an unknown flag, a bad value, a combination that cannot be",
+    2: "wrong usage: an unknown flag, a bad value, an impossible combination",
     3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
-    4: "the weights cannot be had or trusted: licence, token, network, a cut or altered file, tensors that are not the "
-    "model's, Python code",
+    4: "the weights cannot be obtained or verified: licence, token, network, a cut or altered file, tensors that are "
+    "not the model's, Python code",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
-    6: "a speed that this device cannot reach by its own measured limits, or of answers that were not computed or are "
-    "others under load: it is not reported",
-    7: "slower than the first result by more than was allowed, as the whole interval of their ratio shows",
-    8: "inconclusive: a regression of more than was allowed is neither shown nor excluded, and that was to be an error",
+    6: "a result that is not plausible, and not reported: a speed beyond the device's measured limits, answers that "
+    "were not computed, or other answers under load",
+    7: "slower than the first result by more than --fail_on_regression allows: the whole interval of their ratio shows "
+    "it",
+    8: "inconclusive: such a regression is neither shown nor excluded, and --fail_on_inconclusive was given",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP, 152: the limit of CPU time); what was measured is saved",
     141: "the reader of the output closed it, as `head` does",
 }

@@ -10,6 +10,8 @@ NO_INTERVAL = "no interval"
 """In the brackets of an interval that was not measured, behind a value that was."""
 RANDOM = " (random weights)"
 """Behind the title of a model whose weights are random."""
+SHAPE_ONLY = "random weights: the speed of the model's shape; the answers have no meaning"
+"""The remark on a speed with random weights."""
 
 
 FAKE = "the fake engine: not a measurement of anything"
@@ -17,7 +19,7 @@ FAKE = "the fake engine: not a measurement of anything"
 
 
 def has_random_weights(weights: str, *engines: str) -> bool:
-    """Whether a speed is that of a shape, and not of a model that answers anything. The fake engine has no weights."""
+    """Whether a speed is that of a model's shape only. The fake engine has no weights."""
     return weights == "random" and set(engines) != {"fake"}
 
 

@@ -95,7 +95,7 @@ def torch_facts(device: str) -> Environment:
 
 
 def free_memory_bytes(device: str) -> int | None:
-    """Memory that nobody uses, measured without torch: of one GPU, or the host's; None where it is not known.
+    """Free memory, measured without torch: of one GPU, or the host's; None where it is not known.
 
     The GPU is the first of CUDA_VISIBLE_DEVICES, by nvidia-smi's numbers, where that is set.
     """
@@ -108,7 +108,7 @@ def free_memory_bytes(device: str) -> int | None:
 
 
 def free_host_bytes() -> int | None:
-    """The host's memory that nobody uses, as far as a container may use it; None where Linux does not say it."""
+    """The host's free memory, as far as a container may use it; None where Linux does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -157,7 +157,7 @@ def _driver_cuda() -> str | None:
 def _commit() -> str | None:
     """The suite's commit, "+changes" where tracked files differ; BENCH_COMMIT instead, where that is set.
 
-    None where the suite lies in another repository, whose commit says nothing of it.
+    None where the suite is in another repository, whose commit does not identify it.
     """
     if named := os.environ.get("BENCH_COMMIT"):
         return named.encode("utf-8", "replace").decode()
@@ -168,7 +168,7 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout, whoever owns it; None where it cannot."""
+    """What git says about the checkout, whoever owns it; None where it fails."""
     return _output("git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "-c", "core.fsmonitor=false", *arguments)
 
 

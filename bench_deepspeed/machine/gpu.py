@@ -21,7 +21,7 @@ THROTTLE_REASONS = {
     0x200: "board limit",
     0x400: "reliability",
 }
-"""NVML's bits, nvmlClocksEventReason… (before: …ThrottleReason…), for what holds the clocks down."""
+"""NVML's bits, nvmlClocksEventReason… (before: …ThrottleReason…), for the reasons of reduced clocks."""
 
 NOT_THROTTLING = 0x001 | 0x002
 """The bits of an idle GPU, as it is right after a generation, and of clocks that a user has set."""
@@ -80,7 +80,7 @@ class NvmlGpu:
         return None if temperature is None or margin is None else temperature + margin
 
     def throttle_reasons(self) -> list[str] | None:
-        """What holds the clocks down, by name; a bit that has none by its number."""
+        """The reasons for reduced clocks, by name; a bit without a name by its number."""
         bits = self._query("nvmlDeviceGetCurrentClocksThrottleReasons")
         if bits is None:
             return None
@@ -100,7 +100,7 @@ class NvmlGpu:
         return sum(not _is_ours(pid) for pid in pids)
 
     def energy_mj(self) -> int | None:
-        """Millijoules that the whole board has drawn since the driver was loaded."""
+        """Energy of the whole board in millijoules since the driver was loaded."""
         return self._query("nvmlDeviceGetTotalEnergyConsumption")
 
 

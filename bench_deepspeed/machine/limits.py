@@ -83,7 +83,7 @@ def matmul_flops_per_s(device: str, precision: str) -> float:
 
 
 def cache_bytes(device: str) -> int | None:
-    """The most that caches can keep from one decode step to the next; None where it is not known.
+    """The largest number of bytes that caches can keep from one decode step to the next; None where it is not known.
 
     On CUDA the level 2 cache. On a CPU the sum of all data caches of all levels: whether a level repeats
     what another holds differs from one processor to the next, and the sum is never too small.
@@ -126,7 +126,7 @@ def _buffer(device: str):
 
 
 def free_bytes(device: str) -> int:
-    """Memory of the device that nobody uses, as far as a container may use it."""
+    """Free memory of the device, as far as a container may use it."""
     import psutil
     import torch
 

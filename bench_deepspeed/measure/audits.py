@@ -1,4 +1,4 @@
-"""What the check of a process's timed generations refutes; `worker.audit` makes it, this judges what it found."""
+"""Which timed generations the check of a process refuses: `worker.audit` makes the check, this decides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_audit(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
     _check_times(who, run, audit, scenario)
     if audit.rest_s is None and not audit.spins:
         raise ImpossibleError(
-            f"impossible: {who} goes on computing after its generation has returned: the clock stopped too early"
+            f"impossible: {who} continues to compute after its generation has returned: the clock stopped too early"
         )
 
 

@@ -1,4 +1,4 @@
-"""The gate: a speed beyond the device's own measured limits is a wrong measurement, whoever reports it.
+"""The gate: a speed beyond the device's own measured limits is a wrong measurement, whatever its source.
 
 It is what a timed call that did not wait for the device looks like, or an engine that counts tokens which it
 did not generate. Nothing that the gate stops is ever shown as a speed.
@@ -83,7 +83,7 @@ def require_possible(result: Result, measure_limits: Callable[[], Limits]) -> No
 
 
 def check_clock(what: str, seconds: float, resolution_s: float) -> None:
-    """A time must be so long that the clock's ticks do not matter."""
+    """A time must be long compared with the clock's ticks."""
     if seconds < MIN_TICKS * resolution_s:
         raise ImpossibleError(
             f"impossible: {what} took {seconds:.3g} s, and a clock of {resolution_s:.3g} s ticks is too coarse "
@@ -108,7 +108,7 @@ def check_steps(what: str, steps_per_s: float, step: DecodeStep, limits: Limits)
 def gate(result: Result, spec: ModelSpec) -> Ceiling | None:
     """The lowest ceiling of a result's decode steps; None where nothing was measured that bounds them.
 
-    What is slower passes, right or wrong: how far this lies above the measured speed is the gate's slack.
+    Slower speeds pass, right or wrong; the ratio of this ceiling to the measured speed is the gate's slack.
     """
     if not result.valid_samples or not result.engine.reads_weights:
         return None

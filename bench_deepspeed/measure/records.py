@@ -93,8 +93,8 @@ class Audit:
     """What the timed generations of a process, warm-ups included, answered, and how that was checked.
 
     `token_ids`: each different answer, in the order in which it first came; answers to two prompts are two. `given`: of
-    each generation the index of its answer. `checked`: indices of the answers that were held against logits; empty: the
-    first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
+    each generation the index of its answer. `checked`: indices of the answers that were compared with logits; empty:
+    the first ones. `gaps`: of each of these how far one of its tokens is below the one that the model prefers there, at
     most, in logits. `new_prompt_s` and `repeated_s`: seconds of generations of as many tokens after other prompts of
     that length and, interleaved with them, after one that was repeated; `first_s` and `half_s`: of one token and of
     half as many, after other prompts, interleaved with those. `long_new_s` and `long_repeated_s`: seconds of one token
@@ -156,7 +156,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Limits:
-    """What this device can do at most, measured: memory traffic, and matrix products in the run's precision."""
+    """The device's measured limits: memory traffic, and matrix products in the run's precision."""
 
     copy_bytes_per_s: float
     read_bytes_per_s: float
@@ -222,7 +222,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class EnergyPart:
-    """What some of the generations drew, one after the other."""
+    """The energy of some generations, one after the other."""
 
     joules: float
     seconds: float
@@ -231,7 +231,7 @@ class EnergyPart:
 
 @dataclass(frozen=True)
 class Energy:
-    """What one or more generations drew, by the device's own counter named in `source`."""
+    """The energy of one or more generations, by the device's counter that `source` names."""
 
     source: str
     joules: float

@@ -19,7 +19,8 @@ from .statistics import Interval
 SPEED_LEGEND = "tokens/s: total tokens over total time [95% interval of it, from the times of the processes]"
 """What tables say of it."""
 TOO_ALIKE_P = 0.025
-"""Means of processes that agree better than this probability allows are luck, and no measure of their error."""
+"""Means of processes that agree better than this probability allows agree by chance: their spread is no measure of the
+error."""
 
 
 @dataclass(frozen=True)

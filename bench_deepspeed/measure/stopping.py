@@ -21,7 +21,7 @@ IN_A_ROW = 5
 """So many intervals in a row have to be within the target: of many intervals one is narrow by chance, and a run that
 ended with it would contain the true mean too seldom (docs/method/statistics.md, "Statistics", shows how often)."""
 FEWEST = 3
-"""So many processes are measured whatever they take."""
+"""So many processes are measured however long they take."""
 CHEAP_LOAD_S = 120
 """An engine that takes longer to load is loaded once, unless the user sets the number of processes."""
 
@@ -62,7 +62,7 @@ def _append(generate: Generate, samples: list[Sample], count: int) -> Iterator[S
 
 
 def warmed(run: Run) -> str:
-    """What warming up until steady came to, in words."""
+    """How warming up until steady ended, in words."""
     return f"{'steady' if run.steady else 'not steady'} after {len(run.warmups)} warm-ups"
 
 

@@ -1,7 +1,7 @@
-"""Warnings: what a reader must know before trusting the results, and what to do about it.
+"""Warnings: what a reader must know before using a result, and what to do about it.
 
 Each check reads a result, not the machine, and returns a warning or none. A warning that
-comes with every result is soon read by nobody: the statistical checks are set so that each warns
+appears with every result is soon ignored: the statistical checks are set so that each warns
 of less than one in twenty results without a fault, which a test simulates.
 """
 
@@ -30,9 +30,9 @@ CLOCK_RANGE = 0.03
 """Boost clocks move in steps of less than 1% by themselves; beyond 3% they explain a difference in speed."""
 SLOWDOWN_MARGIN_C = 5
 BUSY_SHARE, BUSY_CPUS = 0.1, 0.5
-"""A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already get in its way."""
+"""A step of decoding waits for one thread of the host: half a CPU's work elsewhere can already delay it."""
 HOST_SLOWER = 1.2
-"""Times the run's median: so much the loop of an idle machine does not scatter."""
+"""Times the run's median: the loop of an idle machine varies by less."""
 _KEPT = "_findings"
 STREAMED_RANGE = 0.1
 """Streaming has work of its own: handing each token over, and turning it into text alone."""
@@ -40,7 +40,7 @@ MIN_PROCESSES, MIN_REPETITIONS = 3, 5
 """Of two processes the interval is ± 12.7 standard errors, of three ± 4.3 (Student's t)."""
 FIRST_SLOWER = 0.1
 RARE_PROCESSES, RARE_REPETITIONS = 0.1, 0.02
-"""A state that so few processes are in, or repetitions, is to be seen by a run with this probability:"""
+"""Shares of processes, and of repetitions: a state with such a share should occur in a run with probability `SEEN`."""
 SEEN = 0.95
 
 
@@ -201,11 +201,11 @@ def _rare_states(result: Result) -> str | None:
     of_processes, of_repetitions = (1 - (1 - SEEN) ** (1 / n) for n in (processes, repetitions))
     if of_processes <= RARE_PROCESSES and of_repetitions <= RARE_REPETITIONS:
         return None
-    slowly = "" if processes >= MIN_ORDERED else ", and do not show what changes from one to the next"
+    slowly = "" if processes >= MIN_ORDERED else ", and do not show changes from one process to the next"
     return (
         f"{processes} processes with {repetitions} repetitions miss, with a probability of more than {1 - SEEN:.0%}, a "
         f"slow state of less than {of_processes:.0%} of processes or {of_repetitions:.1%} of generations{slowly}: the "
-        "interval holds only what was met"
+        "interval covers only the states that occurred"
     )
 
 
@@ -314,7 +314,7 @@ def _readings(result: Result) -> list[Reading]:
 def _no_limits(result: Result) -> str | None:
     if result.limits is not None or result.engine.reads_weights is False or _interrupted(result):
         return None
-    return "the device's limits were not measured with it, so no gate has checked its speed"
+    return "the device's limits were not measured, so the gate has not checked the speed"
 
 
 def _not_checked(result: Result) -> str | None:
@@ -322,7 +322,7 @@ def _not_checked(result: Result) -> str | None:
     unchecked = [str(number) for number, run in enumerate(runs, 1) if run.audit is None]
     if not unchecked or result.engine.reads_weights is False:
         return None
-    return f"what was timed in process {', '.join(unchecked)} was not held against what the model computes"
+    return f"the timed answers of process {', '.join(unchecked)} were not compared with the model's logits"
 
 
 def _streamed_apart(result: Result) -> str | None:
@@ -335,7 +335,7 @@ def _streamed_apart(result: Result) -> str | None:
         return None
     return (
         f"a streamed generation took {streamed_s / timed_s:.2f} times as long as a timed one "
-        f"({streamed_s:.3g} and {timed_s:.3g} s): TTFT, TPOT and ITL are of other generations than tokens/s"
+        f"({streamed_s:.3g} and {timed_s:.3g} s): TTFT, TPOT and ITL come from other generations than tokens/s"
     )
 
 
@@ -344,31 +344,37 @@ def _repetitions(n: int) -> str:
 
 
 RULES = (
-    Rule("drift", _drift, "wait until the machine has cooled or calmed down; give more `--warmups`; look at `clocks`"),
+    Rule("drift", _drift, "let the machine cool down and end other work; give more `--warmups`; look at `clocks`"),
     Rule(
         "drift_across",
         _drift_across,
-        "the run met one state of a machine that changes: measure again later, the spread of both is the error",
+        "the machine changed during the run: measure again later; the difference of both runs is the error",
     ),
-    Rule("outliers", _outliers, "look for what ran at the same time; trust the median more than the mean"),
-    Rule("bimodality", _bimodality, "the mean describes neither mode: look at the samples, pin the process to CPUs"),
+    Rule("outliers", _outliers, "look for other work at that time; use the median rather than the mean"),
+    Rule("bimodality", _bimodality, "the mean describes neither mode: look at the samples; pin the process to CPUs"),
     Rule("wide_interval", _wide_interval, "more `--processes`: repetitions in the same process do not help"),
     Rule("no_interval", _no_interval, "`--processes 3` or more"),
     Rule("few_samples", _few, "`--processes 3 -r 5` or more"),
-    Rule("rare_states", _rare_states, "`--processes 30` meets what a tenth of the processes are in"),
+    Rule("rare_states", _rare_states, "`--processes 30` finds a state that a tenth of the processes are in"),
     Rule("first_call", _first_call, "more `--warmups`"),
-    Rule("clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs alike in it"),
-    Rule("throttling", _throttling, "a power cap is common under load: compare only under the same one; else cool it"),
+    Rule(
+        "clocks", _clocks, "lock the GPU's clock (`nvidia-smi -lgc`, as root), or compare only runs with the same clock"
+    ),
+    Rule(
+        "throttling",
+        _throttling,
+        "a power limit is common under load: compare only runs under the same limit; for heat, cool the GPU",
+    ),
     Rule("temperature", _temperature, "more cooling, or pauses between runs"),
-    Rule("shared_gpu", _shared_gpu, "end the others, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
-    Rule("busy_host", _busy_host, "end the others, or measure when the machine is idle"),
+    Rule("shared_gpu", _shared_gpu, "end the other processes, or choose another GPU with `CUDA_VISIBLE_DEVICES`"),
+    Rule("busy_host", _busy_host, "end other work, or measure when the machine is idle"),
     Rule(
         "slow_host",
         _slow_host,
-        "pin the process to one core (`taskset -c`), or measure on a machine of your own; look at these samples",
+        "pin the process to one core (`taskset -c`), or measure on an idle machine; look at these samples",
     ),
     Rule("recompiled", _recompiled, "more `--warmups`; if that does not help, leave these repetitions out"),
-    Rule("no_limits", _no_limits, "measure it again, without `--quick`"),
-    Rule("not_checked", _not_checked, "measure it again with this version; the log says why where that fails"),
-    Rule("streamed_apart", _streamed_apart, "do not compute the one from the other; `load` measures streams"),
+    Rule("no_limits", _no_limits, "measure again, without `--quick`"),
+    Rule("not_checked", _not_checked, "measure again with this version; where the check fails, the log says why"),
+    Rule("streamed_apart", _streamed_apart, "do not derive one from the other; `load` measures streams"),
 )

@@ -14,7 +14,7 @@ from .chart import Chart
 
 
 class Facets(NamedTuple):
-    """What the page's filter tells things apart by."""
+    """What the page's filter distinguishes."""
 
     model: str
     engine: str

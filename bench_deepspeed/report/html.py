@@ -102,7 +102,7 @@ def render(chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequen
 
 
 class _Page:
-    """The parts of a page, and what its filter tells them apart by."""
+    """The parts of a page, and what its filter distinguishes them by."""
 
     def __init__(self, chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequence[Headline]):
         self.files, self.headlines = files, headlines

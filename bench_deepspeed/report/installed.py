@@ -1,4 +1,4 @@
-"""What a format needs besides the standard library."""
+"""What a format needs in addition to the standard library."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import evidence
 from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block
@@ -34,7 +35,7 @@ class Captures:
         self._items = {(item.kind.name, item.path.stem): item for item in items}
 
     def find(self, name: str) -> str | None:
-        """The text of a capture; None where the name is of none."""
+        """The text of a capture; None where the name is of none. Raises BenchError for results that do not compare."""
         command, *stems = name.split("/")
         if command == "verify":
             items = [item for (kind, _), item in self._items.items() if [kind] == stems]
@@ -48,7 +49,9 @@ class Captures:
 
     def _compared(self, items: Sequence[Item]) -> Sequence[Block]:
         paths, results = [self._path(item) for item in items], [item.content for item in items]
-        return compare_blocks(Comparison(paths, results, obstacles(paths, results), None))
+        if found := obstacles(paths, results):
+            raise BenchError(f"a document compares results that are not comparable: {'; '.join(found)}")
+        return compare_blocks(Comparison(paths, results, [], None))
 
     def _verified(self, item: Item) -> str:
         return wrapped(verify.line(self._path(item), evidence.verify(item.kind, item.path)), COLUMNS, terminal.INDENT)

@@ -71,7 +71,7 @@ def _together(items: list[Item], function: Callable[[list[Item]], str]) -> str:
 
 
 def overview(items: list[Item]) -> list[Block]:
-    """The overviews of all kinds that there are among the items, in the registry's order."""
+    """The overviews of all kinds among the items, in the registry's order."""
     return [block for kind, members in files.by_kind(items) for block in kind.overview(members, False)]
 
 
@@ -93,7 +93,7 @@ def _lines(items: list[Item], options) -> list[FlatRow]:
 
 
 def as_csv(items: list[Item], options) -> str:
-    """One line a row, or with --samples one a sample, under the columns of the kinds that there are."""
+    """One line a row, or with --samples one a sample, under the columns of their kinds."""
     return flat_files.as_csv(_lines(items, options), flat.header(items, options.samples))
 
 

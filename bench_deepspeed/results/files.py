@@ -35,7 +35,7 @@ def read(paths: Sequence[Path]) -> list[Item]:
 
 
 def by_kind(items: Sequence[Item]) -> list[tuple[Kind, list[Item]]]:
-    """The kinds that there are among the items, in the registry's order, each with its items."""
+    """The kinds among the items, in the registry's order, each with its items."""
     groups = [(kind, [item for item in items if item.kind is kind]) for kind in registry.kinds()]
     return [(kind, members) for kind, members in groups if members]
 

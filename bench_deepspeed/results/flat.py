@@ -35,7 +35,7 @@ def header(items: list[Item], samples: bool) -> list[str]:
 
 
 def identity(item: Item) -> FlatRow:
-    """What tells one line from another. A column is None where the file holds several of it."""
+    """What distinguishes one line from another. A column is None where the file holds several of it."""
     subject, facts = item.subject, item.content.environment
     return {
         "file": item.name,

@@ -6,6 +6,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
+from bench_deepspeed.core.text import SHAPE_ONLY
 from bench_deepspeed.measure.speed import SPEED_LEGEND
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Table, Text
@@ -18,7 +19,7 @@ LEGEND = (
     f"started: UTC; {SPEED_LEGEND}; of a load test, those of the "
     "level with the most; of a comparison the ratio B ∕ A of both sides' [95% interval of it]"
 )
-RANDOM_MARK = "*: random weights, the speed of a shape, not of a model that answers anything"
+RANDOM_MARK = f"*: {SHAPE_ONLY}"
 OPTIONAL = ("started", "model", "device", "precision", "engine", "warnings", "kind", "status")
 """Columns that a narrow terminal does not show, the first one first: an ID names the model and the time."""
 

@@ -1,4 +1,4 @@
-"""How often the 95% interval holds the truth, and how often a warning says where it may not.
+"""How often the 95% interval covers the true value, and how often a warning says where it may not.
 
     python -m bench_deepspeed.simulations.coverage [--check]
 
@@ -93,7 +93,7 @@ def _generations(own: Noise, machine: list[float], tokens: int) -> Callable[[], 
 
 
 def study(name: str, processes: int, runs: int, target_ci: float | None = None, first: int = 0) -> dict:
-    """Simulate so many runs, and count intervals that hold the truth and warnings. `first` numbers the seeds."""
+    """Simulate so many runs, and count intervals that cover the true value, and warnings. `first` numbers the seeds."""
     noise, scenario = MODELS[name], default_scenario(processes, target_ci)
     true = _truth(scenario, noise)
     intervals, wrong, warned = [], [], []

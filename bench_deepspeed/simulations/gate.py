@@ -1,4 +1,4 @@
-"""How often `bench.sh compare --fail_on_regression 3%` misses a regression, or sees one that is not there.
+"""How often `bench.sh compare --fail_on_regression 3%` misses a regression, or reports a false one.
 
     python -m bench_deepspeed.simulations.gate [--check]
 

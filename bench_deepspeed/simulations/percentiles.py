@@ -1,4 +1,4 @@
-"""How often the 95% interval of a percentile of latency holds it, and how often the percentile is withheld.
+"""How often the 95% interval of a percentile of latency covers it, and how often the percentile is withheld.
 
     python -m bench_deepspeed.simulations.percentiles [--check]
 

@@ -1,4 +1,4 @@
-"""How often a rate is called sustained or not, and how often the bracket of a series of rates holds the capacity.
+"""How often a rate is called sustained or not, and how often the bracket of a series of rates contains the capacity.
 
     python -m bench_deepspeed.simulations.saturation [--check]
 
@@ -108,7 +108,7 @@ def held(utilization: float, kind: str, services: int, seed: int) -> Level:
 
 
 def states(utilization: float, kind: str, services: int, runs: int) -> dict[str, int]:
-    """How many of so many levels are called what."""
+    """The number of levels with each verdict."""
     counted = Counter(judge(held(utilization, kind, services, seed)).state for seed in range(runs))
     return {state: counted[state] for state in ("sustained", "not sustained")}
 
@@ -124,7 +124,7 @@ def series(kind: str, services: int, seed: int) -> list[Level]:
 
 
 def brackets(kind: str, services: int, runs: int) -> dict[str, float | int | None]:
-    """How the brackets of so many series lie around the capacity; their ends over it, on average."""
+    """How often the brackets of series contain the capacity, and the mean of their ends relative to it."""
     found = [bracket(series(kind, services, seed)) for seed in range(runs)]
     capacity = QUEUES[kind][1]
     lows = [one.sustained / capacity for one in found if one.sustained is not None]

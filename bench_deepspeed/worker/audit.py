@@ -1,4 +1,4 @@
-"""Whether the timed generations computed the answers that they were timed for, asked right after them.
+"""Whether the timed generations computed their answers, checked right after them.
 
 Are the tokens those that the model's logits prefer, were they there when the clock stopped, does a prompt that is new
 take as long as one that is repeated, does the second half of an answer take as long as the first, and does the process
@@ -24,10 +24,10 @@ from .latency import PREFILL_TOKENS
 from .state import Worker
 
 POSITIONS = 1024
-"""Tokens of an answer that are held against logits: these take 4 bytes times the vocabulary each."""
+"""Tokens of an answer that are compared with logits: these take 4 bytes times the vocabulary each."""
 ANSWERS = 2
-"""Different answers that are held against logits, drawn after they were timed: of an engine without batching each
-takes as long as a generation."""
+"""Different answers that are compared with logits, chosen at random after they were timed: without batching each takes
+as long as a generation."""
 NONE = 1e6  # logits; JSON has no infinity
 MOST_RERUNS = 5
 LONG_PROMPTS = 3
@@ -129,7 +129,7 @@ def _seconds(worker: Worker, prompt: str, max_tokens: int) -> float:
 
 
 def _until_rest() -> float | None:
-    """Seconds until this process uses hardly any CPU in two windows one after the other; None: in no two of ten.
+    """Seconds until this process uses hardly any CPU in two consecutive windows; None: in no two of ten.
 
     In a single one the machine may not have let it run.
     """
@@ -145,7 +145,7 @@ def _until_rest() -> float | None:
 
 
 def _give_back() -> None:
-    """Give the GPU back what the logits took: what is measured of memory next is the engine's."""
+    """Free the GPU memory of the logits, so that later readings of memory are the engine's."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What generations draw, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
+"""The energy of generations, by the device's own counter: NVML's on CUDA, RAPL's on the CPU.
 
 Both count joules since some moment in the past, for the whole device: idle power and other processes'
 work are in the value.
@@ -17,7 +17,7 @@ from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import Energy, EnergyPart
 
 PARTS = 3
-"""The fewest that have an interval that says something."""
+"""The fewest parts with a useful interval."""
 POWERCAP = Path("/sys/class/powercap")
 
 

@@ -111,5 +111,5 @@ def _require(new_tokens: int, expected: int) -> None:
 
 
 def _rounded(seconds: float) -> float:
-    """To the microsecond: finer digits are noise, and would fill the file."""
+    """Rounded to the microsecond: finer digits are noise and enlarge the file."""
     return round(seconds, 6)

@@ -191,7 +191,7 @@ def observed(events: Iterable[Any], on_gpu: bool, wall_s: float) -> Observed:
 
 
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of intervals (start, end): what overlaps, as kernels on two streams do, counts once."""
+    """Length of the union of intervals (start, end): overlaps, as of kernels on two streams, count once."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))

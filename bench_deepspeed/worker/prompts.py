@@ -1,4 +1,4 @@
-"""Other prompts of exactly as many tokens, so that nothing that an engine remembers of one saves it work."""
+"""Other prompts with exactly as many tokens, so that an engine cannot save work by caching a prompt."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 TRIES = 50
-"""Drawings for each prompt that is wanted: nearly every order of the words has as many tokens."""
+"""Random orders that are tried for each prompt: nearly every order of the words has as many tokens."""
 FEWEST_WORDS = 3
-"""A text of fewer different words has its characters drawn instead."""
+"""In a text of fewer different words the characters are shuffled instead."""
 FEWER_TOKENS = 3
-"""By so many such a text may be shorter: a character of another script is more than one token."""
+"""Such a text may be shorter by so many tokens: a character of another script is more than one token."""
 
 Count = Callable[[str], int]
 """The tokens of a text."""

@@ -59,7 +59,7 @@ def measure_limits(worker: Worker, device: str, precision: str) -> Limits:
 
 
 def free_bytes(worker: Worker, device: str) -> int:
-    """Memory of the device that nobody uses. For a worker without an engine."""
+    """Free memory of the device. For a worker without an engine."""
     require_device(device)
     return limits.free_bytes(device)
 
@@ -100,7 +100,7 @@ def vary(worker: Worker, prompt: str, number: int, seed: int) -> list[str]:
 
 
 def check_timed(worker: Worker, max_tokens: int, seed: int) -> Audit | None:
-    """Whether the timed generations so far, of so many tokens each, computed what they were timed for; see `audit`."""
+    """Whether the timed generations so far, of so many tokens each, computed their answers; see `audit`."""
     return audit(worker, max_tokens, seed)
 
 

@@ -258,7 +258,7 @@ def test_a_reference_is_drawn_and_in_view():
     assert len(marks(strip(reference=50.0), "rect")) == len(marks(strip(), "rect")) + 2
 
 
-def test_shares_stand_in_the_parts_that_have_room():
+def test_shares_are_written_in_the_parts_that_have_room():
     row = BarRow(label="row", keys=(0,), parts=(("wide", 0.97), ("narrow", 0.03)))
     drawn = [mark.text for mark in marks(Bars("step", (row,), "says"), "text") if mark.text]
     assert drawn == ["97%"]

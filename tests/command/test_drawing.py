@@ -59,7 +59,7 @@ def test_one_figure_that_fails_does_not_keep_others_from_being_drawn(tmp_path, c
     assert capsys.readouterr().err.startswith("figure bad was not drawn: ")
 
 
-def test_standard_error_that_nobody_reads_ends_nothing(tmp_path):
+def test_unread_standard_error_does_not_end_a_run(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:

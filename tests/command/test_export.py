@@ -5,7 +5,7 @@ from __future__ import annotations
 from support import ROOT
 
 
-def test_text_that_standard_output_cannot_show_is_utf_8_all_the_same(bench, files):
+def test_text_that_standard_output_cannot_show_is_utf_8_nevertheless(bench, files):
     shown = bench.start("report", *files, "--format", "markdown", env={"PYTHONIOENCODING": "ascii"})
     assert "B ∕ A" in bench.finish(shown).stdout
     assert shown.returncode == 0

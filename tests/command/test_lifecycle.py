@@ -201,7 +201,7 @@ def test_after_a_signal_the_status_is_interrupted_and_the_folder_is_named(tmp_pa
 
 
 @pytest.mark.parametrize("error", [full_disk(), KeyboardInterrupt()], ids=["full disk", "Ctrl-C"])
-def test_what_cannot_be_begun_leaves_no_folder(tmp_path, error):
+def test_a_failed_start_leaves_no_folder(tmp_path, error):
     with pytest.raises(MachineError if isinstance(error, OSError) else KeyboardInterrupt):
         RunFolder(tmp_path, "x.json", Saved(fails=[error]), log="x.log").__enter__()
     assert list(tmp_path.iterdir()) == []

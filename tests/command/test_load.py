@@ -42,7 +42,7 @@ def test_a_target_that_answers_otherwise_under_load_is_found_out(bench, tmp_path
     assert "|" not in shown.stdout  # no table
 
 
-def test_curves_of_earlier_tests_are_drawn_beside(bench, tmp_path):
+def test_curves_of_earlier_tests_are_drawn_with_it(bench, tmp_path):
     assert bench(*STUB, "--clients", "1", "--seconds", "1.5", env=behave()).returncode == 0
     (earlier,) = tmp_path.glob("out/*/load/*/load.json")
     done = bench(

@@ -68,7 +68,7 @@ def test_the_window_begins_when_the_loaded_latency_has_settled(session):
     assert longest >= 0.399
     assert level.window_s[0] >= 0.79
     assert level.settled is True
-    assert level.window_s[1] - level.window_s[0] >= 0.79  # longer than was asked for, since the requests are
+    assert level.window_s[1] - level.window_s[0] >= 0.79  # longer than requested, since the requests are
 
 
 def test_a_load_that_does_not_settle_has_a_window_all_the_same(session):
@@ -129,7 +129,7 @@ def test_a_client_whose_request_hangs_goes_on(session):
 
 def test_another_number_of_tokens_is_a_failure(session):
     level = session({"short_at": 10}).level(None, 40.0, 1.0)
-    assert [r.error for r in level.records if r.error] == ["2 tokens came, 3 were asked for"]
+    assert [r.error for r in level.records if r.error] == ["2 tokens came, 3 were requested"]
 
 
 def test_a_server_that_dies_ends_the_level(session):
@@ -138,12 +138,12 @@ def test_a_server_that_dies_ends_the_level(session):
         one.level(None, 20.0, 30.0)
 
 
-def test_a_server_that_fails_at_once_is_told_before_any_level(session):
-    with pytest.raises(BenchError, match="the first requests: 2 tokens came, 3 were asked for"):
+def test_a_server_that_fails_at_once_is_reported_before_any_level(session):
+    with pytest.raises(BenchError, match="the first requests: 2 tokens came, 3 were requested"):
         session({"short_at": 1}).warm_up()
 
 
-def test_a_port_in_use_is_told_with_the_remedy(tmp_path):
+def test_a_port_in_use_is_reported_with_the_remedy(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -163,7 +163,7 @@ def test_the_stub_listens_on_loopback_only(tmp_path, monkeypatch):
     assert listening == ["127.0.0.1"]
 
 
-def test_a_target_is_told_of_the_longest_request(tmp_path, monkeypatch):
+def test_a_target_knows_the_longest_request(tmp_path, monkeypatch):
     reported = []
     monkeypatch.setattr(StubTarget, "open", lambda _self, setup, _progress: reported.append(setup.tokens))
     trace = [(0.0, 5, 9), (0.1, 7, 2)]

@@ -185,7 +185,7 @@ def places(folder: Path, monkeypatch) -> Iterator[Path]:
         ("link-to-result", 2, "it would be lost"),
     ],
 )
-def test_an_output_that_cannot_be_is_one_line(bench, places, name, code, words):
+def test_an_impossible_output_is_one_line(bench, places, name, code, words):
     before = sorted(places.rglob("*"))
     assert words in bench.refusal(code, *CSV, name)
     assert sorted(places.rglob("*")) == before
@@ -217,7 +217,7 @@ def test_a_log_may_be_a_fifo(bench, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["loop", "out", "loop/below.log"])
-def test_a_log_that_cannot_be_is_one_line_and_leaves_no_run(bench, tmp_path, name):
+def test_a_log_that_cannot_be_opened_is_one_line_and_leaves_no_run(bench, tmp_path, name):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "out").mkdir()
     done = bench.fake(*RUN, "-lf", name)

@@ -15,7 +15,7 @@ def outcome(folder) -> dict:
 SHORT = ("-n", "smollm2", "-r", "1", "--warmups", "0")
 
 
-def test_an_engine_that_lies_is_found_out(bench, tmp_path):
+def test_a_wrong_engine_is_found(bench, tmp_path):
     """A million tokens of SmolLM2 in float32 within seconds would be hundreds of TB/s."""
     done = bench.fake(*SHORT, "-m", "1000000", behaviour={"lies": True, "seconds": [0.01]})
     assert done.returncode == 6

@@ -288,7 +288,7 @@ def test_a_terminal_that_lacks_a_sign_shows_the_rest(bench, logs):
     assert "B ? A 0.50000" in shown.stdout
 
 
-def test_show_tells_how_a_run_ended(bench, logs):
+def test_show_says_how_a_run_ended(bench, logs):
     save(logs, 1, status="interrupted")
     assert "status interrupted" in bench("results", "2026-01-01T10-00-00", "--output_dir", "logs").stdout
 

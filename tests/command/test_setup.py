@@ -126,7 +126,7 @@ def test_what_a_user_has_set_for_pip_and_python_elsewhere_does_not_reach_them(ma
     ("flags", "words"),
     [(("--light", "--tests"), "--light and --tests exclude each other"), (("--lite",), "unknown argument '--lite'")],
 )
-def test_flags_that_cannot_be_are_refused(machine, flags, words):
+def test_impossible_flags_are_refused(machine, flags, words):
     code, said, called = machine.set_up(*flags)
     assert (code, len(said), called) == (2, 1, [])
     assert words in said[0]

@@ -35,7 +35,7 @@ def shell(bench, redirection: str, *arguments: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("redirection", UNREADABLE)
-def test_a_measurement_that_nobody_can_read_is_complete(bench, tmp_path, redirection):
+def test_a_measurement_without_readable_output_is_complete(bench, tmp_path, redirection):
     done = shell(bench, redirection, *RUN)
     assert done.returncode == UNREADABLE[redirection], done
     (path,) = tmp_path.rglob("result.json")

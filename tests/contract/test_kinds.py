@@ -297,7 +297,7 @@ def test_an_altered_file_is_shown_or_named_in_one_line(kind, tmp_path, no_drawin
 
 
 @pytest.mark.parametrize("form", export.WRITERS)
-def test_a_model_that_nobody_knows_is_named_with_its_file(form, tmp_path, no_drawing):
+def test_an_unknown_model_is_named_with_its_file(form, tmp_path, no_drawing):
     """The reader of manifests knows no file: each format names the file that it came from, or needs no manifest."""
     content = {**json.loads(example("selftest", tmp_path).read_text())}
     content["scenario"] = {**content["scenario"], "model": "nobody's"}

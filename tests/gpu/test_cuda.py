@@ -12,7 +12,7 @@ SHORT += ("--processes", "1")
 
 
 @pytest.mark.parametrize("engine", ["mii", "deepspeed", "transformers"])
-def test_engine_generates_exactly_what_was_asked(bench, tmp_path, engine):
+def test_engine_generates_exactly_what_was_requested(bench, tmp_path, engine):
     done = bench(*SHORT, "--engine", engine, "--output_dir", tmp_path)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("smollm2/*/result.json")

@@ -224,7 +224,7 @@ def timed(folder, tmp_path, monkeypatch) -> Callable[..., tuple[Run, Scenario]]:
 
 
 @pytest.mark.parametrize(("precision", "varied"), [("float32", False), ("bfloat16", True)])
-def test_an_honest_engine_is_not_refuted(timed, precision, varied):
+def test_a_correct_engine_is_not_refused(timed, precision, varied):
     run, scenario = timed(TransformersEngine, precision, varied)
     found = run.audit
     audits.check_audit("process 1", run, found, scenario)
@@ -238,7 +238,7 @@ def test_an_honest_engine_is_not_refuted(timed, precision, varied):
 
 
 @pytest.mark.parametrize("liar", LIARS, ids=lambda liar: liar.__name__)
-def test_an_engine_that_lies_is_found_out(timed, liar):
+def test_a_wrong_engine_is_found(timed, liar):
     run, scenario = timed(liar)
     with pytest.raises(ImpossibleError, match=LIARS[liar]):
         audits.check_audit("process 1", run, run.audit, scenario)

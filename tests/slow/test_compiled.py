@@ -78,7 +78,7 @@ def compilations(worker: Worker, prompt: str, max_tokens: int) -> int:
     return sample.reading.compilations
 
 
-def test_compiling_is_told_apart_from_loading(loading):
+def test_compiling_is_separate_from_loading(loading):
     assert loading.compile_s > 0
     assert loading.load_s > 0
     assert loading.kernel_build_s is None

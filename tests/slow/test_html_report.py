@@ -156,7 +156,7 @@ def test_every_section_is_there_with_its_figures_and_evidence(shown):
     assert "Refused: transformers float16, batch 4: 128 + 17 tokens: it does not fit" in text
 
 
-def test_what_is_random_or_not_measured_stands_beside_the_number(shown):
+def test_what_is_random_or_not_measured_is_said_with_the_number(shown):
     part = shown.page.locator("#run > article", has_text="Speed of mistral (random weights)")
     assert "2.67 [no interval]" in part.locator("tbody tr").first.inner_text()
     assert "mistral (random weights)" in part.locator("figcaption").inner_text()
@@ -252,7 +252,7 @@ def test_a_comparison_has_its_verdict_pairs_warnings_and_rounds(shown):
     expect(part).to_contain_text("580.1")
 
 
-def test_the_ratios_stand_around_a_line_at_1(shown):
+def test_the_ratios_are_drawn_around_a_line_at_1(shown):
     """Two dots, and before them the line: both pairs are slower."""
     shown.expect_dots("ratios", 2)
     figure = shown.page.locator("[data-name='ab-ratios']")
@@ -284,7 +284,9 @@ def test_a_comparison_without_a_round_says_how_it_ended(browser, tmp_path):
     page.write_text(html.render(evidence.read([tmp_path / "ab.json"])), encoding="utf-8")
     opened = browser.new_page()
     opened.goto(page.as_uri())
-    expect(opened.locator("#ab")).to_contain_text("Failed (B: no such thing): not all that was asked for is here.")
+    expect(opened.locator("#ab")).to_contain_text(
+        "Failed (B: no such thing): not everything that was requested is here."
+    )
     expect(opened.locator(".verdict")).to_have_text("No verdict: no round is valid.")
     assert opened.locator(".plot").count() == 0
     opened.close()
@@ -305,7 +307,7 @@ def test_a_card_shows_what_came_before_the_repetitions(browser, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_colours_of_series_are_told_from_each_other_and_carry_figures(browser, report, scheme):
+def test_the_colours_of_series_differ_from_each_other_and_carry_figures(browser, report, scheme):
     context = browser.new_context(color_scheme=scheme)
     shown = Shown(context.new_page(), report)
     names = ["--on-series", "--card", *(name[4:-1] for name in palette.SERIES)]

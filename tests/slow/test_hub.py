@@ -220,20 +220,20 @@ def test_a_fetch_brings_the_files_byte_for_byte(client: Client, hub: HubServer) 
     assert not client.partial.exists()
 
 
-def test_only_wanted_files_are_asked_for_and_each_once(client: Client, hub: HubServer) -> None:
+def test_only_wanted_files_are_requested_and_each_once(client: Client, hub: HubServer) -> None:
     client.succeed()
 
     assert hub.asked() == wanted(hub.folder)
     assert all(hub.sent(name) == (hub.folder / name).stat().st_size for name in hub.asked())
 
 
-def test_nothing_but_the_listing_and_the_files_is_asked_for(client: Client, hub: HubServer) -> None:
+def test_nothing_but_the_listing_and_the_files_is_requested(client: Client, hub: HubServer) -> None:
     client.succeed()
 
     assert {request.kind for request in hub.requests} == {"listing", "resolve", "cdn"}
 
 
-def test_the_stamp_tells_source_and_digests(client: Client, hub: HubServer) -> None:
+def test_the_stamp_names_source_and_digests(client: Client, hub: HubServer) -> None:
     client.succeed()
 
     stamp = store.stamp_of(client.published)
@@ -445,7 +445,7 @@ def test_the_token_is_written_nowhere(client: Client, hub: HubServer) -> None:
 
 
 @pytest.mark.parametrize("where", ["refusal", "file_refusal"])
-def test_an_error_of_the_hub_is_told_by_its_status(client: Client, hub: HubServer, where: str) -> None:
+def test_an_error_of_the_hub_is_reported_by_its_status(client: Client, hub: HubServer, where: str) -> None:
     setattr(hub, where, BROKEN)
 
     message = client.fail()
@@ -578,7 +578,7 @@ def test_a_repository_whose_tensors_are_not_the_models_is_not_published(
     assert hub.sent(SHARD) == (hub.folder / SHARD).stat().st_size
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(client: Client, hub: HubServer) -> None:
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_fetched(client: Client, hub: HubServer) -> None:
     size = sum((hub.folder / name).stat().st_size for name in wanted(hub.folder))
 
     assert "free" in client.fail(errors.MachineError, free_bytes=size - 1)
@@ -752,7 +752,7 @@ def test_a_deleted_small_file_alone_is_fetched_again(client: Client, hub: HubSer
     assert hub.asked() == {"tokenizer.json"}
 
 
-def test_a_mended_folder_is_whole_at_the_next_prepare(client: Client, hub: HubServer) -> None:
+def test_a_repaired_folder_is_whole_at_the_next_prepare(client: Client, hub: HubServer) -> None:
     client.succeed()
     os.truncate(client.published / SHARD, 1000)
     client.succeed()
@@ -771,7 +771,7 @@ def converted(client: Client) -> Path:
     return client.succeed(MII)
 
 
-def test_the_converted_folder_stands_beside_the_fetched_one(client: Client, converted: Path, hub: HubServer) -> None:
+def test_the_converted_folder_is_next_to_the_fetched_one(client: Client, converted: Path, hub: HubServer) -> None:
     assert converted == client.models_dir / "tiny" / "pretrained-mii-float16"
     assert_equal_to(hub.folder, client.published)
     assert store.damage_of(converted) is None
@@ -834,7 +834,7 @@ def _llama_hub(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize(
     ("refusal", "remedy"), [(GATED, catalog.load("llama").source["licence_url"]), (BAD_TOKEN, "HF_TOKEN")]
 )
-def test_a_worker_tells_its_parent_the_remedy_and_nobody_the_token(
+def test_a_worker_reports_the_remedy_and_not_the_token(
     repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusal: Refusal, remedy: str
 ) -> None:
     log = tmp_path / "worker.log"

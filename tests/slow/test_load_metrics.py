@@ -30,7 +30,7 @@ def test_prompts_of_a_real_tokenizer_have_their_length_and_share_no_prefix(smoll
     assert len({tuple(tokens[: prompts.HEAD]) for tokens in ids}) == len(ids)
 
 
-def test_a_queue_that_settles_is_told_from_one_that_does_not():
+def test_a_queue_that_settles_is_distinguished_from_one_that_does_not():
     """In virtual time; how often near the limit is in docs/results/simulations/saturation.json."""
     for kind in simulated.QUEUES:
         assert simulated.states(0.5, kind, services=1000, runs=4) == {"sustained": 4, "not sustained": 0}

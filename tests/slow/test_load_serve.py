@@ -124,7 +124,7 @@ def test_a_request_that_hangs_is_a_failed_request(target):
         target.send(Request("hang", 1, 2))
 
 
-def test_a_process_that_ended_is_told(target):
+def test_a_process_that_ended_is_reported(target):
     target._processes = [psutil.Process()]
     target.check()
     gone = psutil.Popen(["true"])

@@ -320,7 +320,7 @@ def test_the_manifest_has_the_shape_that_transformers_would_build(name):
     assert model.num_parameters() == spec.parameters
 
 
-def test_smollm2_is_the_real_checkpoint_with_nothing_beside_it(smollm2_models_dir):
+def test_smollm2_is_the_real_checkpoint_and_nothing_else(smollm2_models_dir):
     spec = catalog.load("smollm2")
     folder = smollm2_models_dir / "smollm2" / "pretrained"
     with safe_open(folder / "model.safetensors", framework="pt") as file:

@@ -43,7 +43,7 @@ def asked(*flags: str) -> tuple[plan.Plan, Namespace]:
     return plan.plan_of(options), options
 
 
-def test_sides_differ_in_nothing_but_what_was_asked():
+def test_sides_differ_only_in_what_was_requested():
     found, _ = asked("--a", "engine=deepspeed", "--b", "precision=bfloat16 engine=transformers env.X=1", "-n", "llama")
     a, b = found.sides["A"].scenario, found.sides["B"].scenario
     assert (a.engine, a.precision, b.engine, b.precision) == ("deepspeed", "float32", "transformers", "bfloat16")
@@ -114,7 +114,7 @@ def test_the_interval_is_students_over_the_pairs():
         (estimate.PairedRatio(0.97, 0.9432, 0.9996, 5), "B is slower: 0.9700 [0.9432, 0.9996] times A"),
         (
             estimate.PairedRatio(1.01, 0.98, 1.04, 5),
-            "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that holds 1",
+            "no difference shown: B ∕ A is 1.01 [0.98, 1.04], an interval that contains 1",
         ),
         (None, "no verdict: no round is valid"),
     ],
@@ -400,7 +400,7 @@ FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
         ("env.CUDA_VISIBLE_DEVICES=0", "A and B run on one device; set CUDA_VISIBLE_DEVICES for the whole command"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
+def test_an_impossible_configuration_is_one_line(bench, a, words):
     assert words in bench.refusal(2, "ab", "-d", "cpu", "--a", a, "--b", "engine=fake")
 
 
@@ -412,12 +412,12 @@ def test_a_configuration_that_cannot_be_is_one_line(bench, a, words):
         ((*SAME, "--time_budget", "9"), "give --target_ci as well"),
         ((*SAME, "-p", " "), "the prompt is empty"),
         ((*SAME, "--target_ci", "1"), "is not a percentage"),
-        ((*SAME, "--fail_on_inconclusive"), "belongs to --fail_on_regression P%"),
+        ((*SAME, "--fail_on_inconclusive"), "needs --fail_on_regression P%"),
         ((*SAME, "--fail_on_regression", "3%", "--processes", "1"), "one pair has none: --processes 3 or more"),
         ((*SAME, "--detect", "3%", "--processes", "9"), "--detect chooses the number of pairs: leave out --processes"),
     ],
 )
-def test_flags_that_cannot_be_are_one_line(bench, flags, words):
+def test_impossible_flags_are_one_line(bench, flags, words):
     assert words in bench.refusal(2, "ab", "-d", "cpu", *flags)
 
 

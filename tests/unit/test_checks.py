@@ -115,11 +115,11 @@ CASES = {
     ),
     "no_limits": (
         dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
-        r"the device's limits were not measured with it",
+        r"the device's limits were not measured, so",
     ),
     "not_checked": (
         dataclasses.replace(result_of(CLEAN), engine=EngineDescription(reads_weights=True)),
-        r"what was timed in process 1, 2, 3 was not held against what the model computes",
+        r"the timed answers of process 1, 2, 3 were not compared with the model's logits",
     ),
     "streamed_apart": (
         dataclasses.replace(result_of(CLEAN), latency=Latency("streamed", [0.1], [0.832], [[0.1]])),
@@ -177,7 +177,7 @@ def test_a_host_that_scatters_a_little_is_no_reason():
     ("processes", "repetitions", "text"),
     [
         (2, 1, "78% of processes"),
-        (4, 10, ", and do not show what changes"),
+        (4, 10, ", and do not show changes"),
         (28, 6, "10% of processes"),
         (29, 6, ""),
     ],
@@ -214,7 +214,7 @@ def test_nothing_measured_is_nothing_found():
     assert check(result_of([[], []])) == []
 
 
-def test_void_repetitions_are_not_looked_at():
+def test_void_repetitions_are_not_used():
     result = result_of(CLEAN)
     result.runs[0].samples.append(Sample(60.0, 2, 3, unusual(temperature_c=90)))
     assert codes(result) == []
@@ -265,7 +265,7 @@ def test_an_interrupted_run_has_no_remedy_for_passes_that_never_ran():
     result = result_of([CLEAN[0], CLEAN[1][:3]])
     result = dataclasses.replace(result, engine=EngineDescription(reads_weights=True))
     found = {finding.code: finding for finding in check(result)}
-    assert found["no_limits"].remedy == "measure it again, without `--quick`"
+    assert found["no_limits"].remedy == "measure again, without `--quick`"
     assert "process 1, 2 " in found["not_checked"].text
     result.status = "interrupted"  # in the second process: the first was there to be checked, the limits were not
     found = {finding.code: finding for finding in check(result)}

@@ -99,7 +99,7 @@ def test_a_mistyped_word_names_what_was_probably_meant(words, meant):
         parser.parse(words)
 
 
-def test_a_word_that_is_like_none_is_not_guessed_at():
+def test_a_word_that_is_like_none_has_no_suggestion():
     with pytest.raises(UsageError) as refused:
         parser.parse(["--xyzzy"])
     assert "did you mean" not in str(refused.value)
@@ -133,7 +133,7 @@ def settings(tmp_path) -> Path:
     return file
 
 
-def test_a_settings_file_stands_before_the_flags(settings):
+def test_flags_take_precedence_over_a_settings_file(settings):
     options = parser.parse(["--config", str(settings), "--seed", "7"])
     assert (options.engine, options.max_tokens, options.seed) == ("fake", 6, 7)
     assert (options.no_quality, options.quick) == (True, False)
@@ -213,7 +213,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
 @pytest.mark.parametrize(
     "words",
     [
-        f"(default: {cli.PROMPT}; of that each generation has the words in another order)",
+        f"(default: {cli.PROMPT}; each generation has its words in another order)",
         f"timed generations in each process (default: {cli.REPETITIONS['cuda']}, on cpu {cli.REPETITIONS['cpu']})",
         f"exactly (default: {cli.MAX_TOKENS['cuda']}, on cpu {cli.MAX_TOKENS['cpu']})",
         f"the model (default: {cli.MODEL['cuda']} on cuda, {cli.MODEL['cpu']} on cpu)",
@@ -225,7 +225,7 @@ def test_help_names_no_flag_that_the_tests_do_not_know(help_text):
         "1 where loading takes more than 120 s)",
         "the mean ± P% at most, such as 1%",
         f"(default: {cli.TIME_BUDGET_S})",
-        "of the random weights, and of prompts that are drawn (default: 0)",
+        "the seed of random weights and of random prompts (default: 0)",
     ],
 )
 def test_help_shows_the_defaults(help_text, words):
@@ -356,8 +356,8 @@ def test_cuda_without_a_gpu_is_the_machines_lack(bench, tmp_path, path_without_g
 def test_a_plan_for_a_gpu_needs_none_and_says_what_the_run_would_meet(bench, tmp_path, path_without_gpu):
     done = bench("-d", "cuda", "-n", "mistral", "--dry_run", env={"PATH": str(path_without_gpu)})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no GPU here: the run itself would be refused" in done.stdout
-    assert "3 in any case, the others if they are started within 600 s of the first" in unwrapped(done.stdout)
+    assert "this machine has no GPU: the run itself would be refused" in unwrapped(done.stdout)
+    assert "3 always; the others only if they start within 600 s of the first" in unwrapped(done.stdout)
     assert "Mistral" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

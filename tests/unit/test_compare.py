@@ -311,7 +311,7 @@ def test_a_time_of_zero_is_no_result(bench, tmp_path):
         (["a.json"], "not 1"),
         (["a.json", "b.json", "--force", "--fail_on_regression", "3%"], "leave out --force"),
         (["a.json", "b.json", "--fail_on_regression", "3"], "'3' is not a percentage"),
-        (["a.json", "b.json", "--fail_on_inconclusive"], "belongs to --fail_on_regression P%"),
+        (["a.json", "b.json", "--fail_on_inconclusive"], "needs --fail_on_regression P%"),
         (["nowhere.json", "b.json"], "nowhere.json"),
     ],
 )
@@ -339,7 +339,7 @@ def test_the_gate_lets_through_what_is_not_shown_and_says_so(bench, tmp_path, b,
 
 
 @pytest.mark.parametrize(("b", "code"), [((100.0, 100.1, 99.9), 0), ((90.0, 100.1, 80.9), 8), ((90.0, 90.1, 89.9), 7)])
-def test_a_gate_that_must_be_sure_fails_where_it_cannot_tell(bench, tmp_path, b, code):
+def test_a_gate_that_must_be_sure_fails_where_it_is_inconclusive(bench, tmp_path, b, code):
     done = gate(bench, tmp_path, (100.0, 100.1, 99.9), b, "--fail_on_inconclusive")
     assert done.returncode == code
     assert code in EXIT_CODES

@@ -180,7 +180,7 @@ def test_without_files_it_is_all_that_is_published(bench):
     assert not any("simulations" in name for name in published)
 
 
-def test_results_of_runs_are_told_apart_and_what_is_unfinished_is_said(bench, tmp_path):
+def test_results_of_runs_are_distinguished_and_what_is_unfinished_is_said(bench, tmp_path):
     for name, status in (("first", "complete"), ("second", "interrupted")):
         (tmp_path / name).mkdir()
         content = result(environment={"packages": {}} if status == "complete" else None)
@@ -188,7 +188,7 @@ def test_results_of_runs_are_told_apart_and_what_is_unfinished_is_said(bench, tm
         content.save(tmp_path / name / "result.json")
     text = report(bench, "first/result.json", "second/result.json", "--format", "markdown")
     assert "first/result" in text and "second/result" in text
-    assert "Interrupted: not all that was asked for is here." in text
+    assert "Interrupted: not everything that was requested is here." in text
     assert "on what is not recorded in full" in text
 
 

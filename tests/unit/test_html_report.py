@@ -13,7 +13,7 @@ from bench_deepspeed.results import files as evidence
 from bench_deepspeed.results import page as html
 
 
-def test_the_results_of_a_model_stand_together(tmp_path):
+def test_the_results_of_a_model_are_adjacent(tmp_path):
     """Whatever of another kind of weights lies between them in the order of the files."""
     for n, (engine, weights) in enumerate((("mii", "pretrained"), ("mii", "random"), ("transformers", "pretrained"))):
         result(engine=engine, weights=weights).save(tmp_path / f"{n}.json")

@@ -37,13 +37,13 @@ class Requests:
             thread.join()
 
 
-def test_who_does_not_fit_waits_and_nobody_overtakes():
+def test_a_request_that_does_not_fit_waits_and_none_overtakes():
     requests = Requests(KvAdmission(blocks=4, block_tokens=64))
     requests.start("a", 3 * 64)
     wait_until(lambda: requests.holding == ["a"])
     requests.start("large", 2 * 64)
     wait_until(lambda: requests.room.waited == 1)
-    requests.start("small", 64)  # would fit beside a, but came later
+    requests.start("small", 64)  # would fit next to a, but came later
     wait_until(lambda: requests.room.waited == 2)
     assert requests.holding == ["a"]
     requests.end("a")
@@ -64,7 +64,7 @@ def test_a_block_is_one_request_s():
     requests.join()
 
 
-def test_what_never_fits_is_told():
+def test_what_never_fits_is_reported():
     with (
         pytest.raises(BenchError, match="takes 5 blocks of the KV cache, which has 4"),
         KvAdmission(4, 64).reserve(5 * 64, 1.0),
@@ -81,7 +81,7 @@ def test_a_request_that_fails_keeps_its_room():
         pass
 
 
-def test_who_waits_too_long_is_told_and_stands_in_nobody_s_way():
+def test_who_waits_too_long_fails_and_delays_no_other():
     room = KvAdmission(2, 64)
     with room.reserve(64, 1.0):
         with pytest.raises(NoKvSpaceError), room.reserve(2 * 64, 0.01):

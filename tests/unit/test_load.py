@@ -28,5 +28,5 @@ import pytest
         (("--port", "80"), "not a port"),
     ],
 )
-def test_what_cannot_be_is_refused(bench, flags, problem):
+def test_impossible_values_are_refused(bench, flags, problem):
     assert problem in bench.refusal(2, "load", *flags)

@@ -29,7 +29,7 @@ from bench_deepspeed.core.errors import BenchError, UsageError
 from bench_deepspeed.report import terminal, vega
 
 
-def test_gaps_between_arrivals_are_exponential_and_of_the_mean_asked_for():
+def test_gaps_between_arrivals_are_exponential_and_of_the_requested_mean():
     times = list(itertools.islice(arrivals.poisson(4.0, seed=1), 20_000))
     gaps = numpy.diff(times)
     assert stats.kstest(gaps, stats.expon(scale=0.25).cdf).pvalue > 0.01
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_arrivals_and_another_others():
     assert list(itertools.islice(arrivals.poisson(8.0, 1), 50)) == pytest.approx([t / 2 for t in first])
 
 
-def test_lengths_are_normal_with_the_spread_asked_for():
+def test_lengths_are_normal_with_the_requested_spread():
     drawn = numpy.array(arrivals.lengths(workload(), 10**6, 5000))
     for values, mean in zip(drawn.T, (2600, 60), strict=True):
         assert values.mean() == pytest.approx(mean, rel=0.02)
@@ -80,7 +80,7 @@ LINE = '{"arrival_s": 0, "prompt_tokens": 5, "output_tokens": 2}\n'
         ),
     ],
 )
-def test_a_malformed_trace_is_told_with_its_line(line, problem, tmp_path):
+def test_a_malformed_trace_is_reported_with_its_line(line, problem, tmp_path):
     path = tmp_path / "trace.jsonl"
     path.write_text(LINE + LINE.replace('"arrival_s": 0', '"arrival_s": 1') + line)
     with pytest.raises(UsageError, match=re.escape(problem)):
@@ -126,7 +126,7 @@ def test_no_two_prompts_share_their_first_words():
     assert again.text(7, 50) == source.text(7, 50) != prompts.Tokens(Letters(), 4096, seed=1).text(7, 50)
 
 
-def test_a_tokenizer_without_the_words_is_told_with_the_remedy():
+def test_a_tokenizer_without_the_words_is_reported_with_the_remedy():
     with pytest.raises(UsageError, match="has only 0 of the words .* give prompts of your own with --prompts"):
         prompts.Tokens(lambda text: SimpleNamespace(input_ids=list(text)), 4096, seed=0)
 
@@ -207,7 +207,7 @@ def test_percentiles_of_gaps_in_older_files_have_no_interval():
     ("lag_s", "first_s", "remarks"),
     [(0.001, 1.0, 0), (0.011, 1.0, 1), (0.009, 0.02, 1), (0.0005, 0.02, 0)],
 )
-def test_a_generator_that_lags_is_told_of(lag_s, first_s, remarks):
+def test_a_generator_that_lags_is_reported(lag_s, first_s, remarks):
     records = [record(3.0 + n / 10, first_s, tokens=1, sent_s=3.0 + n / 10 + lag_s) for n in range(50)]
     assert len(level_statistics.statistics_of(level(records), NO_SLA).remarks) == remarks
     busy = level_statistics.statistics_of(level([record(3.0)], generator_cpu_share=0.9), NO_SLA)
@@ -233,7 +233,7 @@ def test_the_window_begins_at_twice_the_loaded_latency_and_is_as_long_at_least()
     assert Plan(10.0, rate=0.2).window(6.0, 3.0, 5) == Window.after(6.0, 6.0 + 25.0)
 
 
-def test_a_window_is_long_enough_for_the_requests_that_were_asked_for():
+def test_a_window_is_long_enough_for_the_requested_number():
     """By the rate, or by the rate at which they ended so far where clients wait."""
     for rate in (0.5, 4.0):
         seconds = arrivals.seconds_for(736, rate)

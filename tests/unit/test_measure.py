@@ -84,7 +84,7 @@ def test_warm_ups_end_in_noise_of_ten_per_cent():
     assert sum(counts) / len(counts) < 6
 
 
-def test_as_many_processes_as_asked():
+def test_as_many_processes_as_requested():
     assert stopping.enough(result(SCENARIO), 0.0, True) is None
     assert stopping.enough(result(SCENARIO, 1.0, 1.0), 1e9, False) is None
     assert stopping.enough(result(SCENARIO, 1.0, 1.0, 1.0), 0.0, False) == "3 processes, as asked"
@@ -108,7 +108,7 @@ def test_the_time_budget_ends_a_run_whose_processes_were_not_requested_by_number
     assert stopping.enough(result(ten, 1.0, 1.0, 1.0), 600.0, leave_out=False) is None
 
 
-def test_an_expensive_load_is_not_repeated_unless_asked():
+def test_an_expensive_load_is_not_repeated_unless_requested():
     slow = result(SCENARIO, 1.0, load_s=stopping.CHEAP_LOAD_S + 1)
     words = stopping.enough(slow, 0.0, leave_out=True)
     assert "121 s" in words and "--processes 3" in words

@@ -149,6 +149,6 @@ def test_energy():
     assert metrics.joules_per_token(nothing) is metrics.mean_power_w(nothing) is None
 
 
-def test_a_unit_that_nobody_can_show_is_refused_where_the_metric_is_defined():
+def test_a_unit_without_a_format_is_refused_where_the_metric_is_defined():
     with pytest.raises(ValueError, match="the metric speed has the unit 'tokens/min', which core/units.py"):
         Metric("speed", "speed", "tokens/min", "how fast", lambda row: row)

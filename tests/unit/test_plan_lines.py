@@ -44,7 +44,7 @@ def test_the_newest_complete_run_of_the_same_subject_shows_its_time(tmp_path, sa
     saved(tmp_path, "2", 63.5)
     saved(tmp_path, "3", 1.0, status="interrupted")
     saved(tmp_path, "4", 1.0, scenario={**vars(SCENARIO), "engine": "mii"})
-    assert said().startswith("time 1:03:30 (h:mm:ss) took an earlier one here, with 3: ")
+    assert said().startswith("time 1:03:30 (h:mm:ss) for an earlier one here, with 3: ")
 
 
 @pytest.mark.parametrize("changes", [{"started_at": "soon"}, {"started_at": None}, {"scenario": 3}, {"scenario": {}}])

@@ -60,7 +60,7 @@ def test_engine_that_does_not_generate_from_its_logits_is_outside():
     assert "answer gap 0.5" in sampled["words"]
 
 
-def test_equal_rates_of_disagreement_are_seldom_told_apart():
+def test_equal_rates_of_disagreement_are_seldom_called_different():
     """Simulated: engine and floor with the same true rate, drawn independently, at the published set's size."""
     rng = np.random.default_rng(0)
     for rate in (0.003, 0.01, 0.02):

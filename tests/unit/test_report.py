@@ -107,7 +107,7 @@ def test_it_says_on_what_it_was_measured(site):
     assert [fact for fact in facts.split(", ") if fact not in line] == []
 
 
-def test_rows_measured_elsewhere_are_told_apart(site):
+def test_rows_measured_elsewhere_are_distinguished(site):
     site.add("one", result())
     site.add("two", result(engine="deepspeed", device="cpu", environment={"cpu": "Other CPU"}))
     text = site.report()
@@ -125,15 +125,15 @@ def test_order_is_model_engine_precision(site):
     assert [(row["engine"], row["precision"]) for row in site.rows()] == wanted
 
 
-def test_random_weights_are_marked_beside_the_number(site):
+def test_random_weights_are_marked_at_the_number(site):
     site.add("one", result(weights="random"))
     text = site.report()
     (row,) = site.rows()
     assert row["model"] == "Llama-2-7B-chat (random weights)"
-    assert "Random weights: the speed of this shape" in text
+    assert "Random weights: the speed of the model's shape" in text
 
 
-def test_a_models_note_stands_below_with_its_name(site):
+def test_a_models_note_is_below_with_its_name(site):
     content = result()
     content.model["note"] = "Made of cheese."
     site.add("one", content)
@@ -185,7 +185,7 @@ def test_check_catches_one_changed_digit(site, change):
     path = site.add("one", result())
     text = site.report()
     if change == "page":
-        site.page.write_text(text.replace("2.67 [not", "3.10 [not"))
+        site.page.write_text(text.replace("2.67 [no", "3.10 [no"))
     elif change == "evidence":
         path.write_text(path.read_text().replace('"seconds": 4.0', '"seconds": 4.1'))
     elif change == "new evidence":
@@ -301,7 +301,7 @@ def test_a_quoted_answer_is_no_markup(text):
     assert html.escape(text, quote=False) in plain
 
 
-def test_rows_that_are_no_comparison_are_told_apart_by_what_differs(site):
+def test_rows_that_are_no_comparison_say_what_differs(site):
     """Engines and precisions may be compared side by side, other devices, lengths or versions may not."""
     site.add("one", result())
     site.add("two", result(engine="transformers", precision="bfloat16"))

@@ -45,7 +45,7 @@ def test_a_comparison_that_no_ratio_can_be_made_of_is_unreadable(logs, seconds):
     assert (entry.status, "ab.json is not a comparison (ab)" in entry.error) == ("unreadable", True)
 
 
-def test_those_who_look_do_not_hold(tmp_path):
+def test_a_reader_does_not_hold_the_lock(tmp_path):
     with unheld(tmp_path) as free, unheld(tmp_path) as again:
         assert (free, again) == (True, True)
     hold(tmp_path)
@@ -53,7 +53,7 @@ def test_those_who_look_do_not_hold(tmp_path):
         assert not free
 
 
-def test_who_comes_while_another_looks_holds_all_the_same(tmp_path):
+def test_a_process_gets_the_lock_while_another_reads_it(tmp_path):
     with unheld(tmp_path):
         coming = threading.Thread(target=hold, args=[tmp_path])
         coming.start()

@@ -55,7 +55,7 @@ def test_too_few_requests_are_inconclusive():
 
 
 def test_the_bracket_is_of_offered_rates():
-    """Asked for 99 a second, 40 came: nothing more was shown."""
+    """99 a second were requested, 40 came: nothing more was shown."""
     levels = [at(20.0, count=200), at(99.0), at(60.0, slower_s=0.01, count=600)]
     assert saturation.bracket(levels) == saturation.Bracket(40.0, 60.0)
     assert saturation.bracket([at(20.0, count=200), at(40.0, error="x")]) == saturation.Bracket(20.0, None)

@@ -313,7 +313,7 @@ def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_product_that_nobody_can_wait_for_is_refused(bench):
+def test_a_product_of_too_many_scenarios_is_refused(bench):
     flags = ("--batch_sizes", "1-100+1", "--prompt_tokens", "1-100+1", "--max_tokens", "1-2+1")
     error = bench.refusal(2, "sweep", "-d", "cpu", "--engines", "fake", *flags)
     assert error == "these are 20,000 scenarios: at most 10,000 in one sweep"

@@ -41,7 +41,7 @@ def test_a_table_that_fits_is_shown_whole():
     assert lines[2] == f"| one  | 1 | {'x' * 40} | same |"
 
 
-def test_what_all_rows_share_stands_above_a_table_that_is_too_wide():
+def test_what_all_rows_share_is_above_a_table_that_is_too_wide():
     assert terminal.render([Table(TWO, "")], 60).splitlines()[0] == "c: same"
     assert f"| one  | 1 | {'x' * 40} |" in terminal.render([Table(TWO, "")], 60)
 

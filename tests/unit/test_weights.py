@@ -125,7 +125,7 @@ def truncate(path: Path) -> None:
 def alter(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"!")
-    os.utime(path, ns=(0, 0))  # a clock too coarse to tell the two writes apart
+    os.utime(path, ns=(0, 0))  # a clock too coarse to distinguish the two writes
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_the_installed_packages_hold_the_pinned_files(source):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == source["sha256"]
 
 
-def test_full_disk_is_told_as_what_it_is(tmp_path):
+def test_full_disk_is_reported_as_such(tmp_path):
     file = tmp_path / "model.safetensors"
     file.symlink_to("/dev/full")
     with pytest.raises(MachineError, match="No space left"), store.disk_errors(tmp_path), file.open("w") as opened:

@@ -1,4 +1,4 @@
-"""`--detect 3%`: how many pairs of processes it takes to show such a difference. It also runs in the simulation."""
+"""`--detect 3%`: the number of pairs of processes that detect such a difference. The simulation uses it too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Search:
         self.pilot = min(self.planned, PILOT_PAIRS)
 
     def ended(self, logs: list[list[float]]) -> str | None:
-        """Why there is to be no further pair; None while there is. To be asked after each pair."""
+        """Why no further pair follows; None while one does. Called after each pair."""
         n = len(logs)
         if n == self.pilot and (reason := self._replan(logs)):
             return reason
@@ -51,7 +51,7 @@ class Search:
 
 
 def planned(share: float, rounds: int, noise: Noise | None) -> Search:
-    """The search by the noise that is expected. Raises UsageError where earlier comparisons show it to be in vain.
+    """The search by the expected noise. Raises UsageError where earlier comparisons show that no number of pairs does.
 
     The noise of other machines decides nothing: the pilot does.
     """
@@ -67,6 +67,6 @@ def out_of_reach(share: float, spread: float, source: str) -> str:
     """Why so many pairs are not enough, and what to do."""
     return (
         f"--detect {100 * share:.3g}% is out of reach: pairs differ by {spread:.1%} ({source}), and to show it with "
-        f"{POWER:.0%} power takes more than {MAX_PROCESSES} of them; ask for a larger difference or for more --rounds, "
-        "or let the machine rest"
+        f"{POWER:.0%} power takes more than {MAX_PROCESSES} of them; use a larger --detect or more --rounds, "
+        "or end other work on the machine"
     )

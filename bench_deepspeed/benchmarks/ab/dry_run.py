@@ -25,7 +25,7 @@ def show(plan: Plan, options) -> int:
     s = plan.sides["A"].scenario
     warm_ups = "warm-ups until steady" if s.warmups is None else counted(s.warmups, "warm-up")
     say("measure", f"{counted(s.processes, 'pair')} of processes, each: {warm_ups}, then {s.repetitions} rounds")
-    say("", f"in each, A and B generate {s.max_tokens} tokens, in an order that is drawn (seed {s.seed})")
+    say("", f"in each, A and B generate {s.max_tokens} tokens, in a random order (seed {s.seed})")
     say("power", str(plan.power))
     free_bytes = environment.free_memory_bytes(plan.device)
     say("memory", fits(plan, free_bytes))

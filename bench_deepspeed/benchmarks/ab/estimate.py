@@ -52,7 +52,8 @@ class PairedRatio:
 
     @property
     def detectable(self) -> Detectable | None:
-        """What a comparison of as many pairs that scatter as these do shows with 80% power; None for one pair."""
+        """The difference that a comparison of as many pairs with this spread detects with 80% power; None for one
+        pair."""
         return None if self.low is None else detectable_of(self.half_width, self.n - 1)
 
     @property
@@ -97,7 +98,8 @@ def ratio_within(logs: list[float]) -> PairedRatio | None:
 
 
 def faster(paired: PairedRatio | None) -> str | None:
-    """The side that is faster, "A" or "B"; None where nothing is shown: the interval holds 1, or there is none."""
+    """The side that is faster, "A" or "B"; None where no difference is shown: the interval contains 1, or there is
+    none."""
     if paired is None or paired.low is None or paired.low <= 1 <= paired.high:
         return None
     return "B" if paired.low > 1 else "A"
@@ -114,7 +116,7 @@ def verdict(paired: PairedRatio | None) -> str:
         )
     winner = faster(paired)
     if winner is None:
-        return f"no difference shown: B ∕ A is {paired.shown}, an interval that holds 1"
+        return f"no difference shown: B ∕ A is {paired.shown}, an interval that contains 1"
     return f"B is {'faster' if winner == 'B' else 'slower'}: {paired.shown} times A"
 
 

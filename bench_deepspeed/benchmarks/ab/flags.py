@@ -90,7 +90,7 @@ def add(parser) -> None:
             type=parse_configuration,
             required=True,
             metavar="'KEY=VALUE …'",
-            help=f"the configuration {side.upper()}: {KEYS}; what is left out is the default",
+            help=f"the configuration {side.upper()}: {KEYS}; keys that are left out have their default",
         )
     _add_scenario(parser)
     parser.add_argument(
@@ -126,7 +126,9 @@ def add(parser) -> None:
         help=f"start none of these later than this after the first (default: {TIME_BUDGET_S})",
     )
     add_gate(parser, "B", "A")
-    parser.add_argument("--dry_run", action="store_true", help="print what would be done, and whether both fit; stop")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print what would be done, and whether both fit into memory, and stop"
+    )
 
 
 def _add_scenario(parser) -> None:
@@ -136,7 +138,7 @@ def _add_scenario(parser) -> None:
         dest="repetitions",
         type=positive_integer,
         metavar="N",
-        help="rounds of each pair; in each A and B make one timed generation, in an order that is drawn "
+        help="rounds of each pair; in each A and B make one timed generation, in a random order "
         f"(default: {ROUNDS['cuda']}, on cpu {ROUNDS['cpu']})",
     )
     parser.add_argument(

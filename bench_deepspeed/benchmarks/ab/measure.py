@@ -1,4 +1,4 @@
-"""The measuring of a comparison: pair after pair of processes, loaded at once, with interleaved generations.
+"""Measures a comparison: pair after pair of processes, loaded at once, with interleaved generations.
 
 What is measured is in ab.json as soon as a round is over.
 """
@@ -111,7 +111,7 @@ class PairedMeasurement:
         )
 
     def _require_room(self) -> None:
-        """Refuse what does not fit, before anything is loaded."""
+        """Refuse configurations that do not fit into memory, before anything is loaded."""
         if all(engine_class(side.scenario.engine).form is None for side in self.plan.sides.values()):
             return
         with self._worker("A") as worker, self.bars.spinner("looking for memory"):
@@ -207,7 +207,7 @@ class PairedMeasurement:
             return _without_partner(sample)
 
     def _enough(self, elapsed_s: float) -> str | None:
-        """Why there is to be no further pair; None where there is."""
+        """Why no further pair follows; None while one does."""
         if self.search is not None:
             return self.search.ended(estimate.log_ratios(self.result))
         n, wanted = len(self.result.rounds), self.scenario.processes

@@ -1,4 +1,4 @@
-"""How much pairs of processes differ, from earlier comparisons, and what a number of pairs can then show."""
+"""How much pairs of processes differ in earlier comparisons, and the difference that a number of pairs detects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Noise:
         return math.sqrt(self.between + self.per_round / rounds)
 
     def shows(self, pairs: int, rounds: int) -> Detectable | None:
-        """What so many pairs can show; None for one pair, which shows nothing."""
+        """The difference that so many pairs detect; None for one pair, which gives no verdict."""
         return detectable(self.deviation(rounds) / math.sqrt(pairs), pairs - 1) if pairs > 1 else None
 
 

@@ -1,4 +1,4 @@
-"""What is compared: two scenarios that differ in nothing but what the user chose, and whether both fit at once."""
+"""What is compared: two scenarios that differ only in what the user chose, and whether both fit into memory at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Side:
 class Plan:
     """Both sides, and whether the user left the number of pairs open.
 
-    `noise` is what earlier comparisons make expect; `detect` the share that the user asked to be able to show.
+    `noise` is expected from earlier comparisons; `detect` is the share that --detect requests.
     """
 
     sides: dict[str, Side]
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def power(self) -> str:
-        """What the planned pairs can show, in words, and how that is known."""
+        """The difference that the planned pairs detect, in words, and its source."""
         s = self.sides["A"].scenario
         if self.detect is not None and not (self.noise and self.noise.own):
             return (

@@ -39,12 +39,12 @@ class AbResult:
     error: str | None = None
     started_at: str = ""
     stopped: str | None = None
-    """Why there are no more pairs, in words."""
+    """Why no further pair was measured, in words."""
     rounds: list[list[Round]] = field(default_factory=list)
     """Of each pair."""
     warnings: list[dict] = field(default_factory=list)
     detect: float | None = None
-    """The share by which B is faster that the user asked to be able to show (`--detect`)."""
+    """The share by which B is faster that `--detect` requests."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -53,7 +53,7 @@ class AbResult:
 
     @property
     def environment(self) -> Environment:
-        """What the environments of both sides have alike."""
+        """The facts that are equal in the environments of both sides."""
         return shared(self.a.environment, self.b.environment)
 
     def save(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class AbResult:
 
 
 def shared(a: Environment, b: Environment) -> Environment:
-    """The facts that both have alike; of the packages, those that both have in the same version."""
+    """The facts that are equal in both; of the packages, those in the same version."""
     alike = {name: value for name, value in vars(a).items() if value == getattr(b, name)}
     if a.packages is not None and b.packages is not None:
         alike["packages"] = dict(a.packages.items() & b.packages.items())

@@ -19,7 +19,7 @@ def orders(rounds: int, seed: int | str, pair: int) -> list[str]:
     """ "AB" or "BA" for each round of a pair of processes.
 
     Of every two rounds one is AB and one BA, so that a steady drift of the machine's speed cancels out of
-    both together; which comes first is drawn, so that nothing that comes and goes keeps step with it
+    both together; which comes first is random, so that no periodic disturbance coincides with it
     (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935).
     """
     draw = random.Random(f"order {seed} {pair}")
@@ -45,6 +45,6 @@ def time_round(order: str, generate: GenerateBy) -> dict[str, Sample]:
 
 
 def keep_round(samples: dict[str, Sample], runs: dict[str, Run]) -> None:
-    """Append the samples of a complete round to both runs; half of one is no comparison."""
+    """Append the samples of a complete round to both runs; an incomplete one is left out."""
     for side, run in runs.items():
         run.samples.append(samples[side])

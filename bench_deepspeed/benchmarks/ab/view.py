@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.benchmarks.run import metrics as run_metrics
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, SHAPE_ONLY
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure.power import POWER
 from bench_deepspeed.measure.speed import SPEED_LEGEND, interval_of, process_seconds
@@ -124,9 +124,9 @@ def remarks(result: AbResult) -> list[str]:
     if same(result):
         lines.append("A and B are the same configuration: what differs is noise, and a verdict would be an error")
     if any(run_metrics.is_random(side) for side in result.sides.values()):
-        lines.append("random weights: the speed of this shape, not of a model that answers anything")
+        lines.append(SHAPE_ONLY)
     if any(side.scenario.engine == "fake" for side in result.sides.values()):
-        lines.append("the fake engine: not a measurement of anything")
+        lines.append(FAKE)
     if _compiles(result):
         lines.append("compiling: of each process in order, while the other side loads; it is in no speed and no ratio")
     if void := result.a.void_count + result.b.void_count:

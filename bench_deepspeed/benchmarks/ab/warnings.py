@@ -11,9 +11,10 @@ from .records import SIDES, AbResult
 
 SIDE_CODES = ("first_call", "clocks", "throttling", "temperature", "shared_gpu", "busy_host", "slow_host", "recompiled")
 SIDE_CODES += ("not_checked",)
-"""Codes of the warnings of one side. Drift affects both alike here, and each one's own interval decides nothing."""
+"""Codes of the warnings of one side. Drift affects both sides equally, and the verdict does not use each side's own
+interval."""
 IDLE_CPUS = 0.1
-"""Of a CPU: a library's housekeeping stays far below, a thread that waits by spinning is at 1."""
+"""Of a CPU: background work of a library stays far below; a thread that waits by spinning uses 1."""
 WIDE_HALF_WIDTH = 0.05
 
 

@@ -16,7 +16,7 @@ def check_timed(
 ) -> bool:
     """Fill the audit of the result's last process, which the gate then judges.
 
-    A check that fails is noted, and takes nothing from the measurement. Returns whether the worker can be used for
+    A check that fails to run is noted; the measurement stays valid. Returns whether the worker can be used for
     more: an engine that failed once may answer the next call with the rest of this one.
     """
     scenario = result.scenario

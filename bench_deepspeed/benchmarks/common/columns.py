@@ -1,7 +1,7 @@
 """The columns of CSV and JSON lines, in their order: name → meaning. docs/reference/reports.md is rendered from here.
 
 A column of one name means the same in every kind of file. Units are in the names: `_s` seconds, `_bytes`,
-`_j` joules, `_w` watts; `_per_s` a second. Empty in CSV, and null in JSON, is what was not measured.
+`_j` joules, `_w` watts; `_per_s` a second. What was not measured is empty in CSV and null in JSON.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from bench_deepspeed.measure.records import Sample
 
 IDENTITY = {
-    "file": "the evidence: its path from here or in the checkout, else its name",
-    "kind": "of which kind the file is",
-    "status": "of the measurement: `complete`, or what else became of it",
+    "file": "the file: its path from the current folder or in the checkout, else its name",
+    "kind": "the kind of the file",
+    "status": "of the measurement: `complete`, `failed` or `interrupted`",
     "started_at": "when it began, UTC",
     "model": "name of the model",
-    "weights": "`pretrained`, or `random`: a speed of this shape, and nothing else",
+    "weights": "`pretrained`, or `random`: the speed of the model's shape only",
     "engine": "what generated",
     "device": "`cuda` or `cpu`",
     "device_name": "the GPU's or the processor's name",
@@ -38,7 +38,7 @@ SAMPLES = {
     "new_tokens": "tokens made of each sequence",
     "seconds": "time of it; of a request from when it was due to its last token",
     "tokens_per_s": "new tokens of all sequences ∕ seconds",
-    "valid": "whether it may enter statistics",
+    "valid": "whether statistics use it",
     "sm_clock_mhz": "the GPU's clock right after it",
     "temperature_c": "the GPU's temperature right after it",
     "other_cpus_busy": "CPUs that other processes kept busy meanwhile",

@@ -1,6 +1,6 @@
 """What a finished file holds in addition to its measurements, and whether it is right.
 
-`digests`: of each top-level field the SHA-256 of its canonical JSON. `derived`: each row of the kind's metrics as it
+`digests`: the SHA-256 of the canonical JSON of each top-level field. `derived`: each row of the kind's metrics as it
 was when the file was closed, by the columns of flat files. Both are written once, when a measurement ends, and
 recomputed by `verify`. A digest finds what was altered by chance or by hand; who alters a file and makes its digests
 again is found by the derived values alone, as far as these depend on what was altered.
@@ -52,7 +52,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """How many values of a file were recomputed from how many samples, and those that differ.
+    """The numbers of recomputed values and of samples of a file, and the values that differ.
 
     `altered` contradicts a digest. `derived` differs from what the code computes now. `unclosed` is why the file
     rightly has no digests; None where it must have them. `commit` is that of the code that computed it, where that is
@@ -68,7 +68,8 @@ class Verification:
 
     @property
     def differs(self) -> bool:
-        """Whether the file is not what it says: altered, or derived otherwise by the very code that is here."""
+        """Whether the file was altered, or its derived values are not those of this version of the code that wrote
+        it."""
         return bool(self.altered or (self.derived and self.commit is None))
 
     def __str__(self) -> str:
@@ -125,7 +126,7 @@ def _finite(value: object) -> object:
 
 
 def verify(kind: Kind, path: Path) -> Verification:
-    """Recompute all that the file says of itself. Raises BenchError for a file that is not of this kind."""
+    """Recompute everything that is derived in the file. Raises BenchError for a file that is not of this kind."""
     data, content = _parsed(path), kind.load(path)
     facts = content.environment
     unclosed = None if DIGESTS in data else _unclosed(content)
@@ -148,7 +149,7 @@ def _unclosed(content) -> str | None:
     """Why a file without digests need not have any; None where it must."""
     if content.environment.source is None:
         return "written before digests were kept"
-    return "its run goes on, or was killed" if content.status == "running" else None
+    return "its run has not ended, or was killed" if content.status == "running" else None
 
 
 def _parsed(path: Path) -> dict:
@@ -159,7 +160,7 @@ def _parsed(path: Path) -> dict:
 
 
 def _at(data: Any, place: Sequence[str | int]) -> Any:
-    """What stands at a place of a JSON."""
+    """The value at a place of a JSON."""
     return functools.reduce(operator.getitem, place, data)
 
 
@@ -178,7 +179,7 @@ def leaves(saved: object, again: object, path: str) -> Iterator[Difference]:
 
 
 def same(pair: Difference) -> bool:
-    """Whether both values are one; numbers as far as sums in another order are."""
+    """Whether both values are equal; numbers within the rounding of sums in another order."""
     saved, again = pair.saved, pair.recomputed
     if isinstance(saved, float) and isinstance(again, float | int):
         return math.isclose(saved, again, rel_tol=CLOSE, abs_tol=1e-15)

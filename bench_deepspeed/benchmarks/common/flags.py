@@ -1,4 +1,4 @@
-"""Flags that several commands share."""
+"""The flags that several commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_PRECISION = f"{DEFAULT['cuda']} on cuda, {DEFAULT['cpu']} on cpu"
 def add_common(group) -> None:
     """The flags of every command."""
     group.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML with flags as keys; flags of the command line win"
+        "--config", type=Path, metavar="FILE", help="TOML with flags as keys; flags on the command line take precedence"
     )
     group.add_argument(
         "--no_setup",
@@ -45,9 +45,11 @@ def add_dry_run(group) -> None:
 
 
 def add_output(group) -> None:
-    """What is written to the terminal by a command that measures."""
-    group.add_argument("--json", action="store_true", help="print the saved result on stdout, and all else on stderr")
-    group.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr, errors only")
+    """The flags for the terminal output of a command that measures."""
+    group.add_argument(
+        "--json", action="store_true", help="print the saved result on stdout, everything else on stderr"
+    )
+    group.add_argument("--quiet", action="store_true", help="only errors on stderr, no progress and no remarks")
 
 
 def add_choice(group) -> None:
@@ -98,7 +100,7 @@ def add_model(group) -> None:
         "-d",
         "--device",
         choices=("cuda", "cpu", "metal"),
-        help="default: cuda where a usable GPU is, else cpu; metal is refused",
+        help="default: cuda where there is a usable GPU, else cpu; metal is refused",
     )
     group.add_argument(
         "-n",
@@ -117,7 +119,7 @@ def add_model(group) -> None:
         type=whole_number,
         default=0,
         metavar="N",
-        help="of the random weights, and of prompts that are drawn (default: 0)",
+        help="the seed of random weights and of random prompts (default: 0)",
     )
 
 
@@ -157,7 +159,7 @@ def add_quality(group) -> None:
     group.add_argument(
         "--reference_device",
         choices=("cuda", "cpu"),
-        help="where float32 is computed, once (default: the run's device)",
+        help="the device that computes the float32 reference, once (default: the run's device)",
     )
     group.add_argument(
         "--late_tokens",
@@ -177,7 +179,7 @@ def add_gate(parser, slower: str, than: str) -> None:
         "--fail_on_regression",
         type=percentage,
         metavar="P%",
-        help=f"exit 7 when {slower} is slower than {than} by more than P%%, as its whole interval shows",
+        help=f"exit 7 when {slower} is slower than {than} by more than P%%: the whole interval shows it",
     )
     parser.add_argument(
         "--fail_on_inconclusive",
@@ -187,6 +189,6 @@ def add_gate(parser, slower: str, than: str) -> None:
 
 
 def check_gate(options: argparse.Namespace) -> None:
-    """Raises UsageError where there is no gate that could be inconclusive."""
+    """Raises UsageError for --fail_on_inconclusive without a gate."""
     if options.fail_on_inconclusive and options.fail_on_regression is None:
-        raise UsageError("--fail_on_inconclusive belongs to --fail_on_regression P%: give that as well")
+        raise UsageError("--fail_on_inconclusive needs --fail_on_regression P%: give that as well")

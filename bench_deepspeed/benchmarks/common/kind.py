@@ -89,11 +89,11 @@ class Kind(Generic[Saved, Row]):
     results: Callable[[Saved], Sequence[Result]] = lambda _saved: ()
     """What it holds that the plausibility gate can check."""
     recomputed: Callable[[Saved], Mapping[Place, object]] = lambda _saved: {}
-    """What its file holds in addition to raw samples, computed from these again: its place in the JSON → its value."""
+    """Derived values that its file holds, computed from the raw samples again: place in the JSON → value."""
     counted: Callable[[Saved], int] | None = None
     """How many raw samples it holds, where it has no `samples`."""
     possible: Callable[[Saved], None] = lambda _saved: None
-    """Raises ImpossibleError for what else it holds that cannot be."""
+    """Raises ImpossibleError for other impossible values."""
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
@@ -109,7 +109,7 @@ class Kind(Generic[Saved, Row]):
         return len(self.samples(content)) if self.samples else 0
 
     def require_possible(self, content: Saved) -> None:
-        """Raises ImpossibleError for what the plausibility gate refuses, which is shown nowhere as a speed."""
+        """Raises ImpossibleError for a result that the plausibility gate refuses: its speed is never shown."""
         self.possible(content)
         for result in self.results(content):
             plausibility.check(result, catalog.load(result.scenario.model))
@@ -157,7 +157,7 @@ def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:
         "warnings",
         "warnings",
         "",
-        "codes of the warnings, a space between",
+        "codes of the warnings, separated by spaces",
         lambda row: " ".join(codes(row)),
         place="summary",
         shown=lambda row: ", ".join(codes(row)) or "none",
@@ -165,7 +165,7 @@ def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:
 
 
 def unfinished(content: Content) -> list[str]:
-    """The remark on a measurement that did not end by itself."""
+    """The remark on a measurement that is not complete."""
     if content.status == "complete":
         return []
     return [

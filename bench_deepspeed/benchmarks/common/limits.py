@@ -1,4 +1,4 @@
-"""What the device can do at most, measured in a process of its own while no engine is loaded."""
+"""The device's limits, measured in a separate process while no engine is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What loading an engine took, and what was loaded, recorded in a result."""
+"""The loading times and the engine's description, recorded in a result."""
 
 from __future__ import annotations
 

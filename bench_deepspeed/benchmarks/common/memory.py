@@ -1,4 +1,4 @@
-"""Whether a model fits the memory of its device, asked before 13 GB and more are fetched for it."""
+"""Whether a model fits the memory of its device, checked before 13 GB or more are fetched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .scenario import WORKSPACE_BYTES
 
 
 def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
-    """Raise MachineError where a device's whole memory is less than the weights and what else a process needs."""
+    """Raise MachineError where a device's whole memory is less than the weights and everything else that a process
+    needs."""
     there, needed = _memory_bytes(device), needed_bytes(spec, want.form, want.precision)
     if there is not None and needed > there:
         raise MachineError(

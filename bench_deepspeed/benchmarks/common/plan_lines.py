@@ -1,4 +1,4 @@
-"""What every `--dry_run` says alike: the weights, the set-up and the time. Imports the standard library alone."""
+"""The lines that every `--dry_run` prints: the weights, the set-up and the time. Imports the standard library alone."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from bench_deepspeed.weights.needed import want_of
 
 WIDTH = 12
 LONGEST_S = 86_400
-"""A file that was last written later than this after its start was touched by something else than its run."""
+"""Longest time of a run, in seconds: a file that was written later was touched by something else."""
 SAME = ("model", "engine", "device", "precision", "weights")
 """What an earlier run must have in common for its time to predict that of this one."""
 
 
 def say(name: str, text: str) -> None:
-    """Print one line of a plan; a name that is empty goes on with what stands above."""
+    """Print one line of a plan; an empty name continues the line above."""
     print(wrapped(f"{name:<{WIDTH}}{text}", columns(), WIDTH * " "))
 
 
 def say_subject(scenario: Scenario, precisions: str = "") -> None:
-    """The model and the engine, in several `precisions` where these are named, and whether the GPU is lacking."""
+    """The model and the engine, in several `precisions` where these are named, and a missing GPU."""
     spec = catalog.load(scenario.model)
     say("model", f"{spec.title}: {spec.parameters:,} parameters, {spec.licence}")
     say(
@@ -41,7 +41,7 @@ def say_subject(scenario: Scenario, precisions: str = "") -> None:
         f"{scenario.engine} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
     )
     if scenario.device == "cuda" and not gpus():
-        say("machine", "no GPU here: the run itself would be refused")
+        say("machine", "this machine has no GPU: the run itself would be refused")
 
 
 def say_needs(models_dir: Path, scenarios: Iterable[Scenario]) -> None:
@@ -73,10 +73,10 @@ def say_time(files: Iterable[Path], alike: Callable[[dict[str, Any]], bool], set
         taken_s = saved and saved.get("status") == "complete" and alike(saved) and _taken_s(path, saved)
         if taken_s:
             shown = datetime.timedelta(seconds=round(taken_s))
-            say("time", f"{shown} (h:mm:ss) took an earlier one here, with {settings(saved)}:")
+            say("time", f"{shown} (h:mm:ss) for an earlier one here, with {settings(saved)}:")
             say("", paths.shown(path.parent))
             return
-    say("time", "not known: there is no complete earlier one like it in the results folder")
+    say("time", "not known: the results folder has no complete earlier one with these settings")
 
 
 def is_alike(scenario: Scenario) -> Callable[[dict[str, Any]], bool]:

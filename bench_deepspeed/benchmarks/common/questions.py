@@ -1,7 +1,7 @@
 """The questions of a quality check: the owner's five, or a team's own.
 
 JSON: {"system_prompt": text, "max_tokens": number, "questions": [{"prompt": text, "published": {model: {precision:
-text}}}]}, of which only "questions" with their prompts must be there. Or prompts alone: a list in JSON, JSON lines, CSV
+text}}}]}, of which only "questions" with their prompts are required. Or prompts alone: a list in JSON, JSON lines, CSV
 with a column "prompt", or a text with one prompt a line.
 """
 
@@ -45,7 +45,7 @@ def load(path: Path, flag: str = "--questions") -> QuestionSet:
     for number, prompt in enumerate([questions.system_prompt, *questions.prompts]):
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             which = f"question {number}" if number else '"system_prompt"'
-            raise UsageError(f"{file.named}: {which} holds half a character (a lone surrogate)")
+            raise UsageError(f"{file.named}: {which} has half a character (a lone surrogate): save the file as UTF-8")
     return questions
 
 

@@ -1,4 +1,5 @@
-"""The folder of one run: its file is written before anything is measured, rewritten as it goes, whole at any moment."""
+"""The folder of one run: its file is written before anything is measured, and rewritten as the run proceeds; it is
+complete JSON at any moment."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ class RunFolder(Generic[SavedResult]):
             print(self._where.format(paths.shown(self.folder)), file=sys.stderr)
 
     def _restore(self, text: str) -> None:
-        """Leave the file that was there as it was: nothing was started."""
+        """Restore the earlier file: nothing was started."""
         with contextlib.closing(self.log) if self.log else contextlib.nullcontext():
             self.write(self._file, self._before)
             self.write_log(text)
@@ -133,7 +134,7 @@ class RunFolder(Generic[SavedResult]):
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder on the same disk, which is gone after the block. Raises MachineError."""
+        """An empty folder on the same disk, which is removed after the block. Raises MachineError."""
         with _writing(self.folder):
             scratch = tempfile.TemporaryDirectory(dir=self.folder, prefix=SCRATCH)
         with scratch as name:
@@ -183,7 +184,7 @@ def make_folder(parent: Path) -> Path:
                 return folder
     except OSError as error:
         raise MachineError(f"cannot write to {parent} ({error.strerror}): name another with --output_dir") from error
-    raise MachineError(f"{parent} holds a hundred runs of this second")
+    raise MachineError(f"{parent} has a hundred runs that started in this second: wait a second")
 
 
 @contextlib.contextmanager

@@ -16,9 +16,7 @@ from bench_deepspeed.model import catalog
 from . import precisions
 
 PROMPT = "Write an essay about the transformer model architecture"
-PROMPT_HELP = (
-    f"the prompt of every generation (default: {PROMPT}; of that each generation has the words in another order)"
-)
+PROMPT_HELP = f"the prompt of every generation (default: {PROMPT}; each generation has its words in another order)"
 PROCESSES = {"cuda": 10, "cpu": 3}
 """With ten the interval covers the mean where three of ten processes are slow, at a cost that `TIME_BUDGET_S` limits;
 three are the fewest that separate differences between processes from differences within them."""
@@ -27,16 +25,16 @@ TIME_BUDGET_S = 600
 MAX_TOKENS = {"cuda": 512, "cpu": 128}  # on a CPU a first try ends within a couple of minutes
 MODEL = {"cuda": "llama", "cpu": "smollm2"}
 WORKSPACE_BYTES = 1_000_000_000
-"""Left free next to weights and KV cache for everything else; as much as MII leaves where it sizes its own pool."""
+"""Bytes kept free for everything but weights and KV cache; MII leaves as much where it sizes its own pool."""
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
 
 
 QUICK = {"max_tokens": 16, "processes": 1, "repetitions": 3, "warmups": 1}
-"""What --quick asks for, where a flag does not."""
+"""What --quick sets where no flag does."""
 
 
 def scenario_of(options: argparse.Namespace) -> Scenario:
-    """Fill in the defaults that depend on the machine, and refuse what cannot be.
+    """Fill in the defaults that depend on the machine, and refuse impossible combinations.
 
     Raises UsageError for combinations that no machine can do, MachineError where this one lacks a GPU.
     """

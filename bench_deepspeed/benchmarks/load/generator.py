@@ -26,7 +26,7 @@ EDGE = 0.2
 SETTLING = 2
 """… and for so many times the longest latency under this load so far. A window is as long at least."""
 LONGEST = 4
-"""Neither warm-up nor window is longer than so many times the seconds that were asked for."""
+"""Neither warm-up nor window is longer than so many times the requested seconds."""
 MOST_IN_FLIGHT = 1000
 """Threads of the pool. What is due beyond them waits for one, and its latency counts on."""
 CHECK_S = 1.0
@@ -201,7 +201,7 @@ class Generator:
         else:
             flight.times = [moment - self._started for moment in times]
             if len(times) != flight.request.max_tokens:
-                flight.error = flight.error or f"{len(times)} tokens came, {flight.request.max_tokens} were asked for"
+                flight.error = flight.error or f"{len(times)} tokens came, {flight.request.max_tokens} were requested"
         flight.ended_s = self._now()
 
     def _wait(self) -> None:

@@ -23,11 +23,11 @@ from .records import Level, LoadResult, Workload, level_name
 from .saturation import judge, too_high
 
 LONGER = 3
-"""A rate whose verdict is not "sustained" is held again, so many times as long: a longer window tells more."""
+"""A rate whose verdict is not "sustained" is measured again, so many times as long: a longer window shows more."""
 
 
 class LoadTest:
-    """The levels that there are to be; the recorder's result is filled. `line` shows a level as soon as it is over."""
+    """Measures all levels and fills the recorder's result. `line` shows a level as soon as it is over."""
 
     def __init__(
         self,

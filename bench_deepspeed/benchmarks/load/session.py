@@ -49,7 +49,7 @@ class Session:
             except RequestError as error:
                 raise BenchError(f"the first requests failed: {error}") from error
             if len(times) != request.max_tokens:
-                raise BenchError(f"the first requests: {len(times)} tokens came, {request.max_tokens} were asked for")
+                raise BenchError(f"the first requests: {len(times)} tokens came, {request.max_tokens} were requested")
 
     def _send(self, request: Request) -> list[float]:
         admission, timeout_s = self._target.kv_admission, self._workload.timeout_s

@@ -1,1 +1,1 @@
-"""One scenario: tokens/s over fresh processes, and what holds it back."""
+"""One scenario: tokens/s over fresh processes, and what limits it."""

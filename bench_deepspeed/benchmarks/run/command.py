@@ -25,7 +25,7 @@ from .measure import device_limits, measure
 def run(scenario: Scenario, options) -> int:
     """Measure a scenario and print its table. Returns the exit code.
 
-    What was measured is in result.json whatever happens: the file is rewritten after each repetition.
+    The samples are in result.json however the run ends: the file is rewritten after each repetition.
     """
     with_quality = quality_check.is_wanted(scenario, options)
     result = Result(scenario, started_at=utc_now())
@@ -57,7 +57,7 @@ def run(scenario: Scenario, options) -> int:
 
 
 def _check_quality(scenario: Scenario, options, folder: Path) -> None:
-    """Check the answers. Where that cannot be done, the measurement stands all the same."""
+    """Check the answers. If the check cannot run, the measurement stays valid."""
     try:
         check_quality(scenario, options, folder, (scenario.precision,), new=False)
     except BenchError as error:

@@ -43,10 +43,10 @@ def _say_measured(scenario: Scenario) -> None:
     elif scenario.time_budget_s is not None and scenario.processes > FEWEST:
         say(
             "",
-            f"{FEWEST} in any case, the others if they are started within {scenario.time_budget_s:.0f} s of the first",
+            f"{FEWEST} always; the others only if they start within {scenario.time_budget_s:.0f} s of the first",
         )
     if scenario.quick:
-        say("", "and nothing else: neither what holds the speed back nor the answers")
+        say("", "and nothing else: no profile and no check of the answers")
 
 
 def _settings(saved: dict) -> str:

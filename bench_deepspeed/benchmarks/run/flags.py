@@ -40,7 +40,7 @@ def run_parser() -> Parser:
     add_choice(scenario)
     _add_timing_flags(scenario)
     quality = parser.add_argument_group("the check of the answers")
-    quality.add_argument("--no_quality", action="store_true", help="leave it out")
+    quality.add_argument("--no_quality", action="store_true", help="do not check the answers")
     add_quality(quality)
     places = parser.add_argument_group("where things go")
     places.add_argument(
@@ -48,7 +48,7 @@ def run_parser() -> Parser:
         "--log_file",
         type=Path,
         metavar="FILE",
-        help="the readable log, appended to (default: performance.log next to the JSON)",
+        help="the log, appended to (default: performance.log next to the JSON)",
     )
     add_place(places)
     other = parser.add_argument_group("other")
@@ -91,7 +91,7 @@ def _add_timing_flags(group) -> None:
         "--processes",
         type=positive_integer,
         metavar="N",
-        help="fresh processes, each of which loads, warms up and measures (default: "
+        help="fresh processes; each loads the model, warms up and measures (default: "
         f"{PROCESSES['cuda']}, on cpu {PROCESSES['cpu']}; {FEWEST} or more within the time budget; "
         f"1 where loading takes more than {CHEAP_LOAD_S} s)",
     )
@@ -105,6 +105,6 @@ def _add_timing_flags(group) -> None:
         "--time_budget",
         type=positive_integer,
         metavar="SECONDS",
-        help=f"start no process that --processes does not ask for later than this after the first "
+        help=f"start no further process later than this after the first, unless --processes requests it "
         f"(default: {TIME_BUDGET_S})",
     )

@@ -35,7 +35,7 @@ def _refusal(result: Result) -> str | None:
     if result.scenario.engine == "fake":
         return "the fake engine measures nothing"
     if result.scenario.quick:
-        return "it is a quick run: one number, and nothing that it could be checked against"
+        return "it is a quick run: nothing was measured that its speed could be checked with"
     if reason := status_refusal(result):
         return reason
     if result.void_count or valid != wanted or not valid:

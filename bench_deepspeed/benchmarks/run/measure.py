@@ -1,4 +1,4 @@
-"""The measuring of one scenario: processes that load, warm up and repeat, then the passes."""
+"""Measures one scenario: processes that load, warm up and repeat, then the passes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
 
 
 def _measure_more(recorder: Recorder, bars: progress_bars.Bars, model_folder: Path | None) -> None:
-    """What needs processes of its own: the device's limits, and the stream of an engine that is loaded for it."""
+    """The passes in separate processes: the device's limits, and the stream of an engine that is loaded for it."""
     result = recorder.result
     if engine_class(result.scenario.engine).reads_weights():
         result.limits = device_limits(recorder, bars)

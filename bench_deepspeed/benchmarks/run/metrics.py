@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 def is_random(result: Result) -> bool:
-    """Whether its speed is that of a shape, and not of a model that answers anything."""
+    """Whether its weights are random: the speed is that of the model's shape."""
     return text.has_random_weights(result.scenario.weights, result.scenario.engine)
 
 
@@ -274,7 +274,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "void_repetitions",
         "void repetitions",
         "count",
-        "repetitions with another number of tokens, in no statistic",
+        "repetitions with another number of tokens, which no statistic uses",
         lambda r: r.void_count,
         place="data",
     ),
@@ -292,7 +292,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "time_per_token_s",
         "time per token",
         "s",
-        "median over the repetitions of seconds ∕ new tokens: a decode step, with its part of the prefill",
+        "median over the repetitions of seconds ∕ new tokens, prefill included",
         metrics.seconds_per_token,
         "lower",
         place="summary",
@@ -327,7 +327,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "timed_answers_gap",
         "timed answers",
         "logits",
-        "how far a token of the timed generations is below the one that the model's logits prefer, at most",
+        "largest distance of a timed token's logit below the largest logit at its position",
         _answer_gap,
         remark=_checked,
         group="Speed",
@@ -370,7 +370,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "compile_s",
         "compiling",
         "long s",
-        "time that the first process took to compile the model (the others may find it in the compiler's cache)",
+        "time that the first process took to compile the model (the others may use the compiler's cache)",
         first_compile_s,
         shown=compiling,
         group="Speed",
@@ -478,7 +478,7 @@ METRICS: tuple[Metric[Result], ...] = (
         "gate_tokens_per_s",
         "gate",
         "tokens/s",
-        "speed up to which the plausibility gate would let a run pass, right or wrong",
+        "highest speed that the plausibility gate accepts for this run",
         lambda r: (ceiling := _gate(r)) and ceiling.steps_per_s,
         remark=_slack,
         group="Bottleneck",
@@ -534,7 +534,7 @@ METRICS: tuple[Metric[Result], ...] = (
     _memory("kv_used_bytes", "KV in use", "used of the KV cache"),
     _memory("workspace_bytes", "workspace", "beyond weights and cache, at the peak", "lower"),
     _memory("device_peak_bytes", "", "peak of the device's memory"),
-    _memory("driver_bytes", "driver", "used on the device as its driver sees it"),
+    _memory("driver_bytes", "driver", "used on the device, as its driver reports it"),
     _memory("host_peak_bytes", "", "peak of the host's process"),
     Metric(
         "energy_j_per_token",

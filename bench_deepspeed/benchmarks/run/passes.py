@@ -1,6 +1,6 @@
-"""What is measured once, apart from the speed, each in generations of its own after the timed ones.
+"""The passes: each is measured once, in separate generations after the timed ones.
 
-A pass that fails leaves its metric "not measured", logs why, and takes nothing from what was measured before.
+A pass that fails leaves its metric "not measured", logs why, and leaves the earlier measurements valid.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def latency_remark(series: Series, note: Callable[[Result], str | None]) -> Call
 
 
 def counted(seconds: list[float]) -> str:
-    """What an interval is over: it says nothing of another process."""
+    """What an interval is over: it does not cover another process."""
     return f"n {len(seconds)} in one process"
 
 
@@ -119,5 +119,5 @@ def watts(result: Result) -> float | None:
 
 
 def gaps(result: Result) -> str | None:
-    """How many a percentile is of: of fewer than 100 the 99th is hardly more than the largest."""
+    """The number of gaps behind a percentile: with fewer than 100, the 99th is hardly more than the largest."""
     return f"of {sum(map(len, result.latency.itl_s))} gaps" if result.latency else None

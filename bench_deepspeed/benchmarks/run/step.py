@@ -9,7 +9,7 @@ from bench_deepspeed.core.units import percent
 from bench_deepspeed.measure.records import Profile
 
 HOST_BOUND_IDLE = 0.20
-"""Idle for more than this share of a step: host-bound. A host that cost nothing would then make the step
+"""Idle for more than this share of a step: host-bound. A host that took no time would then make the step
 1 ∕ (1 − 0.20) = 1.25 times as fast; less is about as much as the speed differs between processes."""
 
 FAMILIES = {  # the first whose pattern is found in the name, whatever its case; else "other"

@@ -10,7 +10,7 @@ from bench_deepspeed.benchmarks.common.kind import unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core import units
 from bench_deepspeed.core.precision import NAMES
-from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, SHAPE_ONLY, figure_name
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.measure import metric, warnings
 from bench_deepspeed.measure.metric import Metric
@@ -59,7 +59,7 @@ def remarks(result: Result) -> list[str]:
     """What a reader must know with the number."""
     lines = []
     if metrics.is_random(result):
-        lines.append("random weights: the speed of this shape, not of a model that answers anything")
+        lines.append(SHAPE_ONLY)
     if result.scenario.engine == "fake":
         lines.append(FAKE)
     if result.scenario.quick:

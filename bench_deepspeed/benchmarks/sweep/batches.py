@@ -65,8 +65,8 @@ def measure(
 def check(engine: Engine, rows: list[list[int]], answered: list[list[Read]]) -> BatchCheck | None:
     """Check the generations after these prompts: each a list of its sequences' token ids and seconds of reading them.
 
-    Two sequences of one of them, drawn now, are held against logits of that sequence alone. None for an engine that
-    keeps no tokens.
+    Two sequences of one of them, chosen at random now, are compared with logits of that sequence alone. None for an
+    engine that keeps no tokens.
     """
     ids = [[kept for kept, _ in sequences if kept is not None] for sequences in answered]
     if any(len(sequences) < len(rows) for sequences in ids):
@@ -84,7 +84,7 @@ def check(engine: Engine, rows: list[list[int]], answered: list[list[Read]]) -> 
 def prompts(vocabulary: list[int], batch_size: int, prompt_tokens: int, seed: int) -> list[list[int]]:
     """Token ids drawn from the vocabulary, the same for the same numbers.
 
-    No two sequences begin with the same token, so none has a beginning in common that an engine could share.
+    No two sequences begin with the same token, so they have no common prefix that an engine could share.
     Raises BenchError when there are more sequences than tokens to begin with.
     """
     if batch_size > len(vocabulary):

@@ -1,4 +1,4 @@
-"""`bench.sh sweep --dry_run`: the scenarios, what each takes, and which cannot be. Touches nothing."""
+"""`bench.sh sweep --dry_run`: the scenarios, what each takes, and which are impossible. Touches nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("engine", "precision", "batch", "prompt", "new tokens", "KV cache", "
 OPTIONAL = ("read a step", "KV cache")
 """Columns that a narrow terminal does not show, the first one first."""
 NOT_KNOWN = "not known"
-TIME = "time: what was measured, or at least this by the limits that were, without loading; nothing was: not known"
+TIME = "time: as measured; else a lower bound from measured limits, without loading; else not known"
 
 
 def show(options) -> int:

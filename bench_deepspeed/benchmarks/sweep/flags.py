@@ -14,7 +14,7 @@ from .plan import LISTS, PROCESSES, REPETITIONS, WARMUPS
 SHORT = {"max_tokens": ["-m"]}
 MEANINGS = {
     "batch_sizes": "sequences at once",
-    "prompt_tokens": "of each prompt, random ones",
+    "prompt_tokens": "random tokens of each prompt",
     "max_tokens": "new tokens of each sequence, exactly",
 }
 
@@ -55,7 +55,7 @@ def sweep_parser() -> Parser:
         "--processes",
         type=positive_integer,
         metavar="N",
-        help="fresh processes of each engine in each precision, in an order that is drawn; the intervals are over them "
+        help="fresh processes of each engine in each precision, in a random order; the intervals are over them "
         f"(default: {PROCESSES})",
     )
     fixed.add_argument(
@@ -66,7 +66,7 @@ def sweep_parser() -> Parser:
     )
     other = parser.add_argument_group("other")
     other.add_argument(
-        "--resume", type=Path, metavar="PATH", help="continue this sweep, its folder or sweep.json, in its settings"
+        "--resume", type=Path, metavar="PATH", help="continue this sweep (its folder or sweep.json) with its settings"
     )
     other.add_argument("--dry_run", action="store_true", help="list the scenarios and what each takes, and stop")
     add_place(other)

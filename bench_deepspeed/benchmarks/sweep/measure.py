@@ -1,7 +1,7 @@
-"""The measuring of a sweep: processes of each engine in each precision, in a drawn order, scenario after scenario.
+"""Measures a sweep: processes of each engine in each precision, in a random order, scenario after scenario.
 
-A scenario that fails takes its worker with it, since an engine that raised once cannot be trusted, and the sweep goes
-on in a fresh one.
+A worker ends with a scenario that fails, since an engine that raised once may return wrong results. The sweep
+continues in a fresh one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class SweepRun:
         self.spec = catalog.load(self.settings.model)
 
     def measure(self) -> None:
-        """Refuse what cannot be, then measure all that is pending, one process after the other in the drawn order."""
+        """Refuse impossible scenarios, then measure all pending ones, one process after the other in the random
+        order."""
         free_bytes = self._look_at_device()
         self.recorder.save()
         for text in self.rows.head(self.result):
@@ -75,7 +76,7 @@ class SweepRun:
             self.bars.remaining(left)
 
     def _look_at_device(self) -> int | None:
-        """Note what the device is and can do at most, while no engine is loaded. Returns its free bytes.
+        """Record the device and its limits, while no engine is loaded. Returns its free bytes.
 
         None where no engine reads weights: nothing will be on the device.
         """

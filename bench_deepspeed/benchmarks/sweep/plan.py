@@ -1,4 +1,4 @@
-"""What a sweep consists of: its settings, the product of its lists, and what of it cannot be."""
+"""What a sweep consists of: its settings, the product of its lists, and which scenarios are impossible."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def computes(settings: SweepSettings) -> list[str]:
 def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
     """The product, in the order in which it is shown: the scenarios of one loaded engine are adjacent.
 
-    Raises UsageError for more than anybody can wait for.
+    Raises UsageError for more than `MOST_SCENARIOS`.
     """
     s = settings
     lists = (s.engines, s.precisions, s.prompt_tokens, s.max_tokens, s.batch_sizes)
@@ -141,7 +141,7 @@ def order_of(settings: SweepSettings) -> list[Visit]:
 def order_text(sweep: SweepResult) -> list[str]:
     """The order of the processes, in a line; none where there is one engine in one precision."""
     loads = [f"{visit.engine} {visit.precision}" for visit in sweep.order]
-    return [f"order of the processes, drawn: {', '.join(loads)}"] if len(set(loads)) > 1 else []
+    return [f"order of the processes, random: {', '.join(loads)}"] if len(set(loads)) > 1 else []
 
 
 def to_measure(sweep: SweepResult, visit: Visit) -> list[SweepScenario]:

@@ -33,7 +33,7 @@ def doctor_parser() -> Parser:
 
 
 def run(options) -> int:
-    """Print every check as it is made, then what the machine can run. Raises MachineError: not even smollm2."""
+    """Print every check as it is made, then what the machine can run. Raises MachineError where it can run nothing."""
     checks: list[Line] = []
 
     def show(*lines: Line) -> None:

@@ -48,7 +48,7 @@ def check_gpus(gpus: list[Gpu]) -> Iterator[Line]:
     if not gpus:
         if shutil.which("nvidia-smi"):
             remedy = "run nvidia-smi by hand and fix what it reports; until then runs are on the CPU"
-            yield Line(MISSING, "GPU", "nvidia-smi is there but lists none", remedy)
+            yield Line(MISSING, "GPU", "nvidia-smi is installed but lists no GPU", remedy)
         else:
             remedy = "runs are on the CPU; for CUDA, a GPU of compute capability 8.0 or more and NVIDIA's driver"
             yield Line(MISSING, "GPU", "nvidia-smi shows none", remedy)
@@ -79,7 +79,7 @@ def check_torch(cuda: str | None) -> Line:
         return Line(NOTE, "torch", "not installed yet: its CUDA is compared with driver and nvcc once it is")
     if not cuda:
         remedy = "unset PIP_EXTRA_INDEX_URL and run ./setup.sh --force, or use -d cpu"
-        return Line(MISSING, "torch", "a build without CUDA, which leaves the GPU idle", remedy)
+        return Line(MISSING, "torch", "a build without CUDA, which cannot use the GPU", remedy)
     return Line(OK, "torch", f"built with CUDA {cuda}")
 
 

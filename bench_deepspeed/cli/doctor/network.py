@@ -49,8 +49,8 @@ def check_login() -> Line:
 
 
 def check_hub() -> Line:
-    """Whether the hub answers the client that fetches; what it answers does not matter here."""
-    remedy = f"until it is, only {MODEL['cpu']}, --weights random and what was fetched before work"
+    """Whether the hub answers the client that fetches; the content of the answer does not matter."""
+    remedy = f"until then, only {MODEL['cpu']}, --weights random and weights fetched before work"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return Line(WARNING, "hub", "HF_HUB_OFFLINE is set, so no request is sent", remedy)
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -103,7 +103,7 @@ def check_ports(usual: tuple[int, ...]) -> Iterator[Line]:
         return
     busy = [str(port) for port in usual if _is_busy(port)]
     if busy:
-        yield Line(NOTE, "ports", f"{' and '.join(busy)} busy: no matter, each run takes free ones")
+        yield Line(NOTE, "ports", f"{' and '.join(busy)} in use, which does not matter: each run takes free ports")
     else:
         yield Line(OK, "ports", "loopback ports can be bound")
 

@@ -40,7 +40,7 @@ def check_environment() -> Line:
         return Line(BLOCKER, "environment", f"no .venv, and {ROOT} cannot be written", remedy)
     if util.find_spec("ensurepip") is None:  # Debian splits it off
         return Line(BLOCKER, "environment", "this Python cannot make a .venv", "on Debian, install python3-venv")
-    return Line(MISSING, "environment", "no .venv yet", "the first run makes it, or run ./setup.sh (several GB)")
+    return Line(MISSING, "environment", "no .venv yet", "the first run installs it; or run ./setup.sh (several GB)")
 
 
 def _check_venv(stamps: set[str]) -> Line:
@@ -48,9 +48,9 @@ def _check_venv(stamps: set[str]) -> Line:
     if {".installed", ".installed-models"} <= stamps:
         return Line(OK, "environment", ".venv")
     if stamps == {".installed-light"}:
-        remedy = "the first run adds it, or run ./setup.sh (several GB)"
-        return Line(MISSING, "environment", ".venv reads results, and lacks what measures", remedy)
-    return Line(MISSING, "environment", ".venv was not set up to its end", "run ./setup.sh")
+        remedy = "the first run adds them; or run ./setup.sh (several GB)"
+        return Line(MISSING, "environment", ".venv can read results, and lacks the packages that measure", remedy)
+    return Line(MISSING, "environment", "the set-up of .venv was interrupted", "run ./setup.sh")
 
 
 def pins() -> dict[str, str]:

@@ -164,7 +164,8 @@ def capability_of(gpu: int) -> tuple[int, int]:
 
 
 def deployment(gateway: int, gpu: int, blocks: int) -> dict:
-    """What `mii.serve` is given besides the model: every port (its own defaults are fixed), the GPU and its pool."""
+    """What `mii.serve` is given in addition to the model: every port (its own defaults are fixed), the GPU and its
+    pool."""
     replica = {
         "hostname": "localhost",
         "tensor_parallel_ports": [free_port()],
