@@ -150,7 +150,8 @@ def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
     """The curves of each model's load tests in one chart, then the levels of each test."""
     models = dict.fromkeys(model_title(item.content) for item in items)
     groups = [[item for item in items if model_title(item.content) == model] for model in models]
-    legend = Section("What the columns are", [Text(LEGEND)], folded=True)
+    facets = frozenset(facets_of(item.content) for item in items)
+    legend = Section("What the columns are", [Text(LEGEND)], folded=True, facets=facets)
     return [*(figure for group in groups for figure in _figure(group)), *map(_section, items), legend]
 
 
@@ -197,6 +198,6 @@ def _latencies(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
 
 
 def _without_percentiles(row: LevelRow) -> dict[str, str]:
-    """A level's cells of all metrics that are no latency."""
-    chosen = [m for m in METRICS if m.place != "data" and not m.group and m.name != "remarks"]
-    return {m.title: m.cell(row) for m in chosen}
+    """A level's cells of the metrics that are no latency, and not in the table of levels; its name first."""
+    chosen = (m for m in METRICS if m.place == "detail" and not m.group and m.name != "remarks")
+    return {"load": row.level.name, **{m.title: m.cell(row) for m in chosen}}
