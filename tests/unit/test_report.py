@@ -17,7 +17,7 @@ from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Gpu, Result, Sample
 from bench_deepspeed.report import markdown
-from bench_deepspeed.report.blocks import Quoted, Table
+from bench_deepspeed.report.blocks import Quoted, Section, Table, Text
 from bench_deepspeed.results import documents, files
 
 PAGE = "# Page\n\nBefore.\n\n<!-- run: llama -->\n<!-- /run -->\n\nAfter.\n"
@@ -325,3 +325,11 @@ def test_rows_that_are_no_comparison_are_told_apart_by_what_differs(site):
 def test_a_recorded_command_stands_with_the_machine_where_a_page_shows_it_as_it_is(site, command, shown):
     site.add("one", result(environment={"command": command}))
     assert shown in site.report()
+
+
+def test_a_documented_section_is_folded_and_any_other_folded_one_left_out():
+    blocks = [
+        Section(title, [Text("body")], folded=True, documented=kept) for title, kept in (("<b>", True), ("no", False))
+    ]
+    rendered = markdown.render(blocks, Path("page.md"), lambda _: None)
+    assert rendered == "<details>\n<summary>&lt;b></summary>\n\nBody.\n\n</details>"

@@ -132,10 +132,16 @@ def conclusions(result: LoadResult) -> list[str]:
     """What follows from all levels together."""
     lines = []
     if result.stopped:
-        lines.append(f"stopped at {result.stopped}")
+        lines.append(f"stopped at {_reason(result.stopped)}")
     if any(level.rate is not None for level in result.levels):
         lines.append(f"maximum sustainable request rate: {bracket_words(result.levels)}")
     return lines
+
+
+def _reason(stopped: str) -> str:
+    """The level and why it was the last; the words of a rule that is no longer used are left out."""
+    level, _, reason = stopped.partition(": ")
+    return f"{level}, which an earlier version judged not sustained" if reason.startswith("saturated") else stopped
 
 
 def bracket_words(levels: Sequence[Level]) -> str:
@@ -175,13 +181,19 @@ def _section(item: Item[LoadResult]) -> Section:
         *map(Text, conclusions(result)),
         Table(_shown(levels), f"Load test of {title(result)}", [facets] * len(levels)),
         *map(Text, _missing([row for row in levels if row.measured])),
-        *([Facts(doubts)] if doubts else []),
+        *(Text(f"{level}: {text}") for level, text in doubts.items()),
         Section("All percentiles", [Table(_latencies(levels), "All percentiles")], folded=True),
         Section("All other figures", [Table(_without_empty_columns(others), "All other figures")], folded=True),
         Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Environment", [Facts(environment_facts(result.environment.facts))], folded=True),
     ]
-    return Section(title(result), blocks, facets=facets)
+    return Section(_heading(result), blocks, facets=facets)
+
+
+def _heading(result: LoadResult) -> str:
+    """What was loaded, and by what its levels differ where they all differ by one thing."""
+    kinds = [words for kind, words in charts.KINDS.items() if any(getattr(level, kind) for level in result.levels)]
+    return f"{title(result)}, {kinds[0]}" if len(kinds) == 1 else title(result)
 
 
 def _latencies(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
