@@ -26,6 +26,8 @@ WORDS = 36
 """Characters of a cell beyond which its column breaks lines."""
 INTERVAL = re.compile(r"\[[^][<]*\]")
 """What is not broken over two lines in a cell."""
+SHORT = 13
+"""Characters of a cell up to which its column breaks none."""
 DENSE = 12
 """Columns beyond which a table is printed smaller."""
 
@@ -89,7 +91,7 @@ def render(chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequen
         "cell": page.cell,
         "sentence": sentence,
         "code": _code,
-        "words": _words,
+        "widths": _widths,
     }
     return environment.get_template("report.html.j2").render(
         page=page,
@@ -200,9 +202,13 @@ def _short_names(files: Sequence[File]) -> dict[Path, str]:
     return {f.path.resolve(): short[f.name] if counts[short[f.name]] == 1 else f.name for f in files}
 
 
-def _words(table: Table) -> set[str]:
-    """The titles of the columns that hold text, not numbers."""
-    return {title for row in table.rows for title, cell in row.items() if len(_plain(cell)) > WORDS}
+def _widths(table: Table) -> dict[str, str]:
+    """Title of a column → the class of its cells: "words" break anywhere, "short" ones nowhere, others at spaces."""
+    longest: dict[str, int] = {}
+    for row in table.rows:
+        for title, cell in row.items():
+            longest[title] = max(longest.get(title, 0), len(_plain(cell)))
+    return {title: "words" if n > WORDS else "short" if n <= SHORT else "" for title, n in longest.items()}
 
 
 def _plain(cell: Cell) -> str:

@@ -11,8 +11,8 @@ CHARACTER_PX, HEIGHT_PX, MARKER_PX, LINE_PX = 7.5, 12.0, 7.0, 4.0
 DISTANCES_PX = (13.0, 20.0, 28.0)
 DIRECTIONS = 16
 """So many places around a point are tried at each distance."""
-PIECES = 24
-"""A line is looked at in so many places."""
+MOST_LABELS = 40
+"""Of more labels each stands above its point: they have no room, and to try all places would take minutes."""
 
 Pixel = tuple[float, float]
 
@@ -43,6 +43,8 @@ def offsets(labels: Sequence[tuple[Pixel, str]], lines: Iterable[Sequence[Pixel]
     `labels`: each point and its text. `lines`: the points that each line leads through. `size` of the whole chart. One
     label after the other takes the place that covers the least, and among equals the nearest.
     """
+    if len(labels) > MOST_LABELS:
+        return [(0.0, -DISTANCES_PX[0])] * len(labels)
     markers = [Box.around(x, y, 2 * MARKER_PX, 2 * MARKER_PX) for (x, y), _ in labels]
     taken = [*markers, *(Box.around(*place, LINE_PX, LINE_PX) for line in lines for place in _along(line))]
     inside = Box(0, 0, *size)
@@ -51,7 +53,9 @@ def offsets(labels: Sequence[tuple[Pixel, str]], lines: Iterable[Sequence[Pixel]
         width = CHARACTER_PX * len(text)
         places = [(dx * (1 + width / 40), dy) for dx, dy in _around()]
         boxes = [Box.around(x + dx, y + dy, width, HEIGHT_PX) for dx, dy in places]
-        costs = [_cost(box, taken, inside) + distance / 1e3 for distance, box in enumerate(boxes)]
+        reach = Box(*(least(side) for least, side in zip((min, min, max, max), zip(*boxes, strict=True), strict=True)))
+        near = [box for box in taken if box.overlap(reach)]
+        costs = [_cost(box, near, inside) + distance / 1e3 for distance, box in enumerate(boxes)]
         best = costs.index(min(costs))
         taken.append(boxes[best])
         found.append(places[best])
@@ -66,10 +70,12 @@ def _around() -> list[Pixel]:
 
 
 def _along(line: Sequence[Pixel]) -> list[Pixel]:
-    """Places on a line."""
-    steps = [n / PIECES for n in range(PIECES + 1)]
-    pairs = itertools.pairwise(line)
-    return [(x + (u - x) * step, y + (v - y) * step) for (x, y), (u, v) in pairs for step in steps]
+    """Places on a line, its thickness apart."""
+    places = []
+    for (x, y), (u, v) in itertools.pairwise(line):
+        count = max(1, math.ceil(math.hypot(u - x, v - y) / LINE_PX))
+        places += [(x + (u - x) * n / count, y + (v - y) * n / count) for n in range(count + 1)]
+    return places
 
 
 def _cost(box: Box, taken: Sequence[Box], inside: Box) -> float:

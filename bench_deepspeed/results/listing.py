@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
@@ -16,12 +18,16 @@ from .find import SavedRun
 
 LOG_NAMES = ("performance.log", "ab.log")
 LEGEND = (
-    f"started: UTC; {SPEED_LEGEND}; of a load test, those of the "
-    "level with the most; of a comparison the ratio B ∕ A of both sides' [95% interval of it]"
+    f"started: UTC; {SPEED_LEGEND}; of a load test, those of the level with the most; of a comparison the ratio B ∕ A "
+    "of both sides'; warnings: how many, and `bench.sh results ID` shows them"
 )
 RANDOM_MARK = f"*: {SHAPE_ONLY}"
-OPTIONAL = ("started", "model", "device", "precision", "engine", "warnings", "kind", "status")
-"""Columns that a narrow terminal does not show, the first one first: an ID names the model and the time."""
+INTERVAL = "[95% interval]"
+OPTIONAL = ("codes of warnings", "started", "model", "device", "precision", "engine", "kind", INTERVAL)
+"""Columns that a narrow terminal does not show, the first one first: an ID names the model, the kind and the time.
+
+Status and the number of warnings are always shown.
+"""
 
 
 def text(entries: list[Entry]) -> str:
@@ -33,6 +39,7 @@ def text(entries: list[Entry]) -> str:
 
 
 def _row(entry: Entry) -> dict[str, str]:
+    speed, basis = re.fullmatch(r"(.*?)((?: [\[(].*)?)", entry.speed, re.DOTALL).groups()
     return {
         "id": entry.id,
         "kind": entry.kind,
@@ -41,9 +48,11 @@ def _row(entry: Entry) -> dict[str, str]:
         "engine": ", ".join(entry.engines),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,
-        "tokens/s": entry.speed + (" *" if entry.speed and "random" in entry.weights else ""),
+        "tokens/s": speed + (" *" if speed and "random" in entry.weights else ""),
+        INTERVAL: basis.strip(),
         "status": entry.status,
-        "warnings": ", ".join(entry.warnings),
+        "warnings": str(len(entry.warnings)) if entry.warnings else "none",
+        "codes of warnings": ", ".join(entry.warnings),
     }
 
 

@@ -19,10 +19,14 @@ def render(items: Sequence[Item]) -> str:
 
 
 def headlines(items: Sequence[Item]) -> list[Headline]:
-    """Of each model those whose ratio has an interval, by whatever kind of result; without one, the first that is."""
+    """Of each model those whose ratio has an interval, by whatever kind of result; without one, the first that is.
+
+    Models with an interval come first, and of a model its fastest configuration.
+    """
     by_model: dict[str, list[Headline]] = {}
     for kind, members in by_kind(items):
         for headline in kind.page_headlines(members):
             by_model.setdefault(headline.model, []).append(headline)
-    shown = ([one for one in found if one.has_interval] or found[:1] for found in by_model.values())
+    shown = [[one for one in found if one.has_interval] or found[:1] for found in by_model.values()]
+    shown.sort(key=lambda of_model: not of_model[0].has_interval)
     return [headline for of_model in shown for headline in sorted(of_model, key=lambda one: -one.tokens_per_s)]

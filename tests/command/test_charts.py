@@ -234,6 +234,29 @@ def test_no_two_of_twelve_lines_have_the_same_colour():
     assert len({(entry.colour, entry.path) for entry in more}) == 2 * MANY, "colours begin again with other markers"
 
 
+@pytest.mark.parametrize("groups", range(1, MANY + 1))
+def test_groups_of_a_quantity_have_colours_of_one_order_and_none_twice(groups: int):
+    colours = [entry.colour for entry in legend.legend(lines(groups, ordered=True))]
+    numbers = [palette.STEPS.index(colour) for colour in colours]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 0
+    assert groups == 1 or numbers[-1] == len(palette.STEPS) - 1
+
+
+@pytest.mark.parametrize(("place", "page"), [(0, "#ffffff"), (1, "#171c23")])
+def test_ordered_colours_are_seen_on_their_page(place: int, page: str):
+    colours = [palette.COLOURS[name[4:-1]][place] for name in palette.STEPS]
+    assert min(contrast(colour, page) for colour in colours) >= 3.0
+    assert len(set(colours)) == len(colours)
+    assert "#ffffff" not in colours
+
+
+def test_error_bars_at_one_place_stand_next_to_each_other():
+    chart = lines(3, 2, log=True)
+    bars = [mark.get("transform") for mark in marks(chart, "rule")]
+    assert len(set(bars)) == len(bars) == 6
+
+
 def limited(groups: int) -> Lines:
     """Measured lines, and a limit of the same name in the colour of each."""
     measured = lines(groups).series

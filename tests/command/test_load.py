@@ -50,7 +50,7 @@ def test_curves_of_earlier_tests_are_drawn_with_it(bench, tmp_path):
     )
     assert done.returncode == 0, done
     (plot,) = tmp_path.glob("b/*/load/*/load.svg")
-    assert plot.read_text().count("labelled with its clients") == 2
+    assert plot.read_text().count(", by clients") == 2
 
 
 def test_a_rate_that_is_not_sustained_ends_the_levels(bench, tmp_path):

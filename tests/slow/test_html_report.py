@@ -81,12 +81,13 @@ class Shown:
         return self.page.eval_on_selector(selector, "(element, name) => getComputedStyle(element)[name]", name)
 
     def choose(self, value: str) -> None:
+        self.page.locator(".filter").evaluate("part => { part.open = true; }")
         self.page.locator(f"input[value='{value}']").check(force=True)
         self.settle()
 
     def visible_engines(self) -> set[str]:
         """Those in the first column of the tables of speeds."""
-        cells = self.page.locator("#run .scroll[aria-label='Tokens per second'] tbody tr:visible td:nth-child(2)")
+        cells = self.page.locator("#run .scroll[aria-label='Tokens per second'] tbody tr:visible td:nth-child(1)")
         return set(cells.all_inner_texts())
 
     def expect_dots(self, name: str, *counts: int) -> None:
@@ -146,7 +147,7 @@ def test_every_section_is_there_with_its_figures_and_evidence(shown):
         expect(figures).to_have_count(count)
         expect(figures.first.locator("svg")).to_be_visible()
         assert figures.first.get_attribute("aria-label")
-    text = shown.page.locator("body").inner_text()
+    text = shown.page.locator("body").evaluate("body => body.textContent")
     for name in ("result.json", "random.json", "quality.json", "sweep.json", "load.json", "ab.json"):
         assert name in text
     assert "1.78 [0.03, 122.83]" in text
@@ -196,11 +197,12 @@ def test_the_filter_acts_on_tables_and_figures_alike(shown):
     expect(line).to_have_count(3)  # its line and the two limits, which all engines share
     legend = shown.page.locator("[data-name$='-throughput'] + .legend li")
     assert [entry for entry in legend.all_inner_texts() if "limit" not in entry] == ["■transformers"]
-    heads = shown.page.locator("#run article").first.locator(".scroll").nth(1).locator("th:visible")
-    assert heads.all_inner_texts() == ["", "other"]
+    details = shown.page.locator("#run article").first.locator("details").first
+    details.locator("summary").click()
+    assert details.locator("th:visible").all_inner_texts() == ["", "other"]
     expect(shown.page.locator("#load")).to_be_hidden()
     expect(shown.page.locator("nav a", has_text="Load")).to_be_hidden()
-    expect(shown.page.locator("#shown")).to_have_text("Shown: transformers.")
+    expect(shown.page.locator("#shown")).to_have_text("transformers")
     shown.choose("bfloat16")
     expect(shown.page.locator("#sweep")).to_be_hidden()
     shown.page.get_by_role("button", name="Show everything").click()
@@ -220,6 +222,8 @@ def test_a_choice_that_nothing_meets_says_so(shown):
 def test_the_filter_works_from_the_keyboard(shown):
     shown.page.keyboard.press("Tab")
     assert shown.page.evaluate("document.activeElement.className") == "skip"
+    shown.page.locator(".filter summary").focus()
+    shown.page.keyboard.press("Enter")
     shown.page.locator("input[value='transformers']").focus()
     shown.page.keyboard.press("Space")
     assert shown.visible_engines() == {"transformers"}
@@ -238,13 +242,14 @@ def test_a_comparison_has_its_verdict_pairs_warnings_and_rounds(shown):
     part = shown.page.locator("#ab > article")
     expect(part.locator("h3")).to_have_text("Llama-2-7B-chat: mii, float16 against transformers, float16")
     expect(part.locator(".verdict")).to_contain_text("No difference shown: B ∕ A is 0.7")
+    part.locator("summary", has_text="Pairs of processes").click()
     cells = part.locator("tbody tr").all_inner_texts()
     assert cells[0].startswith("A\tmii, float16\t4.00 [4.00, 4.00]")
     assert cells[1].startswith("B\ttransformers, float16, HOW=slowly\t2.81 [")
     assert [row.split("\t")[:3] for row in cells[2:4]] == [["1", "4.00", "3.20"], ["2", "4.00", "2.50"]]
     expect(part.locator(".findings")).to_contain_text("not_idle B kept up to 0.50 CPUs busy while the other was timed")
     part.locator("summary", has_text="Raw samples").click()
-    rounds = part.locator("details[open] tbody tr").all_inner_texts()
+    rounds = part.locator("details[open]", has_text="Raw samples").locator("tbody tr").all_inner_texts()
     assert [row.split("\t")[:3] for row in rounds] == [
         [p, r, first] for p in "12" for r, first in (("1", "A"), ("2", "B"))
     ]
@@ -256,7 +261,7 @@ def test_the_ratios_are_drawn_around_a_line_at_1(shown):
     """Two dots, and before them the line: both pairs are slower."""
     shown.expect_dots("ratios", 2)
     figure = shown.page.locator("[data-name='ab-ratios']")
-    line = figure.locator(".mark-rect.role-mark path").first.bounding_box()
+    line = figure.locator(".mark-rect.role-mark").nth(1).locator("path").first.bounding_box()  # the first are ticks
     dots = [dot.bounding_box() for dot in figure.locator(DOT).all()]
     assert all(dot["x"] + dot["width"] < line["x"] + line["width"] for dot in dots)
     assert dots[1]["x"] < dots[0]["x"]
@@ -269,7 +274,7 @@ def test_a_comparison_is_there_for_either_side_and_whole(shown):
     for engine in ("mii", "transformers"):
         shown.choose(engine)
         shown.expect_dots("ratios", 2)
-        assert shown.page.locator("#ab > article").locator("tbody tr:visible").count() == 2 + 3
+        assert shown.page.locator("#ab > article").locator("tbody tr:visible").count() == 2
         shown.page.get_by_role("button", name="Show everything").click()
     shown.choose("bfloat16")
     expect(shown.page.locator("#ab")).to_be_hidden()
@@ -400,19 +405,62 @@ def overlapping(one: dict, other: dict) -> bool:
     return across > 1 and down > 3
 
 
-def test_on_paper_all_is_open_light_and_as_wide_as_the_paper(browser, report):
+def test_on_paper_it_is_light_as_wide_as_the_paper_and_without_what_is_folded(browser, report):
     context = browser.new_context(viewport=WIDE, color_scheme="dark")
     shown = Shown(context.new_page(), report)
-    before = shown.page.locator("details[open]").count()
     shown.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert shown.page.locator("details:not([open])").count() == 0
     shown.page.wait_for_function(f'document.querySelector("{SPEED} svg").clientWidth < 44 * 16')
     shown.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert shown.page.locator("details[open]").count() == before
+    shown.page.wait_for_function(f'document.querySelector("{SPEED} svg").clientWidth > 44 * 16')
     shown.page.emulate_media(media="print")
     assert channels(shown.style("body", "backgroundColor")) == [255, 255, 255]
     expect(shown.page.locator(".filter")).to_be_hidden()
+    assert shown.page.locator("details:not([open]):visible").count() == 0
+    assert shown.page.locator(".findings:visible").count() > 2
+    pages = len(re.findall(rb"/Type\s*/Page\b", shown.page.pdf(format="A4")))
+    assert 2 <= pages <= 8
     context.close()
+
+
+def test_no_table_overflows_a_wide_window(shown):
+    shown.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    overflowing = "all => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel)"
+    assert shown.page.eval_on_selector_all(".scroll", overflowing) == []
+    assert shown.page.evaluate("document.documentElement.scrollWidth") == WIDE["width"]
+
+
+def test_the_page_begins_with_the_fastest_and_its_baseline(shown):
+    tiles = shown.page.locator("#headline .tile")
+    first = tiles.first
+    assert first.bounding_box()["y"] + first.bounding_box()["height"] < WIDE["height"]
+    expect(first.locator("h2")).to_have_text("Llama-2-7B-chat")
+    expect(first.locator(".big")).to_contain_text("1.4")
+    expect(first).to_contain_text("mii, float16: 4.00 [4.00, 4.00] tokens/s")
+    expect(first).to_contain_text("transformers, float16, HOW=slowly: 2.81")
+    expect(first.locator(".outcome")).to_have_text("inconclusive: the interval holds 1")
+    expect(first.locator(".doubts")).to_contain_text("not_idle")
+    assert shown.page.locator("main").bounding_box()["y"] < WIDE["height"]
+    shown.choose("Other GPU")
+    assert tiles.filter(visible=True).locator("h2").all_inner_texts() == ["mistral (random weights)"]
+
+
+def test_a_table_is_sorted_by_the_column_that_is_clicked(shown):
+    table = shown.page.locator("#sweep table[data-sortable]").first
+    shown.page.locator("#sweep summary", has_text="Every point").click()
+    head = table.locator("th", has_text="prefill")
+    column = table.locator("th").all_inner_texts().index("prefill") + 1
+    cells = table.locator(f"tbody td:nth-child({column})")
+    before = cells.all_inner_texts()
+    numbers = [text for text in before if re.match(r"[\d.]", text)]
+    others = [text for text in before if text not in numbers]
+    assert len(numbers) > 1 and others
+    upwards = sorted(numbers, key=lambda text: float(text.split()[0].replace(",", "")))
+    head.locator("button").click()
+    assert (head.get_attribute("aria-sort"), cells.all_inner_texts()) == ("ascending", [*upwards, *others])
+    head.locator("button").press("Enter")
+    assert cells.all_inner_texts()[: len(numbers)] == upwards[::-1]
+    head.locator("button").click()
+    assert (head.get_attribute("aria-sort"), cells.all_inner_texts()) == (None, before)
 
 
 def test_a_single_result_needs_no_filter(browser, tmp_path):

@@ -289,14 +289,32 @@ def test_the_table_says_how_it_was_served():
     assert "maximum sustainable request rate: not measured" in unwrapped(shown)
     assert "| 1 client " in shown
     assert "± 30%" in shown
-    assert re.search(r"\| E2E +\| [\d.]+ \[[\d.]+, [\d.]+\] +\| not measured: \d+ of 368 +\|", shown)
+    assert "not measured at any level: TTFT p99, TPOT p99, E2E p99 (it takes 368" in unwrapped(shown)
+
+
+def test_each_level_is_one_row_of_single_figures_in_ms():
+    one = result()
+    assert "| requests/s offered | requests/s achieved |" in terminal.render(reports.view(one), 400)
+    assert "| TTFT median, ms |" in terminal.render(reports.view(one), 400)
+    for width in (80, 120):
+        lines = terminal.render(reports.view(one), width).splitlines()
+        levels = [line for line in lines if line.startswith("| ") and re.match(r"\| \d", line)]
+        assert [line.split("|")[1].strip() for line in levels] == [level.name for level in one.levels]
+        assert not any("[" in line for line in levels)
+        assert max(map(len, lines)) <= width
 
 
 def test_the_plot_has_a_curve_for_each_loop_of_each_test():
     chart = load_charts.latency("SmolLM2", [result(), result(levels=result().levels[:1])])
     svg = vega.svg(chart)
-    assert svg.count("labelled with its clients") == 2
-    assert svg.count("labelled with its rate") == 1
+    names = [series.name for series in chart.series]
+    assert names == [
+        "32 + 8 tokens ± 30%, by clients, test 1",
+        "32 + 8 tokens ± 30%, by request rate",
+        "32 + 8 tokens ± 30%, by clients, test 2",
+    ]
+    assert chart.y.unit == "ms"
+    assert all(point.interval and point.interval[0] <= point.y <= point.interval[1] for point in chart.points)
     assert vega.svg(chart) == svg
 
 

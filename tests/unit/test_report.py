@@ -17,7 +17,7 @@ from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Gpu, Result, Sample
 from bench_deepspeed.report import markdown
-from bench_deepspeed.report.blocks import Quoted, Table
+from bench_deepspeed.report.blocks import Quoted, Section, Table, Text
 from bench_deepspeed.results import documents, files
 
 PAGE = "# Page\n\nBefore.\n\n<!-- run: llama -->\n<!-- /run -->\n\nAfter.\n"
@@ -128,8 +128,7 @@ def test_order_is_model_engine_precision(site):
 def test_random_weights_are_marked_at_the_number(site):
     site.add("one", result(weights="random"))
     text = site.report()
-    (row,) = site.rows()
-    assert row["model"] == "Llama-2-7B-chat (random weights)"
+    assert "**Speed of Llama-2-7B-chat (random weights)**" in text
     assert "Random weights: the speed of the model's shape" in text
 
 
@@ -146,8 +145,10 @@ def test_a_page_shows_its_model_only_and_all_shows_every(tmp_path):
         site.add("one", result(model="mistral", processes=2))
         site.add("two", result(processes=2))
         site.add("three", result())  # without an interval it is no headline
-        site.report()
-        assert list(dict.fromkeys(row["model"] for row in site.rows())) == models
+        text = site.report()
+        assert [
+            model for model in ("Llama-2-7B-chat", "mistral") if f"| {model} " in text or f"of {model}**" in text
+        ] == models
 
 
 def test_without_an_interval_there_is_no_headline(tmp_path):
@@ -290,7 +291,8 @@ def test_results_with_the_same_file_name_keep_a_column_each(tmp_path):
         path.parent.mkdir()
         result().save(path)
         items += files.read([path])
-    (table,) = [block for block in run_view._speed_table(items) if getattr(block, "column_facets", None)]
+    sections = [block for block in run_view._speed_table(items) if isinstance(block, Section)]
+    (table,) = [block for part in sections for block in part.blocks if getattr(block, "column_facets", None)]
     assert list(table.rows[0]) == ["", "old/llama", "new/llama"]
 
 
@@ -325,3 +327,11 @@ def test_rows_that_are_no_comparison_say_what_differs(site):
 def test_a_recorded_command_stands_with_the_machine_where_a_page_shows_it_as_it_is(site, command, shown):
     site.add("one", result(environment={"command": command}))
     assert shown in site.report()
+
+
+def test_a_documented_section_is_folded_and_any_other_folded_one_left_out():
+    blocks = [
+        Section(title, [Text("body")], folded=True, documented=kept) for title, kept in (("<b>", True), ("no", False))
+    ]
+    rendered = markdown.render(blocks, Path("page.md"), lambda _: None)
+    assert rendered == "<details>\n<summary>&lt;b></summary>\n\nBody.\n\n</details>"

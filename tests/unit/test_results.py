@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import shutil
 import threading
+from datetime import datetime, timezone
 
 import pytest
 from builders import DAMAGED, REASONS, save_ab
@@ -17,7 +20,7 @@ from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
 from bench_deepspeed.results import listing, prune
-from bench_deepspeed.results.entries import read_entry
+from bench_deepspeed.results.entries import Entry, read_entry
 from bench_deepspeed.results.find import folders
 
 FILES = {kind.file: kind.name for kind in registry.kinds()}
@@ -36,6 +39,18 @@ def test_a_damaged_file_is_listed_with_the_reason(logs, file, damage):
     assert f"{file} {REASONS[damage]}" in entry.error
     assert "\n" not in entry.error
     assert f"{entry.id}: unreadable: {entry.error}" in unwrapped(listing.text([entry]))
+
+
+def test_status_and_warnings_are_shown_in_80_columns(tmp_path):
+    run = Entry("smollm2/load/2026-11-24T12-00-00", tmp_path, "run", datetime.now(timezone.utc), "complete")
+    codes = ["no_interval", "few_samples", "not_checked"]
+    one = dataclasses.replace(run, models=["smollm2"], engines=["mii"], device="NVIDIA H100 80GB HBM3", warnings=codes)
+    fast = dataclasses.replace(one, speed="188.97 [158.52, 225.77]")
+    ended = dataclasses.replace(one, speed="1352.20 (32 clients)", status="interrupted", warnings=[])
+    text = listing.text([fast, ended])
+    assert re.search(r"\| 188\.97 +\| complete +\| 3 +\|", text)
+    assert re.search(r"\| 1352\.20 +\| interrupted +\| none +\|", text)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("seconds", [([0.0], [1.0]), ([1.0, 1.0], [1.0])], ids=["no time", "half a round"])

@@ -39,7 +39,7 @@ def _row(result: AbResult) -> StripRow | None:
         note=machine_of(result.environment, result.a.scenario.device),
         value=f"B ∕ A {value}",
         aside=aside,
-        warnings=", ".join(finding.code for finding in warnings.check(result)),
+        warnings=", ".join(dict.fromkeys(finding.code for finding in warnings.check(result))),
         samples=tuple(
             Dot(paired.value, 0, f"pair {number} of {len(logs)}: {paired.shown}, {n} rounds")
             for number, paired, n in pairs

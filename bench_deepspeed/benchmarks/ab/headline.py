@@ -14,8 +14,9 @@ from .records import AbResult
 
 
 def headlines(items: Sequence[Item[AbResult]]) -> list[Headline]:
-    """One of each comparison that has a ratio; none where a configuration was compared with itself."""
-    return [found for item in items if not same(item.content) and (found := _headline(item))]
+    """One of each comparison that has a ratio; none of a configuration with itself, and none of the fake engine."""
+    real = (item for item in items if "fake" not in item.subject.engines and not same(item.content))
+    return [found for item in real if (found := _headline(item))]
 
 
 def _headline(item: Item[AbResult]) -> Headline | None:
@@ -49,4 +50,4 @@ def _headline(item: Item[AbResult]) -> Headline | None:
 def _verdict(ratio: estimate.PairedRatio, baseline: str) -> str:
     if ratio.low is None:
         return "inconclusive: one pair of processes"
-    return f"as fast as {baseline}" if ratio.low > 1 else "inconclusive: the interval holds 1"
+    return f"the tokens/s of {baseline}" if ratio.low > 1 else "inconclusive: the interval holds 1"

@@ -132,10 +132,16 @@ def conclusions(result: LoadResult) -> list[str]:
     """What follows from all levels together."""
     lines = [sentence(FAKE)] if result.scenario["engine"] == "fake" else []
     if result.stopped:
-        lines.append(f"stopped at {result.stopped}")
+        lines.append(f"stopped at {_reason(result.stopped)}")
     if any(level.rate is not None for level in result.levels):
         lines.append(f"maximum sustainable request rate: {bracket_words(result.levels)}")
     return lines
+
+
+def _reason(stopped: str) -> str:
+    """The level and why it was the last; the words of a rule that is no longer used are left out."""
+    level, _, reason = stopped.partition(": ")
+    return f"{level}, which an earlier version judged not sustained" if reason.startswith("saturated") else stopped
 
 
 def bracket_words(levels: Sequence[Level]) -> str:
@@ -150,7 +156,8 @@ def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
     """The curves of each model's load tests in one chart, then the levels of each test."""
     models = dict.fromkeys(model_title(item.content) for item in items)
     groups = [[item for item in items if model_title(item.content) == model] for model in models]
-    legend = Section("What the columns are", [Text(LEGEND)], folded=True)
+    facets = frozenset(facets_of(item.content) for item in items)
+    legend = Section("What the columns are", [Text(LEGEND)], folded=True, facets=facets)
     return [*(figure for group in groups for figure in _figure(group)), *map(_section, items), legend]
 
 
@@ -174,13 +181,19 @@ def _section(item: Item[LoadResult]) -> Section:
         *map(Text, conclusions(result)),
         Table(_shown(levels), f"Load test of {title(result)}", [facets] * len(levels)),
         *map(Text, _missing([row for row in levels if row.measured])),
-        *([Facts(doubts)] if doubts else []),
+        *(Text(f"{level}: {text}") for level, text in doubts.items()),
         Section("All percentiles", [Table(_latencies(levels), "All percentiles")], folded=True),
         Section("All other figures", [Table(_without_empty_columns(others), "All other figures")], folded=True),
         Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Environment", [Facts(environment_facts(result.environment.facts))], folded=True),
     ]
-    return Section(title(result), blocks, facets=facets)
+    return Section(_heading(result), blocks, facets=facets)
+
+
+def _heading(result: LoadResult) -> str:
+    """What was loaded, and by what its levels differ where they all differ by one thing."""
+    kinds = [words for kind, words in charts.KINDS.items() if any(getattr(level, kind) for level in result.levels)]
+    return f"{title(result)}, {kinds[0]}" if len(kinds) == 1 else title(result)
 
 
 def _latencies(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
@@ -197,6 +210,6 @@ def _latencies(levels: Sequence[LevelRow]) -> list[dict[str, str]]:
 
 
 def _without_percentiles(row: LevelRow) -> dict[str, str]:
-    """A level's cells of all metrics that are no latency."""
-    chosen = [m for m in METRICS if m.place != "data" and not m.group and m.name != "remarks"]
-    return {m.title: m.cell(row) for m in chosen}
+    """A level's cells of the metrics that are no latency, and not in the table of levels; its name first."""
+    chosen = (m for m in METRICS if m.place == "detail" and not m.group and m.name != "remarks")
+    return {"load": row.level.name, **{m.title: m.cell(row) for m in chosen}}

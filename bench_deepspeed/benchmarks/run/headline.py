@@ -66,7 +66,10 @@ def _headline(items: Sequence[RunItem]) -> tuple[tuple, Headline]:
 def _against(baseline: RunItem, ratio: Ratio) -> dict:
     """The fields of a headline that has a baseline."""
     value, interval = ratio.shown.split(" ", 1)
-    verdicts = {"faster": f"as fast as {baseline.content.scenario.engine}", None: "inconclusive: too few processes"}
+    verdicts = {
+        "faster": f"the tokens/s of {baseline.content.scenario.engine}",
+        None: "inconclusive: too few processes",
+    }
     return {
         "baseline": _configuration(baseline),
         "baseline_speed": metrics.speed_cell(baseline.content),
