@@ -374,6 +374,13 @@ def test_behind_two_hyphens_all_are_words(bench):
     assert parser.parse(["results", "--", "x"]).words == ["x"]
 
 
+@pytest.mark.parametrize("flags", [("compare", "{}", "{}"), ("sweep", "--resume", "{}"), ("--config", "{}")])
+def test_a_name_may_be_longer_than_names_can_be(bench, flags):
+    assert re.search(
+        "File name too long|there is no sweep.json", bench.refusal(2, *(f.format("x" * 300) for f in flags))
+    )
+
+
 @pytest.mark.parametrize("flags", [("--config", "{}"), ("--prompt_file", "{}"), ("compare", "{}", "{}")])
 def test_what_has_no_end_is_not_read(bench, tmp_path, flags):
     os.mkfifo(tmp_path / "fifo")
