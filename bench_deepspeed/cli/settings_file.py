@@ -80,6 +80,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _words(path: Path, name: str, value: Any) -> Iterator[str]:
     """The words of one flag. `true` gives a flag without a value, `false` leaves it out, a list has commas."""
+    if "\0" in str(value):
+        raise UsageError(f"{FLAG} {path}: {name} holds a NUL character")
     if isinstance(value, bool):
         yield from [name] if value else []
     elif isinstance(value, list):
