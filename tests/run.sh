@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check that needs no GPU: lint, format, types, ShellCheck and the tests; sets up .venv first.
-# Usage: tests/run.sh [unit|contract|command|slow|soak|gpu] [pytest's arguments]
+# Usage: tests/run.sh [lint|unit|contract|command|slow|soak|gpu] [pytest's arguments]
+#   lint      lint, format, types, layers, ShellCheck, hadolint, and no test
 #   unit      no process is started and no model computed: seconds
 #   contract  every kind of result in every format, whole and damaged
 #   command   bench.sh as a process, with the fake engine: output, files, signals, locks
@@ -23,6 +24,7 @@ lint() {
   .venv/bin/mypy
   PYTHONPATH=. .venv/bin/lint-imports --no-logo
   find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
+  .venv/bin/hadolint docs/Dockerfile
 }
 
 run_tests() { # <pytest's arguments>...
@@ -34,6 +36,10 @@ case ${1:-} in
     shift
     [[ -n ${BENCH_PYTHON:-} ]] || ./setup.sh --tests
     exec "${BENCH_PYTHON:-$python}" -m pytest tests/gpu -m gpu "$@"
+    ;;
+  lint)
+    ./setup.sh --tests
+    lint
     ;;
   soak)
     shift
