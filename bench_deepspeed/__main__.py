@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     """Run one command line. Returns the exit code; a user's mistake is one line on stderr."""
     code = 0
     try:
+        signals.admit()
         code = run(argv)
     except SystemExit as end:  # how argparse ends after the help
         code = int(end.code or 0)
@@ -70,4 +71,6 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     set_up_process()
-    sys.exit(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    signals.leave()
+    sys.exit(ended)

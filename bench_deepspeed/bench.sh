@@ -18,4 +18,7 @@ fi
 
 # Safe path: a torch.py in the user's folder must not be imported (Python 3.11 and newer).
 export PYTHONSAFEPATH=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-exec "$python" -m bench_deepspeed "$@"
+# Signals wait until Python handles them (core/signals.py): at its start Ctrl-C would be a traceback. GNU env 8.31.
+later=(env "--block-signal=INT,TERM,HUP")
+"${later[@]}" true 2>/dev/null || later=()
+exec ${later[@]+"${later[@]}"} "$python" -m bench_deepspeed "$@"

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Every check that needs no GPU: lint, format, types, ShellCheck and the tests; sets up .venv first.
-# Usage: tests/run.sh [unit|contract|command|slow|gpu] [pytest's arguments]
+# Usage: tests/run.sh [lint|unit|contract|command|slow|soak|gpu] [pytest's arguments]
+#   lint      lint, format, types, layers, ShellCheck, hadolint, and no test
 #   unit      no process is started and no model computed: seconds
 #   contract  every kind of result in every format, whole and damaged
 #   command   bench.sh as a process, with the fake engine: output, files, signals, locks
 #   slow      the real SmolLM2, a browser, the simulations, the documents' commands
+#   soak      campaigns of random faults, an hour and more: no part of any other call, see tests/soak/__main__.py
 #   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
 # With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
 # As many tests run at once as there are CPUs, four at most, each with one thread of torch: threads that wait for
@@ -23,6 +25,7 @@ lint() {
   PYTHONPATH=. .venv/bin/lint-imports --no-logo
   .venv/bin/codespell
   find . -path './.?*' -prune -o -name '*.sh' -print0 | xargs -0 .venv/bin/shellcheck .ci/run
+  .venv/bin/hadolint docs/Dockerfile
 }
 
 run_tests() { # <pytest's arguments>...
@@ -34,6 +37,15 @@ case ${1:-} in
     shift
     [[ -n ${BENCH_PYTHON:-} ]] || ./setup.sh --tests
     exec "${BENCH_PYTHON:-$python}" -m pytest tests/gpu -m gpu "$@"
+    ;;
+  lint)
+    ./setup.sh --tests
+    lint
+    ;;
+  soak)
+    shift
+    ./setup.sh --tests
+    PYTHONPATH=.:tests${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m soak "$@"
     ;;
   unit | contract | command | slow)
     folder=tests/$1

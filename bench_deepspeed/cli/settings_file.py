@@ -85,6 +85,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _words(path: Path, parser: Parser, name: str, value: Any) -> Iterator[str]:
     """The words of one flag. `true` gives a flag without a value, `false` leaves it out, a list has commas."""
+    if "\0" in str(value):
+        raise UsageError(f"{FLAG} {path}: {name} holds a NUL character")
     if not isinstance(value, bool | list | str | int | float):
         raise UsageError(f"{FLAG} {path}: {name} is neither a number nor text, a list or true")
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)

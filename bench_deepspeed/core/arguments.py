@@ -57,6 +57,12 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         return super().parse_known_args([self._flag(word) for word in args], namespace)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """argparse takes `--flag=--` for a flag without a value, and gives it an empty list."""
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "'--' is no value")
+        return super()._get_values(action, arg_strings)
+
     def _flag(self, word: str) -> str:
         """A word of the command line; that of a flag with hyphens as the flag is defined."""
         name, equals, value = word.partition("=")

@@ -92,13 +92,20 @@ def as_bench_error(error: BaseException) -> BenchError | None:
         return error
     number = error.errno if isinstance(error, OSError) else None
     text = str(error)
-    if isinstance(error, MemoryError) or NO_MEMORY.search(text):
+    if any(isinstance(one, MemoryError) or NO_MEMORY.search(str(one)) for one in _chain(error)):
         number, text = errno.ENOMEM, "there is not enough memory"
     elif isinstance(error, RuntimeError) and NO_THREAD.search(text):
         number, text = errno.EAGAIN, "the system starts no further thread"
     elif isinstance(error, OSError):
         text = ": ".join(map(str, filter(None, [error.filename, error.strerror])))
     return MachineError(f"{text}: {REMEDIES[number]}") if number in REMEDIES else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it follows from: numpy has another one for a library that cannot be mapped."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextlib.contextmanager

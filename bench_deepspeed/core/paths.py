@@ -19,6 +19,11 @@ MODEL_DATA = VENV / "model-data"
 SETUP = ROOT / "setup.sh"
 
 
+def file_in(path: Path, name: str) -> Path:
+    """The file of that name in a folder; the path itself where it is no folder, or cannot be one."""
+    return path / name if os.path.isdir(path) else path  # noqa: PTH112 – Path.is_dir raises for a name that is too long
+
+
 def without_home(text: str) -> str:
     """The text with ~ for the home folder, whose path may hold a user's name."""
     home = os.environ.get("HOME", "")  # which `own_environment` sees to

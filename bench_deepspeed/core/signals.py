@@ -41,6 +41,18 @@ def install() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (hard - 1, hard))
 
 
+def admit() -> None:
+    """Let signals in that bench.sh has kept waiting: one that came before is handled now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def leave() -> None:
+    """Give the handled signals their default action: at the end of the process an exception would have no handler."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def received() -> int | None:
     """The number of the first signal that came; None where none did."""
     return _RECEIVED[0][0] if _RECEIVED else None

@@ -128,6 +128,21 @@ def gate_row(row: dict, content: dict) -> dict[str, str]:
     return cells
 
 
+def soak_row(row: dict, _content: dict) -> dict[str, str]:
+    """Column title → cell of one campaign of random faults; the exit codes with how many cases ended in each."""
+    codes = sorted(row["codes"].items(), key=lambda item: -item[1])
+    return {
+        "campaign": row["campaign"],
+        "cases": f"{row['cases']:,}",
+        "failures": str(len(row["failures"])),
+        "exit codes": ", ".join(f"{code}: {count:,}" for code, count in codes),
+        "seed": str(row["seed"]),
+        "minutes": f"{row['seconds'] / 60:.0f}",
+        "commit": (row["environment"]["commit"] or "not recorded")[:12],
+        "Python": row["environment"]["python"],
+    }
+
+
 SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] = {
     "coverage": ("coverage", "rows", coverage_row),
     "noises": ("coverage", "noises", noise_row),
@@ -137,6 +152,7 @@ SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] 
     "ab": ("ab", "rows", ab_row),
     "power": ("power", "rows", power_row),
     "gate": ("gate", "rows", gate_row),
+    "soak": ("soak", "rows", soak_row),
 }
 """Subject → name of the evidence's file, the key of its rows, and (row, all of the evidence) → column title → cell."""
 

@@ -27,6 +27,11 @@ except BaseException as error:
     {then}
 """
 """Interrupted in a string that it executes, as where a dataclass is defined: Python wants to end by SIGINT then."""
+SLOW_START = """
+import pathlib, time
+pathlib.Path({reached!r}).touch()
+time.sleep(0.5)
+"""
 THEN = {
     "turns into another": "raise ImportError('initialization failed') from error",
     "swallows": "pass",
@@ -85,6 +90,20 @@ def test_a_signal_during_the_first_imports_lets_nothing_start(bench, tmp_path, t
     interrupted(bench, "run", "psutil", then)
     assert {json.loads(path.read_text())["status"] for path in tmp_path.rglob("result.json")} <= {"interrupted"}
     assert list(tmp_path.rglob("worker.log")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_starts_waits_for_its_handler(bench, tmp_path, number):
+    """In an interpreter that has not begun, Ctrl-C would be a traceback and exit code 1."""
+    (tmp_path / "stubs").mkdir()
+    (tmp_path / "stubs" / "sitecustomize.py").write_text(SLOW_START.format(reached=str(tmp_path / "reached")))
+    process = bench.start(*SHORTEST["run"], env={"PYTHONPATH": str(tmp_path / "stubs")})
+    wait_until((tmp_path / "reached").exists)
+    process.send_signal(number)
+    done = bench.finish(process)
+    assert done.returncode == CODES[number], done
+    assert done.stderr == f"bench.sh: {'interrupted' if number == signal.SIGINT else 'terminated'}\n"
+    assert list(tmp_path.rglob("result.json")) == []
 
 
 def test_the_status_is_that_of_the_signal(received):

@@ -401,10 +401,27 @@ def _flags_of(command: Command) -> str:
     return resolve_name(f"bench_deepspeed.{command.parser}")().format_help()
 
 
+@pytest.mark.parametrize("flag", ["--log_file", "--prompt", "--seed"])
+def test_two_hyphens_are_no_value(bench, flag):
+    assert "'--' is no value" in bench.refusal(2, f"{flag}=--")
+
+
+def test_a_settings_file_holds_no_nul(bench, tmp_path):
+    (tmp_path / "flags.toml").write_text('output_dir = "a\\u0000b"')
+    assert "output_dir holds a NUL character" in bench.refusal(2, "--config", "flags.toml")
+
+
 def test_behind_two_hyphens_all_are_words(bench):
     assert bench.refusal(2, "compare", "--", "-dash/x", "y") == "cannot read -dash/x: No such file or directory"
     assert parser.parse(["compare", "a", "--force", "--", "--force"]).files == [Path("a"), Path("--force")]
     assert parser.parse(["results", "--", "x"]).words == ["x"]
+
+
+@pytest.mark.parametrize("flags", [("compare", "{}", "{}"), ("sweep", "--resume", "{}"), ("--config", "{}")])
+def test_a_name_may_be_longer_than_names_can_be(bench, flags):
+    assert re.search(
+        "File name too long|there is no sweep.json", bench.refusal(2, *(f.format("x" * 300) for f in flags))
+    )
 
 
 @pytest.mark.parametrize("flags", [("--config", "{}"), ("--prompt_file", "{}"), ("compare", "{}", "{}")])

@@ -42,6 +42,12 @@ def test_a_lack_is_named_with_its_remedy(what, monkeypatch, capsys):
     assert _failure(error).type == "MachineError"
 
 
+def test_a_lack_is_found_behind_another_exception():
+    error = ImportError("you should not try to import numpy from its source directory")
+    error.__cause__ = ImportError("libopenblas.so: failed to map segment from shared object")
+    assert "not enough memory" in str(as_bench_error(error))
+
+
 @pytest.mark.parametrize("number", REMEDIES)
 def test_each_number_of_the_system_has_a_remedy(number):
     assert str(as_bench_error(OSError(number, os.strerror(number)))).endswith(REMEDIES[number])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import os
 import random
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import UsageError, named
+from bench_deepspeed.core.paths import file_in
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
@@ -161,8 +163,8 @@ def to_measure(sweep: SweepResult, visit: Visit) -> list[SweepScenario]:
 
 def file_of(path: Path) -> Path:
     """The file of a saved sweep, from its folder or itself. Raises UsageError where there is none."""
-    file = path / FILE if path.is_dir() else path
-    if not file.is_file():
+    file = file_in(path, FILE)
+    if not os.path.isfile(file):  # noqa: PTH113 – Path.is_file raises for a name that is too long
         raise UsageError(f"--resume {path}: there is no {FILE}")
     return file.resolve()  # the rest of the sweep is next to the file, not next to a link to it
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.core.json_files import json_text
+from bench_deepspeed.core.paths import file_in
 from bench_deepspeed.core.streams import write_exactly
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.measure.regression import gate
@@ -41,7 +42,7 @@ def run(options) -> int:
 
 
 def _read(options) -> Comparison:
-    paths = [path / FILE if path.is_dir() else path for path in options.files]
+    paths = [file_in(path, FILE) for path in options.files]
     results = [_result(path) for path in paths]
     return Comparison(paths, results, obstacles(paths, results), options.fail_on_regression)
 
