@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.capabilities import Cell
 from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.core.precision import NAMES
+from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
@@ -52,3 +54,18 @@ def require_here(engine: str, device: str, precision: str) -> None:
     """Raise MachineError for what this machine does not run."""
     if reason := lacking(capabilities.cell(engine, device, precision), precision):
         raise MachineError(f"--precision {precision}: {reason}")
+
+
+def lines(device: str) -> dict[str, str]:
+    """Engine → the precisions that it runs in on a device, and of each other one the reason; of this machine."""
+    texts = {}
+    for engine in (name for name in ENGINES if name != "fake"):
+        can = capabilities.runs(engine, device)
+        lacks = {name: lacking(capabilities.cell(engine, device, name), name) for name in can}
+        runs = ", ".join(name for name in can if not lacks[name]) or "none"
+        no = {name: lacks.get(name) or capabilities.TABLE[engine][device][name].reason for name in NAMES}
+        reasons: dict[str, list[str]] = {}
+        for name in (name for name in NAMES if name not in can or lacks[name]):
+            reasons.setdefault(no[name], []).append(name)
+        texts[engine] = "; ".join([runs, *(f"not {', '.join(names)}: {reason}" for reason, names in reasons.items())])
+    return texts

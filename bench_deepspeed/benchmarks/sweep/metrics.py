@@ -41,6 +41,10 @@ class ScenarioRow:
     def rate(self) -> derived.Estimate | None:
         return derived.decode_rate(self.scenario) if self.complete else None
 
+    @property
+    def overall(self) -> derived.Estimate | None:
+        return derived.overall_tokens_per_s(self.scenario) if self.complete else None
+
 
 def rows(sweep: SweepResult) -> list[ScenarioRow]:
     """Every scenario, in the order of the plan."""
@@ -69,12 +73,23 @@ def warnings_of(row: ScenarioRow) -> list[str]:
     )
     result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
     codes = [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
-    shown = row.rate or _overall(row)
+    shown = row.rate or row.overall
     if shown is None:
         return codes
     few = len(scenario.processes) < warnings.MIN_PROCESSES
     wide = shown.relative is not None and shown.relative > warnings.INTERVAL_LIMIT
     return [*["few_samples"] * few, *["wide_interval"] * wide, *codes]
+
+
+def weights_bytes(row: ScenarioRow) -> int | None:
+    """Of the weights as they are stored: packed ones with their scales."""
+    return row.scenario.memory and row.scenario.memory.weights_bytes
+
+
+def peak_bytes(row: ScenarioRow) -> int | None:
+    """The peak of the device's memory; on a CPU, of the host's process."""
+    memory, on_gpu = row.scenario.memory, row.sweep.settings.device == "cuda"
+    return memory and (memory.device_peak_bytes if on_gpu else memory.host_peak_bytes)
 
 
 EstimateOf = Callable[[ScenarioRow], derived.Estimate | None]
@@ -85,7 +100,7 @@ def _prefill(row: ScenarioRow) -> derived.Estimate | None:
 
 
 def _overall(row: ScenarioRow) -> derived.Estimate | None:
-    return derived.overall_tokens_per_s(row.scenario) if row.complete else None
+    return row.overall
 
 
 def _rate(row: ScenarioRow) -> derived.Estimate | None:
@@ -245,6 +260,16 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "logits",
         "how far a token of two timed sequences is below the one that logits of them alone prefer, at most",
         lambda r: max(r.scenario.check.gaps) if r.scenario.check else None,
+        place="data",
+    ),
+    Metric("weights_bytes", "weights", "bytes", "the weights as they are stored", weights_bytes, "lower", place="data"),
+    Metric(
+        "peak_bytes",
+        "peak memory",
+        "bytes",
+        "peak of the device's memory; on a CPU, of the host's process",
+        peak_bytes,
+        "lower",
         place="data",
     ),
     warnings_metric(warnings_of),

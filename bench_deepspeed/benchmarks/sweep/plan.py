@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import random
+from collections import Counter
 from pathlib import Path
 
 from bench_deepspeed import weights
@@ -54,6 +55,9 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     if settings.device == "cuda":
         require_gpu()
     _require_some(settings)
+    real = [engine for engine in settings.engines if engine_class(engine).form is not None]
+    if settings.quality and (settings.weights != "pretrained" or not real):
+        raise UsageError("--quality, but there is nothing to check: random weights and the fake engine answer nothing")
     return settings
 
 
@@ -69,6 +73,7 @@ def _defaults(device: str) -> dict:
         "repetitions": REPETITIONS[device],
         "warmups": WARMUPS,
         "processes": PROCESSES,
+        "quality": False,
     }
 
 
@@ -214,6 +219,21 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
         f"weights {gigabytes(loaded)} + {cache} + {gigabytes(WORKSPACE_BYTES)} for all else = {needed}, and "
         f"{gigabytes(free_bytes)} are free"
     )
+
+
+def reason_lines(ends: list[tuple[SweepScenario, str, str | None]]) -> list[str]:
+    """A line for each scenario with a reason, of (scenario, status, reason); one where all of a cell have the same."""
+    of_cell = Counter((scenario.engine, scenario.precision) for scenario, _, _ in ends)
+    alike: dict[tuple, list[SweepScenario]] = {}
+    for scenario, status, reason in ends:
+        if reason:
+            alike.setdefault((scenario.engine, scenario.precision, status, reason), []).append(scenario)
+    lines = []
+    for (engine, precision, status, reason), scenarios in alike.items():
+        whole = len(scenarios) == of_cell[engine, precision] > 1
+        titles = [f"{engine} {precision}"] if whole else [scenario.title() for scenario in scenarios]
+        lines += [f"{status}: {title}: {reason}" for title in titles]
+    return lines
 
 
 def kv_bytes(spec: ModelSpec, scenario: SweepScenario, device: str) -> int:

@@ -13,7 +13,7 @@ from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
-from . import charts, plan
+from . import charts, matrix, plan
 from .labels import constants, facets_of, model_title, varying
 from .metrics import COMBINED, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
@@ -69,6 +69,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
     notes = [*unfinished(sweep), LEGEND, *plan.order_text(sweep), *reasons(sweep)]
     blocks: list[Block] = [
         Text(constants(sweep), link=Link("JSON", item.path)),
+        *matrix.tables(sweep),
         table,
         *([] if compact else figures(item)),
         *map(Text, notes),
@@ -106,7 +107,8 @@ def line(sweep: SweepResult, scenario: SweepScenario) -> str:
 
 def after(sweep: SweepResult) -> list[Block]:
     """What stands below the rows."""
-    return list(map(Text, [LEGEND, *plan.order_text(sweep), *doubts(sweep), *reasons(sweep)]))
+    below = [LEGEND, *plan.order_text(sweep), *doubts(sweep), *reasons(sweep)]
+    return [*matrix.tables(sweep), *map(Text, below)]
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -152,7 +154,5 @@ def doubts(sweep: SweepResult) -> list[str]:
 
 
 def reasons(sweep: SweepResult) -> list[str]:
-    """Why rows have no values, one line each."""
-    return [
-        f"{scenario.status}: {scenario.title()}: {scenario.reason}" for scenario in sweep.scenarios if scenario.reason
-    ]
+    """Why rows have no values: a line for each reason of an engine in a precision."""
+    return plan.reason_lines([(s, s.status, s.reason) for s in sweep.scenarios])
