@@ -1,4 +1,4 @@
-"""What only a GPU can prove of packed weights: every cell of the table runs, in the bytes that it says, and is right."""
+"""What only a GPU can prove of packed weights: every cell of the table runs, in the bytes that it says, rightly."""
 
 from __future__ import annotations
 

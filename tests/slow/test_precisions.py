@@ -120,14 +120,21 @@ def test_packed_weights_are_near_float32_and_fewer_bits_are_farther(engines, tru
     assert 0 < far["deepspeed", "int8"] < far["transformers", "fp8"] < far["deepspeed", "int4"]
 
 
-def test_scales_of_a_neighbouring_group_are_found(engines, folder, truth, tmp_path):
-    """A wrong dequantization: each group of one matrix of each layer is unpacked with the next group's scale."""
-    faulty = loaded("deepspeed", "int8", folder)
-    for layer in faulty.model.model.layers:
+def shift_scales(engine: Engine, groups: int) -> None:
+    """Have each group of one matrix of each layer unpacked with the scale of the group that is so many before it."""
+    for layer in engine.model.model.layers:
         weight = layer.mlp.down_proj.weight
         _packed, scale, _minimum = weight.deconcat(weight)
         with torch.no_grad():
-            scale.copy_(scale.roll(1, dims=0))
-    found = judged(faulty, "int8", truth, engines["transformers", "int8"], tmp_path)
+            scale.copy_(scale.roll(groups, dims=0))
+
+
+def test_scales_of_a_neighbouring_group_are_found(engines, truth, tmp_path):
+    """A wrong dequantization, and the right one again."""
+    engine, baseline = engines["deepspeed", "int8"], engines["transformers", "int8"]
+    shift_scales(engine, 1)
+    found = judged(engine, "int8", truth, baseline, tmp_path)
     assert not found["ok"]
     assert {"mean_kl", "on_top_kl"} <= {outside["measure"] for outside in found["outside"]}
+    shift_scales(engine, -1)
+    assert judged(engine, "int8", truth, baseline, tmp_path)["ok"]
