@@ -42,8 +42,8 @@ def run(options) -> int:
         for line in _lines(catalog.load(name), options.models_dir, device, memory):
             print(wrapped(line, columns(), INDENT))
     print(f"\nprecisions of the engines on the {device} (all devices: docs/reference/precisions.md)")
-    for engine, text in precisions.lines(device).items():
-        print(wrapped(f"{engine}: {text}", columns(), INDENT))
+    for engine, reasons in precisions.here(device).items():
+        print(wrapped(f"{engine}: {precisions.reasons_text(reasons)}", columns(), INDENT))
     return 0
 
 

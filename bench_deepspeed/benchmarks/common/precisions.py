@@ -56,16 +56,25 @@ def require_here(engine: str, device: str, precision: str) -> None:
         raise MachineError(f"--precision {precision}: {reason}")
 
 
-def lines(device: str) -> dict[str, str]:
-    """Engine → the precisions that it runs in on a device, and of each other one the reason; of this machine."""
-    texts = {}
-    for engine in (name for name in ENGINES if name != "fake"):
-        can = capabilities.runs(engine, device)
-        lacks = {name: lacking(capabilities.cell(engine, device, name), name) for name in can}
-        runs = ", ".join(name for name in can if not lacks[name]) or "none"
-        no = {name: lacks.get(name) or capabilities.TABLE[engine][device][name].reason for name in NAMES}
-        reasons: dict[str, list[str]] = {}
-        for name in (name for name in NAMES if name not in can or lacks[name]):
-            reasons.setdefault(no[name], []).append(name)
-        texts[engine] = "; ".join([runs, *(f"not {', '.join(names)}: {reason}" for reason, names in reasons.items())])
-    return texts
+def here(device: str) -> dict[str, dict[str, str | None]]:
+    """Engine → precision → why it does not run on a device of this machine, in words; None where it does."""
+
+    def reason(engine: str, precision: str) -> str | None:
+        cell = capabilities.cell(engine, device, precision)
+        return lacking(cell, precision) if cell.path else cell.reason
+
+    return {engine: {name: reason(engine, name) for name in NAMES} for engine in ENGINES if engine != "fake"}
+
+
+def runs_text(reasons: dict[str, str | None]) -> str:
+    """The precisions without a reason, in a list."""
+    return ", ".join(name for name, reason in reasons.items() if reason is None) or "none"
+
+
+def reasons_text(reasons: dict[str, str | None]) -> str:
+    """The precisions that run, and of the others why they do not: those that share a reason together."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason is not None:
+            alike.setdefault(reason, []).append(name)
+    return "; ".join([runs_text(reasons), *(f"not {', '.join(names)}: {reason}" for reason, names in alike.items())])

@@ -19,7 +19,7 @@ def show(scenario: Scenario, options) -> int:
     say_subject(scenario, ", ".join(precisions))
     where = options.reference_device or scenario.device
     say("measure", f"the answers to {options.questions}, against Transformers in float32 on {where}, once computed")
-    say("", "and beside what the same precision costs Transformers itself")
+    say("", "and against what the same precision costs another implementation")
     reference = dataclasses.replace(scenario, engine="transformers", precision=REFERENCE)
     needed = [reference, *(dataclasses.replace(scenario, precision=precision) for precision in precisions)]
     say_needs(options.models_dir, needed)

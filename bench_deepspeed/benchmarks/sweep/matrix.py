@@ -8,7 +8,7 @@ from bench_deepspeed.core import capabilities, units
 from bench_deepspeed.report.blocks import Block, Table, Text
 
 from .metrics import ScenarioRow, peak_bytes, weights_bytes
-from .records import SweepResult, SweepScenario
+from .records import CellQuality, SweepResult, SweepScenario
 
 LEGEND = (
     "cells: decode tokens/s of all sequences [95% interval] (of a batch without decode: tokens/s, prefill included); "
@@ -44,7 +44,7 @@ def _cell(sweep: SweepResult, scenario: SweepScenario) -> str:
         reason = scenario.reason if known.path or not known.reason else known.reason
         return f"{scenario.status}: {reason}" if reason else scenario.status
     row = ScenarioRow(sweep, scenario)
-    return "; ".join(filter(None, (_speed(row), _memory(row), _quality(sweep, scenario))))
+    return "; ".join(filter(None, (_speed(row), _memory(row), _quality(row.quality))))
 
 
 def _speed(row: ScenarioRow) -> str:
@@ -60,9 +60,7 @@ def _memory(row: ScenarioRow) -> str:
     return ", ".join(f"{what} {units.gigabytes(size)}" for what, size in parts.items() if size is not None)
 
 
-def _quality(sweep: SweepResult, scenario: SweepScenario) -> str:
-    key = (scenario.engine, scenario.precision)
-    found = next((q for q in sweep.quality if (q.engine, q.precision) == key), None)
+def _quality(found: CellQuality | None) -> str:
     if found is None:
         return "answers not checked"
     floor = "" if found.floor_mean_kl is None else f" [{found.floor_mean_kl:.2g}]"

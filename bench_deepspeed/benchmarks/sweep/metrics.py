@@ -14,7 +14,7 @@ from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
 from bench_deepspeed.model import catalog
 
 from . import derived
-from .records import SweepResult, SweepScenario
+from .records import CellQuality, SweepResult, SweepScenario
 
 WIDE = 0.25
 """An interval wider than this is shown by its ends: of a logarithm they are no longer equally far from the value."""
@@ -40,6 +40,12 @@ class ScenarioRow:
     @property
     def rate(self) -> derived.Estimate | None:
         return derived.decode_rate(self.scenario) if self.complete else None
+
+    @property
+    def quality(self) -> CellQuality | None:
+        """What the check of the answers of its engine in its precision found."""
+        key = (self.scenario.engine, self.scenario.precision)
+        return next((found for found in self.sweep.quality if (found.engine, found.precision) == key), None)
 
     @property
     def overall(self) -> derived.Estimate | None:
@@ -270,6 +276,23 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "peak of the device's memory; on a CPU, of the host's process",
         peak_bytes,
         "lower",
+        place="data",
+    ),
+    Metric(
+        "mean_kl",
+        "mean KL",
+        "",
+        "of the engine in this precision: mean KL divergence from float32, nats, early in the context",
+        lambda r: r.quality and r.quality.mean_kl,
+        "lower",
+        place="data",
+    ),
+    Metric(
+        "quality",
+        "quality",
+        "",
+        "of the engine in this precision: the verdict on its answers",
+        lambda r: r.quality and r.quality.words,
         place="data",
     ),
     warnings_metric(warnings_of),

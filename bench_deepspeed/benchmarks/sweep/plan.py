@@ -92,17 +92,20 @@ def _words(value) -> str:
 
 def _require_some(settings: SweepSettings) -> None:
     """Raise UsageError where no engine runs in any of the precisions; else the sweep itself gives the reasons."""
-    cells = list(itertools.product(settings.engines, settings.precisions))
-    reasons = [capabilities.refusal(engine, settings.device, precision) for engine, precision in cells]
-    if all(reasons):
-        raise UsageError(f"--engines {reasons[0]}")
+    if not running(settings):
+        reason = capabilities.refusal(settings.engines[0], settings.device, settings.precisions[0])
+        raise UsageError(f"--engines {reason}")
+
+
+def running(settings: SweepSettings) -> list[tuple[str, str]]:
+    """Engines and precisions that run on the device, on some machine."""
+    cells = itertools.product(settings.engines, settings.precisions)
+    return [cell for cell in cells if not capabilities.refusal(cell[0], settings.device, cell[1])]
 
 
 def computes(settings: SweepSettings) -> list[str]:
     """The precisions of the products of all that runs and reads weights, each once."""
-    cells = itertools.product(settings.engines, settings.precisions)
-    running = [cell for cell in cells if not capabilities.refusal(cell[0], settings.device, cell[1])]
-    reading = [cell for cell in running if engine_class(cell[0]).reads_weights()]
+    reading = [cell for cell in running(settings) if engine_class(cell[0]).reads_weights()]
     return list(dict.fromkeys(capabilities.compute_of(engine, settings.device, name) for engine, name in reading))
 
 
@@ -129,13 +132,13 @@ def new_result(settings: SweepSettings) -> SweepResult:
 def order_of(settings: SweepSettings) -> list[Visit]:
     """The processes in the order in which they measure, drawn with the seed.
 
-    Every engine in every precision has its first process before any has its second, and so on. Of every two such turns
-    the first is in an order that is drawn and the second in the reverse, so that a steady drift of the machine falls on
-    all alike over both (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935); of an odd number of turns
-    the last is left over.
+    Every engine in every precision that it runs in has its first process before any has its second, and so on. Of every
+    two such turns the first is in an order that is drawn and the second in the reverse, so that a steady drift of the
+    machine falls on all alike over both (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935); of an odd
+    number of turns the last is left over.
     """
     draw = random.Random(f"order {settings.seed}")
-    loads = list(itertools.product(settings.engines, settings.precisions))
+    loads = running(settings)
     order: list[Visit] = []
     for process in range(1, settings.processes + 1):
         loads = draw.sample(loads, len(loads)) if process % 2 else loads[::-1]
