@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.benchmarks.common.flags import add_help
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.paths import MODELS
@@ -24,7 +25,10 @@ INDENT = 10 * " "
 
 def models_parser() -> Parser:
     """The command line of `bench.sh models`."""
-    parser = Parser(prog="bench.sh models", description="Lists the models, and says of each whether it fits here.")
+    parser = Parser(
+        prog="bench.sh models",
+        description="Lists the models, whether each fits here, and which engine runs in which precision.",
+    )
     parser.add_argument("--models_dir", type=Path, default=MODELS, metavar="DIR", help="where weights would go")
     add_help(parser)
     return parser
@@ -37,6 +41,9 @@ def run(options) -> int:
     for name in catalog.names():
         for line in _lines(catalog.load(name), options.models_dir, device, memory):
             print(wrapped(line, columns(), INDENT))
+    print(f"\nprecisions of the engines on the {device} (all devices: docs/reference/precisions.md)")
+    for engine, reasons in precisions.here(device).items():
+        print(wrapped(f"{engine}: {precisions.reasons_text(reasons)}", columns(), INDENT))
     return 0
 
 

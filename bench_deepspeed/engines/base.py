@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench_deepspeed.core.capabilities import Cell, cell
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription, Memory
@@ -44,6 +45,10 @@ class Load:
     streaming: bool = False
     batches: tuple[tuple[int, int], ...] = ()
     concurrent: bool = False
+
+    def cell(self, engine: str) -> Cell:
+        """By what the engine runs in this precision."""
+        return cell(engine, self.device, self.precision)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Engine(ABC):
 
     clock = staticmethod(time.perf_counter)
     """The clock of all timed generations. Only a simulation has another."""
+    cell = Cell()
+    """By what it runs, once it is loading."""
     kernel_build_s: float | None = None
     compile_s: float | None = None
     """Seconds of loading in which the model itself was compiled; None: it is not."""
@@ -169,7 +176,9 @@ class Engine(ABC):
 
     def describe(self) -> EngineDescription:
         """What a reader of the result should know of how this engine was set up."""
-        return EngineDescription(self.name, self.reads_weights())
+        packing = self.cell.packing and self.cell.packing.words
+        runs = {"path": self.cell.path, "compute": self.cell.compute, "packing": packing}
+        return EngineDescription(self.name, self.reads_weights(), **runs)
 
     def close(self) -> None:
         """Give everything back. The process ends right after, so most engines have nothing to do."""

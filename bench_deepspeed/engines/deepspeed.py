@@ -24,14 +24,14 @@ class DeepSpeedEngine(TransformersEngine):
         import deepspeed
 
         super().load(load, progress)
-        if self._cell.packing is not None:
-            _pack(self.model, self._cell.packing)
+        if self.cell.packing is not None:
+            _pack(self.model, self.cell.packing)
             return
         # Kernel injection is off: not implemented on the CPU, and on CUDA its answers are wrong with Transformers 5.17.
         self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False)
 
     def describe(self) -> EngineDescription:
-        return replace(super().describe(), kernel_injection=False)
+        return replace(super().describe(), kernel_injection=False if self.cell.packing is None else None)
 
     def close(self) -> None:
         import torch.distributed

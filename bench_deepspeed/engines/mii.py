@@ -42,6 +42,7 @@ class MiiEngine(Engine):
                 "MII needs a GPU of compute capability 8.0 or more, this one has {}.{}: "
                 "use --engine transformers".format(*capability)
             )
+        self.cell = load.cell(self.name)
         tokenizer = AutoTokenizer.from_pretrained(load.folder)
         tokenizer.pad_token = tokenizer.eos_token
         config = AutoConfig.from_pretrained(load.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.capabilities import TORCHAO
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription, Memory
@@ -30,9 +29,9 @@ class TransformersEngine(Engine):
         config = AutoConfig.from_pretrained(load.folder)
         self.context_tokens = config.max_position_embeddings
         longest_prompt(self.tokenizer, load, self.context_tokens)
-        self._cell = capabilities.cell(self.name, load.device, load.precision)
-        self.dtype = getattr(torch, self._cell.compute)
-        settings = torchao.settings(load.precision, self._cell.packing) if self._cell.library == TORCHAO else {}
+        self.cell = load.cell(self.name)
+        self.dtype = getattr(torch, self.cell.compute)
+        settings = torchao.settings(load.precision, self.cell.packing) if self.cell.library == TORCHAO else {}
         self.model = checkpoint.load_model(load.folder, dtype=self.dtype, device_map=load.device, **settings).eval()
         # Exactly max_tokens tokens: generation must not end at the end-of-sequence token, and generate()
         # fills what a call leaves out from here.
@@ -119,14 +118,7 @@ class TransformersEngine(Engine):
         return sum({t.data_ptr(): t.nbytes for t in stored_tensors(self.model.parameters())}.values())
 
     def describe(self) -> EngineDescription:
-        packing = self._cell.packing
-        return replace(
-            super().describe(),
-            attention=self.model.config._attn_implementation,
-            path=self._cell.path,
-            compute=self._cell.compute,
-            packing=packing and packing.words,
-        )
+        return replace(super().describe(), attention=self.model.config._attn_implementation)
 
 
 def kv_cache_bytes(cache) -> int:

@@ -18,7 +18,16 @@ from bench_deepspeed.measure.records import Environment, Gpu
 from . import cgroup
 from .software import lock, source_digest
 
-PACKAGES = ("deepspeed", "deepspeed-mii", "deepspeed-kernels", "torch", "transformers", "tokenizers", "numpy")
+PACKAGES = (
+    "deepspeed",
+    "deepspeed-mii",
+    "deepspeed-kernels",
+    "torch",
+    "transformers",
+    "torchao",
+    "tokenizers",
+    "numpy",
+)
 GPU_FIELDS = ("name", "compute_cap", "memory.total", "driver_version")
 
 

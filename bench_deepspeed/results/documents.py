@@ -14,6 +14,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.columns import SAMPLES
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
+from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.json_files import write_atomically
 from bench_deepspeed.core.paths import DOCS, RESULTS, ROOT
@@ -25,7 +26,7 @@ from bench_deepspeed.report.tables import grid
 from bench_deepspeed.simulations import host_speed
 from bench_deepspeed.simulations import view as simulations
 
-from . import files, flat, glossary, occasions
+from . import files, flat, glossary, occasions, precisions_page
 from .captures import Captures
 
 BLOCK = re.compile(r"^<!-- (?P<what>[a-z]+): (?P<subject>\S+) -->\n(?P<body>.*?)^<!-- /(?P=what) -->$", re.M | re.S)
@@ -81,6 +82,7 @@ class Site:
             "columns": ({*registry.KINDS, "samples"}, _columns),
             "glossary": (set(registry.KINDS), glossary.table),
             "hosts": ({EVERYTHING}, self._hosts),
+            "precisions": (set(capabilities.DEVICES), precisions_page.tables),
         }
         self._captures = Captures((item for items in self._items.values() for item in items), results)
 

@@ -44,6 +44,22 @@ def test_the_product_is_measured_and_its_figures_are_the_cost(bench, tmp_path):
     assert [scenario.warmups for scenario in sweep.scenarios] == [3, 1, 1, 1, 1, 1]
 
 
+def test_what_an_engine_does_not_run_in_is_refused_in_a_line_and_the_rest_is_a_matrix(bench, tmp_path):
+    flags = ("--precisions", "float32,int8", "--batch_sizes", "1,2", "--prompt_tokens", "10", "--max_tokens", "5")
+    done = run_fake(bench, *flags)
+    assert done.returncode == 0, done.stderr
+    assert [(s.precision, s.status) for s in sweep_of(tmp_path).scenarios] == [
+        (precision, status) for precision, status in (("float32", "complete"), ("int8", "refused")) for _ in range(2)
+    ]
+    text = unwrapped(done.stdout)
+    assert text.count("refused: fake int8: fake does not run in int8 on cpu: it computes nothing") == 1
+    assert "Precisions, batch 2: 10 + 5 tokens" in text
+    assert "166.7 tokens/s; answers not checked" in text  # of two sequences, 12 ms a step
+    assert text.count("refused: it computes nothing") == 2
+    assert "int8" not in "".join(visit.precision for visit in sweep_of(tmp_path).order)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 def test_each_process_measures_all_once_more(bench, tmp_path):
     """On a clock of its own no process differs, so that the intervals have no width."""
     done = run_fake(bench, "--batch_sizes", "1,2", "--prompt_tokens", "8", program=(*FAKE[:-2], "-r", "2"))

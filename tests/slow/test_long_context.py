@@ -68,7 +68,7 @@ def judged(engine: TransformersEngine, truth: Path) -> dict:
     worker = Worker(no_progress)
     worker.use(LoadedEngine(engine, "cpu", NoProbe()))
     measures = verdict.measures(assess(worker, Task(truth, NEW_TOKENS, late=True)))
-    return verdict.judge(measures, verdict.floor_of(None, measures), "float32", own_kernels=False)
+    return verdict.judge(measures, verdict.floor_of({"floor": None}, measures), "float32", own_kernels=False)
 
 
 @pytest.mark.parametrize("late_tokens", [2048, 4096])

@@ -103,7 +103,7 @@ def judged(engine, truth, precision="float32", floor=None, floor_folder=None):
     """The verdict on an engine; `floor` is what Transformers came to in the same precision, kept in its folder."""
     answers = assess(worker_of(engine), Task(truth, 10, floor=floor_folder))
     measures = verdict.measures(answers)
-    return verdict.judge(measures, verdict.floor_of(floor, measures), precision, engine.own_kernels)
+    return verdict.judge(measures, verdict.floor_of({"floor": floor}, measures), precision, engine.own_kernels)
 
 
 def test_deepspeed_in_float32_is_identical(model, truth, tmp_path):

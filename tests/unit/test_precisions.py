@@ -7,6 +7,7 @@ import itertools
 import re
 
 import pytest
+from support import unwrapped
 
 from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.cli.doctor import software
@@ -125,3 +126,11 @@ def test_a_step_reads_packed_layers_and_the_rest_as_it_is():
 def test_a_result_of_an_engine_that_this_version_does_not_have_is_in_its_precision():
     assert capabilities.cell("gone", "cuda", "float16") == Cell(compute="float16")
     assert capabilities.compute_of("mii", "cuda", "float32") == "float32"
+
+
+def test_models_says_what_runs_here_and_why_the_rest_does_not(bench):
+    done = bench("models", env={"COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 0, done.stderr
+    text = unwrapped(done.stdout)
+    assert "deepspeed: float32, bfloat16, int8, int4; not float16: init_inference" in text
+    assert f"mii: none; not {', '.join(NAMES)}: MII's kernels run on CUDA only" in text

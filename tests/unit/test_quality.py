@@ -11,10 +11,13 @@ import pytest
 from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.quality import agreement, verdict
 from bench_deepspeed.benchmarks.quality import view as report
+from bench_deepspeed.benchmarks.quality.baseline import baseline_of
 from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Environment
+from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown
 
 
@@ -140,3 +143,49 @@ def test_what_answers_nothing_is_refused(bench, flags):
     done = bench("quality", "-d", "cpu", *flags)
     assert done.returncode == 2
     assert "nothing to compare" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "precision", "baseline"),
+    [
+        ("mii", "cuda", "float16", "transformers"),
+        ("deepspeed", "cpu", "int8", "transformers"),
+        ("transformers", "cpu", "int8", "deepspeed"),
+        ("transformers_compiled", "cuda", "fp8", "transformers"),
+        ("transformers", "cuda", "int4", "deepspeed"),
+        ("transformers", "cuda", "fp8", None),
+        ("deepspeed", "cpu", "int4", None),
+        ("mii", "cuda", "fp6", None),
+    ],
+)
+def test_the_baseline_is_another_implementation(monkeypatch, engine, device, precision, baseline):
+    monkeypatch.setattr(environment, "installed_version", lambda _name: "1.0")
+    assert baseline_of(catalog.load("llama"), engine, device, precision) == baseline
+
+
+def packed(kl: float, **candidate) -> dict:
+    """The verdict on DeepSpeed's int4 with such a KL divergence at each of its positions."""
+    forced = {"top1_agreement": 0.9, "nll_differences": [0.0], "kl": [kl], "on_top_kl": [kl]}
+    answer = {"exact_match": True, "first_difference": None, "edit_similarity": 1.0, "answer_gap": 0.01, "past_end": 0}
+    answers = [{**answer, "early": forced, "late": forced}]
+    return verdict.verdict_of({"precision": "int4", "engine": answers, **candidate}, "deepspeed", "cuda")
+
+
+def test_a_precision_that_nothing_else_runs_has_no_floor_and_says_so():
+    alone = {"baseline": None, "floor": None}
+    assert packed(0.3, **alone)["ok"]
+    assert (
+        "no noise floor: nothing else runs int4 on this cuda; mean KL from float32 0.3" in packed(0.3, **alone)["words"]
+    )
+    assert packed(math.nan, **alone)["words"].startswith("outside the noise floor: early max KL nan")
+
+
+def test_another_librarys_weights_may_err_twice_as_much_and_no_more():
+    forced = {"top1_agreement": 0.9, "nll_differences": [0.0], "kl": [0.1], "on_top_kl": [0.0]}
+    answer = {"exact_match": True, "first_difference": None, "edit_similarity": 1.0, "answer_gap": 0.0, "past_end": 0}
+    other = {"baseline": "transformers", "floor": [{**answer, "early": forced, "late": forced}]}
+    limit = verdict.FACTOR * verdict.SCHEMES**2 * 0.1
+    assert packed(0.99 * limit, **other)["ok"]
+    assert {found["measure"] for found in packed(1.01 * limit, **other)["outside"]} == {"mean_kl"}
+    same = {**other, "baseline": "deepspeed"}  # the very weights: no scheme differs
+    assert not packed(0.99 * limit, **same)["ok"]

@@ -14,11 +14,11 @@ import scipy.stats
 from builders import ENVIRONMENT
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.sweep import batches, charts, derived, metrics, plan
+from bench_deepspeed.benchmarks.sweep import batches, charts, derived, matrix, metrics, plan
 from bench_deepspeed.benchmarks.sweep import view as report
-from bench_deepspeed.benchmarks.sweep.records import BatchCheck, SweepScenario, SweepSettings
+from bench_deepspeed.benchmarks.sweep.records import BatchCheck, CellQuality, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import BenchError, ImpossibleError
-from bench_deepspeed.measure.records import Limits, Sample
+from bench_deepspeed.measure.records import Limits, Memory, Sample
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.results import documents
 
@@ -308,7 +308,7 @@ def test_dry_run_lists_and_touches_nothing(bench, tmp_path):
     assert sum("not known" in row for row in rows) == 3
     assert max(map(len, rows)) <= 80
     reasons = unwrapped(done.stdout)
-    assert reasons.count("deepspeed does not run in float16 on cpu") == 2
+    assert reasons.count("deepspeed does not run in float16 on cpu") == 1
     assert reasons.count("for all else = ") == 3  # a hundred thousand contexts fit no machine
     assert list(tmp_path.iterdir()) == []
 
@@ -317,3 +317,70 @@ def test_a_product_of_too_many_scenarios_is_refused(bench):
     flags = ("--batch_sizes", "1-100+1", "--prompt_tokens", "1-100+1", "--max_tokens", "1-2+1")
     error = bench.refusal(2, "sweep", "-d", "cpu", "--engines", "fake", *flags)
     assert error == "these are 20,000 scenarios: at most 10,000 in one sweep"
+
+
+PRECISIONS = ["float32", "float16", "int8", "fp6"]
+
+
+def matrix_of(**changes) -> list[dict[str, str]]:
+    """The rows of the matrix of a sweep of two engines that ran all they can, with what checks found."""
+    engines = ["mii", "deepspeed"]
+    settings = dataclasses.replace(SETTINGS, engines=engines, precisions=PRECISIONS, batch_sizes=[4], **changes)
+    sweep = plan.new_result(settings)
+    for scenario in sweep.scenarios:
+        reason = plan.refusal(catalog.load("llama"), settings, scenario, None)
+        if reason:
+            scenario.status, scenario.reason = "refused", reason
+        else:
+            measured(scenario, (0.1, 0.1), (0.5, 0.5)).memory = Memory(
+                weights_bytes=7 * 10**9, device_peak_bytes=10**10
+            )
+    found = (True, "within the noise floor", "transformers", 0.004, 0.003, 0.99, "aa")
+    sweep.quality = [CellQuality("mii", "float16", *found)]
+    _title, table, _legend = matrix.tables(sweep)
+    return table.rows
+
+
+def test_the_matrix_has_a_figure_or_a_reason_in_every_cell():
+    mii, deepspeed = matrix_of()
+    assert list(mii) == ["engine", *PRECISIONS]
+    assert mii["float32"] == "refused: MII 0.3.3 takes float16 and bfloat16 alone (llama_v2/model.py)"
+    assert mii["float16"] == (
+        f"{4 * 16 / 0.4:,.1f} [160.0, 160.0] tokens/s; weights 7.00 GB, peak 10.00 GB; "
+        "KL 0.004 [0.003], within the noise floor"
+    )
+    assert mii["fp6"].startswith("refused: DeepSpeed 0.19.8 compiles its 6-bit kernel for compute capability 8.x alone")
+    assert deepspeed["int8"].endswith("; answers not checked")
+    assert "does not compile with CUDA 13" in deepspeed["fp6"]
+
+
+def test_a_sweep_of_one_precision_has_no_matrix():
+    assert matrix.tables(plan.new_result(SETTINGS)) == []
+
+
+def test_a_reason_of_a_whole_cell_is_one_line():
+    settings = dataclasses.replace(SETTINGS, precisions=["float16", "int8"])
+    ends = [(s, "refused", "why" if s.precision == "int8" else None) for s in plan.scenarios_of(settings)]
+    assert plan.reason_lines(ends) == ["refused: mii int8: why"]
+    assert plan.reason_lines([(ends[0][0], "failed", "x"), ends[1]]) == [f"failed: {ends[0][0].title()}: x"]
+
+
+def test_packed_weights_are_held_against_limits_of_their_products():
+    """DeepSpeed's int8 and float16 multiply in float16, torchao's int8 in bfloat16: each has the limits of that."""
+    settings = dataclasses.replace(SETTINGS, engines=["deepspeed", "transformers"], precisions=["float16", "int8"])
+    assert plan.computes(settings) == ["float16", "bfloat16"]
+    sweep = plan.new_result(settings)
+    sweep.limits = {name: dataclasses.replace(LIMITS, precision=name) for name in plan.computes(settings)}
+    by_cell = {(s.engine, s.precision): s for s in sweep.scenarios}
+    found = {key: derived.limits_of(sweep, scenario).precision for key, scenario in by_cell.items()}
+    assert found["deepspeed", "int8"] == found["transformers", "float16"] == "float16"
+    assert found["transformers", "int8"] == "bfloat16"
+    packed, plain = (
+        derived.step(catalog.load("llama"), by_cell["deepspeed", p], "cuda").bytes for p in ("int8", "float16")
+    )
+    assert 0.5 < packed / plain < 0.6
+
+
+@pytest.mark.parametrize("flags", [("--weights", "random"), ("--engines", "fake")])
+def test_answers_that_cannot_be_checked_are_refused_before_a_sweep(bench, flags):
+    assert "nothing to check" in bench.refusal(2, "sweep", "-d", "cpu", "--quality", *flags)

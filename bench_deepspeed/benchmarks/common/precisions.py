@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.capabilities import Cell
 from bench_deepspeed.core.errors import MachineError, UsageError
+from bench_deepspeed.core.precision import NAMES
+from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
@@ -52,3 +54,27 @@ def require_here(engine: str, device: str, precision: str) -> None:
     """Raise MachineError for what this machine does not run."""
     if reason := lacking(capabilities.cell(engine, device, precision), precision):
         raise MachineError(f"--precision {precision}: {reason}")
+
+
+def here(device: str) -> dict[str, dict[str, str | None]]:
+    """Engine → precision → why it does not run on a device of this machine, in words; None where it does."""
+
+    def reason(engine: str, precision: str) -> str | None:
+        cell = capabilities.cell(engine, device, precision)
+        return lacking(cell, precision) if cell.path else cell.reason
+
+    return {engine: {name: reason(engine, name) for name in NAMES} for engine in ENGINES if engine != "fake"}
+
+
+def runs_text(reasons: dict[str, str | None]) -> str:
+    """The precisions without a reason, in a list."""
+    return ", ".join(name for name, reason in reasons.items() if reason is None) or "none"
+
+
+def reasons_text(reasons: dict[str, str | None]) -> str:
+    """The precisions that run, and of the others why they do not: those that share a reason together."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason is not None:
+            alike.setdefault(reason, []).append(name)
+    return "; ".join([runs_text(reasons), *(f"not {', '.join(names)}: {reason}" for reason, names in alike.items())])

@@ -41,11 +41,10 @@ def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
     )
 
 
-def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:
-    """Check, print the verdicts, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s.
-
-    Raises QualityError where --fail_on_quality was given and a verdict is against the engine.
-    """
+def measure_quality(
+    scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool
+) -> tuple[Quality, Path]:
+    """Check, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s. Returns what was found."""
     questions = question_files.load(options.questions)  # a malformed file is named before a folder is made
     quality = _opened(scenario, options, questions)
     recorder = RunFolder(place, FILE, quality, new=new, close=partial(close, KIND))
@@ -56,8 +55,17 @@ def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[st
         if quality.questions:  # of a check that was cut off, what there is
             page = recorder.folder / TABLES
             recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
+    return quality, recorder.folder
+
+
+def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:
+    """Check as `measure_quality` does, and print the verdicts.
+
+    Raises QualityError where --fail_on_quality was given and a verdict is against the engine.
+    """
+    quality, folder = measure_quality(scenario, options, place, precisions, new=new)
     print(terminal.render(view.verdicts(quality)))
-    print(f"\nquality {paths.shown(recorder.folder / TABLES)}")
+    print(f"\nquality {paths.shown(folder / TABLES)}")
     if quality.outside and options.fail_on_quality:
         raise QualityError(f"{scenario.engine} is outside the noise floor in {', '.join(quality.outside)}")
 

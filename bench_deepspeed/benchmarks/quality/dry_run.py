@@ -20,7 +20,7 @@ def show(scenario: Scenario, options) -> int:
     say_subject(scenario, ", ".join(precisions))
     where = options.reference_device or scenario.device
     say("measure", f"the answers to {options.questions}, against Transformers in float32 on {where} (computed once)")
-    say("", "and, for the noise floor, Transformers in the same precision")
+    say("", "and, for the noise floor, another implementation of the same precision")
     reference = dataclasses.replace(scenario, engine="transformers", precision=REFERENCE)
     needed = [reference, *(dataclasses.replace(scenario, precision=precision) for precision in precisions)]
     say_needs(options.models_dir, needed)

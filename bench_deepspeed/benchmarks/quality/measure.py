@@ -9,10 +9,10 @@ from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core.progress_bars import Bars
-from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.model import catalog
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
@@ -20,6 +20,7 @@ from bench_deepspeed.worker.client import WorkerProcess
 from . import reference as references
 from . import verdict
 from .assess import Task, assess
+from .baseline import baseline_of
 from .records import Quality
 from .reference import Reference
 
@@ -61,20 +62,21 @@ class Checker:
             return worker.call(references.prepare_reference, settings, digest, self.questions, self.late_tokens)
 
     def _candidate(self, precision: str, reference: Reference) -> dict:
-        """One precision: the engine against float32, with Transformers in the same precision as the floor."""
-        name = self.scenario.engine
+        """One precision: the engine against float32, with another implementation of it as the floor."""
+        name, device = self.scenario.engine, self.scenario.device
+        baseline = baseline_of(catalog.load(self.scenario.model), name, device, precision)
         with self.recorder.scratch() as kept:
             logits: Path | None = kept.absolute()
-            if (precision, self.quality.reference_device) == (REFERENCE, self.scenario.device):
-                floor, logits = None, None  # Transformers in float32 is the reference itself: distance zero
+            if baseline is None or (precision, self.quality.reference_device) == (REFERENCE, device):
+                floor, logits = None, None  # there is none, or it is the reference itself, at distance zero
             else:
-                floor = self._assess("transformers", precision, reference, keep=logits)
-            if name == "transformers" and floor is not None:
+                floor = self._assess(baseline, precision, reference, keep=logits)
+            if name == baseline and floor is not None:
                 engine = floor
             else:
                 engine = self._assess(name, precision, reference, floor=logits)
-        candidate = {"precision": precision, "engine": engine, "floor": floor}
-        return {**candidate, "verdict": verdict.verdict_of(candidate, engine_class(name).own_kernels)}
+        candidate = {"precision": precision, "baseline": baseline, "engine": engine, "floor": floor}
+        return {**candidate, "verdict": verdict.verdict_of(candidate, name, device)}
 
     def _assess(
         self, engine: str, precision: str, reference: Reference, keep: Path | None = None, floor: Path | None = None

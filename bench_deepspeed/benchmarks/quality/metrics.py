@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.metric import Metric
 
 from .records import Quality
@@ -38,12 +37,12 @@ class CandidateRow:
         return measures(self.candidate["engine"])
 
     @cached_property
-    def floor(self) -> Measures:
-        return floor_of(self.candidate["floor"], self.engine)
+    def floor(self) -> Measures | None:
+        return floor_of(self.candidate, self.engine)
 
     @cached_property
     def verdict(self) -> dict:
-        return verdict_of(self.candidate, engine_class(self.quality.engine).own_kernels)
+        return verdict_of(self.candidate, self.quality.engine, self.quality.device)
 
 
 def rows(quality: Quality) -> list[CandidateRow]:
@@ -55,7 +54,8 @@ def _answer_metric(name: str, title: str, meaning: str, value: Callable[[Measure
     """A measure of the engine's own answers, with the noise floor's in brackets."""
 
     def shown(row: CandidateRow) -> str:
-        return f"{_text(value(row.engine))} ({_text(value(row.floor))})"
+        floor = _text(value(row.floor)) if row.floor else "no floor"
+        return f"{_text(value(row.engine))} ({floor})"
 
     return Metric(name, title, "", meaning, lambda row: value(row.engine), place="summary", shown=shown)
 
@@ -70,10 +70,11 @@ def _distance(source: str, place: str, name: str) -> Metric[CandidateRow]:
     """One distance of the logits at one place in the context, of the "engine" or the noise "floor"."""
     is_floor = source == "floor"
     meaning = f"{DISTANCES[name]}, {PLACE_MEANINGS[place]}"
-    meaning += ": Transformers in the same precision" if is_floor else ""
+    meaning += ": the baseline in the same precision" if is_floor else ""
 
-    def value(row: CandidateRow) -> float:
-        return getattr(getattr(getattr(row, source), place), name)
+    def value(row: CandidateRow) -> float | None:
+        measured = getattr(row, source)
+        return measured and getattr(getattr(measured, place), name)
 
     prefix = "floor_" if is_floor else ""
     title = f"{TITLES[name]}, {place}" + (" (floor)" if is_floor else "")
@@ -82,6 +83,14 @@ def _distance(source: str, place: str, name: str) -> Metric[CandidateRow]:
 
 METRICS: tuple[Metric[CandidateRow], ...] = (
     Metric("precision", "precision", "", "of weights and arithmetic", lambda row: row.precision, place="summary"),
+    Metric(
+        "baseline",
+        "baseline",
+        "",
+        "the engine whose distance in the same precision is the noise floor",
+        lambda row: row.candidate.get("baseline", "transformers"),
+        place="data",
+    ),
     Metric("questions", "questions", "count", "questions asked", lambda row: row.engine.questions, place="data"),
     _answer_metric(
         "exact_answers",
@@ -117,7 +126,7 @@ METRICS: tuple[Metric[CandidateRow], ...] = (
         "within_noise_floor",
         "within the noise floor",
         "",
-        "whether the engine costs no more than its precision costs Transformers",
+        "whether the engine costs no more than its precision costs the baseline",
         lambda row: row.verdict["ok"],
         place="data",
     ),

@@ -6,13 +6,17 @@ import math
 import statistics
 from dataclasses import asdict, dataclass
 
+from bench_deepspeed.core.capabilities import cell
 from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.engines import engine_class
 
 # An engine with kernels of its own rounds differently from Transformers in the same precision, so its
 # distance from float32 scatters around the floor; a maximum, which is one position's, scatters more.
 # The factors are choices; see docs/method/quality.md.
 FACTOR = 2.0
 FACTOR_OF_A_MAXIMUM = 10.0
+SCHEMES = 2.0
+"""Times the error of another scheme of the same bits, with other groups, that one may have; KL grows as its square."""
 ERRORS = 2.0  # standard errors by which a mean may differ by chance
 CHANCE = 0.025  # probability with which a share of disagreements may look too large, as two standard errors have
 
@@ -94,30 +98,56 @@ def _distance(forced: list[dict]) -> Distance:
     )
 
 
-def floor_of(answers: list[dict] | None, engine: Measures) -> Measures:
-    """The noise floor: Transformers' measures; with None, the reference's own, which are perfect."""
-    if answers is not None:
-        return measures(answers)
+def is_alone(candidate: dict) -> bool:
+    """Whether nothing but this engine runs in the precision. Files from before there were others have no baseline."""
+    return candidate.get("baseline", "transformers") is None
+
+
+def floor_of(candidate: dict, engine: Measures) -> Measures | None:
+    """The noise floor: the baseline's measures, or the reference's own, which are perfect; None where there is none."""
+    if is_alone(candidate):
+        return None
+    if candidate["floor"] is not None:
+        return measures(candidate["floor"])
     none = Distance(engine.early.positions, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     return Measures(engine.questions, engine.questions, None, 1.0, 0.0, none, none)
 
 
-def verdict_of(candidate: dict, own_kernels: bool) -> dict:
+def verdict_of(candidate: dict, engine: str, device: str) -> dict:
     """The verdict that follows from a candidate's answers and its floor's; see `judge`."""
-    engine = measures(candidate["engine"])
-    return judge(engine, floor_of(candidate["floor"], engine), candidate["precision"], own_kernels)
+    own, runs = measures(candidate["engine"]), cell(engine, device, candidate["precision"])
+    schemes = SCHEMES if runs.packing and runs.path != _path(candidate, device) else 1.0
+    own_kernels = engine_class(engine).own_kernels or schemes > 1
+    verdict = judge(own, floor_of(candidate, own), runs.compute, own_kernels, schemes)
+    if is_alone(candidate) and verdict["ok"]:
+        verdict["words"] = (
+            f"no noise floor: nothing else runs {candidate['precision']} on this {device}; mean KL from float32 "
+            f"{own.early.mean_kl:.3g} early, {own.late.mean_kl:.3g} late"
+        )
+    return verdict
 
 
-def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) -> dict:
-    """The verdict: `ok`, the words, and each measure that is outside with its value and its limit."""
+def _path(candidate: dict, device: str) -> str:
+    """By what the baseline runs."""
+    return cell(candidate.get("baseline") or "", device, candidate["precision"]).path
+
+
+def judge(engine: Measures, floor: Measures | None, precision: str, own_kernels: bool, schemes: float = 1.0) -> dict:
+    """The verdict: `ok`, the words, and each measure that is outside with its value and its limit.
+
+    `precision` is that of the products; `schemes`: the factor between the errors of two schemes of packed weights.
+    Without a floor only what the engine's own logits show is judged.
+    """
     outside = []
     for place in ("early", "late"):
-        distance, base = getattr(engine, place), getattr(floor, place)
-        for name, limit in _limits(distance, base, own_kernels).items():
+        distance = getattr(engine, place)
+        limits = _limits(distance, getattr(floor, place), own_kernels, schemes) if floor else {"max_kl": _FINITE}
+        for name, limit in limits.items():
             value = abs(getattr(distance, name))
             if not value <= limit:  # NaN is outside too
                 outside.append({"place": place, "measure": name, "value": value, "limit": limit})
-    gap, gap_limit = engine.answer_gap, max(FACTOR * floor.answer_gap, PRECISIONS[precision].near_tie)
+    floor_gap = floor.answer_gap if floor else 0.0
+    gap, gap_limit = engine.answer_gap, max(FACTOR * floor_gap, PRECISIONS[precision].near_tie)
     if not gap <= gap_limit:
         outside.append({"place": "early", "measure": "answer_gap", "value": gap, "limit": gap_limit})
     if engine.past_end:
@@ -125,34 +155,39 @@ def judge(engine: Measures, floor: Measures, precision: str, own_kernels: bool) 
     return {"ok": not outside, "words": _words(engine, outside), "outside": outside, "measures": asdict(engine)}
 
 
-def _limits(engine: Distance, floor: Distance, own_kernels: bool) -> dict[str, float]:
+_FINITE = 1e6
+"""No KL divergence of finite logits comes near it."""
+
+
+def _limits(engine: Distance, floor: Distance, own_kernels: bool, schemes: float) -> dict[str, float]:
     """Measure → the largest value within the noise floor.
 
     A mean and a share are granted their sampling error. What the engine adds on top of Transformers has two
     floors: with kernels of its own, twice Transformers' own distance, since the variances of two independent
     roundings add up; without, none at all.
     """
-    sampling = math.hypot(engine.nll_error, FACTOR * floor.nll_error)
+    square = schemes**2
+    sampling = math.hypot(engine.nll_error, square * FACTOR * floor.nll_error)
     limits = {
-        "mean_kl": FACTOR * floor.mean_kl,
-        "max_kl": FACTOR_OF_A_MAXIMUM * floor.max_kl,
-        "nll_difference": FACTOR * abs(floor.nll_difference) + ERRORS * sampling,
-        "top1_disagreement": _largest_share(floor.top1_disagreement, floor.positions),
-        "on_top_kl": FACTOR * 2 * floor.mean_kl if own_kernels else 0.0,
+        "mean_kl": square * FACTOR * floor.mean_kl,
+        "max_kl": square * FACTOR_OF_A_MAXIMUM * floor.max_kl,
+        "nll_difference": square * FACTOR * abs(floor.nll_difference) + ERRORS * sampling,
+        "top1_disagreement": _largest_share(floor.top1_disagreement, floor.positions, schemes * FACTOR),
+        "on_top_kl": square * FACTOR * 2 * floor.mean_kl if own_kernels else 0.0,
     }
     return {name: max(limit, SMALLEST.get(name, 0.0)) for name, limit in limits.items()}
 
 
-def _largest_share(floor: float, positions: int) -> float:
-    """The largest share of disagreements that does not show more than FACTOR times the floor's rate.
+def _largest_share(floor: float, positions: int, factor: float = FACTOR) -> float:
+    """The largest share of disagreements that does not show more than `factor` times the floor's rate.
 
-    Two counts a and b of equally many positions, whose rates are in the ratio FACTOR to 1, are binomial given their
-    sum: a of a + b with the probability FACTOR ∕ (FACTOR + 1) (J. Przyborowski and H. Wilenski, 1940). The
+    Two counts a and b of equally many positions, whose rates are in the ratio `factor` to 1, are binomial given their
+    sum: a of a + b with the probability factor ∕ (factor + 1) (J. Przyborowski and H. Wilenski, 1940). The
     share is too large where as many or more have a probability below CHANCE.
     """
     from scipy.special import bdtrc
 
-    floor_count, probability = round(floor * positions), FACTOR / (FACTOR + 1.0)
+    floor_count, probability = round(floor * positions), factor / (factor + 1.0)
     count = 0
     while count < positions and bdtrc(count, count + 1 + floor_count, probability) >= CHANCE:
         count += 1

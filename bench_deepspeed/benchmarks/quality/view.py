@@ -10,6 +10,7 @@ from bench_deepspeed.benchmarks.common.questions import QuestionSet
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Cell, Facets, Facts, Link, Quoted, Section, Table, Text
 
+from .baseline import TRANSFORMERS
 from .metrics import METRICS, PLACE_MEANINGS, CandidateRow, rows
 from .records import Quality
 from .verdict import TITLES, Distance
@@ -31,7 +32,7 @@ def _verdict(quality: Quality, row: CandidateRow) -> list[Block]:
     """One sentence, then a line a measure of the answers and a row a distance of the logits."""
     own = metric.cells(METRICS, row, "summary")
     precision, words = own.pop("precision"), own.pop("verdict")
-    places = {place: _forced(getattr(row.engine, place), getattr(row.floor, place)) for place in PLACE_MEANINGS}
+    places = {place: _forced(row, place) for place in PLACE_MEANINGS}
     table = [
         {"distance": title, **{place: cells[title] for place, cells in places.items()}} for title in places["early"]
     ]
@@ -76,10 +77,16 @@ def facets_of(quality: Quality, row: CandidateRow) -> Facets:
 def intro(quality: Quality) -> str:
     """What the numbers are, in one line."""
     return (
-        f"Distance from Transformers in float32, computed on {quality.reference_device} (in brackets: Transformers "
-        f"in the same precision, the noise floor), {quality.max_tokens} new tokens, greedy"
+        f"Distance from Transformers in float32, computed on {quality.reference_device} (in brackets: "
+        f"{_baselines(quality)} in the same precision, the noise floor), {quality.max_tokens} new tokens, greedy"
         + (f"; late: after {quality.late_tokens} tokens" if quality.late_tokens else "")
     )
+
+
+def _baselines(quality: Quality) -> str:
+    """The engines whose distances are noise floors."""
+    names = dict.fromkeys(candidate.get("baseline", TRANSFORMERS) for candidate in quality.candidates)
+    return " or ".join("Transformers" if name == TRANSFORMERS else name for name in names if name) or "Transformers"
 
 
 def distances(quality: Quality) -> Table:
@@ -90,7 +97,7 @@ def distances(quality: Quality) -> Table:
         cells = metric.cells(METRICS, row, "summary")
         verdict = cells.pop("verdict")
         for place in PLACE_MEANINGS:
-            forced = _forced(getattr(row.engine, place), getattr(row.floor, place))
+            forced = _forced(row, place)
             first = place == "early"
             own = cells if first else dict.fromkeys(cells, "")
             table.append({**own, "place": place, **forced, "verdict": verdict if first else ""})
@@ -98,14 +105,19 @@ def distances(quality: Quality) -> Table:
     return Table(table, f"Quality of {quality.model['title']}", facets)
 
 
-def _forced(engine: Distance, floor: Distance) -> dict[str, str]:
-    def pair(name: str) -> str:
-        return f"{getattr(engine, name):.2g} ({getattr(floor, name):.2g})"
+def _forced(row: CandidateRow, place: str) -> dict[str, str]:
+    """The distances at one place, the noise floor's in brackets."""
+    engine: Distance = getattr(row.engine, place)
+    floor: Distance | None = row.floor and getattr(row.floor, place)
 
+    def pair(name: str) -> str:
+        return f"{getattr(engine, name):.2g} ({getattr(floor, name):.2g})" if floor else f"{getattr(engine, name):.2g}"
+
+    agreement = f"{1.0 - engine.top1_disagreement:.4f}"
     return {
-        "top-1 agreement": f"{1.0 - engine.top1_disagreement:.4f} ({1.0 - floor.top1_disagreement:.4f})",
+        "top-1 agreement": agreement + (f" ({1.0 - floor.top1_disagreement:.4f})" if floor else ""),
         **{TITLES[name]: pair(name) for name in ("nll_difference", "mean_kl", "max_kl")},
-        TITLES["on_top_kl"]: f"{engine.on_top_kl:.2g}",
+        TITLES["on_top_kl"]: f"{engine.on_top_kl:.2g}" if floor else "no floor",
     }
 
 

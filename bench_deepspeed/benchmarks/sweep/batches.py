@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.engines.base import Engine, Generation
-from bench_deepspeed.measure.records import Sample
+from bench_deepspeed.measure.records import Memory, Sample
 from bench_deepspeed.worker.answered import Read, read
 from bench_deepspeed.worker.audit import ANSWERS, largest_gap_of
 from bench_deepspeed.worker.state import Worker
@@ -26,6 +26,7 @@ class BatchTimes:
     total: list[Sample] = field(default_factory=list)
     check: BatchCheck | None = None
     """Of the generations of all tokens; None for an engine that keeps none."""
+    memory: Memory | None = None
 
 
 def measure(
@@ -37,8 +38,9 @@ def measure(
     warmups: int,
     repetitions: int,
     seed: int,
+    with_memory: bool = False,
 ) -> BatchTimes:
-    """Generations of one token and of `max_tokens` after the same prompts, interleaved.
+    """Generations of one token and of `max_tokens` after the same prompts, interleaved; then, where asked, the memory.
 
     Raises BenchError when any sequence has another number of tokens than requested.
     """
@@ -57,9 +59,19 @@ def measure(
     worker.progress(label, rounds, rounds)
     try:
         times.check = check(worker.engine, rows, answered)
+        times.memory = memory_of(worker.engine, rows, max_tokens) if with_memory else None
     except Exception:  # of whatever library the engine is: what was timed stands, and is marked as not checked
         traceback.print_exc()
     return times
+
+
+def memory_of(engine: Engine, rows: list[list[int]], max_tokens: int) -> Memory:
+    """One generation that is not timed, and the bytes by part at its peak."""
+    engine.synchronize()
+    engine.reset_memory_peak()
+    engine.generate_batch(rows, max_tokens)
+    engine.synchronize()
+    return engine.memory()
 
 
 def check(engine: Engine, rows: list[list[int]], answered: list[list[Read]]) -> BatchCheck | None:

@@ -10,12 +10,12 @@ from bench_deepspeed.benchmarks.common import run_log
 from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
-from bench_deepspeed.core.errors import BenchError, ImpossibleError
+from bench_deepspeed.core.errors import BenchError, ImpossibleError, QualityError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.machine import environment
 from bench_deepspeed.report import svg, terminal
 
-from . import charts, plan, view
+from . import answers, charts, plan, view
 from .kind import KIND
 from .measure import SweepRun
 from .records import FILE, SweepResult
@@ -45,11 +45,16 @@ def run(options) -> int:
     result.started_at.append(utc_now())
     settings = {"log": "performance.log", "new": options.resume is None, "where": GO_ON}
     recorder = RunFolder(place, file, result, close=partial(close, KIND), **settings)
-    with recorder, progress_bars.Bars(leave=False) as bars:
-        recorder.write_log(*run_log.facts("setting", vars(result.settings)))
-        result.environment = result.environment.updated(host)
-        SweepRun(recorder, options.models_dir, bars, view).measure()
+    with recorder:
+        with progress_bars.Bars(leave=False) as bars:
+            recorder.write_log(*run_log.facts("setting", vars(result.settings)))
+            result.environment = result.environment.updated(host)
+            SweepRun(recorder, options.models_dir, bars, view).measure()
+        if result.settings.quality:
+            answers.check(recorder, options)
     _close(recorder)
+    if options.fail_on_quality and (outside := [f"{q.engine} {q.precision}" for q in result.quality if not q.ok]):
+        raise QualityError(f"outside the noise floor: {', '.join(outside)}")
     return 0
 
 

@@ -39,7 +39,7 @@ def show(options) -> int:
         dict(zip(COLUMNS, _row(spec, sweep, scenario, "refused" if refused else scenario.status), strict=True))
         for scenario, refused in states
     ]
-    reasons = [f"refused: {scenario.title()}: {refused}" for scenario, refused in states if refused]
+    reasons = plan.reason_lines([(scenario, "refused", refused or None) for scenario, refused in states])
     texts = [*plan.order_text(sweep), TIME, *reasons]
     print(terminal.render([Table(rows, "Plan", optional=OPTIONAL), *map(Text, texts)]))
     return 0

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common, add_model, add_output, add_place, add_precisions
+from bench_deepspeed.benchmarks.common.flags import (
+    add_common,
+    add_model,
+    add_output,
+    add_place,
+    add_precisions,
+    add_quality,
+)
 from bench_deepspeed.core import number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer
 from bench_deepspeed.engines import DEFAULT_ENGINES, ENGINES
@@ -64,6 +71,11 @@ def sweep_parser() -> Parser:
         metavar="N",
         help=f"pairs before them, in each scenario (default: {WARMUPS}; the first of a process: 3 or more)",
     )
+    answers = parser.add_argument_group("the check of the answers")
+    answers.add_argument(
+        "--quality", action="store_true", default=None, help="check the answers of each engine in each precision too"
+    )
+    add_quality(answers)
     other = parser.add_argument_group("other")
     other.add_argument(
         "--resume", type=Path, metavar="PATH", help="continue this sweep (its folder or sweep.json) with its settings"

@@ -178,13 +178,14 @@ class SweepRun:
                 warmups=warmups,
                 repetitions=self.settings.repetitions,
                 seed=self.settings.seed,
+                with_memory=scenario.memory is None,
             )
         except BenchError as error:
             raise _FailedError([scenario], str(error)) from error
         scenario.warmups = scenario.warmups or warmups
         scenario.prefill += times.prefill
         scenario.total += times.total
-        scenario.check = times.check
+        scenario.check, scenario.memory = times.check, scenario.memory or times.memory
         scenario.rounds.append(len(times.total))
         self.recorder.write_log(f"measured {len(scenario.rounds)} of {self.settings.processes}: {scenario.title()}")
 

@@ -15,7 +15,7 @@ from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
 from bench_deepspeed.model import catalog
 
 from . import derived
-from .records import SweepResult, SweepScenario
+from .records import CellQuality, SweepResult, SweepScenario
 
 WIDE = 0.25
 """An interval wider than this is shown by its ends: of a logarithm they are no longer equally far from the value."""
@@ -41,6 +41,16 @@ class ScenarioRow:
     @property
     def rate(self) -> derived.Estimate | None:
         return derived.decode_rate(self.scenario) if self.complete else None
+
+    @property
+    def quality(self) -> CellQuality | None:
+        """What the check of the answers of its engine in its precision found."""
+        key = (self.scenario.engine, self.scenario.precision)
+        return next((found for found in self.sweep.quality if (found.engine, found.precision) == key), None)
+
+    @property
+    def overall(self) -> derived.Estimate | None:
+        return derived.overall_tokens_per_s(self.scenario) if self.complete else None
 
 
 def rows(sweep: SweepResult) -> list[ScenarioRow]:
@@ -71,13 +81,24 @@ def warnings_of(row: ScenarioRow) -> list[str]:
     )
     result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
     codes = [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
-    shown = row.rate or _overall(row)
+    shown = row.rate or row.overall
     if shown is None:
         return codes
     few = len(scenario.processes) < warnings.MIN_PROCESSES
     wide = shown.relative is not None and shown.relative > warnings.INTERVAL_LIMIT
     unchecked = scenario.check is None and engine_class(scenario.engine).reads_weights()
     return [*["few_samples"] * few, *["wide_interval"] * wide, *["not_checked"] * unchecked, *codes]
+
+
+def weights_bytes(row: ScenarioRow) -> int | None:
+    """Of the weights as they are stored: packed ones with their scales."""
+    return row.scenario.memory and row.scenario.memory.weights_bytes
+
+
+def peak_bytes(row: ScenarioRow) -> int | None:
+    """The peak of the device's memory; on a CPU, of the host's process."""
+    memory, on_gpu = row.scenario.memory, row.sweep.settings.device == "cuda"
+    return memory and (memory.device_peak_bytes if on_gpu else memory.host_peak_bytes)
 
 
 EstimateOf = Callable[[ScenarioRow], derived.Estimate | None]
@@ -88,7 +109,7 @@ def _prefill(row: ScenarioRow) -> derived.Estimate | None:
 
 
 def _overall(row: ScenarioRow) -> derived.Estimate | None:
-    return derived.overall_tokens_per_s(row.scenario) if row.complete else None
+    return row.overall
 
 
 def _rate(row: ScenarioRow) -> derived.Estimate | None:
@@ -248,6 +269,33 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         "logits",
         "largest distance of a token's logit below the largest logit, of two timed sequences",
         lambda r: max(r.scenario.check.gaps) if r.scenario.check else None,
+        place="data",
+    ),
+    Metric("weights_bytes", "weights", "bytes", "the weights as they are stored", weights_bytes, "lower", place="data"),
+    Metric(
+        "peak_bytes",
+        "peak memory",
+        "bytes",
+        "peak of the device's memory; on a CPU, of the host's process",
+        peak_bytes,
+        "lower",
+        place="data",
+    ),
+    Metric(
+        "mean_kl",
+        "mean KL",
+        "",
+        "of the engine in this precision: mean KL divergence from float32, nats, early in the context",
+        lambda r: r.quality and r.quality.mean_kl,
+        "lower",
+        place="data",
+    ),
+    Metric(
+        "quality",
+        "quality",
+        "",
+        "of the engine in this precision: the verdict on its answers",
+        lambda r: r.quality and r.quality.words,
         place="data",
     ),
     warnings_metric(warnings_of),

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import random
+from collections import Counter
 from pathlib import Path
 
 from bench_deepspeed import weights
@@ -56,6 +57,9 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     if settings.device == "cuda":
         require_gpu()
     _require_some(settings)
+    real = [engine for engine in settings.engines if engine_class(engine).form is not None]
+    if settings.quality and (settings.weights != "pretrained" or not real):
+        raise UsageError("--quality, but there is nothing to check: random weights and the fake engine answer nothing")
     return settings
 
 
@@ -71,6 +75,7 @@ def _defaults(device: str) -> dict:
         "repetitions": REPETITIONS[device],
         "warmups": WARMUPS,
         "processes": PROCESSES,
+        "quality": False,
     }
 
 
@@ -89,17 +94,20 @@ def _words(value) -> str:
 
 def _require_some(settings: SweepSettings) -> None:
     """Raise UsageError where no engine runs in any of the precisions; else the sweep itself gives the reasons."""
-    cells = list(itertools.product(settings.engines, settings.precisions))
-    reasons = [capabilities.refusal(engine, settings.device, precision) for engine, precision in cells]
-    if all(reasons):
-        raise UsageError(f"--engines {reasons[0]}")
+    if not running(settings):
+        reason = capabilities.refusal(settings.engines[0], settings.device, settings.precisions[0])
+        raise UsageError(f"--engines {reason}")
+
+
+def running(settings: SweepSettings) -> list[tuple[str, str]]:
+    """Engines and precisions that run on the device, on some machine."""
+    cells = itertools.product(settings.engines, settings.precisions)
+    return [cell for cell in cells if not capabilities.refusal(cell[0], settings.device, cell[1])]
 
 
 def computes(settings: SweepSettings) -> list[str]:
     """The precisions of the products of all that runs and reads weights, each once."""
-    cells = itertools.product(settings.engines, settings.precisions)
-    running = [cell for cell in cells if not capabilities.refusal(cell[0], settings.device, cell[1])]
-    reading = [cell for cell in running if engine_class(cell[0]).reads_weights()]
+    reading = [cell for cell in running(settings) if engine_class(cell[0]).reads_weights()]
     return list(dict.fromkeys(capabilities.compute_of(engine, settings.device, name) for engine, name in reading))
 
 
@@ -126,13 +134,13 @@ def new_result(settings: SweepSettings) -> SweepResult:
 def order_of(settings: SweepSettings) -> list[Visit]:
     """The processes in the order in which they measure, drawn with the seed.
 
-    Every engine in every precision has its first process before any has its second, and so on. Of every two such turns
-    the first is in an order that is drawn and the second in the reverse, so that a steady drift of the machine falls on
-    all alike over both (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935); of an odd number of turns
-    the last is left over.
+    Every engine in every precision that it runs in has its first process before any has its second, and so on. Of every
+    two such turns the first is in an order that is drawn and the second in the reverse, so that a steady drift of the
+    machine falls on all alike over both (randomized blocks, R. A. Fisher, "The Design of Experiments", 1935); of an odd
+    number of turns the last is left over.
     """
     draw = random.Random(f"order {settings.seed}")
-    loads = list(itertools.product(settings.engines, settings.precisions))
+    loads = running(settings)
     order: list[Visit] = []
     for process in range(1, settings.processes + 1):
         loads = draw.sample(loads, len(loads)) if process % 2 else loads[::-1]
@@ -216,6 +224,21 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
         f"weights {gigabytes(loaded)} + {cache} + {gigabytes(WORKSPACE_BYTES)} for all else = {needed}, and "
         f"{gigabytes(free_bytes)} are free"
     )
+
+
+def reason_lines(ends: list[tuple[SweepScenario, str, str | None]]) -> list[str]:
+    """A line for each scenario with a reason, of (scenario, status, reason); one where all of a cell have the same."""
+    of_cell = Counter((scenario.engine, scenario.precision) for scenario, _, _ in ends)
+    alike: dict[tuple, list[SweepScenario]] = {}
+    for scenario, status, reason in ends:
+        if reason:
+            alike.setdefault((scenario.engine, scenario.precision, status, reason), []).append(scenario)
+    lines = []
+    for (engine, precision, status, reason), scenarios in alike.items():
+        whole = len(scenarios) == of_cell[engine, precision] > 1
+        titles = [f"{engine} {precision}"] if whole else [scenario.title() for scenario in scenarios]
+        lines += [f"{status}: {title}: {reason}" for title in titles]
+    return lines
 
 
 def kv_bytes(spec: ModelSpec, scenario: SweepScenario, device: str) -> int:

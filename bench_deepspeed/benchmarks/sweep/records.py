@@ -11,7 +11,7 @@ from pathlib import Path
 from bench_deepspeed.core.capabilities import Cell, cell
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, require_divisors, write_json
-from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Sample
+from bench_deepspeed.measure.records import EngineDescription, Environment, Limits, Memory, Sample
 
 SCHEMA_VERSION = 1
 FILE = "sweep.json"
@@ -35,6 +35,8 @@ class SweepSettings:
     warmups: int
     processes: int = 1
     """Of each engine in each precision."""
+    quality: bool = False
+    """Whether the answers of each engine in each precision are checked, after all was timed."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class SweepScenario:
     """Of each process, in the order in which they measured it. Empty: one process, or not measured."""
     check: BatchCheck | None = None
     """Of the last process. None: what was timed was not checked."""
+    memory: Memory | None = None
+    """Of one generation of all tokens that was not timed, in the first process."""
 
     def cell(self, device: str) -> Cell:
         """By what it runs in its precision."""
@@ -121,6 +125,24 @@ class SweepLoad:
     compile_s: float | None = None
 
 
+@dataclass(frozen=True)
+class CellQuality:
+    """What the check of the answers found of an engine in a precision; `sha256` is that of its quality.json.
+
+    `mean_kl` and `top1_agreement` are distances from float32 early in the context, `floor_mean_kl` the baseline's.
+    """
+
+    engine: str
+    precision: str
+    ok: bool
+    words: str
+    baseline: str | None
+    mean_kl: float
+    floor_mean_kl: float | None
+    top1_agreement: float
+    sha256: str
+
+
 @dataclass
 class SweepResult:
     """A sweep: its settings, where and with what it ran, and its scenarios in their order."""
@@ -138,6 +160,7 @@ class SweepResult:
     loads: list[SweepLoad] = field(default_factory=list)
     order: list[Visit] = field(default_factory=list)
     """As drawn before the first. Empty in results of older versions: one engine and precision after the other."""
+    quality: list[CellQuality] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def save(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
-from . import charts, plan
+from . import charts, matrix, plan
 from .labels import constants, facets_of, model_title, varying
 from .metrics import COMBINED, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
@@ -72,6 +72,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
     blocks: list[Block] = [
         *map(Text, unfinished(sweep)),
         Text(constants(sweep), link=Link("JSON", item.path)),
+        *matrix.tables(sweep),
         *([] if compact else figures(item)),
         *doubts(sweep),
         Section("Every point", [table, *map(Text, notes)], folded=True, documented=True),
@@ -110,7 +111,7 @@ def line(sweep: SweepResult, scenario: SweepScenario) -> str:
 def after(sweep: SweepResult) -> list[Block]:
     """What stands below the rows."""
     texts = [LEGEND, *plan.order_text(sweep)]
-    return [*map(Text, texts), *doubts(sweep), *map(Text, reasons(sweep))]
+    return [*matrix.tables(sweep), *map(Text, texts), *doubts(sweep), *map(Text, reasons(sweep))]
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
@@ -157,7 +158,5 @@ def doubts(sweep: SweepResult) -> list[Warnings]:
 
 
 def reasons(sweep: SweepResult) -> list[str]:
-    """Why rows have no values, one line each."""
-    return [
-        f"{scenario.status}: {scenario.title()}: {scenario.reason}" for scenario in sweep.scenarios if scenario.reason
-    ]
+    """Why rows have no values: a line for each reason of an engine in a precision."""
+    return plan.reason_lines([(s, s.status, s.reason) for s in sweep.scenarios])

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bench_deepspeed import weights
+from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.benchmarks.common.flags import add_help
 from bench_deepspeed.benchmarks.common.scenario import MODEL
 from bench_deepspeed.core.arguments import Parser
@@ -53,6 +54,8 @@ def run(options) -> int:
     show(models.check_folder("results folder", LOGS, "--output_dir", WARNING))
     memory = models.memory_bytes(device, gpus)
     show(*(models.check_model(spec, plans[spec.name], options.models_dir, device, memory) for spec in specs))
+    runs = {engine: precisions.runs_text(reasons) for engine, reasons in precisions.here(device).items()}
+    show(Line(NOTE, "precisions", "; ".join(map(": ".join, runs.items())), "`bench.sh models` says why no others"))
     show(network.check_login(), network.check_hub(), *network.check_ports(network.USUAL_PORTS))
     show(Line(NOTE, "network", MII_LISTENS), Line(NOTE, "network of load --target serve", SERVE_LISTENS))
     blockers = [check.name for check in checks if check.status == BLOCKER]

@@ -1,0 +1,27 @@
+"""What an engine's precision is held against: the same one through another implementation."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common import precisions
+from bench_deepspeed.core import capabilities
+from bench_deepspeed.core.precision import PRECISIONS
+from bench_deepspeed.model.catalog import ModelSpec
+
+TRANSFORMERS = "transformers"
+PACKERS = (TRANSFORMERS, "deepspeed")
+"""Engines with a way of their own to pack weights, in the order in which they serve as a baseline."""
+
+
+def baseline_of(spec: ModelSpec, engine: str, device: str, precision: str) -> str | None:
+    """The engine whose distance from float32 is the noise floor; None where this is the only implementation here.
+
+    A precision of arithmetic has Transformers' own. Packed weights have another library's.
+    """
+    if precision in PRECISIONS:
+        return TRANSFORMERS
+
+    def runs(other: str) -> bool:
+        cell = capabilities.cell(other, device, precision)
+        return not precisions.refusal(spec, other, device, precision) and not precisions.lacking(cell, precision)
+
+    return next((other for other in PACKERS if other != engine and runs(other)), None)

@@ -1,0 +1,63 @@
+"""The check of the answers at the end of a sweep: of each engine in each precision that was measured."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.run_folder import RunFolder
+from bench_deepspeed.benchmarks.quality.command import measure_quality
+from bench_deepspeed.benchmarks.quality.metrics import rows
+from bench_deepspeed.benchmarks.quality.records import FILE
+from bench_deepspeed.core import progress_bars
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.weights import store
+
+from .records import CellQuality, SweepResult, SweepSettings
+
+
+def check(recorder: RunFolder[SweepResult], options) -> None:
+    """Fill the result's `quality`, saved after each check, whose files are in a folder next to the sweep's.
+
+    What has been checked before is not checked again. A check that fails is noted, and the others go on.
+    """
+    result = recorder.result
+    done = {(found.engine, found.precision) for found in result.quality}
+    measured = dict.fromkeys((s.engine, s.precision) for s in result.scenarios if s.status == "complete")
+    for engine, precision in measured:
+        if (engine, precision) in done:
+            continue
+        print(f"quality {engine} {precision}", flush=True)
+        try:
+            result.quality.append(_checked(recorder, options, engine, precision))
+        except UsageError:  # of the questions: no other check could be made either
+            raise
+        except BenchError as error:
+            text = f"the answers of {engine} in {precision} were not checked: {error}"
+            recorder.write_log(text)
+            progress_bars.note_once(text)
+        recorder.save()
+
+
+def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: str) -> CellQuality:
+    folder = recorder.folder / f"quality-{engine}-{precision}"
+    folder.mkdir(exist_ok=True)
+    scenario = _scenario(recorder.result.settings, engine, precision)
+    quality, _ = measure_quality(scenario, options, folder, (precision,), new=False)
+    (row,) = rows(quality)
+    return CellQuality(
+        engine,
+        precision,
+        row.verdict["ok"],
+        row.verdict["words"],
+        row.candidate["baseline"],
+        row.engine.early.mean_kl,
+        row.floor and row.floor.early.mean_kl,
+        1.0 - row.engine.early.top1_disagreement,
+        store.sha256_of(folder / FILE),
+    )
+
+
+def _scenario(settings: SweepSettings, engine: str, precision: str) -> Scenario:
+    """What a check asks of a scenario; nothing is timed."""
+    names = {"model": settings.model, "engine": engine, "device": settings.device, "precision": precision}
+    timing = {"prompt": "", "max_tokens": 1, "processes": 1, "repetitions": 1, "warmups": 0}
+    return Scenario(**names, **timing, weights=settings.weights, seed=settings.seed)
