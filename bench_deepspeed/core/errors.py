@@ -149,9 +149,8 @@ EXIT_CODES = {
     5: "the answers are outside the noise floor, and --fail_on_quality was given",
     6: "a result that is not plausible, and not reported: a speed beyond the device's measured limits, answers that "
     "were not computed, or other answers under load",
-    7: "slower than the first result by more than --fail_on_regression allows: the whole interval of their ratio shows "
-    "it",
-    8: "inconclusive: such a regression is neither shown nor excluded, and --fail_on_inconclusive was given",
+    7: "a regression: slower than the first result by more than is allowed, over the whole interval of their ratio",
+    8: "inconclusive: a regression is neither shown nor excluded, where a flag makes that an error",
     130: "interrupted by Ctrl-C (143: SIGTERM, 129: SIGHUP, 152: the limit of CPU time); what was measured is saved",
     141: "the reader of the output closed it, as `head` does",
 }

@@ -83,7 +83,7 @@ REFUTED = {
     "one of two answers": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, 1.0]}, "a token is 1 below"),
     "no gap": ({"token_ids": [list(range(TOKENS))] * 2, "gaps": [0.0, float("nan")]}, "are not the model's"),
     "read late": ({"read_s": 0.2}, "reading the tokens of a generation of process 1 took 0.2 s after the clock"),
-    "not at rest": ({"rest_s": None}, "goes on computing"),
+    "not at rest": ({"rest_s": None}, "continues to compute"),
     "a kept prompt": ({"long_new_s": [2.1, 3.0], "long_repeated_s": [0.9, 1.0]}, "2.1 s or more .* that is long"),
     "half the work": (
         {"first_s": [0.02] * 2, "half_s": [0.51, 0.6], "new_prompt_s": [0.7, 0.8]},

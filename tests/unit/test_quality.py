@@ -110,7 +110,7 @@ def test_columns_are_the_same_in_every_row_and_the_ground_truth_is_last():
         ('{\n"questions": [{"prompt": "a"}],\n"max_token": 3}', 'line 3: unknown field "max_token"'),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": "3"}', 'line 2: "max_tokens" must be a whole number'),
         ('{"questions": [\n{"prompt": "a", "publish": {}}]}', 'line 2: question 1: unknown field "publish"'),
-        ('{"questions": [{"prompt": "\\ud800"}]}', "question 1 holds half a character"),
+        ('{"questions": [{"prompt": "\\ud800"}]}', "question 1 has half a character"),
         ('{"' + "k" * 2000 + '": 1, "questions": []}', "line 1: unknown field"),
         ('{"questions": [{"prompt": "a"}],\n"max_tokens": 0}', "line 2"),
         ('{"questions": [{"prompt": "a", "published": {"llama": "text"}}]}', "published"),
