@@ -57,7 +57,7 @@ class Cell:
 
     `compute`: the precision of the products, and of all that is stored as it is: embeddings, output head, norms, KV
     cache. `packing`: how the layers' matrices are stored; None: in `compute` too. `library`: a package that has to be
-    there besides the engine's own. `major`: the one major compute capability that it runs on, elsewhere `reason` holds.
+    there in addition to the engine's own. `major`: the one major compute capability that it runs on, elsewhere `reason` holds.
     """
 
     path: str = ""

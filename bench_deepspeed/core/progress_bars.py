@@ -45,12 +45,12 @@ class Bars:
 
     def __init__(self, leave: bool = True):
         self._leave = leave
-
-    def __enter__(self) -> Bars:
-        tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
         self._bar: tqdm | None = None
         self._line: _Line | None = None
         self._phase: tuple[str, int] | None = None
+
+    def __enter__(self) -> Bars:
+        tqdm.monitor_interval = 0  # tqdm's thread would wake up inside the timed region
         return self
 
     def __exit__(self, *_: object) -> None:

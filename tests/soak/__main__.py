@@ -28,7 +28,7 @@ COUNTS = {"argument lists": 10_000, "changed files": 10_000, "kills": 200, "limi
 
 
 def main() -> int:
-    """Run the campaigns that were asked for. Returns 1 where any case failed."""
+    """Run the requested campaigns. Returns 1 where any case failed."""
     parser = argparse.ArgumentParser(prog="./tests/run.sh soak", description=__doc__)
     parser.add_argument("--only", choices=tuple(COUNTS), nargs="+", default=tuple(COUNTS), help="these campaigns alone")
     counts = ", ".join(f"{count} {name}" for name, count in COUNTS.items())

@@ -375,7 +375,7 @@ def test_seconds_of_compiling_are_a_row_without_a_ratio(bench, tmp_path):
 
 
 GUIDE = ROOT / "docs" / "guide" / "compare.md"
-EXAMPLE = ("docs/results/llama-mii-float16-h200.json", "docs/results/llama-transformers-float16-h200.json")
+EXAMPLE = ("docs/results/mistral-mii-float16-h200.json", "docs/results/mistral-transformers-float16-h200.json")
 
 
 def test_the_gate_fails_with_a_code_of_its_own(bench, tmp_path):

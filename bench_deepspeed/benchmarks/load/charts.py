@@ -35,7 +35,7 @@ KINDS = {"clients": "by clients", "rate": "by request rate"}
 
 
 def _names(results: Sequence[LoadResult]) -> tuple[list[str], list[str]]:
-    """What tells each test from the others, the lengths at least, and what all have in common."""
+    """What distinguishes each test from the others, the lengths at least, and what all have in common."""
     every = [settings(result) for result in results]
     columns = list(zip(*every, strict=True))
     shared = [column[0] for column in columns[:-1] if len(set(column)) == 1]

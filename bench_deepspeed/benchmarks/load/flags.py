@@ -8,7 +8,7 @@ from pathlib import Path
 from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
-from bench_deepspeed.core import number_lists
+from bench_deepspeed.core import capabilities, number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer, seconds, spread
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.engines import engine_class
@@ -111,7 +111,7 @@ def check(options: argparse.Namespace) -> None:
     target = target_class(options.target)
     if target.engine and options.engine not in (None, target.engine):
         raise UsageError(f"--target {target.name} is made of {target.engine}: leave out --engine {options.engine}")
-    if options.device == "cpu" and target.engine and "cpu" not in (can := engine_class(target.engine).precisions):
+    if options.device == "cpu" and target.engine and "cpu" not in (can := capabilities.devices(target.engine)):
         raise UsageError(
             f"--target {target.name} is made of {target.engine}, which runs on {', '.join(can)}: leave out -d cpu, or "
             f"use --target {DEFAULT_TARGETS['cpu']}"
