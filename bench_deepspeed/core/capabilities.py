@@ -56,8 +56,8 @@ class Cell:
     """One engine in one precision on one device: by what `path` it runs, or the `reason` why it does not.
 
     `compute`: the precision of the products, and of all that is stored as it is: embeddings, output head, norms, KV
-    cache. `packing`: how the layers' matrices are stored; None: in `compute` too. `library`: a package that has to be
-    there in addition to the engine's own. `major`: the one major compute capability that it runs on, elsewhere `reason` holds.
+    cache. `packing`: how the layers' matrices are stored; None: in `compute` too. `library`: a package that it needs in
+    addition to the engine's own. `major`: the one major compute capability that it runs on, elsewhere `reason` holds.
     """
 
     path: str = ""
