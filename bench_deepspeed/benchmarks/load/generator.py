@@ -26,7 +26,7 @@ EDGE = 0.2
 SETTLING = 2
 """… and for so many times the longest latency under this load so far. A window is as long at least."""
 LONGEST = 4
-"""Neither warm-up nor window is longer than so many times the seconds that were asked for."""
+"""Neither warm-up nor window is longer than so many times the requested seconds."""
 MOST_IN_FLIGHT = 1000
 """Threads of the pool. What is due beyond them waits for one, and its latency counts on."""
 CHECK_S = 1.0
