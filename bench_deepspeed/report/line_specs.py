@@ -58,7 +58,7 @@ def _points(chart: Lines) -> list[dict]:
 
 
 def _moved(chart: Lines) -> list[float]:
-    """By how many px each series is drawn away from its place, so that no error bar hides another of the same place."""
+    """By how many px each series is moved along the axis, so that no error bar hides another at the same place."""
     erring = [
         number for number, series in enumerate(chart.series) if series.marker and any(p.interval for p in series.points)
     ]

@@ -1,4 +1,4 @@
-"""Whether a target keeps up with a rate, decided from one level alone; and between which rates it stops doing so."""
+"""Whether a target sustains a request rate, judged from one level alone; and the maximum sustainable request rate."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def _in_flight(level: Level) -> list[int]:
 
 @dataclass(frozen=True)
 class Bracket:
-    """Between which rates, in requests a second, a target stops keeping up; None for an end that was not found.
+    """Bounds of the maximum sustainable request rate, in requests a second; None for a bound that was not found.
 
-    They are the rates that were offered in the windows, and not the requested ones: a Poisson process brings
+    They are the rates that were offered in the windows, and not those that were requested: a Poisson process brings
     more or fewer, and a target that kept up with fewer has shown no more than that.
     """
 
