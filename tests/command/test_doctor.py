@@ -279,7 +279,7 @@ def test_a_busy_usual_port_is_a_note(machine):
             holder.listen()
         done = machine.doctor()
     assert done.returncode == 0
-    assert re.match(r"note     ports: .*25555 busy: no matter", line(done, "ports"))
+    assert re.match(r"note     ports: .*25555 in use, which does not matter", line(done, "ports"))
 
 
 # Line by check
