@@ -160,7 +160,7 @@ def test_the_venv_of_setup_is_recognised_once_it_is_whole(machine):
     venv = machine.root / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     done = machine.doctor()
-    assert status(done, "environment") == MISSING and "not set up to its end" in line(done, "environment")
+    assert status(done, "environment") == MISSING and "the set-up of .venv was interrupted" in line(done, "environment")
     for stamp in (".installed", ".installed-models"):
         (venv / stamp).touch()
     done = machine.doctor()
@@ -279,7 +279,7 @@ def test_a_busy_usual_port_is_a_note(machine):
             holder.listen()
         done = machine.doctor()
     assert done.returncode == 0
-    assert re.match(r"note     ports: .*25555 busy: no matter", line(done, "ports"))
+    assert re.match(r"note     ports: .*25555 in use, which does not matter", line(done, "ports"))
 
 
 # Line by check

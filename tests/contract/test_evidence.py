@@ -173,7 +173,7 @@ def test_a_run_that_was_killed_has_no_digest_and_is_not_altered(closed, tmp_path
     killed = {name: value for name, value in data.items() if name not in ("digests", "derived")}
     path.write_text(json.dumps({**killed, "status": "running"}))
     assert not verify(path).differs
-    assert str(verify(path)).startswith("no digest: its run goes on, or was killed; 0 derived values ")
+    assert str(verify(path)).startswith("no digest: its run has not ended, or was killed; 0 derived values ")
 
 
 def test_other_rules_are_reported_and_other_samples_are_found(closed, tmp_path):

@@ -158,7 +158,7 @@ LIARS: dict[type[TransformersEngine], str] = {
     Remembering: "for a new prompt, and",
     KeepingPrompts: "for a new prompt that is long, and",
     TiringOut: "a token of the second half of an answer takes process 1 0",
-    ComputingOn: "goes on computing",
+    ComputingOn: "continues to compute",
     ComputedWhenRead: "after the clock had stopped",
     HandingOverLater: "counts 12 new tokens of a generation whose answer has 0",
 }

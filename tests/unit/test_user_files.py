@@ -77,7 +77,7 @@ NO_PROMPTS = {
     "an empty list": ("a.json", "[]", "has no prompt"),
     "nested deep": ("a.json", "[" * 100_000, "is damaged, or is not JSON"),
     "nested deep in a line": ("a.jsonl", "[" * 100_000, "line 1: not JSON"),
-    "half a character": ("a.jsonl", r'{"prompt": "\ud800"}', "question 1 holds half a character"),
+    "half a character": ("a.jsonl", r'{"prompt": "\ud800"}', "question 1 has half a character"),
     "binary": ("a.txt", b"\xff\xfea\x00", "is not UTF-8 text"),
     "NUL": ("a.txt", b"a\x00b", "line 1: it holds a NUL byte"),
 }
