@@ -69,7 +69,8 @@ class UserFile:
             if isinstance(node, yaml.MappingNode):
                 inner = next((value for key, value in node.value if key.value == step), None)
             else:
-                inner = node.value[step] if isinstance(node, yaml.SequenceNode) else None
+                is_place = isinstance(node, yaml.SequenceNode) and isinstance(step, int)
+                inner = node.value[step] if is_place else None
             if inner is None:
                 break
             node = inner

@@ -59,7 +59,7 @@ def run(argv: list[str]) -> tuple[int | None, str, str, list[str]]:
     while folder_lock._HELD:  # the end of the process would give them back
         os.close(folder_lock._HELD.pop())
     shutil.rmtree(paths.LOGS, ignore_errors=True)
-    return code, output, errors, wrong or faults(code, output, errors)
+    return code, output, errors, wrong or faults(code, output, errors, exact="--json" in argv)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

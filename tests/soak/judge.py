@@ -12,8 +12,11 @@ CODES = {*EXIT_CODES, *(128 + number for number in SIGNALS)}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def faults(code: int | None, output: str, errors: str) -> list[str]:
-    """What is wrong with how a command ended; nothing where all is right."""
+def faults(code: int | None, output: str, errors: str, exact: bool = False) -> list[str]:
+    """What is wrong with how a command ended; nothing where all is right.
+
+    `exact`: a program reads standard output, which is no terminal: characters are what they are.
+    """
     found = []
     if code not in CODES:
         found.append(f"exit code {code}")
@@ -23,7 +26,7 @@ def faults(code: int | None, output: str, errors: str) -> list[str]:
         found.append("more than one error")
     if code in range(1, 9) and "bench.sh: error: " not in errors:
         found.append(f"no error line for exit code {code}")
-    for name, text in (("stdout", output), ("stderr", errors)):
+    for name, text in (("stdout", "" if exact else output), ("stderr", errors)):
         if match := CONTROL.search(text):
             found.append(f"a control character on {name}: {match[0]!a}")
     return found
