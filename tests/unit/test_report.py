@@ -118,7 +118,7 @@ def test_rows_measured_elsewhere_are_told_apart(site):
 
 
 def test_order_is_model_engine_precision(site):
-    wanted = [("mii", "float16"), ("mii", "bfloat16"), ("deepspeed", "float32"), ("transformers", "float16")]
+    wanted = [("mii", "bfloat16"), ("mii", "float16"), ("deepspeed", "float32"), ("transformers", "float16")]
     for number, (engine, precision) in enumerate(reversed(wanted)):
         site.add(f"{number}", result(engine=engine, precision=precision))
     site.report()
