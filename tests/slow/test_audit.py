@@ -300,7 +300,7 @@ def test_a_batch_is_held_against_its_sequences_alone(folder, tmp_path, engine):
     scenario = SweepScenario("transformers", "float32", **shape, total=times.total, check=times.check)
     assert len(scenario.check.rows) == len(scenario.check.gaps) == 2
     if BATCH_LIARS[engine] is None:
-        derived.check_answers(scenario)
+        derived.check_answers(scenario, "cpu")
     else:
         with pytest.raises(ImpossibleError, match=BATCH_LIARS[engine]):
-            derived.check_answers(scenario)
+            derived.check_answers(scenario, "cpu")

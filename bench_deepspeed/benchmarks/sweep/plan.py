@@ -235,7 +235,7 @@ def reason_lines(ends: list[tuple[SweepScenario, str, str | None]]) -> list[str]
             alike.setdefault((scenario.engine, scenario.precision, status, reason), []).append(scenario)
     lines = []
     for (engine, precision, status, reason), scenarios in alike.items():
-        whole = len(scenarios) == of_cell[engine, precision] > 1
+        whole = len(scenarios) == of_cell[engine, precision] and (status == "refused" or len(scenarios) > 1)
         titles = [f"{engine} {precision}"] if whole else [scenario.title() for scenario in scenarios]
         lines += [f"{status}: {title}: {reason}" for title in titles]
     return lines
