@@ -69,6 +69,11 @@ NO_PROMPTS = {
     ),
     "no such column": ("a.csv", "id,text\n1,hello\n", "line 2: no prompt; it has id, text;"),
     "an empty prompt": ("a.jsonl", '{"prompt": "x"}\n{"prompt": " "}\n', "line 2: no prompt"),
+    "a question that is a list": (
+        "a.json",
+        '{"questions": [\n["x"]]}',
+        'line 2: question 1 must be an object with a "prompt" that is not empty',
+    ),
     "a number": ("a.json", '["x",\n5]', "line 2: no prompt"),
     "a line that is cut": ("a.jsonl", '{"prompt": "x"}\n{"prompt": ', "line 2: not JSON"),
     "JSON that is cut": ("a.json", '[{"prompt": "x"}', "is damaged, or is not JSON"),
