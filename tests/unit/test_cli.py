@@ -362,6 +362,14 @@ def test_a_plan_for_a_gpu_needs_none_and_says_what_the_run_would_meet(bench, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_of_a_sweep_for_a_gpu_needs_none_either(bench, path_without_gpu):
+    flags = ("-d", "cuda", "-n", "mistral", "--engines", "all", "--precisions", "all", "--dry_run")
+    done = bench("sweep", *flags, env={"PATH": str(path_without_gpu)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "this machine has no GPU: the run itself would be refused" in unwrapped(done.stdout)
+    assert "compute capability 8.x alone, and there is no GPU here" in unwrapped(done.stdout)
+
+
 def test_a_reference_on_cuda_needs_a_gpu_before_anything_starts(bench, path_without_gpu):
     flags = ("-d", "cpu", "-n", "smollm2", "--reference_device", "cuda")
     assert "--reference_device cuda" in bench.refusal(3, "quality", *flags, env={"PATH": str(path_without_gpu)})

@@ -40,7 +40,12 @@ def say_subject(scenario: Scenario, precisions: str = "") -> None:
         "engine",
         f"{scenario.engine} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
     )
-    if scenario.device == "cuda" and not gpus():
+    say_machine(scenario.device)
+
+
+def say_machine(device: str) -> None:
+    """Whether the GPU is lacking."""
+    if device == "cuda" and not gpus():
         say("machine", "this machine has no GPU: the run itself would be refused")
 
 

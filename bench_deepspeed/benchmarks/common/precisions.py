@@ -37,7 +37,8 @@ def lacking(cell: Cell, precision: str) -> str | None:
     if cell.major is not None:
         there = {gpu.capability for gpu in environment.gpus()}
         if not any(capability.split(".")[0] == str(cell.major) for capability in there):
-            return f"{cell.reason}, and this GPU has {', '.join(sorted(there)) or 'none'}"
+            found = f"this GPU has {', '.join(sorted(there))}" if there else "there is no GPU here"
+            return f"{cell.reason}, and {found}"
     measures_here = environment.installed_version("torch") is not None
     if cell.library and measures_here and environment.installed_version(cell.library) is None:
         return f"{precision} needs the package {cell.library}, which is not installed: pip install {cell.library}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench_deepspeed.benchmarks.common.plan_lines import WIDTH, say_machine
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
@@ -28,8 +29,9 @@ def show(options) -> int:
         sweep = plan.new_result(plan.settings_of(options))
     spec, settings = catalog.load(sweep.settings.model), sweep.settings
     free_bytes = environment.free_memory_bytes(settings.device)
-    print(f"model   {spec.title} on {settings.device}, {settings.weights} weights")
-    print(f"memory  {NOT_KNOWN if free_bytes is None else gigabytes(free_bytes)} free")
+    print(f"{'model':<{WIDTH}}{spec.title} on {settings.device}, {settings.weights} weights")
+    say_machine(settings.device)
+    print(f"{'memory':<{WIDTH}}{NOT_KNOWN if free_bytes is None else gigabytes(free_bytes)} free")
     refusals = [
         scenario.status == "pending" and plan.refusal(spec, settings, scenario, free_bytes)
         for scenario in sweep.scenarios

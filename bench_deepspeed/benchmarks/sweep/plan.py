@@ -54,7 +54,7 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     device = given.get("device") or (saved.device if saved else default_device())
     base = dataclasses.asdict(saved) if saved else _defaults(device)
     settings = SweepSettings(**{**base, **given})
-    if settings.device == "cuda":
+    if settings.device == "cuda" and not options.dry_run:
         require_gpu()
     _require_some(settings)
     real = [engine for engine in settings.engines if engine_class(engine).form is not None]
