@@ -213,55 +213,68 @@ def test_the_server_is_one_that_huggingface_hub_itself_fetches_from(client: Clie
 # A fetch
 
 
-def test_a_fetch_brings_the_files_byte_for_byte(client: Client, hub: HubServer) -> None:
-    assert client.succeed() == client.published
+@dataclass(frozen=True)
+class Fetched:
+    """One fetch that went well: who made it, the hub as it was afterwards, and what was reported meanwhile."""
 
-    assert_equal_to(hub.folder, client.published)
-    assert not client.partial.exists()
-
-
-def test_only_wanted_files_are_requested_and_each_once(client: Client, hub: HubServer) -> None:
-    client.succeed()
-
-    assert hub.asked() == wanted(hub.folder)
-    assert all(hub.sent(name) == (hub.folder / name).stat().st_size for name in hub.asked())
+    client: Client
+    asked: set[str]
+    sent: dict[str, int]
+    kinds: set[str]
+    reports: list[list]
 
 
-def test_nothing_but_the_listing_and_the_files_is_requested(client: Client, hub: HubServer) -> None:
-    client.succeed()
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[Fetched, HubServer]]:
+    """The tensors were compared with the model's; the hub goes on for the conversion."""
+    with HubServer(repository, REPO, REVISION) as hub:
+        client = Client(tmp_path_factory.mktemp("fetched"), hub.endpoint, repository, verify=True)
+        output, _ = client.start().communicate()
+        reports = [message["progress"] for line in output.splitlines() if "progress" in (message := json.loads(line))]
+        kinds = {request.kind for request in hub.requests}
+        yield Fetched(client, hub.asked(), {name: hub.sent(name) for name in hub.asked()}, kinds, reports), hub
 
-    assert {request.kind for request in hub.requests} == {"listing", "resolve", "cdn"}
+
+@pytest.fixture
+def fetch(fetched: tuple[Fetched, HubServer]) -> Fetched:
+    return fetched[0]
 
 
-def test_the_stamp_names_source_and_digests(client: Client, hub: HubServer) -> None:
-    client.succeed()
+def test_a_fetch_brings_the_files_byte_for_byte(fetch: Fetched, repository: Path) -> None:
+    assert_equal_to(repository, fetch.client.published)
+    assert not fetch.client.partial.exists()
 
-    stamp = store.stamp_of(client.published)
+
+def test_only_wanted_files_are_requested_and_each_once(fetch: Fetched, repository: Path) -> None:
+    assert fetch.asked == wanted(repository)
+    assert fetch.sent == {name: (repository / name).stat().st_size for name in fetch.asked}
+
+
+def test_nothing_but_the_listing_and_the_files_is_requested(fetch: Fetched) -> None:
+    assert fetch.kinds == {"listing", "resolve", "cdn"}
+
+
+def test_the_stamp_names_source_and_digests(fetch: Fetched, repository: Path) -> None:
+    stamp = store.stamp_of(fetch.client.published)
     assert stamp["facts"] == {"weights": "pretrained", "source": {"repo": REPO, "revision": REVISION}}
-    assert stamp["files"].keys() == wanted(hub.folder)
-    assert stamp["files"][SHARD][2] == store.sha256_of(hub.folder / SHARD)
+    assert stamp["files"].keys() == wanted(repository)
+    assert stamp["files"][SHARD][2] == store.sha256_of(repository / SHARD)
 
 
-def test_transformers_reads_what_was_fetched(client: Client) -> None:
+def test_transformers_reads_what_was_fetched(fetch: Fetched) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    client.verify = True
-    folder = client.succeed()
-
+    folder = fetch.client.published
     tokens = AutoTokenizer.from_pretrained(folder)("deep speed", return_tensors="pt").input_ids
     answer = AutoModelForCausalLM.from_pretrained(folder).generate(tokens, max_new_tokens=3, min_new_tokens=3)
     assert answer.shape == (1, tokens.shape[1] + 3)
 
 
-def test_progress_counts_every_byte(client: Client, hub: HubServer) -> None:
-    process = client.start()
-    output, _ = process.communicate()
-
-    reports = [json.loads(line).get("progress") for line in output.splitlines()]
-    fetched = [(done, total) for label, done, total in filter(None, reports) if label.startswith("fetching")]
-    size = sum((hub.folder / name).stat().st_size for name in wanted(hub.folder))
-    assert fetched == sorted(fetched)
-    assert fetched[-1] == (size, size)
+def test_progress_counts_every_byte(fetch: Fetched, repository: Path) -> None:
+    counted = [(done, total) for label, done, total in fetch.reports if label.startswith("fetching")]
+    size = sum((repository / name).stat().st_size for name in wanted(repository))
+    assert counted == sorted(counted)
+    assert counted[-1] == (size, size)
 
 
 def test_a_second_prepare_asks_the_hub_nothing(client: Client, hub: HubServer) -> None:
@@ -766,14 +779,22 @@ def test_a_repaired_folder_is_whole_at_the_next_prepare(client: Client, hub: Hub
 # The conversion for MII
 
 
+@pytest.fixture(scope="module")
+def conversion(fetched: tuple[Fetched, HubServer]) -> tuple[Path, int]:
+    """The converted folder, made of what had been fetched, and how many requests the hub had meanwhile."""
+    fetch, hub = fetched
+    before = len(hub.requests)
+    return fetch.client.succeed(MII), len(hub.requests) - before
+
+
 @pytest.fixture
-def converted(client: Client) -> Path:
-    return client.succeed(MII)
+def converted(conversion: tuple[Path, int]) -> Path:
+    return conversion[0]
 
 
-def test_the_converted_folder_is_next_to_the_fetched_one(client: Client, converted: Path, hub: HubServer) -> None:
-    assert converted == client.models_dir / "tiny" / "pretrained-mii-float16"
-    assert_equal_to(hub.folder, client.published)
+def test_the_converted_folder_is_next_to_the_fetched_one(fetch: Fetched, converted: Path, repository: Path) -> None:
+    assert converted == fetch.client.models_dir / "tiny" / "pretrained-mii-float16"
+    assert_equal_to(repository, fetch.client.published)
     assert store.damage_of(converted) is None
 
 
@@ -787,26 +808,21 @@ def test_the_converted_tensors_are_the_models_own_in_float16(converted: Path) ->
     assert tensors["model.layers.0.self_attn.k_proj.weight"].shape == (6 * 64, 384)
 
 
-def test_the_converted_model_computes_the_same(converted: Path, client: Client) -> None:
+def test_the_converted_model_computes_the_same(converted: Path, fetch: Fetched) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
     tokens = torch.arange(40).view(2, 20)
     logits = []
-    for folder in (client.published, converted):
+    for folder in (fetch.client.published, converted):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         with torch.inference_mode():
             logits.append(model(tokens).logits)
     assert (logits[0] - logits[1]).abs().max().item() == 0
 
 
-def test_a_conversion_of_what_is_there_asks_the_hub_nothing(client: Client, hub: HubServer) -> None:
-    client.succeed()
-    hub.requests.clear()
-
-    client.succeed(MII)
-
-    assert hub.requests == []
+def test_a_conversion_of_what_is_there_asks_the_hub_nothing(conversion: tuple[Path, int]) -> None:
+    assert conversion[1] == 0
 
 
 def _tensors(folder: Path) -> dict:
