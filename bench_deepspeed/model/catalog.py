@@ -26,11 +26,13 @@ SHAPE: dict[str, type] = {
 }
 IN_WORDS: dict[type, str] = {
     str: "a text",
-    int: "a whole number above 0",
+    int: "a whole number above 0, at most 1e15",
     float: "a number",
     bool: "true or false",
     dict: "an object",
 }
+LARGEST = 10**15
+"""Products of larger ones are no number that a computer takes for a size."""
 MOST_LAYERS = 10_000
 
 
@@ -124,5 +126,5 @@ def _require(values: Any, where: str, kinds: dict[str, type]) -> None:
         raise ValueError(f"{where.rstrip('.') or 'it'} must be an object")
     for name, kind in kinds.items():
         value = values.get(name)
-        if type(value) is not kind or (isinstance(value, int) and kind is int and value < 1):
+        if type(value) is not kind or (isinstance(value, int) and kind is int and not 1 <= value <= LARGEST):
             raise ValueError(f"{where}{name} must be {IN_WORDS[kind]}")

@@ -23,6 +23,7 @@ WRONG = {
     "shape.head_dim": ("x", "shape.head_dim must be a whole number above 0"),
     "shape.vocab_size": (0, "shape.vocab_size must be a whole number above 0"),
     "shape.intermediate_size": (1e400, "shape.intermediate_size must be a whole number above 0"),
+    "shape.num_attention_heads": (10**400, "shape.num_attention_heads must be a whole number above 0, at most 1e15"),
     "shape.num_hidden_layers": (10**9, "shape.num_hidden_layers must be 10000 or less"),
     "shape.num_key_value_heads": (5, "must be a multiple of shape.num_key_value_heads"),
     "shape.tie_word_embeddings": (0, "shape.tie_word_embeddings must be true or false"),
