@@ -1,4 +1,4 @@
-"""Has the wall clock of every process jump to and fro by up to a day, as a wrong clock that is set does.
+"""Has the wall clock of every process jump back and forth by up to a day, as a wrong clock that is set does.
 
 The steady clock, by which is measured, goes on: no system lets it jump.
 """
