@@ -27,13 +27,28 @@ def silence() -> None:
 class _Line:
     """A phase where nothing can be redrawn: its label when it starts, and at its end a remark and how long it took."""
 
+    open: _Line | None = None
+    """The one that has no end yet."""
+
     def __init__(self, label: str):
         self.label, self.remark = label, ""
         self._started = time.monotonic()
-        _emit(f"{label} ... ")
+        self._begin()
+
+    def _begin(self) -> None:
+        _Line.open = self
+        _emit(f"{self.label} ... ")
+
+    def interrupt(self) -> None:
+        """Leaves the line to a note; the phase then ends on a line of its own."""
+        _Line.open = None
+        _emit("\n")
 
     def close(self) -> None:
         """Ends the line."""
+        if _Line.open is not self:
+            self._begin()
+        _Line.open = None
         _emit(f"{self.remark}{time.monotonic() - self._started:.0f} s\n")
 
 
@@ -156,17 +171,22 @@ def _advance(bar: tqdm, remark: str) -> None:
 class Countdown:
     """How long the rest of a number of steps takes if each takes as long as those before it."""
 
-    def __init__(self, what: str, total: int):
-        self._what, self._total, self._done = what, total, 0
+    def __init__(self, what: str, total: int, budget_s: float | None = None):
+        """`budget_s`: after as long no further step is begun."""
+        self._what, self._total, self._done, self._budget_s = what, total, 0, budget_s
         self._started = time.monotonic()
 
     def step(self) -> str | None:
         """After a step, in words: how many are done and how long the others take; None where that is soon."""
         self._done += 1
-        left_s = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        taken_s = time.monotonic() - self._started
+        left_s, step_s = taken_s / self._done * (self._total - self._done), taken_s / self._done
+        if self._budget_s is not None:
+            left_s = min(left_s, max(self._budget_s - taken_s, 0.0) + step_s)
         if left_s < WORTH_SAYING_S:
             return None
-        return f"{self._done} of {self._total} {self._what} done, about {units.duration(left_s)} for the others"
+        most = "" if self._budget_s is None else "at most "
+        return f"{self._done} of {self._total} {self._what} done, {most}about {units.duration(left_s)} for the others"
 
 
 @functools.cache
@@ -187,5 +207,7 @@ def _emit(text: str) -> None:
 
 
 def _write(text: str) -> None:
+    if _Line.open is not None:
+        _Line.open.interrupt()
     if not _silent.is_set():
         tqdm.write(text, file=sys.stderr)

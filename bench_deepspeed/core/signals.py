@@ -7,6 +7,7 @@ KeyboardInterrupt into another one or swallow it, as extension modules do while 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -85,6 +86,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _RECEIVED.append((number, now))
     if len(_RECEIVED) == 1:
         raise KeyboardInterrupt
+    if number == signal.SIGXCPU:  # repeated each second of CPU time, until the hard limit ends the process
+        return
     if now - _RECEIVED[-2][1] >= (AGAIN_S if number == signal.SIGINT else REPEAT_S):
         _end_at_once()
 
@@ -92,6 +95,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def _end_at_once() -> None:
     """End without any clean-up but that of the processes that were started, with one line on standard error."""
     for end in at_once:
-        end()
+        with contextlib.suppress(Exception):
+            end()
     os.write(2, AGAIN.encode())
     os._exit(128 + _RECEIVED[0][0])

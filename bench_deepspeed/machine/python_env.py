@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib import util
 
+from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import SETUP, VENV
 
@@ -50,4 +52,5 @@ def ensure_environment(argv: list[str], keep_python: bool, light: bool = False) 
         raise MachineError("the environment could not be set up (see above)")
     if sys.prefix != str(VENV):
         python = str(VENV / "bin" / "python")
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)  # until the other Python handles them
         os.execv(python, [python, "-m", "bench_deepspeed", *argv])

@@ -26,13 +26,13 @@ Occasion = tuple[Path, Result]
 def blocks(results: Iterable[Occasion]) -> list[Block]:
     """A table with a row of each occasion, of what was measured on two of them or more; else nothing.
 
-    Occasions belong together where model, weights, engine, precision and device are the same; each is compared with the
-    first.
+    Occasions belong together where model, weights, engine, precision and device are the same. Each is compared with the
+    first if its lengths are the same too.
     """
     counted = sorted((o for o in results if len(o[1].runs) >= LEAST_PROCESSES and speed_interval(o[1])), key=_order)
     groups = [list(group) for _, group in groupby(counted, key=lambda occasion: _what(occasion[1]))]
     rows = [row for group in groups if len(group) > 1 for row in _rows(group)]
-    return [Table(rows, "The same measurement on different occasions")] if rows else []
+    return [Table(rows, "The same engine on different occasions")] if rows else []
 
 
 def _what(result: Result) -> tuple[str, ...]:
@@ -47,19 +47,38 @@ def _rows(group: Sequence[Occasion]) -> Iterator[dict[str, Cell]]:
     first = group[0][1]
     for path, result in group:
         summary = cells(metrics.METRICS, result, "summary")
-        ratio = speed_ratio(first, result) if result is not first else None
         yield {
             "model, engine, precision, device": ", ".join(_what(result)),
             "measured": Link(result.started_at[:16].replace("T", " "), path),
             "prompt + new tokens": summary["prompt + new tokens"],
             "n": summary["n"],
             "tokens/s [95% interval]": summary["tokens/s"],
-            "of the first": ratio.shown if ratio else "",
-            "verdict": (ratio.verdict or NOT_MEASURED) if ratio else "",
+            **_against(result, first),
             "host's loop": cells(metrics.METRICS, result, "detail")["host's loop"],
-            "tokens/s at the first's host speed": _adjusted(result, first) if ratio else "",
             "passes": result.status,
         }
+
+
+OF_FIRST, VERDICT, ADJUSTED = "of the first", "verdict", "tokens/s at the first's host speed"
+
+
+def _against(result: Result, first: Result) -> dict[str, str]:
+    """The cells that compare an occasion with the first."""
+    if result is first:
+        return dict.fromkeys((OF_FIRST, VERDICT, ADJUSTED), "")
+    if _lengths(result) != _lengths(first):
+        return {OF_FIRST: "not compared", VERDICT: "other lengths", ADJUSTED: ""}
+    ratio = speed_ratio(first, result)
+    shown, verdict = (ratio.shown, ratio.verdict) if ratio else (None, None)
+    return {
+        OF_FIRST: shown or NOT_MEASURED,
+        VERDICT: verdict or NOT_MEASURED,
+        ADJUSTED: _adjusted(result, first),
+    }
+
+
+def _lengths(result: Result) -> tuple[int, set[int]]:
+    return result.scenario.max_tokens, {sample.prompt_tokens for sample in result.valid_samples}
 
 
 def _adjusted(result: Result, first: Result) -> str:

@@ -92,11 +92,12 @@ def test_commands_work(command, bench):
         check_script(program)
 
 
-def test_the_quality_command_compares_every_precision_and_writes_both_files(bench, tmp_path, smollm2_models_dir):
+def test_the_quality_command_compares_precisions_and_writes_both_files(bench, tmp_path, smollm2_models_dir):
     asked = tmp_path / "mine.json"
     asked.write_text(json.dumps({"max_tokens": 6, "questions": [{"prompt": "What is 2 | 2?"}]}))
     _, *arguments = shlex.split(QUALITY)
-    done = bench(*arguments, "--questions", asked, "--fail_on_quality", "--output_dir", "o")
+    flags = ("--precision", "float32,bfloat16", "--questions", asked, "--fail_on_quality")
+    done = bench(*arguments, *flags, "--output_dir", "o")
     (folder,) = (tmp_path / "o" / "smollm2").iterdir()
     quality = json.loads((folder / "quality.json").read_text())
     assert quality["status"] == "complete"

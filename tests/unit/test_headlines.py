@@ -62,7 +62,7 @@ def test_other_work_is_no_baseline(changes):
 def test_one_process_is_inconclusive_and_gives_way_to_an_interval():
     fast, slow = result(processes=1), result(processes=1, engine="transformers", seconds=(8.0, 9.0))
     (found,) = headlines(runs(fast, slow))
-    assert (found.verdict, found.interval) == ("inconclusive: too few processes", "[not measured]")
+    assert (found.verdict, found.interval) == ("inconclusive: too few processes", "[no interval]")
     for one in (fast, slow):
         one.scenario, one.model["title"] = dataclasses.replace(one.scenario, model="smollm2"), "SmolLM2-135M-Instruct"
     pairs = compared(([1.0, 1.1], [2.0, 2.1]), ([1.0, 1.2], [2.0, 2.2]))

@@ -14,11 +14,12 @@ from bench_deepspeed.results import occasions
 
 def occasion(day: int, *loops_ms: float, **changes) -> tuple[Path, Result]:
     """Ten processes and more that take 1 s and 100 s for each second of the host's loop, for 100 tokens."""
-    result = steady_result(100.0, max_tokens=100, **changes)
+    result = steady_result(100.0, **{"max_tokens": 100, **changes})
     result.started_at = f"2026-01-{day:02}T10:00:00"
     seconds = [1 + ms / 10 for ms in loops_ms]
     result.runs = [
-        Run(samples=[Sample(s, 5, 100, None, [ms / 1000, ms / 1000])]) for s, ms in zip(seconds, loops_ms, strict=True)
+        Run(samples=[Sample(s, 5, result.scenario.max_tokens, None, [ms / 1000, ms / 1000])])
+        for s, ms in zip(seconds, loops_ms, strict=True)
     ]
     return Path(f"day-{day}.json"), result
 
@@ -34,6 +35,13 @@ def test_each_occasion_is_compared_with_the_first_and_adjusted_to_its_host():
     assert second["of the first"].startswith(f"{1.105 / 1.305:.3f} [")
     assert second["verdict"] == "slower"
     assert float(second["tokens/s at the first's host speed"]) == pytest.approx(100 / 1.105, abs=0.01)
+
+
+def test_occasions_of_other_lengths_are_shown_and_not_compared():
+    (table,) = occasions.blocks([occasion(1, *FAST), occasion(2, *SLOW, max_tokens=50)])
+    shown = table.rows[1]
+    assert (shown["of the first"], shown["verdict"]) == ("not compared", "other lengths")
+    assert shown["tokens/s at the first's host speed"] == ""
 
 
 def test_without_readings_of_the_host_nothing_is_adjusted():

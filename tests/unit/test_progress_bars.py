@@ -69,6 +69,19 @@ def test_the_rest_takes_as_long_a_step_as_those_before(monkeypatch):
     assert left.step() is None
 
 
+def test_a_time_budget_ends_the_rest(monkeypatch):
+    clock = iter([0.0, 200.0])
+    monkeypatch.setattr(progress_bars.time, "monotonic", lambda: next(clock))
+    left = Countdown("processes", 10, budget_s=600)
+    assert left.step() == "1 of 10 processes done, at most about 10 min for the others"
+
+
+def test_a_note_within_a_phase_leaves_it_a_whole_line(shown):
+    with Bars() as bars, bars.spinner("loading"):
+        progress_bars.note_once("MII listens")
+    assert shown() == ["loading ... ", "MII listens", "loading ... T"]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_a_time_to_wait_is_in_one_unit(seconds, text):
     assert units.duration(seconds) == text

@@ -13,7 +13,7 @@ from bench_deepspeed.benchmarks.quality import agreement, verdict
 from bench_deepspeed.benchmarks.quality import view as report
 from bench_deepspeed.benchmarks.quality.baseline import baseline_of
 from bench_deepspeed.benchmarks.quality.records import Quality
-from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.core.paths import QUESTIONS
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Environment
@@ -173,11 +173,20 @@ def packed(kl: float, **candidate) -> dict:
 
 def test_a_precision_that_nothing_else_runs_has_no_floor_and_says_so():
     alone = {"baseline": None, "floor": None}
-    assert packed(0.3, **alone)["ok"]
+    assert packed(0.3, **alone)["ok"] is None
     assert (
         "no noise floor: nothing else runs int4 on this cuda; mean KL from float32 0.3" in packed(0.3, **alone)["words"]
     )
-    assert packed(math.nan, **alone)["words"].startswith("outside the noise floor: early max KL nan")
+    wrong = packed(math.nan, **alone)
+    assert wrong["ok"] is False
+    assert wrong["words"].startswith("wrong, without a noise floor: early max KL nan")
+
+
+def test_a_baseline_whose_package_is_not_installed_is_named(monkeypatch):
+    """Else the check would say that nothing else runs the precision, and judge less."""
+    monkeypatch.setattr(environment, "installed_version", lambda name: None if name == "torchao" else "1.0")
+    with pytest.raises(MachineError, match="the noise floor of int8 comes from transformers: int8 needs the package"):
+        baseline_of(catalog.load("llama"), "deepspeed", "cpu", "int8")
 
 
 def test_another_librarys_weights_may_err_twice_as_much_and_no_more():

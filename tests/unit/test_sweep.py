@@ -7,6 +7,7 @@ import hashlib
 import math
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -14,10 +15,10 @@ import scipy.stats
 from builders import ENVIRONMENT
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.sweep import batches, charts, derived, matrix, metrics, plan
+from bench_deepspeed.benchmarks.sweep import answers, batches, charts, command, derived, matrix, metrics, plan
 from bench_deepspeed.benchmarks.sweep import view as report
 from bench_deepspeed.benchmarks.sweep.records import BatchCheck, CellQuality, SweepScenario, SweepSettings
-from bench_deepspeed.core.errors import BenchError, ImpossibleError
+from bench_deepspeed.core.errors import BenchError, ImpossibleError, MachineError, QualityError
 from bench_deepspeed.measure.records import Limits, Memory, Sample
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.results import documents
@@ -384,3 +385,39 @@ def test_packed_weights_are_held_against_limits_of_their_products():
 @pytest.mark.parametrize("flags", [("--weights", "random"), ("--engines", "fake")])
 def test_answers_that_cannot_be_checked_are_refused_before_a_sweep(bench, flags):
     assert "nothing to check" in bench.refusal(2, "sweep", "-d", "cpu", "--quality", *flags)
+
+
+def test_a_gate_of_quality_fails_where_answers_are_outside_or_were_not_checked():
+    def gate(ok: bool | None, unchecked: list[str]) -> None:
+        result = plan.new_result(SETTINGS)
+        result.quality.append(CellQuality("mii", "float16", ok, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64))
+        command._require_quality(result, unchecked)
+
+    gate(True, [])
+    gate(None, [])  # nothing else runs the precision: there is no floor to be outside of
+    with pytest.raises(QualityError, match="outside the noise floor: mii float16"):
+        gate(False, ["transformers int8"])
+    with pytest.raises(BenchError, match="not checked, as reported above: transformers int8"):
+        gate(True, ["transformers int8"])
+
+
+def test_a_check_of_answers_that_fails_is_noted_and_the_others_go_on(tmp_path, monkeypatch):
+    result = plan.new_result(dataclasses.replace(SETTINGS, engines=["mii", "transformers"], quality=True))
+    for scenario in result.scenarios:
+        scenario.status = "complete"
+    found = CellQuality("transformers", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64)
+
+    def checked(_recorder, _options, engine: str, _precision: str) -> CellQuality:
+        if engine == "mii":
+            raise MachineError("the disk is full")
+        return found
+
+    monkeypatch.setattr(answers, "_checked", checked)
+    log: list[str] = []
+    recorder = SimpleNamespace(result=result, write_log=log.append, save=lambda: None, folder=tmp_path)
+    assert answers.check(recorder, None) == ["mii float16"]
+    assert result.quality == [found]
+    assert log == ["the answers of mii in float16 were not checked: the disk is full"]
+    monkeypatch.setattr(answers, "_checked", lambda *_: pytest.fail("what was checked is not checked again"))
+    result.scenarios = [scenario for scenario in result.scenarios if scenario.engine == "transformers"]
+    assert answers.check(recorder, None) == []

@@ -50,4 +50,4 @@ def _headline(item: Item[AbResult]) -> Headline | None:
 def _verdict(ratio: estimate.PairedRatio, baseline: str) -> str:
     if ratio.low is None:
         return "inconclusive: one pair of processes"
-    return f"the tokens/s of {baseline}" if ratio.low > 1 else "inconclusive: the interval holds 1"
+    return f"the tokens/s of {baseline}" if ratio.low > 1 else "inconclusive: the interval contains 1"

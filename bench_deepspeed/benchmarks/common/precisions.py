@@ -30,15 +30,23 @@ def refusal(spec: ModelSpec, engine: str, device: str, precision: str) -> str | 
 
 
 def lacking(cell: Cell, precision: str) -> str | None:
-    """What this machine lacks for a cell of CUDA or the CPU, in words; None where it has all.
+    """What this machine lacks for a cell of CUDA or the CPU, in words; None where it has all."""
+    return _lacking_gpu(cell) or lacking_package(cell, precision)
+
+
+def _lacking_gpu(cell: Cell) -> str | None:
+    there = {gpu.capability for gpu in environment.gpus()} if cell.major is not None else set()
+    if cell.major is None or any(capability.split(".")[0] == str(cell.major) for capability in there):
+        return None
+    found = f"this GPU has {', '.join(sorted(there))}" if there else "there is no GPU here"
+    return f"{cell.reason}, and {found}"
+
+
+def lacking_package(cell: Cell, precision: str) -> str | None:
+    """The package that a cell needs and that is not installed, in words.
 
     A Python that has no torch is not the one that will measure: nothing is said of its packages.
     """
-    if cell.major is not None:
-        there = {gpu.capability for gpu in environment.gpus()}
-        if not any(capability.split(".")[0] == str(cell.major) for capability in there):
-            found = f"this GPU has {', '.join(sorted(there))}" if there else "there is no GPU here"
-            return f"{cell.reason}, and {found}"
     measures_here = environment.installed_version("torch") is not None
     if cell.library and measures_here and environment.installed_version(cell.library) is None:
         return f"{precision} needs the package {cell.library}, which is not installed: pip install {cell.library}"

@@ -7,12 +7,15 @@ with a column "prompt", or a text with one prompt a line.
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.user_files import Entry, UserFile
+
+from .scenario import require_context
 
 MAX_TOKENS = 120
 FIELDS = {"system_prompt": str, "max_tokens": int, "questions": list}
@@ -29,6 +32,12 @@ class QuestionSet:
     max_tokens: int
     prompts: list[str]
     published: list[dict]
+
+
+def require_askable(options: argparse.Namespace, model: str, engine: str) -> None:
+    """Refuse a file of questions that cannot be read, and a context that cannot hold them. Raises UsageError."""
+    asked = load(options.questions)
+    require_context(model, engine, options.late_tokens or 1, asked.max_tokens)
 
 
 def load(path: Path, flag: str = "--questions") -> QuestionSet:

@@ -17,7 +17,7 @@ from . import agreement, reference
 class Task:
     """The reference's folder and the longest answer.
 
-    `keep`: a folder where the engine's logits go. `floor`: the folder where Transformers in the same
+    `keep`: a folder where the engine's logits go. `floor`: the folder where the baseline in the same
     precision kept its own, against which the engine's own addition is measured; None: the reference's. `late`: the
     engine answers for itself at the late place as well.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.core import capabilities
+from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.precision import PRECISIONS
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -15,13 +16,17 @@ PACKERS = (TRANSFORMERS, "deepspeed")
 def baseline_of(spec: ModelSpec, engine: str, device: str, precision: str) -> str | None:
     """The engine whose distance from float32 is the noise floor; None where this is the only implementation here.
 
-    A precision of arithmetic has Transformers' own. Packed weights have another library's.
+    A precision of arithmetic has Transformers' own. Packed weights have another library's: raises MachineError where
+    that one is not installed.
     """
     if precision in PRECISIONS:
         return TRANSFORMERS
-
-    def runs(other: str) -> bool:
+    for other in PACKERS:
         cell = capabilities.cell(other, device, precision)
-        return not precisions.refusal(spec, other, device, precision) and not precisions.lacking(cell, precision)
-
-    return next((other for other in PACKERS if other != engine and runs(other)), None)
+        if other == engine or precisions.refusal(spec, other, device, precision):
+            continue
+        if reason := precisions.lacking_package(cell, precision):
+            raise MachineError(f"the noise floor of {precision} comes from {other}: {reason}")
+        if not precisions.lacking(cell, precision):
+            return other
+    return None

@@ -15,7 +15,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_precisions,
     add_quality,
 )
-from bench_deepspeed.benchmarks.common.scenario import PROMPT, require_context
+from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
@@ -30,7 +30,7 @@ def quality_parser() -> Parser:
     parser = Parser(
         prog="bench.sh quality",
         description="Asks the questions in every precision of the engine (or the one named), and compares the answers "
-        "and the logits with Transformers in float32, and with Transformers in the same precision.",
+        "and the logits with Transformers in float32, and with another implementation of the same precision.",
     )
     add_model(parser)
     add_engine(parser)
@@ -52,8 +52,7 @@ def require_questions(scenario: Scenario, options: argparse.Namespace) -> None:
             "there is nothing to compare: random weights and the fake engine answer nothing; "
             "use --weights pretrained and a real engine"
         )
-    asked = questions.load(options.questions)
-    require_context(scenario.model, scenario.engine, options.late_tokens or 1, asked.max_tokens)
+    questions.require_askable(options, scenario.model, scenario.engine)
 
 
 def precisions_of(scenario: Scenario, options: argparse.Namespace) -> tuple[str, ...]:

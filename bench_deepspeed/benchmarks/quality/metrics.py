@@ -126,7 +126,7 @@ METRICS: tuple[Metric[CandidateRow], ...] = (
         "within_noise_floor",
         "within the noise floor",
         "",
-        "whether the engine costs no more than its precision costs the baseline",
+        "whether the engine costs no more than its precision costs the baseline; empty without a baseline",
         lambda row: row.verdict["ok"],
         place="data",
     ),

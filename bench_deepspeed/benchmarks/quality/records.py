@@ -39,7 +39,7 @@ class Quality:
 
     @property
     def outside(self) -> list[str]:
-        return [c["precision"] for c in self.candidates if not c["verdict"]["ok"]]
+        return [c["precision"] for c in self.candidates if c["verdict"]["ok"] is False]
 
     def save(self, path: Path) -> None:
         """Write quality.json in one step."""

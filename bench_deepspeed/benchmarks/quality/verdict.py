@@ -33,7 +33,7 @@ class Distance:
     """Standard error of `nll_difference`, the positions taken as independent."""
     top1_disagreement: float
     on_top_kl: float
-    """Mean KL divergence from Transformers in the same precision: what the engine adds on top of it."""
+    """Mean KL divergence from the baseline in the same precision: what the engine adds on top of it."""
 
 
 # What two orders of summation in float32 leave: smaller distances than these are none.
@@ -119,12 +119,21 @@ def verdict_of(candidate: dict, engine: str, device: str) -> dict:
     schemes = SCHEMES if runs.packing and runs.path != _path(candidate, device) else 1.0
     own_kernels = engine_class(engine).own_kernels or schemes > 1
     verdict = judge(own, floor_of(candidate, own), runs.compute, own_kernels, schemes)
-    if is_alone(candidate) and verdict["ok"]:
+    if is_alone(candidate):
+        _say_alone(verdict, candidate["precision"], device, own)
+    return verdict
+
+
+def _say_alone(verdict: dict, precision: str, device: str, own: Measures) -> None:
+    """Without a noise floor the answers can be wrong, and are never within it: `ok` is False or None."""
+    if verdict["ok"]:
+        verdict["ok"] = None
         verdict["words"] = (
-            f"no noise floor: nothing else runs {candidate['precision']} on this {device}; mean KL from float32 "
+            f"no noise floor: nothing else runs {precision} on this {device}; mean KL from float32 "
             f"{own.early.mean_kl:.3g} early, {own.late.mean_kl:.3g} late"
         )
-    return verdict
+    else:
+        verdict["words"] = verdict["words"].replace("outside the noise floor", "wrong, without a noise floor", 1)
 
 
 def _path(candidate: dict, device: str) -> str:
@@ -162,9 +171,9 @@ _FINITE = 1e6
 def _limits(engine: Distance, floor: Distance, own_kernels: bool, schemes: float) -> dict[str, float]:
     """Measure → the largest value within the noise floor.
 
-    A mean and a share are granted their sampling error. What the engine adds on top of Transformers has two
-    floors: with kernels of its own, twice Transformers' own distance, since the variances of two independent
-    roundings add up; without, none at all.
+    A mean and a share are granted their sampling error. What the engine adds on top of the baseline has two floors:
+    with kernels or packed weights of its own, twice the baseline's own distance, since the variances of two
+    independent roundings add up; without, none at all.
     """
     square = schemes**2
     sampling = math.hypot(engine.nll_error, square * FACTOR * floor.nll_error)

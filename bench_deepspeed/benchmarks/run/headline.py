@@ -75,7 +75,7 @@ def _against(baseline: RunItem, ratio: Ratio) -> dict:
         "baseline_speed": metrics.speed_cell(baseline.content),
         "ratio": value,
         "interval": interval,
-        "verdict": verdicts.get(ratio.verdict, "inconclusive: the interval holds 1"),
+        "verdict": verdicts.get(ratio.verdict, "inconclusive: the interval contains 1"),
         "has_interval": ratio.low is not None,
     }
 

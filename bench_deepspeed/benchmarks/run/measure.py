@@ -39,7 +39,7 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
     name, want, device = result.scenario.model, want_of(result.scenario), result.scenario.device
     model_folder = prepare(result.model, name, want, device=device, **places)
-    started, left = time.monotonic(), progress_bars.Countdown("processes", result.scenario.processes)
+    started, left = time.monotonic(), _countdown(result.scenario, options)
     while ended is None:
         with start_worker() as worker:
             sound = _timed(recorder, worker, model_folder, bars)
@@ -53,6 +53,12 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
             bars.remaining(left)
     if not result.scenario.quick:
         _measure_more(recorder, bars, model_folder)
+
+
+def _countdown(scenario: Scenario, options) -> progress_bars.Countdown:
+    """The time budget ends the processes where the user set no number of them."""
+    budget_s = scenario.time_budget_s if options.processes is None else None
+    return progress_bars.Countdown("processes", scenario.processes, budget_s)
 
 
 def _measure_more(recorder: Recorder, bars: progress_bars.Bars, model_folder: Path | None) -> None:

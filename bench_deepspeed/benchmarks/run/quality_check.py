@@ -18,5 +18,5 @@ def is_wanted(scenario: Scenario, options: argparse.Namespace) -> bool:
             "--fail_on_quality, but there is nothing to check: see --weights, --engine, --no_quality, --quick"
         )
     if wanted:
-        questions.load(options.questions)
+        questions.require_askable(options, scenario.model, scenario.engine)
     return wanted

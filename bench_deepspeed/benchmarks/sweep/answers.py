@@ -7,19 +7,20 @@ from bench_deepspeed.benchmarks.quality.command import measure_quality
 from bench_deepspeed.benchmarks.quality.metrics import rows
 from bench_deepspeed.benchmarks.quality.records import FILE
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.weights import store
 
 from .records import CellQuality, SweepResult, SweepSettings
 
 
-def check(recorder: RunFolder[SweepResult], options) -> None:
+def check(recorder: RunFolder[SweepResult], options) -> list[str]:
     """Fill the result's `quality`, saved after each check, whose files are in a folder next to the sweep's.
 
-    What has been checked before is not checked again. A check that fails is noted, and the others go on.
+    What has been checked before is not checked again. A check that fails is noted, and the others go on. Returns the
+    engines and precisions whose check failed.
     """
-    result = recorder.result
+    result, unchecked = recorder.result, []
     done = {(found.engine, found.precision) for found in result.quality}
     measured = dict.fromkeys((s.engine, s.precision) for s in result.scenarios if s.status == "complete")
     for engine, precision in measured:
@@ -28,13 +29,13 @@ def check(recorder: RunFolder[SweepResult], options) -> None:
         print(f"quality {engine} {precision}", flush=True)
         try:
             result.quality.append(_checked(recorder, options, engine, precision))
-        except UsageError:  # of the questions: no other check could be made either
-            raise
         except BenchError as error:
+            unchecked.append(f"{engine} {precision}")
             text = f"the answers of {engine} in {precision} were not checked: {error}"
             recorder.write_log(text)
             progress_bars.note_once(text)
         recorder.save()
+    return unchecked
 
 
 def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: str) -> CellQuality:

@@ -50,12 +50,19 @@ def run(options) -> int:
             recorder.write_log(*run_log.facts("setting", vars(result.settings)))
             result.environment = result.environment.updated(host)
             SweepRun(recorder, options.models_dir, bars, view).measure()
-        if result.settings.quality:
-            answers.check(recorder, options)
+        unchecked = answers.check(recorder, options) if result.settings.quality else []
     _close(recorder)
-    if options.fail_on_quality and (outside := [f"{q.engine} {q.precision}" for q in result.quality if not q.ok]):
-        raise QualityError(f"outside the noise floor: {', '.join(outside)}")
+    if options.fail_on_quality:
+        _require_quality(result, unchecked)
     return 0
+
+
+def _require_quality(result: SweepResult, unchecked: list[str]) -> None:
+    """Raise QualityError for answers outside their noise floor, BenchError for those that were not checked."""
+    if outside := [f"{found.engine} {found.precision}" for found in result.quality if found.ok is False]:
+        raise QualityError(f"outside the noise floor: {', '.join(outside)}")
+    if unchecked:
+        raise BenchError(f"the answers were not checked, as reported above: {', '.join(unchecked)}")
 
 
 def _close(recorder: RunFolder[SweepResult]) -> None:

@@ -162,7 +162,7 @@ def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
 
 COMBINED: tuple[Metric[ScenarioRow], ...] = (
     _setting("engine", "engine", "what generated"),
-    _setting("precision", "precision", "of weights and arithmetic"),
+    _setting("precision", "precision", "of the weights; the engine's description has that of the products"),
     _setting("batch_size", "batch", "sequences at once"),
     _setting("prompt_tokens", "prompt", "tokens of each prompt"),
     _setting("max_tokens", "new tokens", "new tokens of each generation"),

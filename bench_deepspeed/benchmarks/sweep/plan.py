@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common import precisions
+from bench_deepspeed.benchmarks.common import precisions, questions
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import UsageError, named
@@ -58,9 +58,22 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
         require_gpu()
     _require_some(settings)
     real = [engine for engine in settings.engines if engine_class(engine).form is not None]
-    if settings.quality and (settings.weights != "pretrained" or not real):
-        raise UsageError("--quality, but there is nothing to check: random weights and the fake engine answer nothing")
+    _require_answers(settings, options, real)
     return settings
+
+
+def _require_answers(settings: SweepSettings, options, engines: list[str]) -> None:
+    """Refuse a check of the answers that could not be made; `engines` are those that answer. Raises BenchError."""
+    if not settings.quality:
+        if options.fail_on_quality:
+            raise UsageError("--fail_on_quality, but no answers are checked: add --quality")
+        return
+    if settings.weights != "pretrained" or not engines:
+        raise UsageError("--quality, but there is nothing to check: random weights and the fake engine answer nothing")
+    if options.reference_device == "cuda" and not options.dry_run:
+        require_gpu("--reference_device")
+    for engine in engines:
+        questions.require_askable(options, settings.model, engine)
 
 
 def _defaults(device: str) -> dict:

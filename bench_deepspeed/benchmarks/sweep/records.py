@@ -129,12 +129,13 @@ class SweepLoad:
 class CellQuality:
     """What the check of the answers found of an engine in a precision; `sha256` is that of its quality.json.
 
-    `mean_kl` and `top1_agreement` are distances from float32 early in the context, `floor_mean_kl` the baseline's.
+    `mean_kl` and `top1_agreement` are distances from float32 early in the context, `floor_mean_kl` the baseline's; `ok`
+    is None where there is no baseline, and so no noise floor.
     """
 
     engine: str
     precision: str
-    ok: bool
+    ok: bool | None
     words: str
     baseline: str | None
     mean_kl: float
