@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
-from bench_deepspeed.core.text import SHAPE_ONLY
+from bench_deepspeed.core.text import FAKE, SHAPE_ONLY, has_random_weights
 from bench_deepspeed.measure.speed import SPEED_LEGEND
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Table, Text
@@ -21,7 +21,8 @@ LEGEND = (
     f"started: UTC; {SPEED_LEGEND}; of a load test, those of the level with the most; of a comparison the ratio B ∕ A "
     "of both sides'; warnings: how many, and `bench.sh results ID` shows them"
 )
-RANDOM_MARK = f"*: {SHAPE_ONLY}"
+MARKS = {"*": SHAPE_ONLY, "†": FAKE}
+"""Mark behind a speed → what must be known of it."""
 INTERVAL = "[95% interval]"
 OPTIONAL = ("codes of warnings", "started", "model", "device", "precision", "engine", "kind", INTERVAL)
 """Columns that a narrow terminal does not show, the first one first: an ID names the model, the kind and the time.
@@ -33,9 +34,15 @@ Status and the number of warnings are always shown.
 def text(entries: list[Entry]) -> str:
     """One row a run, the newest last, and below what went wrong, a line each."""
     rows = [_row(entry) for entry in sorted(entries, key=lambda entry: entry.started)]
-    legend = f"{LEGEND}; {RANDOM_MARK}" if any("random" in entry.weights for entry in entries) else LEGEND
+    marked = {mark for entry in entries for mark in _marks(entry)}
+    legend = "; ".join([LEGEND, *(f"{mark}: {meaning}" for mark, meaning in MARKS.items() if mark in marked)])
     errors = [f"{entry.id}: {entry.status}: {entry.error}" for entry in entries if entry.error]
     return terminal.render([Table(rows, "Runs", optional=OPTIONAL), *map(Text, [legend, *errors])])
+
+
+def _marks(entry: Entry) -> list[str]:
+    random_weights = any(has_random_weights(weights, *entry.engines) for weights in entry.weights)
+    return ["*"] * random_weights + ["†"] * ("fake" in entry.engines)
 
 
 def _row(entry: Entry) -> dict[str, str]:
@@ -48,7 +55,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "engine": ", ".join(entry.engines),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,
-        "tokens/s": speed + (" *" if speed and "random" in entry.weights else ""),
+        "tokens/s": " ".join(filter(None, [speed, *(_marks(entry) if speed else [])])),
         INTERVAL: basis.strip(),
         "status": entry.status,
         "warnings": str(len(entry.warnings)) if entry.warnings else "none",

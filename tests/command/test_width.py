@@ -96,8 +96,7 @@ def test_what_is_measured_and_what_is_saved_of_it_fit_80_columns(terminal, name)
     lines = terminal(80, *MEASURED[name], "--output_dir", "out")
     assert "tokens/s" in "\n".join(lines)
     assert too_wide(lines, 80) == []
-    if name != "ab":
-        assert FAKE_CAVEAT in " ".join(" ".join(lines[:6]).split()).lower()
+    assert FAKE_CAVEAT in " ".join(" ".join(lines[:6]).split()).lower()
     listed = terminal(80, "results", "--output_dir", "out")
     assert too_wide(listed, 80) == []
     (one,) = {match[1] for line in listed if (match := re.match(r"\| (\S+/2\S+)", line))}

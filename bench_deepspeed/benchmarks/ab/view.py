@@ -25,10 +25,10 @@ LEGEND = (
 
 
 def view(result: AbResult) -> list[Block]:
-    """The whole comparison: the verdict first."""
-    power = map(Text, detectable(result))
+    """The whole comparison: the verdict first, then what must be known with it."""
+    known = map(Text, [*remarks(result), *detectable(result)])
     basis: list[Block] = [Text(constants(result)), _sides(result), _pairs(result), Text(LEGEND)]
-    return [Text(verdict(result), strong=True), *power, *basis, *_doubts(result)]
+    return [Text(verdict(result), strong=True), *known, *basis, *_found(result)]
 
 
 def document(result: AbResult, evidence: Link | None = None) -> list[Block]:
@@ -40,15 +40,16 @@ def document(result: AbResult, evidence: Link | None = None) -> list[Block]:
         _sides(result),
         Text(verdict(result), strong=True),
         *power,
-        *_doubts(result),
+        *map(Text, remarks(result)),
+        *_found(result),
         pairs,
     ]
 
 
-def _doubts(result: AbResult) -> list[Block]:
-    """What must be known with the verdict."""
+def _found(result: AbResult) -> list[Block]:
+    """The warnings, where there are any."""
     block = _warnings(result)
-    return [*map(Text, remarks(result)), *([block] if block.findings else [])]
+    return [block] if block.findings else []
 
 
 def _warnings(result: AbResult) -> Warnings:

@@ -22,14 +22,16 @@ def model_title(result: LoadResult) -> str:
 
 def title(result: LoadResult) -> str:
     """What was loaded with what, in one line."""
-    return ", ".join([model_title(result), *settings(result)])
+    target, *rest = settings(result)
+    return ", ".join([model_title(result), target, machine_of(result.environment, result.scenario["device"]), *rest])
 
 
 def settings(result: LoadResult) -> tuple[str, str, str]:
     """The target with its engine, the precision, and the lengths of the requests."""
     scenario, workload = result.scenario, result.workload
     spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
-    lengths = f"{workload['prompt_tokens'] or 'given'} + {workload['max_tokens'] or 'given'} tokens{spread}"
+    prompt, new = workload["prompt_tokens"] or "the file's", workload["max_tokens"] or "the file's"
+    lengths = f"{prompt} + {new} tokens{spread}"
     return f"{result.target['name']} ({scenario['engine']})", scenario["precision"], lengths
 
 

@@ -124,8 +124,8 @@ def fastest(result: LoadResult) -> LevelRow | None:
 def answer(result: LoadResult) -> str:
     """The one sentence: what was loaded, and the most tokens/s of a level."""
     best = fastest(result)
-    most = f"tokens/s {NOT_MEASURED}" if best is None else f"at most {_cells(best)['tokens/s']} tokens/s"
-    return f"{title(result)}: {most}{f' ({best.level.name})' if best else ''}"
+    most = f"tokens/s {NOT_MEASURED}" if best is None else f"{_cells(best)['tokens/s']} tokens/s"
+    return f"{title(result)}: {most}{f' ({best.level.name}, the level with the most)' if best else ''}"
 
 
 def conclusions(result: LoadResult) -> list[str]:

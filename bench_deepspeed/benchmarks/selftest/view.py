@@ -92,7 +92,9 @@ def overview(items: Sequence[Item[SelfTest]], compact: bool) -> list[Block]:
 def _section(item: Item[SelfTest]) -> Section:
     test = item.content
     measured = origin(test.environment, test.scenario["device"], test.started_at)
-    title = f"Self-test with {test.scenario['engine']}, {test.scenario['model']}"
+    scenario = test.scenario
+    model = model_title(scenario["model"], scenario["weights"], scenario["engine"])
+    title = f"Self-test with {scenario['engine']}, {model}"
     blocks = [table(test.comparisons), Text(measured, link=Link("JSON", item.path))]
     return Section(title, blocks, facets=_facets(item))
 

@@ -8,8 +8,11 @@ const sortable = (table) => {
   const original = [...body.rows];
 
   function number(text) {
-    const found = /^[^\d-]{0,2}(-?[\d,]+(?:\.\d+)?)(?: ([A-Za-z]+))?/.exec(text);
-    return found ? Number(found[1].replaceAll(",", "")) * (SCALE[found[2]] ?? 1) : NaN;
+    if (text.startsWith("∞")) return Infinity;
+    const found = /^([^\d-]{0,2})(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?: ([A-Za-z]+))?/.exec(text);
+    if (!found) return NaN;
+    const value = Number(found[2].replaceAll(",", "")) * (SCALE[found[3]] ?? 1);
+    return found[1].includes("<") ? value * (1 - 1e-9) : value;
   }
 
   // Rows without a number come last in either order.
@@ -17,7 +20,7 @@ const sortable = (table) => {
     const [a, b] = [number(one), number(other)];
     if (Number.isNaN(a) && Number.isNaN(b)) return sign * one.localeCompare(other);
     if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1;
-    return sign * (a - b);
+    return a === b ? 0 : sign * (a < b ? -1 : 1);
   }
 
   function sort(column) {
