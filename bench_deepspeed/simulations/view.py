@@ -135,7 +135,7 @@ def soak_row(row: dict, _content: dict) -> dict[str, str]:
         "campaign": row["campaign"],
         "cases": f"{row['cases']:,}",
         "failures": str(len(row["failures"])),
-        "exit codes": ", ".join(f"{code}: {count:,}" for code, count in codes),
+        "exit codes": ", ".join(f"{'traceback' if code == 'None' else code}: {count:,}" for code, count in codes),
         "seed": str(row["seed"]),
         "minutes": f"{row['seconds'] / 60:.0f}",
         "commit": (row["environment"]["commit"] or "not recorded")[:12],

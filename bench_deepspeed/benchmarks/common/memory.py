@@ -17,7 +17,7 @@ def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
     there, needed = _memory_bytes(device), needed_bytes(spec, want.form, want.precision)
     if there is not None and needed > there:
         raise MachineError(
-            f"{spec.name} in {want.precision} takes {gigabytes(needed)} of memory and the {device} has "
+            f"{spec.name}, loaded in {want.precision}, takes {gigabytes(needed)} of memory and the {device} has "
             f"{gigabytes(there)}: use a smaller --precision, another --model_name or a larger machine"
         )
 
