@@ -248,4 +248,4 @@ def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_d
     assert {path.name for path in folder.iterdir()} == {"quality.json", "quality.md", "worker.log"}
     quality = json.loads((folder / "quality.json").read_text())
     assert (quality["status"], len(quality["questions"])) == ("interrupted", 1)
-    assert "interrupted: not all" in (folder / "quality.md").read_text().lower()
+    assert "interrupted: not everything" in (folder / "quality.md").read_text().lower()
