@@ -147,7 +147,7 @@ def ab() -> AbResult:
     order = [Round("AB", {"A": 0.0, "B": 0.0}), Round("BA", {"A": 0.0, "B": 0.5})]
     asked = {"A": {"engine": "mii"}, "B": {"engine": "transformers", "env.HOW": "slowly"}}
     found = AbResult(*sides, asked, "complete", started_at=STARTED_AT, rounds=[order] * 2)
-    found.stopped = "2 pairs of processes, as asked"
+    found.stopped = "2 pairs of processes, as requested"
     return found
 
 

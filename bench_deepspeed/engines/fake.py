@@ -103,7 +103,7 @@ class FakeEngine(Engine):
     @staticmethod
     def _end_if(fail: bool, die: bool) -> None:
         if fail:
-            raise BenchError("the fake engine failed, as asked")
+            raise BenchError("the fake engine failed, as requested")
         if die:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -77,18 +77,18 @@ def enough(result: Result, elapsed_s: float, leave_out: bool) -> str | None:
     if n and leave_out and scenario.target_ci is None and load_s > CHEAP_LOAD_S:
         return (
             f"1 process only, since loading took {load_s:.0f} s (more than {CHEAP_LOAD_S} s): "
-            f"--processes {scenario.processes} asks for the others"
+            f"--processes {scenario.processes} measures the others as well"
         )
     budget_s = scenario.time_budget_s
     if leave_out and FEWEST <= n < scenario.processes and budget_s is not None and elapsed_s >= budget_s:
         return (
             f"{n} processes: the time budget of {budget_s:.0f} s is spent; "
-            f"--processes {scenario.processes} asks for the others"
+            f"--processes {scenario.processes} measures the others as well"
         )
     if n < scenario.processes:
         return None
     if scenario.target_ci is None:
-        return f"{_processes(n)}, as asked"
+        return f"{_processes(n)}, as requested"
     if not result.valid_samples:
         return f"{_processes(n)}: no repetition is valid, so there is no interval to narrow"
     return target_met(scenario, _processes(n), n, lambda count: _relative(result, count), elapsed_s)

@@ -55,7 +55,7 @@ def test_a_and_a_are_alike(bench, tmp_path):
     assert abs(math.log(found.value)) < wider * found.half_width
     assert estimate.verdict(found) in done.stdout
     assert "the same configuration" in done.stdout
-    assert "4 pairs of processes, as asked" in done.stderr
+    assert "4 pairs of processes, as requested" in done.stderr
     said = [
         text for text in unwrapped(done.stderr).split("power: ")[1:] if text.startswith("4 pairs × 5 rounds can show B")
     ]
@@ -180,7 +180,10 @@ def test_a_side_keeps_the_suite_on_a_path_of_its_own_and_its_secret(bench, tmp_p
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [({"fail_at": 3}, "B: the fake engine failed, as asked"), ({"die_at": 3}, "B: the engine's process was killed")],
+    [
+        ({"fail_at": 3}, "B: the fake engine failed, as requested"),
+        ({"die_at": 3}, "B: the engine's process was killed"),
+    ],
     ids=["fails", "is killed"],
 )
 def test_a_side_that_ends_leaves_what_was_measured(bench, tmp_path, fault, words):

@@ -105,7 +105,7 @@ def test_each_process_is_fresh_and_the_interval_is_over_their_means(bench, tmp_p
         words = f"process {number}: steady after {len(run.warmups)} warm-ups"
         assert f" {words}\n" in log
         assert f"\n{words}\n" in done.stderr
-    assert " 3 processes, as asked\n" in log
+    assert " 3 processes, as requested\n" in log
 
 
 def test_warm_ups_that_never_end_are_reported(bench, tmp_path):
@@ -185,7 +185,7 @@ def test_nothing_is_averaged_over_void_repetitions(bench, tmp_path):
 
 @pytest.mark.parametrize(
     ("behaviour", "words"),
-    [({"fail_at": 3}, "the fake engine failed, as asked"), ({"die_at": 3}, "the engine's process was killed")],
+    [({"fail_at": 3}, "the fake engine failed, as requested"), ({"die_at": 3}, "the engine's process was killed")],
     ids=["fails", "is killed"],
 )
 def test_an_engine_that_ends_in_the_middle_leaves_what_was_measured(bench, tmp_path, behaviour, words):

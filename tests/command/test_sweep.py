@@ -108,7 +108,7 @@ def test_what_fails_is_recorded_and_the_sweep_goes_on(bench, tmp_path):
     sweep = sweep_of(tmp_path)
     assert statuses(sweep) == {1: "complete", 2: "failed", 4: "failed", 8: "failed", 16: "complete"}
     reasons = [scenario.reason for scenario in sweep.scenarios if scenario.reason]
-    for reason, words in zip(reasons, ("failed, as asked", "was killed", "void: sequence 1 of 8"), strict=True):
+    for reason, words in zip(reasons, ("failed, as requested", "was killed", "void: sequence 1 of 8"), strict=True):
         assert words in reason
         assert str(tmp_path) not in reason
         assert reason in unwrapped(done.stdout)

@@ -142,7 +142,7 @@ def test_compiling_and_building_count_as_loading():
     assert of._enough(0.0) is None
     result.b.runs[2].compile_s, result.b.runs[2].kernel_build_s = 15.0, 5.0
     assert of._enough(0.0) == (
-        "3 pairs of processes, since loading the last took 21 s: --processes 5 asks for the others"
+        "3 pairs of processes, since loading the last took 21 s: --processes 5 measures the others as well"
     )
 
 

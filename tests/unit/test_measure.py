@@ -87,8 +87,11 @@ def test_warm_ups_end_in_noise_of_ten_per_cent():
 def test_as_many_processes_as_requested():
     assert stopping.enough(result(SCENARIO), 0.0, True) is None
     assert stopping.enough(result(SCENARIO, 1.0, 1.0), 1e9, False) is None
-    assert stopping.enough(result(SCENARIO, 1.0, 1.0, 1.0), 0.0, False) == "3 processes, as asked"
-    assert stopping.enough(result(dataclasses.replace(SCENARIO, processes=1), 1.0), 0.0, False) == "1 process, as asked"
+    assert stopping.enough(result(SCENARIO, 1.0, 1.0, 1.0), 0.0, False) == "3 processes, as requested"
+    assert (
+        stopping.enough(result(dataclasses.replace(SCENARIO, processes=1), 1.0), 0.0, False)
+        == "1 process, as requested"
+    )
 
 
 @pytest.mark.parametrize("name", ["independent", "some slow processes", "means agree too well"])
@@ -104,7 +107,7 @@ def test_the_time_budget_ends_a_run_whose_processes_were_not_requested_by_number
     assert stopping.enough(result(ten, 1.0, 1.0), 600.0, leave_out=True) is None  # three in any case
     assert stopping.enough(result(ten, 1.0, 1.0, 1.0), 599.0, leave_out=True) is None
     words = stopping.enough(result(ten, 1.0, 1.0, 1.0), 600.0, leave_out=True)
-    assert words == "3 processes: the time budget of 600 s is spent; --processes 10 asks for the others"
+    assert words == "3 processes: the time budget of 600 s is spent; --processes 10 measures the others as well"
     assert stopping.enough(result(ten, 1.0, 1.0, 1.0), 600.0, leave_out=False) is None
 
 
@@ -129,7 +132,7 @@ def test_a_target_out_of_reach_ends_with_the_budget_or_the_most_processes():
     means = [80.0, 120.0] * 15
     assert stopping.enough(result(TARGET, *means[:5]), 599.0, False) is None
     assert "time budget of 600 s is spent" in stopping.enough(result(TARGET, *means[:5]), 600.0, False)
-    assert stopping.enough(result(TARGET, *means[:2]), 600.0, False) is None  # as many as asked come first
+    assert stopping.enough(result(TARGET, *means[:2]), 600.0, False) is None  # as many as requested come first
     assert stopping.enough(result(TARGET, *means[:29]), 0.0, False) is None
     assert "30 processes, the most there are" in stopping.enough(result(TARGET, *means), 0.0, False)
 

@@ -21,7 +21,9 @@ def test_a_model_that_does_not_fit_is_refused_and_one_that_just_fits_is_not(monk
     monkeypatch.setattr(environment, "memory_bytes", lambda: NEEDED[precision])
     memory.require_memory(LLAMA, want, "cpu")
     monkeypatch.setattr(environment, "memory_bytes", lambda: NEEDED[precision] - 1)
-    with pytest.raises(MachineError, match=f"llama, loaded in {precision}, takes .* GB of memory and the cpu has .* GB: use a"):
+    with pytest.raises(
+        MachineError, match=f"llama, loaded in {precision}, takes .* GB of memory and the cpu has .* GB: use a"
+    ):
         memory.require_memory(LLAMA, want, "cpu")
 
 

@@ -222,8 +222,10 @@ class PairedMeasurement:
                 return f"{done}: no round is valid, so there is no interval to narrow"
             return target_met(self.scenario, done, n, lambda count: _half_width(logs[: max(count, 0)]), elapsed_s)
         if n < wanted:
-            return f"{done}, since loading the last took {ready_s:.0f} s: --processes {wanted} asks for the others"
-        return f"{done}, as asked"
+            return (
+                f"{done}, since loading the last took {ready_s:.0f} s: --processes {wanted} measures the others as well"
+            )
+        return f"{done}, as requested"
 
     def _note_power(self) -> None:
         """After the first pairs, what all that are planned can show by the spread of these."""

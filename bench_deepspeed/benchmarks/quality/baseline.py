@@ -1,4 +1,4 @@
-"""What an engine's precision is held against: the same one through another implementation."""
+"""What an engine's precision is compared with: the same one through another implementation."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def warnings_of(row: ScenarioRow) -> list[str]:
 
     See `measure.warnings`; `few_samples` is of fewer than 3 processes, whatever they repeated, `wide_interval` of
     decode tokens/s, or of all tokens/s where there is no decode, and `not_checked` of a batch whose answers were not
-    held against the model's logits.
+    compared with the model's logits.
     """
     settings, scenario = row.sweep.settings, row.scenario
     as_run = Scenario(

@@ -31,7 +31,7 @@ OPTIONAL = ("of the limit", "tokens/s")
 MEANINGS = {
     "few_samples": (f"fewer than {MIN_PROCESSES} processes", f"`--processes {MIN_PROCESSES}` or more"),
     "wide_interval": (f"± more than {INTERVAL_LIMIT:.0%}", "more `--processes`"),
-    "not_checked": ("the answers were not held against the model's logits", "measure it again with this version"),
+    "not_checked": ("the answers were not compared with the model's logits", "measure it again with this version"),
 }
 """Code → meaning and remedy, of the warnings that are not of the machine; those stand in docs/method/sweep.md."""
 TOGETHER = 4
