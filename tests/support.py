@@ -273,7 +273,7 @@ def check_selftest(done, report: dict, name: str) -> None:
     *decisive, in_turn = [comparison["verdict"] for comparison in report["comparisons"]]
     passed = set(decisive) == {"pass"} and in_turn != "fail"
     assert (done.returncode == 0) == passed
-    assert passed or error_of(done.stderr.split("\r")[-1])
+    assert passed or error_of(done.stderr)
 
 
 def sweep_path(folder: Path) -> Path | None:

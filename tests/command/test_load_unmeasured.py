@@ -105,7 +105,7 @@ def test_a_test_without_a_measured_level_is_not_published(case):
 
 def advised(done) -> str:
     """The seconds that the error line names."""
-    error = error_of(done.stderr.split("\r")[-1])
+    error = error_of(done.stderr)
     assert error.startswith("no level was measured: ")
     return re.search(r"use --seconds ([\d.]+)$", error)[1]
 
@@ -118,7 +118,7 @@ def test_windows_shorter_than_a_request_end_in_exit_code_1_and_the_advice_works(
     assert "not measured" in done.stdout
     result = saved(tmp_path)
     assert (len(result.levels), result.stopped) == (2, None)  # a level that is not measured ends no sweep
-    assert (result.status, result.error) == ("failed", error_of(done.stderr.split("\r")[-1]))
+    assert (result.status, result.error) == ("failed", error_of(done.stderr))
     again = bench("load", "--target", "stub", *load, "--seconds", advised(done), "-m", "1", env=SLOW)
     assert again.returncode == 0, again
     assert not LEVEL_UNMEASURED.search(again.stdout)
@@ -141,7 +141,7 @@ def test_a_trace_says_which_arrivals_it_lacks(bench, tmp_path):
     write_trace(trace, 0.0, 1e-6)
     done = bench(*STUB, "--trace", trace, env=SLOW)
     assert done.returncode == 1, done
-    error = error_of(done.stderr.split("\r")[-1])
+    error = error_of(done.stderr)
     apart = float(re.search(r"first sixth and ([\d.]+) s or more before its last request$", error)[1])
     assert "--seconds" not in error
     assert "666666" not in done.stdout

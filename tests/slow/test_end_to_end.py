@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import Bench
+from support import Bench, error_of
 from transformers import AutoTokenizer
 
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
@@ -101,7 +101,9 @@ def test_the_files_are_there(outcome):
 
 def test_what_is_longer_than_the_context_is_one_line(bench, tmp_path, smollm2_models_dir):
     places = ("--models_dir", smollm2_models_dir, "--output_dir", "out")
-    message = bench.refusal(2, *FLAGS, "-p", "two words", "-m", "8191", "--engine", "transformers", *places)
+    done = bench(*FLAGS, "-p", "two words", "-m", "8191", "--engine", "transformers", *places)
+    assert (done.returncode, done.stdout) == (2, "")
+    message = error_of(done.stderr)
     assert "context is 8192" in message
     assert "--max_tokens" in message
     (path,) = tmp_path.glob("out/smollm2/*/result.json")
