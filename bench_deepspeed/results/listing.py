@@ -8,7 +8,7 @@ from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.common.kind import Content, Kind
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import ImpossibleError, named
-from bench_deepspeed.core.text import FAKE, SHAPE_ONLY, has_random_weights
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, SHAPE_ONLY, has_random_weights
 from bench_deepspeed.measure.speed import SPEED_LEGEND
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Table, Text
@@ -55,7 +55,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "engine": ", ".join(entry.engines),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,
-        "tokens/s": " ".join(filter(None, [speed, *(_marks(entry) if speed else [])])),
+        "tokens/s": " ".join(filter(None, [speed, *(_marks(entry) if speed not in ("", NOT_MEASURED) else [])])),
         INTERVAL: basis.strip(),
         "status": entry.status,
         "warnings": str(len(entry.warnings)) if entry.warnings else "none",
