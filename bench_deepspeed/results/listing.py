@@ -41,7 +41,7 @@ def text(entries: list[Entry]) -> str:
 
 
 def _marks(entry: Entry) -> list[str]:
-    random_weights = any(has_random_weights(weights, *entry.engines) for weights in entry.weights)
+    random_weights = "random" in entry.weights and has_random_weights("random", *entry.engines)
     return ["*"] * random_weights + ["†"] * ("fake" in entry.engines)
 
 

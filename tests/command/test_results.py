@@ -235,8 +235,8 @@ def test_a_comparison_is_listed_shown_and_pruned(bench, logs):
     assert [found["speed"] for found in listed(bench)] == ["B ∕ A 0.50000 [0.50000, 0.50000]", "not measured"]
     assert ids(bench, "--model", "llama") == ids(bench, "--since", "2026-01-01", "--status", "complete")
     table = bench("results", "--output_dir", "logs").stdout
-    assert "| B ∕ A 0.50000 † | complete |" in table
-    assert "| not measured    | failed   |" in table
+    assert "| B ∕ A 0.50000 * † | complete |" in table
+    assert "| not measured      | failed   |" in table
     assert "; *: random weights" in unwrapped(table)
     shown = bench("results", "2026-01-01T10-00-00", "--output_dir", "logs")
     assert "B is slower: 0.50000 [0.50000, 0.50000] times A" in shown.stdout
