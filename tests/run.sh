@@ -9,8 +9,8 @@
 #   soak      campaigns of random faults, an hour and more: no part of any other call, see tests/soak/__main__.py
 #   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
 # With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
-# As many tests run at once as there are CPUs, four at most, each with one thread of torch: threads that wait for
-# each other's CPU burn it.
+# One test more runs at once than there are CPUs, four at most, since some wait; each has one thread of torch: threads
+# that wait for each other's CPU burn it.
 set -euo pipefail
 
 unset CDPATH
@@ -29,7 +29,9 @@ lint() {
 }
 
 run_tests() { # <pytest's arguments>...
-  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu" -n logical --maxprocesses 4 "$@"
+  local workers
+  workers=$("$python" -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+  OMP_NUM_THREADS=1 "$python" -m pytest -m "not gpu" -n "$workers" "$@"
 }
 
 case ${1:-} in
