@@ -46,9 +46,10 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
             ended = enough(result, time.monotonic() - started, leave_out=options.processes is None)
             if ended:
                 recorder.note(ended, bars)
-                recorder.note(_speed(result), bars)
-                if sound and not result.scenario.quick:
-                    passes.in_process(recorder, worker, bars)
+                if not result.scenario.quick:
+                    recorder.note(_speed(result), bars)
+                    if sound:
+                        passes.in_process(recorder, worker, bars)
         if ended is None:
             bars.remaining(left)
     if not result.scenario.quick:
@@ -112,6 +113,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             recorder.save()
             recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
+    if scenario.quick:
+        recorder.note(f"{_speed(result)}; its answers are being checked", bars)
     sound = check_timed(recorder, worker, result, name, bars)
     recorder.save()
     return sound
