@@ -437,7 +437,7 @@ def test_the_page_begins_with_the_fastest_and_its_baseline(shown):
     expect(first.locator(".big")).to_contain_text("1.4")
     expect(first).to_contain_text("mii, float16: 4.00 [4.00, 4.00] tokens/s")
     expect(first).to_contain_text("transformers, float16, HOW=slowly: 2.81")
-    expect(first.locator(".outcome")).to_have_text("inconclusive: the interval holds 1")
+    expect(first.locator(".outcome")).to_have_text("inconclusive: the interval contains 1")
     expect(first.locator(".doubts")).to_contain_text("not_idle")
     assert shown.page.locator("main").bounding_box()["y"] < WIDE["height"]
     shown.choose("Other GPU")
