@@ -64,4 +64,4 @@ def test_packed_weights_take_the_bytes_that_the_arithmetic_says(sweep, key):
 def test_packed_weights_are_within_the_noise_floor_of_their_own_precision(sweep):
     packed = [found for found in sweep.quality if (found.engine, found.precision) in CELLS]
     assert {(found.engine, found.precision) for found in packed} == {key for key in CELLS if runs_here(*key)}
-    assert [(found.engine, found.precision, found.words) for found in packed if not found.ok] == []
+    assert [(found.engine, found.precision, found.words) for found in packed if found.ok is False] == []
