@@ -25,19 +25,25 @@ def silence() -> None:
 
 
 class _Line:
-    """A phase where nothing can be redrawn: its label when it starts, and at its end a remark and how long it took."""
+    """A phase where nothing can be redrawn: its label when it starts, and at its end a remark and how long it took.
+
+    It stands for a bar, of which it shows neither `n` nor a refresh.
+    """
 
     open: _Line | None = None
     """The one that has no end yet."""
 
     def __init__(self, label: str):
-        self.label, self.remark = label, ""
+        self.desc, self.remark, self.n = label, "", 0
         self._started = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
         _Line.open = self
-        _emit(f"{self.label} ... ")
+        _emit(f"{self.desc} ... ")
+
+    def refresh(self) -> None:
+        """What was written stays."""
 
     def interrupt(self) -> None:
         """Leaves the line to a note; the phase then ends on a line of its own."""
@@ -60,8 +66,7 @@ class Bars:
 
     def __init__(self, leave: bool = True):
         self._leave = leave
-        self._bar: tqdm | None = None
-        self._line: _Line | None = None
+        self._bar: tqdm | _Line | None = None
         self._phase: tuple[str, int] | None = None
 
     def __enter__(self) -> Bars:
@@ -72,19 +77,16 @@ class Bars:
         self._close()
 
     def _close(self) -> None:
-        bar, line = self._bar, self._line
-        self._bar = self._line = None
-        for shown in (bar, line):
-            if shown is not None:
-                shown.close()
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
 
     def progress(self, label: str, done: int, total: int) -> None:
         """Show what a worker reports: `done` of `total`, under a label; 0 in all: nobody knows."""
         if _silent.is_set():
             return
         phase, ended = (label, total), total and done >= total
-        idle = self._bar is None and self._line is None
-        if phase != self._phase or (idle and not ended):
+        if phase != self._phase or (self._bar is None and not ended):
             self._start(*phase)
         if self._bar is not None:
             self._bar.n = done
@@ -94,11 +96,11 @@ class Bars:
 
     def _start(self, label: str, total: int) -> None:
         self._phase = label, total
-        if self._line is not None and self._line.label == label:
+        if isinstance(self._bar, _Line) and self._bar.desc == label:
             return
         self._close()
         if not _redraws():
-            self._line = _Line(label)
+            self._bar = _Line(label)
             return
         layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
         self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
@@ -109,7 +111,7 @@ class Bars:
         self.progress(label, 0, 0)
         done = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(done,), daemon=True)
-        if self._bar is not None:
+        if isinstance(self._bar, tqdm):
             ticker.start()
         try:
             yield
