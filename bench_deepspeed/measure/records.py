@@ -219,6 +219,10 @@ class Memory:
     """What the driver reports as in use on the whole GPU, right after the generation."""
     host_peak_bytes: int | None = None
 
+    def peak_bytes(self, device: str) -> int | None:
+        """Of the device's memory; on a CPU, of the host's process."""
+        return self.device_peak_bytes if device == "cuda" else self.host_peak_bytes
+
 
 @dataclass(frozen=True)
 class EnergyPart:

@@ -164,6 +164,12 @@ def warnings_metric(codes: Callable[[Row], Sequence[str]]) -> Metric[Row]:
     )
 
 
+def peak_metric(peak_bytes: Callable[[Row], int | None]) -> Metric[Row]:
+    """The peak of the memory; see `records.Memory.peak_bytes`."""
+    meaning = "peak of the device's memory; on a CPU, of the host's process"
+    return Metric("peak_bytes", "peak memory", "bytes", meaning, peak_bytes, "lower", place="data")
+
+
 def unfinished(content: Content) -> list[str]:
     """The remark on a measurement that is not complete."""
     if content.status == "complete":

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from bench_deepspeed.benchmarks.common.kind import machine_of, warnings_metric
+from bench_deepspeed.benchmarks.common.kind import machine_of, peak_metric, warnings_metric
 from bench_deepspeed.core import text, units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, plausibility, warnings
@@ -54,12 +55,6 @@ def counts(result: Result) -> str:
     if len(set(numbers)) == 1:
         return f"{len(numbers)} × {numbers[0]}"
     return " + ".join(map(str, numbers)) or "0"
-
-
-def peak_bytes(result: Result) -> int | None:
-    """Peak memory of the device where the engine has one, else of the host's process."""
-    on_gpu = result.scenario.device == "cuda"
-    return result.memory.device_peak_bytes if on_gpu else result.memory.host_peak_bytes
 
 
 def compiling(result: Result) -> str:
@@ -517,14 +512,9 @@ METRICS: tuple[Metric[Result], ...] = (
         _profiled("decode", step.idle_s),
         place="data",
     ),
-    Metric(
-        "peak_bytes",
-        "peak memory",
-        "bytes",
-        "peak of the device's memory; on a CPU, of the host's process",
-        peak_bytes,
-        "lower",
-        lambda r: r.scenario.device,
+    replace(
+        peak_metric(lambda r: r.memory.peak_bytes(r.scenario.device)),
+        comparable_by=lambda r: r.scenario.device,
         place="summary",
         in_files=False,
         group="Memory",

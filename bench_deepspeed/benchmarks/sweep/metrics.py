@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench_deepspeed.benchmarks.common.kind import warnings_metric
+from bench_deepspeed.benchmarks.common.kind import peak_metric, warnings_metric
 from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.engines import engine_class
@@ -96,9 +96,8 @@ def weights_bytes(row: ScenarioRow) -> int | None:
 
 
 def peak_bytes(row: ScenarioRow) -> int | None:
-    """The peak of the device's memory; on a CPU, of the host's process."""
-    memory, on_gpu = row.scenario.memory, row.sweep.settings.device == "cuda"
-    return memory and (memory.device_peak_bytes if on_gpu else memory.host_peak_bytes)
+    """The peak of the device's memory; on a CPU, of the host's process; None where it was not measured."""
+    return row.scenario.memory and row.scenario.memory.peak_bytes(row.sweep.settings.device)
 
 
 EstimateOf = Callable[[ScenarioRow], derived.Estimate | None]
@@ -272,15 +271,7 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         place="data",
     ),
     Metric("weights_bytes", "weights", "bytes", "the weights as they are stored", weights_bytes, "lower", place="data"),
-    Metric(
-        "peak_bytes",
-        "peak memory",
-        "bytes",
-        "peak of the device's memory; on a CPU, of the host's process",
-        peak_bytes,
-        "lower",
-        place="data",
-    ),
+    peak_metric(peak_bytes),
     Metric(
         "mean_kl",
         "mean KL",
