@@ -240,11 +240,11 @@ def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_d
     asked = tmp_path / "one.json"
     asked.write_text(json.dumps({"max_tokens": 4, "questions": [{"prompt": "Hello"}]}))
     process = bench.start("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
-    scratch = wait_until(lambda: next(filter(Path.is_dir, tmp_path.glob("o/smollm2/*/.*")), None))
+    floor = wait_until(lambda: next(filter(Path.is_dir, tmp_path.glob("o/smollm2/*/.*/*")), None))
     process.send_signal(signal.SIGTERM)
     assert bench.finish(process).returncode == 143
     wait_until(lambda: bench.processes() == [])  # the kernel takes a moment to end what was killed
-    folder = scratch.parent
+    folder = floor.parent.parent
     assert {path.name for path in folder.iterdir()} == {"quality.json", "quality.md", "worker.log"}
     quality = json.loads((folder / "quality.json").read_text())
     assert (quality["status"], len(quality["questions"])) == ("interrupted", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.quality import agreement, verdict
 from bench_deepspeed.benchmarks.quality import view as report
 from bench_deepspeed.benchmarks.quality.baseline import baseline_of
+from bench_deepspeed.benchmarks.quality.measure import Checker, Shared
 from bench_deepspeed.benchmarks.quality.records import Quality
+from bench_deepspeed.benchmarks.quality.reference import Reference
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.core.paths import QUESTIONS
 from bench_deepspeed.machine import environment
@@ -198,3 +201,43 @@ def test_another_librarys_weights_may_err_twice_as_much_and_no_more():
     assert {found["measure"] for found in packed(1.01 * limit, **other)["outside"]} == {"mean_kl"}
     same = {**other, "baseline": "deepspeed"}  # the very weights: no scheme differs
     assert not packed(0.99 * limit, **same)["ok"]
+
+
+def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkeypatch, tmp_path):
+    asked, computed, kept = questions.QuestionSet("", 4, ["Hello"], [{}]), [], []
+    shared = Shared(tmp_path)
+
+    def assess(checker, engine, precision, _reference, keep=None, floor=None):
+        computed.append((engine, precision))
+        checker.quality.environment = Environment(cpu=engine)
+        return [{"engine": engine, "against": floor and floor.name}]
+
+    monkeypatch.setattr(environment, "host_facts", Environment)
+    monkeypatch.setattr(Checker, "_prepare", lambda *_: tmp_path)
+    monkeypatch.setattr(Checker, "_reference", lambda *_: computed.append("reference") or Reference(tmp_path, [], [""]))
+    monkeypatch.setattr(Checker, "_assess", assess)
+    monkeypatch.setattr(verdict, "verdict_of", lambda *_: {"ok": True})
+
+    def check(engine: str, precision: str) -> Quality:
+        found = Quality({}, engine, "cuda", "cuda", Environment(), "", 4, [], "now")
+        options = SimpleNamespace(models_dir=tmp_path, late_tokens=None)
+        scenario = SimpleNamespace(model="smollm2", engine=engine, device="cuda", precision=precision)
+        recorder = SimpleNamespace(result=found, save=lambda: None)
+        Checker(recorder, scenario, options, asked, None, shared=shared).run((precision,))
+        kept.append(sorted(path.name for path in tmp_path.iterdir()))
+        return found
+
+    cells = [("mii", "bfloat16"), ("transformers", "bfloat16"), ("deepspeed", "bfloat16"), ("deepspeed", "float16")]
+    first, second, third, _fourth = (check(*cell) for cell in cells)
+    assert computed == [
+        "reference",
+        ("transformers", "bfloat16"),
+        ("mii", "bfloat16"),
+        ("deepspeed", "bfloat16"),
+        ("transformers", "float16"),
+        ("deepspeed", "float16"),
+    ]
+    assert first.candidates[0]["engine"] == [{"engine": "mii", "against": "transformers-bfloat16"}]
+    assert second.candidates[0]["engine"] == second.candidates[0]["floor"] == third.candidates[0]["floor"]
+    assert second.environment.cpu == "transformers"  # of what was computed for an earlier check
+    assert kept == [["transformers-bfloat16"]] * 3 + [["transformers-float16"]]

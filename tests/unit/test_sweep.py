@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -407,7 +409,7 @@ def test_a_check_of_answers_that_fails_is_noted_and_the_others_go_on(tmp_path, m
         scenario.status = "complete"
     found = CellQuality("transformers", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64)
 
-    def checked(_recorder, _options, engine: str, _precision: str) -> CellQuality:
+    def checked(_recorder, _options, engine: str, _precision: str, _shared) -> CellQuality:
         if engine == "mii":
             raise MachineError("the disk is full")
         return found
@@ -415,9 +417,21 @@ def test_a_check_of_answers_that_fails_is_noted_and_the_others_go_on(tmp_path, m
     monkeypatch.setattr(answers, "_checked", checked)
     log: list[str] = []
     recorder = SimpleNamespace(result=result, write_log=log.append, save=lambda: None, folder=tmp_path)
+    recorder.scratch = partial(contextlib.nullcontext, tmp_path)
     assert answers.check(recorder, None) == ["mii float16"]
     assert result.quality == [found]
     assert log == ["the answers of mii in float16 were not checked: the disk is full"]
     monkeypatch.setattr(answers, "_checked", lambda *_: pytest.fail("what was checked is not checked again"))
     result.scenarios = [scenario for scenario in result.scenarios if scenario.engine == "transformers"]
     assert answers.check(recorder, None) == []
+
+
+def test_answers_are_checked_precision_by_precision():
+    """The baseline of one is computed once, and its logits, which are large, are kept for one precision only."""
+    result = plan.new_result(
+        dataclasses.replace(SETTINGS, engines=["mii", "deepspeed"], precisions=["float16", "bfloat16"])
+    )
+    for scenario in result.scenarios:
+        scenario.status = "complete"
+    result.quality.append(CellQuality("mii", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64))
+    assert answers._pending(result) == [("mii", "bfloat16"), ("deepspeed", "bfloat16"), ("deepspeed", "float16")]

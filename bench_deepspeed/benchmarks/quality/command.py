@@ -19,7 +19,7 @@ from bench_deepspeed.report import markdown, terminal
 from . import view
 from .flags import precisions_of, require_questions
 from .kind import KIND
-from .measure import Checker
+from .measure import Checker, Shared
 from .records import FILE, Quality
 
 TABLES = "quality.md"
@@ -42,15 +42,24 @@ def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
 
 
 def measure_quality(
-    scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool
+    scenario: Scenario,
+    options,
+    place: Path,
+    precisions: tuple[str, ...],
+    *,
+    new: bool,
+    shared: Shared | None = None,
 ) -> tuple[Quality, Path]:
-    """Check, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s. Returns what was found."""
+    """Check, and write quality.json and quality.md into a folder; `new` is `RunFolder`'s. Returns what was found.
+
+    `shared` is what checks of other engines leave for this one; None: this is the only check.
+    """
     questions = question_files.load(options.questions)  # a malformed file is named before a folder is made
     quality = _opened(scenario, options, questions)
     recorder = RunFolder(place, FILE, quality, new=new, close=partial(close, KIND))
     try:
-        with recorder, Bars() as bars:
-            Checker(recorder, scenario, options, questions, bars).run(precisions)
+        with recorder, Bars() as bars, recorder.scratch() as scratch:
+            Checker(recorder, scenario, options, questions, bars, shared=shared or Shared(scratch)).run(precisions)
     finally:
         if quality.questions:  # of a check that was cut off, what there is
             page = recorder.folder / TABLES

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.prepare import prepare
@@ -11,7 +13,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.machine import environment
-from bench_deepspeed.measure.records import Scenario
+from bench_deepspeed.measure.records import Environment, Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import tasks
@@ -27,18 +29,55 @@ from .reference import Reference
 REFERENCE = "float32"
 
 
+@dataclass(frozen=True)
+class Floor:
+    """A baseline's answers in one precision, a dictionary a question; the folder of its logits; what it ran on."""
+
+    answers: list[dict]
+    logits: Path
+    environment: Environment
+
+
+@dataclass
+class Shared:
+    """What checks of several engines of one model have in common, each made once.
+
+    `folder` is where the logits of the baselines go: those of one precision at a time.
+    """
+
+    folder: Path
+    reference: Reference | None = None
+    floors: dict[tuple[str, str], Floor] = field(default_factory=dict)
+    """(engine, precision) → what it answered as a baseline."""
+
+    def keep_only(self, precision: str) -> None:
+        """Forget the baselines in other precisions, whose logits take 100 MB and more."""
+        for key in [key for key in self.floors if key[1] != precision]:
+            shutil.rmtree(self.floors.pop(key).logits)
+
+
 class Checker:
     """What a check needs at every step: places, settings, progress. The recorder's result is filled."""
 
-    def __init__(self, recorder: RunFolder[Quality], scenario: Scenario, options, questions: QuestionSet, bars: Bars):
+    def __init__(
+        self,
+        recorder: RunFolder[Quality],
+        scenario: Scenario,
+        options,
+        questions: QuestionSet,
+        bars: Bars,
+        *,
+        shared: Shared,
+    ):
         self.recorder, self.scenario, self.questions, self.bars = recorder, scenario, questions, bars
-        self.quality = recorder.result
+        self.quality, self.shared = recorder.result, shared
         self.models_dir, self.late_tokens = options.models_dir, options.late_tokens
 
     def run(self, precisions: tuple[str, ...]) -> None:
         """Check the scenario's engine in each precision. Saved after each, so that a kill loses one at most."""
         self.quality.environment = environment.host_facts()
-        reference = self._reference(self._prepare("transformers", REFERENCE, self.quality.reference_device))
+        folder = self._prepare("transformers", REFERENCE, self.quality.reference_device)
+        reference = self.shared.reference = self.shared.reference or self._reference(folder)
         rows = zip(self.questions.prompts, reference.texts, self.questions.published, strict=True)
         self.quality.questions = [
             {"prompt": prompt, "reference": text, "published": published.get(self.scenario.model, {})}
@@ -65,18 +104,27 @@ class Checker:
         """One precision: the engine against float32, with another implementation of it as the floor."""
         name, device = self.scenario.engine, self.scenario.device
         baseline = baseline_of(catalog.load(self.scenario.model), name, device, precision)
-        with self.recorder.scratch() as kept:
-            logits: Path | None = kept.absolute()
-            if baseline is None or (precision, self.quality.reference_device) == (REFERENCE, device):
-                floor, logits = None, None  # there is none, or it is the reference itself, at distance zero
-            else:
-                floor = self._assess(baseline, precision, reference, keep=logits)
-            if name == baseline and floor is not None:
-                engine = floor
-            else:
-                engine = self._assess(name, precision, reference, floor=logits)
-        candidate = {"precision": precision, "baseline": baseline, "engine": engine, "floor": floor}
+        floor: Floor | None = None  # also where float32 is the reference itself, at distance zero
+        if baseline is not None and (precision, self.quality.reference_device) != (REFERENCE, device):
+            floor = self._floor(baseline, precision, reference)
+        if name == baseline and floor is not None:
+            engine = floor.answers
+        else:
+            engine = self._assess(name, precision, reference, floor=floor.logits if floor else None)
+        answers = {"engine": engine, "floor": floor.answers if floor else None}
+        candidate = {"precision": precision, "baseline": baseline, **answers}
         return {**candidate, "verdict": verdict.verdict_of(candidate, name, device)}
+
+    def _floor(self, baseline: str, precision: str, reference: Reference) -> Floor:
+        floors, key = self.shared.floors, (baseline, precision)
+        self.shared.keep_only(precision)
+        if key not in floors:
+            logits = (self.shared.folder / f"{baseline}-{precision}").absolute()
+            logits.mkdir(exist_ok=True)
+            answers = self._assess(baseline, precision, reference, keep=logits)
+            floors[key] = Floor(answers, logits, self.quality.environment)
+        self.quality.environment = self.quality.environment.updated(floors[key].environment)
+        return floors[key]
 
     def _assess(
         self, engine: str, precision: str, reference: Reference, keep: Path | None = None, floor: Path | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.quality.command import measure_quality
+from bench_deepspeed.benchmarks.quality.measure import Shared
 from bench_deepspeed.benchmarks.quality.metrics import rows
 from bench_deepspeed.benchmarks.quality.records import FILE
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.weights import store
 
@@ -21,28 +23,33 @@ def check(recorder: RunFolder[SweepResult], options) -> list[str]:
     engines and precisions whose check failed.
     """
     result, unchecked = recorder.result, []
-    done = {(found.engine, found.precision) for found in result.quality}
-    measured = dict.fromkeys((s.engine, s.precision) for s in result.scenarios if s.status == "complete")
-    for engine, precision in measured:
-        if (engine, precision) in done:
-            continue
-        print(f"quality {engine} {precision}", flush=True)
-        try:
-            result.quality.append(_checked(recorder, options, engine, precision))
-        except BenchError as error:
-            unchecked.append(f"{engine} {precision}")
-            text = f"the answers of {engine} in {precision} were not checked: {error}"
-            recorder.write_log(text)
-            progress_bars.note_once(text)
-        recorder.save()
+    with recorder.scratch() as scratch:
+        shared = Shared(scratch)
+        for engine, precision in _pending(result):
+            print(f"quality {engine} {precision}", flush=True)
+            try:
+                result.quality.append(_checked(recorder, options, engine, precision, shared))
+            except BenchError as error:
+                unchecked.append(f"{engine} {precision}")
+                text = f"the answers of {engine} in {precision} were not checked: {error}"
+                recorder.write_log(text)
+                progress_bars.note_once(text)
+            recorder.save()
     return unchecked
 
 
-def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: str) -> CellQuality:
+def _pending(result: SweepResult) -> list[tuple[str, str]]:
+    """What was measured and not checked, precision by precision: its baseline is then computed once."""
+    done = {(found.engine, found.precision) for found in result.quality}
+    measured = dict.fromkeys((s.engine, s.precision) for s in result.scenarios if s.status == "complete")
+    return sorted((cell for cell in measured if cell not in done), key=lambda cell: NAMES.index(cell[1]))
+
+
+def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: str, shared: Shared) -> CellQuality:
     folder = recorder.folder / f"quality-{engine}-{precision}"
     folder.mkdir(exist_ok=True)
     scenario = _scenario(recorder.result.settings, engine, precision)
-    quality, _ = measure_quality(scenario, options, folder, (precision,), new=False)
+    quality, _ = measure_quality(scenario, options, folder, (precision,), new=False, shared=shared)
     (row,) = rows(quality)
     return CellQuality(
         engine,
