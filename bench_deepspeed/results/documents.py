@@ -96,8 +96,9 @@ class Site:
         what, subject = match["what"], match["subject"]
         if what in self._items and subject in {EVERYTHING, *catalog.names()}:
             body = self._overview(what, subject, page)
-        elif (what, subject) == ("occasions", EVERYTHING):
-            body = markdown.render(occasions.blocks(self._runs), page, self.file_of) or NOTHING
+        elif what == "occasions" and subject in {EVERYTHING, *catalog.names()}:
+            runs = [run for run in self._runs if subject in {EVERYTHING, run[1].scenario.model}]
+            body = markdown.render(occasions.blocks(runs), page, self.file_of) or NOTHING
         elif what in self._others and subject in self._others[what][0]:
             body = self._others[what][1](subject)
         elif what == "terminal" and (text := self._captures.find(subject)) is not None:

@@ -26,11 +26,11 @@ Occasion = tuple[Path, Result]
 def blocks(results: Iterable[Occasion]) -> list[Block]:
     """A table with a row of each occasion, of what was measured on two of them or more; else nothing.
 
-    Occasions belong together where model, weights, engine, precision and device are the same. Each is compared with the
-    first if its lengths are the same too.
+    Occasions belong together where model, weights, engine, precision, device and lengths are the same. Each is compared
+    with the first.
     """
     counted = sorted((o for o in results if len(o[1].runs) >= LEAST_PROCESSES and speed_interval(o[1])), key=_order)
-    groups = [list(group) for _, group in groupby(counted, key=lambda occasion: _what(occasion[1]))]
+    groups = [list(group) for _, group in groupby(counted, key=lambda occasion: _order(occasion)[:-1])]
     rows = [row for group in groups if len(group) > 1 for row in _rows(group)]
     return [Table(rows, "The same engine on different occasions")] if rows else []
 
@@ -40,7 +40,9 @@ def _what(result: Result) -> tuple[str, ...]:
 
 
 def _order(occasion: Occasion) -> tuple:
-    return *_what(occasion[1]), occasion[1].started_at
+    result = occasion[1]
+    prompts = sorted({sample.prompt_tokens for sample in result.valid_samples})
+    return *_what(result), prompts, result.scenario.max_tokens, result.started_at
 
 
 def _rows(group: Sequence[Occasion]) -> Iterator[dict[str, Cell]]:
@@ -66,8 +68,6 @@ def _against(result: Result, first: Result) -> dict[str, str]:
     """The cells that compare an occasion with the first."""
     if result is first:
         return dict.fromkeys((OF_FIRST, VERDICT, ADJUSTED), "")
-    if _lengths(result) != _lengths(first):
-        return {OF_FIRST: "not compared", VERDICT: "other lengths", ADJUSTED: ""}
     ratio = speed_ratio(first, result)
     shown, verdict = (ratio.shown, ratio.verdict) if ratio else (None, None)
     return {
@@ -75,10 +75,6 @@ def _against(result: Result, first: Result) -> dict[str, str]:
         VERDICT: verdict or NOT_MEASURED,
         ADJUSTED: _adjusted(result, first),
     }
-
-
-def _lengths(result: Result) -> tuple[int, set[int]]:
-    return result.scenario.max_tokens, {sample.prompt_tokens for sample in result.valid_samples}
 
 
 def _adjusted(result: Result, first: Result) -> str:

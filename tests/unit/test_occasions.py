@@ -37,13 +37,6 @@ def test_each_occasion_is_compared_with_the_first_and_adjusted_to_its_host():
     assert float(second["tokens/s at the first's host speed"]) == pytest.approx(100 / 1.105, abs=0.01)
 
 
-def test_occasions_of_other_lengths_are_shown_and_not_compared():
-    (table,) = occasions.blocks([occasion(1, *FAST), occasion(2, *SLOW, max_tokens=50)])
-    shown = table.rows[1]
-    assert (shown["of the first"], shown["verdict"]) == ("not compared", "other lengths")
-    assert shown["tokens/s at the first's host speed"] == ""
-
-
 def test_without_readings_of_the_host_nothing_is_adjusted():
     path, bare = occasion(2, *SLOW)
     bare.runs = [Run(samples=[replace(sample, host_s=None) for sample in run.samples]) for run in bare.runs]
@@ -51,6 +44,9 @@ def test_without_readings_of_the_host_nothing_is_adjusted():
     assert table.rows[1]["tokens/s at the first's host speed"] == "not measured"
 
 
-@pytest.mark.parametrize("other", [occasion(2, *FAST[:9]), occasion(2, *FAST, precision="bfloat16")])
-def test_few_processes_and_another_precision_are_no_occasion(other):
+@pytest.mark.parametrize(
+    "other",
+    [occasion(2, *FAST[:9]), occasion(2, *FAST, precision="bfloat16"), occasion(2, *SLOW, max_tokens=50)],
+)
+def test_few_processes_another_precision_and_other_lengths_are_no_occasion(other):
     assert occasions.blocks([occasion(1, *FAST), other]) == []
