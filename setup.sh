@@ -26,12 +26,13 @@ install_once() { # <stamp> <requirements file> <pip's arguments>...
   ! is_installed "$1" "$2" || return 0
   local stamp=$root/.venv/$1 file=$root/$2
   shift 2
-  echo "setup.sh: installing ${file#"$root"/} into .venv (minutes the first time)" >&2
+  echo "setup.sh: installing ${file#"$root"/} into .venv (once: minutes, up to several GB)" >&2
   # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
-  DS_BUILD_OPS=0 "$python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
+  DS_BUILD_OPS=0 "$python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
     fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
-  # On all CPUs, where pip uses one. Some packages hold files that no Python compiles: nothing imports them.
-  "$python" -m compileall -q -q -j 0 "$root/.venv/lib" >/dev/null || true
+  # On all CPUs, where pip uses one, but no tests and no models: Python compiles the few that it imports. Some packages
+  # hold files that no Python compiles: nothing imports them.
+  "$python" -m compileall -q -q -j 0 -x '/(tests|transformers/models)/' "$root/.venv/lib" >/dev/null || true
   cksum <"$file" >"$stamp"
 }
 
@@ -49,7 +50,8 @@ playwrights_browser() {
     fail 3 "no browser for the tests: install chromium or google-chrome, and run the same command again"
 }
 
-force='' light='' tests=''
+quiet=yes force='' light='' tests=''
+[[ ! -t 2 ]] || quiet='' # pip's own progress, where somebody sees it
 for argument; do
   case $argument in
     --force) force=yes ;;

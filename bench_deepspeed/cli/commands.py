@@ -109,6 +109,7 @@ COMMANDS = {
         "cli.prepare_command:prepare_parser",
         "cli.prepare_command:run",
         subject=SCENARIO,
+        dry_run="cli.prepare_command:show",
     ),
     "doctor": Command(
         "what this machine has, what it lacks and how to fix it",

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
-from . import units
+from . import streams, units
+from .text import counted, wrapped
 
 WORTH_SAYING_S = 20
 
@@ -103,7 +105,7 @@ class Bars:
             self._bar = _Line(label)
             return
         layout = "{desc} {percentage:3.0f}% |{bar:30}| {elapsed}" if total else "{desc} {elapsed}"
-        self._bar = tqdm(desc=label, total=total, bar_format=layout, file=sys.stderr, leave=self._leave)
+        self._bar = _drawn(desc=label, total=total, bar_format=layout, leave=self._leave)
 
     @contextlib.contextmanager
     def spinner(self, label: str) -> Iterator[None]:
@@ -149,19 +151,24 @@ class Bars:
         if total == 0 or _silent.is_set():
             yield lambda remark: None
         elif _redraws():
-            with tqdm(desc=label, total=total, unit="run", file=sys.stderr) as bar:
+            with _drawn(desc=label, total=total, unit="run") as bar:
                 bar.refresh()
                 yield functools.partial(_advance, bar)
         else:
-            line, counted = _Line(label), itertools.count(1)
+            line, number = _Line(label), itertools.count(1)
 
             def advance(remark: str) -> None:
-                line.remark = f"{next(counted)} runs, the last {remark}, "
+                line.remark = f"{counted(next(number), 'run')}, the last {remark}, "
 
             try:
                 yield advance
             finally:
                 line.close()
+
+
+def _drawn(**options: Any) -> tqdm:
+    """A bar on stderr. Where a terminal does not say how many rows it has, tqdm by itself would draw none."""
+    return tqdm(**options, file=sys.stderr, nrows=20)
 
 
 def _advance(bar: tqdm, remark: str) -> None:
@@ -212,4 +219,5 @@ def _write(text: str) -> None:
     if _Line.open is not None:
         _Line.open.interrupt()
     if not _silent.is_set():
-        tqdm.write(text, file=sys.stderr)
+        shown = wrapped(text, streams.columns(sys.stderr), "  ") if _redraws() else text
+        tqdm.write(shown, file=sys.stderr)

@@ -378,3 +378,5 @@ RULES = (
     Rule("not_checked", _not_checked, "measure again with this version; where the check fails, the log says why"),
     Rule("streamed_apart", _streamed_apart, "do not derive one from the other; `load` measures streams"),
 )
+REMEDIES = {rule.code: rule.remedy for rule in RULES}
+"""Code → what to do about the warning."""

@@ -27,7 +27,7 @@ def test_a_quick_run_is_one_short_process_and_says_what_it_left_out(bench, tmp_p
     assert [sample["new_tokens"] for sample in run["samples"]] == [16] * 3
     assert len(run["warmups"]) == 1
     assert "quick: a first number. Not measured: prefill, latency," in " ".join(done.stdout.split())
-    said = done.stderr.index("tokens/s; its answers are being checked")
+    said = done.stderr.index("tokens/s; now the tokens that were timed are checked")
     assert said < done.stderr.index("checking the timed answers")
     (path,) = tmp_path.rglob("result.json")
     kind = registry.kind("run")

@@ -15,6 +15,7 @@ import pytest
 import scipy.stats
 from support import error_of, unwrapped, wait_until
 
+from bench_deepspeed.benchmarks.run.command import NEXT
 from bench_deepspeed.measure.records import Memory, Result
 
 SLOW = {"seconds": [0.01, 0.01, 0.01, 600.0]}  # the fourth call outlasts every test
@@ -227,6 +228,9 @@ def test_a_signal_keeps_the_samples_and_leaves_no_process(bench, tmp_path, numbe
     assert result.status == "interrupted"
     assert (len(result.runs[0].warmups), len(result.runs[0].samples)) == (1, 2)
     assert log_of(tmp_path).endswith(" status interrupted\n")
+    assert done.stdout.startswith("SmolLM2-135M-Instruct, fake, ")  # what was measured until then
+    (listed,) = json.loads(bench("results", "--output_dir", "out", "--json").stdout)
+    assert {"no_interval", "few_samples"} <= set(listed["warnings"])
 
 
 def test_a_signal_while_the_engine_loads(bench, tmp_path):
@@ -330,7 +334,15 @@ def test_the_parent_prints_only_the_table_on_stdout(bench, tmp_path):
     (folder,) = tmp_path.glob("out/smollm2/*")
     relative = folder.relative_to(tmp_path)
     files = [f"result  {relative}/result.json", f"log     {relative}/performance.log"]
-    assert lines[-3:] == [*files, "next    bench.sh results, bench.sh compare FILE FILE, bench.sh report FILE"]
+    assert lines[-5:] == [*files, *NEXT.splitlines()]
+
+
+def test_what_can_be_done_next_can_be_done(bench, tmp_path):
+    assert bench.fake("-r", "2").returncode == 0
+    (file,) = map(str, tmp_path.glob("out/smollm2/*/result.json"))
+    commands = [line.removeprefix("next").strip().removeprefix("bench.sh ") for line in NEXT.splitlines()]
+    assert [bench(*command.replace("FILE", file).split()).returncode for command in commands] == [0, 0, 0]
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_log_on_a_full_disk_is_one_line_and_the_result_says_so(bench, tmp_path):

@@ -455,3 +455,10 @@ def test_a_prompt_may_be_a_file(tmp_path, bench):
     assert "the prompt is empty" in bench.refusal(2, *options)
     (tmp_path / "prompt").write_bytes(b"\xff")
     assert "is not UTF-8 text" in bench.refusal(2, *options)
+
+
+def test_what_is_prepared_is_said_without_preparing_it(bench, tmp_path):
+    done = bench("prepare", "-d", "cuda", "-n", "mistral", "--models_dir", "weights", "--dry_run")
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert "download 14.48 GB" in done.stdout
+    assert "no weights" in bench.refusal(2, "prepare", "-d", "cpu", "--engine", "fake", "--dry_run")

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import struct
+import sys
+import termios
 from collections.abc import Callable
+from unittest import mock
 
 import pytest
 
@@ -85,3 +92,15 @@ def test_a_note_within_a_phase_leaves_it_a_whole_line(shown):
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_a_time_to_wait_is_in_one_unit(seconds, text):
     assert units.duration(seconds) == text
+
+
+def test_a_terminal_without_a_number_of_rows_has_bars():
+    """As `script` and some containers make them; tqdm draws nothing where there are no rows."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 0, 80, 0, 0))
+    with os.fdopen(theirs, "w") as terminal, mock.patch.object(sys, "stderr", terminal):
+        with progress_bars.Bars() as bars:
+            bars.progress("loading", 1, 2)
+        shown = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert "loading  50%" in shown

@@ -435,3 +435,8 @@ def test_answers_are_checked_precision_by_precision():
         scenario.status = "complete"
     result.quality.append(CellQuality("mii", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64))
     assert answers._pending(result) == [("mii", "bfloat16"), ("deepspeed", "bfloat16"), ("deepspeed", "float16")]
+
+
+def test_each_warning_of_a_sweep_has_a_meaning_and_a_remedy():
+    assert all(meaning and remedy for meaning, remedy in report.MEANINGS.values())
+    assert set(metrics.MACHINE) < set(report.MEANINGS)

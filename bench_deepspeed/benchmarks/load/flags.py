@@ -41,8 +41,12 @@ def add(parser) -> None:
     parser.add_argument(
         "--p99", action="store_true", help="windows as long as a 99th percentile needs; how long is said beforehand"
     )
-    parser.add_argument("--sla_ttft", type=seconds, metavar="S", help="service level: the first token after at most")
-    parser.add_argument("--sla_tpot", type=seconds, metavar="S", help="service level: each further one after at most")
+    parser.add_argument(
+        "--sla_ttft", type=seconds, metavar="S", help="service level: the first token after S seconds at most"
+    )
+    parser.add_argument(
+        "--sla_tpot", type=seconds, metavar="S", help="service level: each further token after S seconds at most"
+    )
     parser.add_argument(
         "--timeout",
         type=seconds,

@@ -11,7 +11,7 @@ from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.benchmarks.quality.command import check_quality
 from bench_deepspeed.core import paths, progress_bars
-from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.core.errors import BenchError, ImpossibleError, UsageError
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure import plausibility, warnings
 from bench_deepspeed.measure.records import Result, Scenario
@@ -20,6 +20,12 @@ from bench_deepspeed.report import terminal
 from . import profile, quality_check, view
 from .kind import FILE, KIND
 from .measure import device_limits, measure
+
+NEXT = """\
+next    bench.sh report --format html --output page.html FILE
+        bench.sh compare FILE FILE
+        bench.sh results"""
+"""What can be done with the file of a result."""
 
 
 def run(scenario: Scenario, options) -> int:
@@ -36,14 +42,18 @@ def run(scenario: Scenario, options) -> int:
         recorder.write_log(
             *run_log.facts("setting", vars(scenario)), *run_log.facts("environment", result.environment.facts)
         )
-        measure(recorder, options, bars)
+        try:
+            measure(recorder, options, bars)
+        except KeyboardInterrupt:
+            _show_interrupted(result)
+            raise
         recorder.save()
         plausibility.require_possible(result, lambda: device_limits(recorder, bars))
         result.warnings = [dataclasses.asdict(finding) for finding in warnings.check(result)]
         recorder.write_log(*view.log_lines(result))
     print(terminal.render(view.view(result)))
     print(f"\nresult  {paths.shown(recorder.path)}\nlog     {paths.shown(recorder.log_path)}")
-    print("next    bench.sh results, bench.sh compare FILE FILE, bench.sh report FILE")
+    print(NEXT)
     if result.profiles:
         profile.write(recorder.folder, result.profiles, view.title(result))
     if result.void_count:
@@ -54,6 +64,18 @@ def run(scenario: Scenario, options) -> int:
     if with_quality:
         _check_quality(scenario, options, recorder.folder)
     return 0
+
+
+def _show_interrupted(result: Result) -> None:
+    """Print what was measured until a signal came; no speed that is beyond the device's limits."""
+    if not result.valid_samples:
+        return
+    try:
+        KIND.require_possible(result)
+    except ImpossibleError as error:
+        progress_bars.note_once(f"no speed is shown: {error}")
+    else:
+        print(terminal.render(view.view(result)), flush=True)
 
 
 def _check_quality(scenario: Scenario, options, folder: Path) -> None:

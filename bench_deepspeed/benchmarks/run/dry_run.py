@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_needs, say_subject, say_time
 from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.measure.stopping import FEWEST
 
 from . import quality_check
+
+SIZE = ("processes", "repetitions", "max_tokens")
 
 
 def show(scenario: Scenario, options) -> int:
@@ -18,7 +22,9 @@ def show(scenario: Scenario, options) -> int:
     if with_quality:
         say("quality", f"the answers to {options.questions} against float32, cached next to the weights")
     say_needs(options.models_dir, [scenario])
-    say_time(options.output_dir.glob(f"{scenario.model}/*/result.json"), is_alike(scenario), _settings)
+    say_time(
+        options.output_dir.glob(f"{scenario.model}/*/result.json"), is_alike(scenario), partial(_settings, scenario)
+    )
     files = ["result.json", *([] if options.log_file else ["performance.log"]), "worker.log"]
     files += [*([] if scenario.quick else ["profile.*"]), *(["quality.*"] if with_quality else [])]
     say("results", f"{options.output_dir}/{scenario.model}/<time>/: {', '.join(files)}")
@@ -49,6 +55,9 @@ def _say_measured(scenario: Scenario) -> None:
         say("", "and nothing else: no profile and no check of the answers")
 
 
-def _settings(saved: dict) -> str:
+def _settings(scenario: Scenario, saved: dict) -> str:
+    """What an earlier run generated, and what this one generates, which takes longer in proportion."""
     of = saved["scenario"]
-    return f"{of.get('processes')} × {of.get('repetitions')} repetitions of {of.get('max_tokens')} tokens"
+    counts = [tuple(of.get(name) for name in SIZE), tuple(getattr(scenario, name) for name in SIZE)]
+    earlier, now = ("{} × {} repetitions of {} tokens".format(*count) for count in counts)
+    return earlier if counts[0] == counts[1] else f"{earlier} (here {now})"

@@ -64,7 +64,7 @@ def _add_timing_flags(group) -> None:
         action="store_true",
         help=f"a first number in seconds: {QUICK['processes']} process, {QUICK['warmups']} warm-up and "
         f"{QUICK['repetitions']} repetitions of {QUICK['max_tokens']} tokens, unless flags say otherwise; nothing else "
-        "is measured, and no answer is checked",
+        "is measured, and the quality of the answers is not checked",
     )
     add_prompt(group)
     group.add_argument(

@@ -51,6 +51,13 @@ def _recomputed(result: Result) -> dict[Place, object]:
     return {("warnings",): [dataclasses.asdict(finding) for finding in warnings.check(result)]}
 
 
+def _codes(result: Result) -> list[str]:
+    """Those of a run that did not reach its end are not stored."""
+    if result.status == "complete":
+        return [warning["code"] for warning in result.warnings]
+    return [finding.code for finding in warnings.check(result)]
+
+
 KIND = Kind(
     name="run",
     file=FILE,
@@ -69,6 +76,6 @@ KIND = Kind(
     samples=samples,
     results=lambda result: [result],
     recomputed=_recomputed,
-    warnings=lambda result: [warning["code"] for warning in result.warnings],
+    warnings=_codes,
     refusal=_refusal,
 )

@@ -114,7 +114,7 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
             recorder.write_log(run_log.generated("repetition", len(run.samples), scenario.repetitions, sample))
             advance(f"{sample.tokens_per_s:.1f} tokens/s")
     if scenario.quick:
-        recorder.note(f"{_speed(result)}; its answers are being checked", bars)
+        recorder.note(f"{_speed(result)}; now the tokens that were timed are checked", bars)
     sound = check_timed(recorder, worker, result, name, bars)
     recorder.save()
     return sound

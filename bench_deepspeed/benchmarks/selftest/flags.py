@@ -22,14 +22,14 @@ def selftest_parser() -> Parser:
         type=positive_integer,
         default=16,
         metavar="N",
-        help="of each generation (default: %(default)s)",
+        help="tokens of each generation (default: %(default)s)",
     )
     parser.add_argument(
         "--budget",
         type=positive_integer,
         default=120,
         metavar="SECONDS",
-        help="after which a part ends without a verdict (default: %(default)s)",
+        help="a part that takes longer ends without a verdict (default: %(default)s)",
     )
     add_place(parser)
     add_dry_run(parser)

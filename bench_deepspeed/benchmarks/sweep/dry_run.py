@@ -17,7 +17,10 @@ COLUMNS = ("engine", "precision", "batch", "prompt", "new tokens", "KV cache", "
 OPTIONAL = ("read a step", "KV cache")
 """Columns that a narrow terminal does not show, the first one first."""
 NOT_KNOWN = "not known"
-TIME = "time: as measured; else a lower bound from measured limits, without loading; else not known"
+LEGEND = (
+    "read a step: weights and KV cache that a decode step reads; time: as measured; else a lower bound from measured "
+    "limits, without loading; else not known"
+)
 
 
 def show(options) -> int:
@@ -42,7 +45,7 @@ def show(options) -> int:
         for scenario, refused in states
     ]
     reasons = plan.reason_lines([(scenario, "refused", refused or None) for scenario, refused in states])
-    texts = [*plan.order_text(sweep), TIME, *reasons]
+    texts = [*plan.order_text(sweep), LEGEND, *reasons]
     print(terminal.render([Table(rows, "Plan", optional=OPTIONAL), *map(Text, texts)]))
     return 0
 

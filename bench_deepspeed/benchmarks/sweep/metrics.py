@@ -19,8 +19,15 @@ from .records import CellQuality, SweepResult, SweepScenario
 
 WIDE = 0.25
 """An interval wider than this is shown by its ends: of a logarithm they are no longer equally far from the value."""
-MACHINE_CODES = ("clocks", "throttling", "temperature", "shared_gpu", "busy_host", "recompiled")
-"""Codes of the warnings that the readings around a scenario's generations can give."""
+MACHINE = {
+    "clocks": "the GPU's clock differed between generations",
+    "throttling": "the GPU lowered its clock",
+    "temperature": "the GPU became hotter",
+    "shared_gpu": "other processes used the GPU",
+    "busy_host": "other processes used the CPUs",
+    "recompiled": "the engine compiled during timed generations",
+}
+"""Code → meaning of the warnings that the readings around a scenario's generations can give."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def warnings_of(row: ScenarioRow) -> list[str]:
         seed=settings.seed,
     )
     result = Result(as_run, environment=row.sweep.environment, runs=[Run(samples=scenario.total)])
-    codes = [finding.code for finding in warnings.check(result) if finding.code in MACHINE_CODES]
+    codes = [finding.code for finding in warnings.check(result) if finding.code in MACHINE]
     shown = row.rate or row.overall
     if shown is None:
         return codes

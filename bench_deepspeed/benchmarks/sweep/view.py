@@ -9,13 +9,13 @@ from bench_deepspeed.benchmarks.common.provenance import environment_facts, orig
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.measure import metric
-from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES
+from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES, REMEDIES
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
 from . import charts, matrix, plan
 from .labels import constants, facets_of, model_title, varying
-from .metrics import COMBINED, METRICS, ScenarioRow, warnings_of
+from .metrics import COMBINED, MACHINE, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
 
 LEGEND = (
@@ -32,8 +32,9 @@ MEANINGS = {
     "few_samples": (f"fewer than {MIN_PROCESSES} processes", f"`--processes {MIN_PROCESSES}` or more"),
     "wide_interval": (f"± more than {INTERVAL_LIMIT:.0%}", "more `--processes`"),
     "not_checked": ("the answers were not compared with the model's logits", "measure it again with this version"),
+    **{code: (meaning, REMEDIES[code]) for code, meaning in MACHINE.items()},
 }
-"""Code → meaning and remedy, of the warnings that are not of the machine; those stand in docs/method/sweep.md."""
+"""Code → meaning and remedy."""
 TOGETHER = 4
 """So many settings that vary share one column, where rows are shown one by one."""
 
@@ -151,9 +152,9 @@ def doubts(sweep: SweepResult) -> list[Warnings]:
     complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
     findings = []
     for code, some in titles.items():
-        meaning, remedy = MEANINGS.get(code, ("", ""))
+        meaning, remedy = MEANINGS[code]
         of = f"all {complete} scenarios" if len(some) == complete > 1 else "; ".join(some)
-        findings.append((code, ": ".join(filter(None, [meaning, of])), remedy))
+        findings.append((code, f"{meaning}: {of}", remedy))
     return [Warnings(findings)] if findings else []
 
 

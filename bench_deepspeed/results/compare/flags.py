@@ -14,7 +14,11 @@ from bench_deepspeed.core.errors import UsageError
 def add(parser) -> None:
     """Add the flags of a comparison to a parser."""
     parser.add_argument(
-        "files", type=Path, nargs="*", metavar="FILE", help="result.json files, or folders of runs; the first is a"
+        "files",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="result.json files, or folders of runs; the first is the baseline, a",
     )
     parser.add_argument(
         "--force", action="store_true", help="compare what is not comparable too, and say so in the output"
