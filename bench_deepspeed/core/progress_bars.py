@@ -17,6 +17,7 @@ from . import streams, units
 from .text import counted, wrapped
 
 WORTH_SAYING_S = 20
+COUNTED = "{desc} {n_fmt}/{total_fmt} |{bar:16}| {elapsed}<{remaining}{postfix}"
 
 _silent = threading.Event()
 
@@ -151,7 +152,7 @@ class Bars:
         if total == 0 or _silent.is_set():
             yield lambda remark: None
         elif _redraws():
-            with _drawn(desc=label, total=total, unit="run") as bar:
+            with _drawn(desc=label, total=total, unit="run", bar_format=COUNTED if total else None) as bar:
                 bar.refresh()
                 yield functools.partial(_advance, bar)
         else:
