@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bench_deepspeed.core.text import NOT_MEASURED, sentence
+from bench_deepspeed.core.text import NOT_MEASURED, harmless, sentence
 
 from . import installed, palette, vega
 from .blocks import Block, Cell, Facets, Figure, Headline, Link, Quoted, Section, Table, Warnings
@@ -93,7 +93,7 @@ def render(chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequen
         "code": _code,
         "widths": _widths,
     }
-    return environment.get_template("report.html.j2").render(
+    text = environment.get_template("report.html.j2").render(
         page=page,
         styles=[_text("report.css"), palette.page_style(), vega.page_style()],
         scripts=scripts,
@@ -101,6 +101,7 @@ def render(chapters: Iterable[Chapter], files: Sequence[File], headlines: Sequen
         data=_json(page.data()),
         DENSE=DENSE,
     )
+    return _harmless(text)
 
 
 class _Page:
@@ -222,11 +223,28 @@ def _code(text: str):
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
+SCRIPTS = re.compile(r"(<script\b.*?</script>)", re.DOTALL)
+
+
+def _harmless(page: str) -> str:
+    """The page whose control characters are spelled out, but not the suite's own in its scripts."""
+    return "".join(part if n % 2 else harmless(part) for n, part in enumerate(SCRIPTS.split(page)))
+
+
 def _json(data: dict):
-    """JSON that no text in it can end the script element of."""
+    """JSON that no text in it can end the script element of, and whose texts have no control characters."""
     from markupsafe import Markup
 
-    return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+    text = json.dumps(_spelled_out(data), ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _spelled_out(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled_out(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled_out(inner) for inner in value]
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _csp_hash(script: str) -> str:

@@ -26,7 +26,7 @@ from bench_deepspeed.core.paths import RESULTS
 from bench_deepspeed.simulations import command
 
 EVIDENCE = RESULTS / "simulations" / "saturation.json"
-RUNS = 40
+RUNS = 200
 UTILIZATIONS = (0.5, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.5)
 SERIES = (0.6, 0.7, 0.8, 0.9, 0.97, 1.04, 1.12, 1.25, 1.4)
 """Utilizations of a series of rates, which ends at the first that is not sustained."""

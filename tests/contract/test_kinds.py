@@ -37,7 +37,7 @@ from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 from bench_deepspeed.results import export, files, glossary
 from bench_deepspeed.results.compare import comparison
 
-HOSTILE = "</script><script>alert(1)</script><!-- & | `x`"
+HOSTILE = "</script><script>alert(1)</script><!-- & | `x`\x1b[2J\u202e"
 
 
 @dataclasses.dataclass
@@ -124,13 +124,14 @@ def test_a_new_kind_is_on_the_page(toy):
         "<code>low_bounce</code> It bounces low.",
         "Remedy: wind it up.",
         '<td class="short">30</td>',
-        "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;!-- &amp; | `x`",
+        "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;!-- &amp; | `x`\\x1b[2J\\u202e",
         'aria-label="Heights of ball"',
         "<summary>All bounces</summary>",
         "<td>seen on demand</td>",
     ):
         assert words in page, words
     assert "<script>alert" not in page
+    assert not {"\x1b", "\u202e"} & set(page)
 
 
 def test_a_new_kind_is_in_a_document(toy):
