@@ -13,7 +13,7 @@ from typing import TextIO
 from bench_deepspeed.core import command_line
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.streams import write_exactly
-from bench_deepspeed.machine.python_env import ensure_environment
+from bench_deepspeed.machine.python_env import ensure_environment, require_address_space
 
 from .commands import COMMANDS
 
@@ -30,6 +30,7 @@ def run(argv: list[str], options: argparse.Namespace) -> int:
         raise UsageError("--json prints a result, and --dry_run makes none: leave out one of them")
     work = command.prepare(options)
     if command.needs_packages(options):
+        require_address_space()
         ensure_environment(argv, bool(os.environ.get("BENCH_PYTHON")) or options.no_setup, command.light)
     if command.measures and options.quiet and command.needs_packages(options):
         _silence()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from importlib import util
 from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.paths import SETUP, VENV
+from bench_deepspeed.core.units import gigabytes
 
 LIGHT = ("diptest", "numpy", "pydantic", "scipy", "shtab", "tabulate")
 """What reads saved results and shows them; figures and the page say themselves what they need."""
@@ -18,6 +20,22 @@ NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "hu
 NEEDED += (*LIGHT, "psutil", "rapidfuzz", "tqdm", "yaml")
 WHOLE = "has all packages"
 """What a Python prints that has: a program that is none may end with 0 as well."""
+
+
+RESERVED, RESERVED_PER_CPU = 500_000_000, 64_000_000
+"""Bytes of addresses that NumPy takes when it is imported. Its OpenBLAS, 32 MB and a stack for each thread, asks for
+more for ever where the limit leaves none."""
+
+
+def require_address_space() -> None:
+    """Refuse a limit of memory that the packages cannot be imported under. Raises MachineError."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    needed = RESERVED + RESERVED_PER_CPU * (os.cpu_count() or 1)
+    if limit not in (resource.RLIM_INFINITY, -1) and limit < needed:
+        raise MachineError(
+            f"the limit of memory (ulimit -v) is {gigabytes(limit)}, and the packages reserve {gigabytes(needed)} of "
+            "addresses when they are imported: raise it"
+        )
 
 
 def require_packages(python: str) -> None:

@@ -27,6 +27,13 @@ def test_few_open_files_are_the_machines_lack(bench, tmp_path, files):
     bench.require_none_left()
 
 
+def test_a_limit_of_memory_that_numpy_would_wait_under_for_ever_is_refused(bench, tmp_path):
+    done = limited(bench, "-v 250000", "-r", "1")
+    assert done.returncode == 3, done
+    assert "the limit of memory (ulimit -v) is 0.26 GB, and the packages reserve" in error_of(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_at_the_limit_of_cpu_time_what_was_measured_is_saved(bench, tmp_path):
     done = limited(bench, "-t 2", "-r", "100000", seconds=0.0)
     assert "Traceback" not in done.stderr
