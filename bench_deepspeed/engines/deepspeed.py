@@ -11,6 +11,7 @@ from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription
 
+from . import collectives
 from .base import Load
 from .transformers import TransformersEngine
 
@@ -18,9 +19,15 @@ from .transformers import TransformersEngine
 class DeepSpeedEngine(TransformersEngine):
     name = "deepspeed"
 
+    def before_ranks(self, load: Load, progress: Progress) -> None:
+        os.environ["DS_ACCELERATOR"] = load.device
+        if load.device == "cpu" and collectives.builds_shared_memory():
+            self.kernel_build_s = collectives.build_shared_memory(progress)
+
     def load(self, load: Load, progress: Progress) -> None:
-        # DeepSpeed's process group of one listens on this port; the default, 29500, may be taken.
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+        if load.tensor_parallel == 1:
+            # DeepSpeed's process group of one listens on this port; the default, 29500, may be taken.
+            os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
         os.environ["DS_ACCELERATOR"] = load.device
         import deepspeed
 
@@ -28,17 +35,24 @@ class DeepSpeedEngine(TransformersEngine):
         if self.cell.packing is not None:
             _pack(self.model, self.cell.packing)
             return
+        if load.device == "cpu" and not collectives.builds_shared_memory():
+            deepspeed.ops.__compatible_ops__[collectives.SHARED_MEMORY] = False  # it would fail to compile it
+        split = {"tensor_parallel": {"tp_size": load.tensor_parallel}} if load.tensor_parallel > 1 else {}
         # Kernel injection is off: not implemented on the CPU, and on CUDA its answers are wrong with Transformers 5.17.
-        self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False)
+        self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False, **split)
+
+    def collectives(self) -> str | None:
+        import deepspeed
+
+        in_memory = getattr(deepspeed.comm.comm.cdb, "shm_comm_op", None) is not None
+        return "DeepSpeed's all-reduce in shared memory" if in_memory else super().collectives()
+
+    def _placement(self, load: Load) -> dict:
+        """Split, the whole model lies in the host's memory first: each rank moves its own part to its device."""
+        return {"device_map": "cpu"} if load.tensor_parallel > 1 else super()._placement(load)
 
     def describe(self) -> EngineDescription:
         return replace(super().describe(), kernel_injection=False if self.cell.packing is None else None)
-
-    def close(self) -> None:
-        import torch.distributed
-
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
 
 
 def _pack(model, packing: Packing) -> None:

@@ -23,7 +23,7 @@ from bench_deepspeed.weights.needed import want_of
 WIDTH = 12
 LONGEST_S = 86_400
 """Longest time of a run, in seconds: a file that was written later was touched by something else."""
-SAME = ("model", "engine", "device", "precision", "weights")
+SAME = ("model", "engine", "device", "precision", "weights", "tensor_parallel")
 """What an earlier run must have in common for its time to predict that of this one."""
 
 
@@ -86,7 +86,12 @@ def say_time(files: Iterable[Path], alike: Callable[[dict[str, Any]], bool], set
 
 def is_alike(scenario: Scenario) -> Callable[[dict[str, Any]], bool]:
     """Whether a saved result is of the same model, engine, device, precision and weights."""
-    return lambda saved: all(saved.get("scenario", {}).get(name) == getattr(scenario, name) for name in SAME)
+
+    def alike(saved: dict[str, Any]) -> bool:
+        then = {"tensor_parallel": 1, **saved.get("scenario", {})}
+        return all(then.get(name) == getattr(scenario, name) for name in SAME)
+
+    return alike
 
 
 def _saved(path: Path) -> dict[str, Any] | None:

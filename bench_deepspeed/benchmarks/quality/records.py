@@ -35,6 +35,8 @@ class Quality:
     kind: str = "quality"
     late_tokens: int | None = None
     """Tokens before each question at its late place; None: the other questions and answers, once."""
+    tensor_parallel: int = 1
+    """Ranks of the engine that is checked; reference and noise floor are of one."""
     schema_version: int = SCHEMA_VERSION
 
     @property
