@@ -12,7 +12,7 @@ from bench_deepspeed import weights
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.paths import VENV
 from bench_deepspeed.core.streams import columns
-from bench_deepspeed.core.text import wrapped
+from bench_deepspeed.core.text import engine_title, wrapped
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
@@ -38,7 +38,7 @@ def say_subject(scenario: Scenario, precisions: str = "") -> None:
     say("model", f"{spec.title}: {spec.parameters:,} parameters, {spec.licence}")
     say(
         "engine",
-        f"{scenario.engine} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
+        f"{engine_title(scenario.engine, scenario.tensor_parallel)} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
     )
     say_machine(scenario.device)
 

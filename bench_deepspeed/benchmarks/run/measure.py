@@ -14,7 +14,7 @@ from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.prompts import timed_prompts
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.text import model_title
+from bench_deepspeed.core.text import engine_title, model_title
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
@@ -78,7 +78,8 @@ def _speed(result: Result) -> str:
         return "no repetition is valid"
     bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
     model = model_title(scenario.model, scenario.weights, scenario.engine)
-    return f"{model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
+    engine = engine_title(scenario.engine, scenario.tensor_parallel)
+    return f"{model} {engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> bool:

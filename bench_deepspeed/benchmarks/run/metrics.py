@@ -38,6 +38,11 @@ def model_title(result: Result) -> str:
     return text.model_title(result.model.get("title", scenario.model), scenario.weights, scenario.engine)
 
 
+def engine_title(result: Result) -> str:
+    """The engine, and its ranks where there are several."""
+    return text.engine_title(result.scenario.engine, result.scenario.tensor_parallel)
+
+
 def device_name(result: Result) -> str:
     """The GPU's name on CUDA; the processor's and the number of threads on the CPU."""
     name, threads = machine_of(result.environment, result.scenario.device), result.environment.torch_threads
@@ -176,10 +181,15 @@ def _slack(result: Result) -> str | None:
 
 
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
+    def value(result: Result) -> float | None:
+        return getattr(result.memory, part)
+
+    def of_ranks(result: Result) -> str | None:
+        sizes = [getattr(rank, part) for rank in result.memory.ranks]
+        return f"ranks: {', '.join(map(units.gigabytes, sizes))}" if sizes and None not in sizes else None
+
     place = "detail" if title else "data"
-    return Metric(
-        part, title, "bytes", meaning, lambda result: getattr(result.memory, part), better, place=place, group="Memory"
-    )
+    return Metric(part, title, "bytes", meaning, value, better, remark=of_ranks, place=place, group="Memory")
 
 
 def _codes(result: Result) -> list[str]:
@@ -233,7 +243,7 @@ SPEED = Metric[Result](
 )
 METRICS: tuple[Metric[Result], ...] = (
     Metric("model_title", "model", "", "the model", model_title, place="summary", in_files=False),
-    Metric("engine", "engine", "", "what generated", lambda r: r.scenario.engine, place="summary"),
+    Metric("engine", "engine", "", "what generated", lambda r: r.scenario.engine, place="summary", shown=engine_title),
     Metric("device_title", "device", "", "the GPU or the processor", device_name, place="summary", in_files=False),
     Metric("precision", "precision", "", "of weights and arithmetic", lambda r: r.scenario.precision, place="summary"),
     Metric(

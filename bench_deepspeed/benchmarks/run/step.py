@@ -13,6 +13,7 @@ HOST_BOUND_IDLE = 0.20
 1 ∕ (1 − 0.20) = 1.25 times as fast; less is about as much as the speed differs between processes."""
 
 FAMILIES = {  # the first whose pattern is found in the name, whatever its case; else "other"
+    "all-reduce": r"nccl|gloo|all_?reduce",
     # inductor names a kernel after all that it fused, of whatever family
     "fused": r"^triton_(poi|red|per|for)_|CompiledFxGraph",
     # Flash attention is built of CUTLASS, so attention comes before the matrix products.
