@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import error_of, result_in, wait_until
+from support import error_of, result_in, sweep_of, wait_until
 
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.measure.records import Result
@@ -96,6 +96,19 @@ def test_a_rank_that_ends_by_itself_is_reported_with_its_last_words(bench):
     bench.require_none_left()
 
 
+def test_a_sweep_over_ranks_ends_with_their_efficiency(bench):
+    flags = ("sweep", "--engines", "fake", "--tensor_parallel", "1,2", "--batch_sizes", "1", "--prompt_tokens", "4")
+    done = bench(*flags, "-d", "cpu", "--max_tokens", "4", "--processes", "2", "-r", "1", "--output_dir", "out")
+    assert done.returncode == 0, done.stderr
+    sweep = sweep_of(bench.cwd)
+    assert [(s.tensor_parallel, s.status) for s in sweep.scenarios] == [(1, "complete"), (2, "complete")]
+    assert sorted(visit.tensor_parallel for visit in sweep.order) == [1, 1, 2, 2]
+    assert sorted(load.describe.tensor_parallel or 1 for load in sweep.loads) == [1, 1, 2, 2]
+    assert "Scaling over ranks" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    bench.require_none_left()
+
+
 def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch):
     """This process takes the part of rank 0; the other one is stopped before it can answer."""
     failed: list[BenchError] = []
@@ -122,12 +135,14 @@ def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch)
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (("-d", "cpu", "-n", "smollm2", "--tensor_parallel", "4"), 2, "deepspeed cannot split smollm2 over 4 ranks: it"),
+        (
+            ("-d", "cpu", "-n", "smollm2", "--tensor_parallel", "4"),
+            2,
+            "deepspeed cannot split smollm2 over 4 ranks: it",
+        ),
         (("-d", "cpu", "-n", "llama", "--tensor_parallel", "32"), 3, "each rank needs a CPU of its own"),
         (("-d", "cpu", "--engine", "transformers", "-n", "smollm2", "--tensor_parallel", "2"), 2, "no multiple of 2"),
     ],
 )
 def test_what_cannot_be_split_is_refused_before_anything_starts(bench, flags, code, words):
     assert words in bench.refusal(code, *flags)
-
-

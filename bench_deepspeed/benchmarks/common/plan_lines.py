@@ -36,10 +36,8 @@ def say_subject(scenario: Scenario, precisions: str = "") -> None:
     """The model and the engine, in several `precisions` where these are named, and a missing GPU."""
     spec = catalog.load(scenario.model)
     say("model", f"{spec.title}: {spec.parameters:,} parameters, {spec.licence}")
-    say(
-        "engine",
-        f"{engine_title(scenario.engine, scenario.tensor_parallel)} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
-    )
+    engine, precisions = engine_title(scenario.engine, scenario.tensor_parallel), precisions or scenario.precision
+    say("engine", f"{engine} on {scenario.device} in {precisions}, {scenario.weights} weights")
     say_machine(scenario.device)
 
 

@@ -64,16 +64,20 @@ def require_possible(spec: ModelSpec, engine: str, device: str, precision: str, 
         raise UsageError(f"--tensor_parallel {ranks}: {reason}")
 
 
-def require_here(device: str, engine: str, ranks: int) -> None:
-    """Raise MachineError where this machine has fewer devices than ranks: GPUs, or on a CPU its cores."""
+def lacking(device: str, engine: str, ranks: int) -> str | None:
+    """What this machine has fewer of than there are ranks, in words: GPUs, or on a CPU its cores; None: enough."""
     if ranks == 1 or engine == "fake":
-        return
+        return None
     there, what = (_visible_gpus(), "GPU") if device == "cuda" else (len(environment.allowed_cpus()), "CPU")
-    if ranks > there:
-        raise MachineError(
-            f"--tensor_parallel {ranks}: each rank needs a {what} of its own, and this machine offers {there}: "
-            f"name {there} at most"
-        )
+    if ranks <= there:
+        return None
+    return f"each rank needs a {what} of its own, and this machine offers {there}: name {there} at most"
+
+
+def require_here(device: str, engine: str, ranks: int) -> None:
+    """Raise MachineError for more ranks than this machine has devices for."""
+    if reason := lacking(device, engine, ranks):
+        raise MachineError(f"--tensor_parallel {ranks}: {reason}")
 
 
 def _visible_gpus() -> int:

@@ -88,7 +88,9 @@ def view(result: Result) -> list[Block]:
 def answer(result: Result) -> str:
     """The one sentence: what was measured on what, its speed, how often, and what makes the speed no usual one."""
     s, interval = result.scenario, speed_interval(result)
-    measured = f"{metrics.model_title(result)}, {metrics.engine_title(result)}, {metrics.device_name(result)}, {s.precision}"
+    measured = (
+        f"{metrics.model_title(result)}, {metrics.engine_title(result)}, {metrics.device_name(result)}, {s.precision}"
+    )
     if interval is None:
         return f"{measured}: tokens/s {NOT_MEASURED}"
     known = interval.high is not None

@@ -45,8 +45,7 @@ class Estimate:
 
 def limits_of(sweep: SweepResult, scenario: SweepScenario) -> Limits | None:
     """What bounds a scenario; None where its engine reads no weights, or nothing was measured."""
-    compute = scenario.cell(sweep.settings.device).compute
-    return sweep.limits.get(compute) if engine_class(scenario.engine).reads_weights() else None
+    return sweep.limits.get(sweep.limits_key(scenario)) if engine_class(scenario.engine).reads_weights() else None
 
 
 def prefill_s(scenario: SweepScenario) -> Estimate | None:

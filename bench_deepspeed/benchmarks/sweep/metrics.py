@@ -45,8 +45,7 @@ class ScenarioRow:
     @property
     def quality(self) -> CellQuality | None:
         """What the check of the answers of its engine in its precision found."""
-        key = (self.scenario.engine, self.scenario.precision)
-        return next((found for found in self.sweep.quality if (found.engine, found.precision) == key), None)
+        return next((found for found in self.sweep.quality if found.key == self.scenario.key), None)
 
     @property
     def overall(self) -> derived.Estimate | None:
@@ -162,6 +161,7 @@ def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
 COMBINED: tuple[Metric[ScenarioRow], ...] = (
     _setting("engine", "engine", "what generated"),
     _setting("precision", "precision", "of the weights; the engine's description has that of the products"),
+    _setting("tensor_parallel", "ranks", "ranks that the model is split over"),
     _setting("batch_size", "batch", "sequences at once"),
     _setting("prompt_tokens", "prompt", "tokens of each prompt"),
     _setting("max_tokens", "new tokens", "new tokens of each generation"),

@@ -1,0 +1,118 @@
+"""What can be split over ranks, what is added up, and the scaling efficiency, with SciPy as the oracle."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+
+import pytest
+from builders import LIMITS
+from scipy import stats
+
+from bench_deepspeed.benchmarks.common import tensor_parallel
+from bench_deepspeed.benchmarks.sweep import derived, scaling
+from bench_deepspeed.benchmarks.sweep.records import SweepScenario
+from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.machine import environment, limits
+from bench_deepspeed.measure.records import Gpu, Memory, Reading, Sample
+from bench_deepspeed.model import catalog
+
+LLAMA, SMOLLM2, MISTRAL = map(catalog.load, ("llama", "smollm2", "mistral"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "engine", "ranks", "words"),
+    [
+        (SMOLLM2, "deepspeed", 1, None),
+        (SMOLLM2, "transformers_compiled", 1, None),
+        (SMOLLM2, "deepspeed", 2, None),  # 6 + 3 heads
+        (SMOLLM2, "deepspeed", 3, None),
+        (SMOLLM2, "deepspeed", 4, "3 KV heads, and each rank needs one: 3 ranks at most"),
+        (SMOLLM2, "transformers", 2, "its num_attention_heads of 9 is no multiple of 2"),
+        (SMOLLM2, "transformers", 3, None),
+        (SMOLLM2, "transformers_compiled", 2, "transformers_compiled runs on one rank"),
+        (SMOLLM2, "mii", 2, None),  # MII stores nine KV heads, see `kv_repeats`
+        (LLAMA, "mii", 2, None),
+        (LLAMA, "mii", 3, "its vocab_size of 32000 is no multiple of 3"),
+        (MISTRAL, "mii", 3, "its 8 KV heads cannot be shared out evenly"),
+        (MISTRAL, "mii", 16, None),  # two ranks a KV head
+        (LLAMA, "fake", 7, None),
+    ],
+)
+def test_what_can_be_split_follows_from_the_shape(spec, engine, ranks, words):
+    reason = tensor_parallel.refusal(spec, engine, "cuda", "float16", ranks)
+    assert reason is None if words is None else words in reason
+
+
+def test_packed_weights_are_not_split():
+    assert "packed weights" in tensor_parallel.refusal(LLAMA, "deepspeed", "cuda", "int8", 2)
+
+
+@pytest.mark.parametrize(("visible", "most"), [(None, 2), ("0", 1), ("1,0", 2), ("0,1,2", 2), ("", 0)])
+def test_more_ranks_than_visible_gpus_are_refused(monkeypatch, visible, most):
+    monkeypatch.setattr(environment, "gpus", lambda: [Gpu("card", "9.0", 80 << 10, "580")] * 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert tensor_parallel.lacking("cuda", "mii", 1) is None
+    if most >= 2:
+        tensor_parallel.require_here("cuda", "mii", 2)
+    with pytest.raises(MachineError, match=f"needs a GPU of its own, and this machine offers {most}: name {most} at"):
+        tensor_parallel.require_here("cuda", "mii", most + 1 if most > 1 else 2)
+
+
+def test_memory_is_the_sum_and_of_each_rank():
+    ranks = [Memory(weights_bytes=3, host_peak_bytes=10), Memory(weights_bytes=4, host_peak_bytes=20, driver_bytes=1)]
+    total = Memory.of_ranks(ranks)
+    assert (total.weights_bytes, total.host_peak_bytes, total.ranks) == (7, 30, ranks)
+    assert total.driver_bytes is None  # one rank's is not known
+
+
+def test_the_reading_of_all_ranks_is_the_worst():
+    other = Reading(sm_clock_mhz=1200, temperature_c=70, throttle_reasons=["power cap"], other_gpu_processes=1)
+    own = Reading(1980, 2600, 40, ["board limit"], 0, 0.5, 0, [other])
+    worst = own.of_all
+    assert (worst.sm_clock_mhz, worst.memory_clock_mhz, worst.temperature_c) == (1200, 2600, 70)
+    assert (worst.throttle_reasons, worst.other_gpu_processes) == (["board limit", "power cap"], 1)
+    assert (worst.other_cpus_busy, worst.compilations) == (0.5, 0)
+    alone = dataclasses.replace(own, other_ranks=[])
+    assert alone.of_all == alone
+
+
+def test_limits_of_several_gpus_are_their_sum():
+    slower = dataclasses.replace(LIMITS, copy_bytes_per_s=LIMITS.copy_bytes_per_s / 2)
+    total = limits.total([LIMITS, slower])
+    assert total.copy_bytes_per_s == 1.5 * LIMITS.copy_bytes_per_s
+    assert total.matmul_flops_per_s == 2 * LIMITS.matmul_flops_per_s
+    assert (total.devices, total.precision) == (2, LIMITS.precision)
+    assert limits.total([LIMITS, dataclasses.replace(LIMITS, cache_bytes=None)]).cache_bytes is None
+
+
+def scenario(ranks: int, seconds: list[float]) -> SweepScenario:
+    """One sequence of eleven tokens, whose ten decode steps took so long in each process."""
+    found = SweepScenario("mii", "float16", 1, 8, 11, "complete", tensor_parallel=ranks)
+    found.prefill = [Sample(1.0, 8, 1) for _ in seconds]
+    found.total = [Sample(1.0 + s, 8, 11) for s in seconds]
+    found.rounds = [1] * len(seconds)
+    return found
+
+
+def test_the_scaling_efficiency_has_welch_s_interval():
+    one, two = [2.0, 2.1, 1.9, 2.05], [1.2, 1.21, 1.25]
+    found = scaling.efficiency(scenario(2, two), scenario(1, one), devices=2)
+    assert found.value == pytest.approx(statistics.fmean(one) / statistics.fmean(two) / 2)
+    errors = [statistics.stdev(s) / statistics.fmean(s) / math.sqrt(len(s)) for s in (one, two)]
+    variance = sum(error**2 for error in errors)
+    degrees = variance**2 / sum(error**4 / (len(s) - 1) for error, s in zip(errors, (one, two), strict=True))
+    factor = math.exp(stats.t.ppf(0.975, degrees) * math.sqrt(variance))
+    assert (found.low, found.high) == pytest.approx((found.value / factor, found.value * factor))
+    assert found.high < 1  # of these two GPUs each gives less than one alone
+
+
+def test_what_was_not_measured_has_no_efficiency():
+    one, two = scenario(1, [2.0, 2.1]), scenario(2, [1.0, 1.1])
+    assert scaling.efficiency(two, None, 2) is None
+    assert scaling.efficiency(two, dataclasses.replace(one, status="refused"), 2) is None
+    assert scaling.efficiency(scenario(2, [1.0]), scenario(1, [2.0]), 2).low is None
+    assert derived.decode_rate(one) is not None
