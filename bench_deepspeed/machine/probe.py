@@ -49,8 +49,9 @@ class Probe:
     """
 
     def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None, ranks: int = 1):
-        numbers = [None] if ranks == 1 else range(ranks)
-        self.gpus = [NvmlGpu.of_torch(number) for number in numbers] if device == "cuda" else []
+        self.gpus = []
+        if device == "cuda":
+            self.gpus = [NvmlGpu.of_torch()] if ranks == 1 else [NvmlGpu.of_torch(number) for number in range(ranks)]
         self._cpus = Cpus()
         self._compilations = compilations
 

@@ -207,7 +207,7 @@ def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkey
     asked, computed, kept = questions.QuestionSet("", 4, ["Hello"], [{}]), [], []
     shared = Shared(tmp_path)
 
-    def assess(checker, engine, precision, _reference, keep=None, floor=None):
+    def assess(checker, engine, precision, _reference, *, keep=None, floor=None, ranks=1):
         computed.append((engine, precision))
         checker.quality.environment = Environment(cpu=engine)
         return [{"engine": engine, "against": floor and floor.name}]

@@ -10,6 +10,7 @@ from bench_deepspeed.benchmarks.quality.records import FILE
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.precision import NAMES
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.weights import store
 
@@ -35,7 +36,7 @@ def check(recorder: RunFolder[SweepResult], options) -> list[str]:
                 result.quality.append(_checked(recorder, options, key, shared))
             except BenchError as error:
                 unchecked.append(title)
-                text = f"the answers of {title} were not checked: {error}"
+                text = f"the answers of {engine_title(key[0], key[2])} in {key[1]} were not checked: {error}"
                 recorder.write_log(text)
                 progress_bars.note_once(text)
             recorder.save()
