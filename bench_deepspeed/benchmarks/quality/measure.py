@@ -102,19 +102,19 @@ class Checker:
 
     def _candidate(self, precision: str, reference: Reference) -> dict:
         """One precision: the engine against float32, with another implementation of it as the floor."""
-        name, device = self.scenario.engine, self.scenario.device
+        name, device, ranks = self.scenario.engine, self.scenario.device, self.scenario.tensor_parallel
         baseline = baseline_of(catalog.load(self.scenario.model), name, device, precision)
         floor: Floor | None = None  # also where float32 is the reference itself, at distance zero
         if baseline is not None and (precision, self.quality.reference_device) != (REFERENCE, device):
             floor = self._floor(baseline, precision, reference)
-        if name == baseline and floor is not None and self.scenario.tensor_parallel == 1:
+        if name == baseline and floor is not None and ranks == 1:
             engine = floor.answers
         else:
             kept = floor.logits if floor else None
-            engine = self._assess(name, precision, reference, floor=kept, ranks=self.scenario.tensor_parallel)
+            engine = self._assess(name, precision, reference, floor=kept, ranks=ranks)
         answers = {"engine": engine, "floor": floor.answers if floor else None}
         candidate = {"precision": precision, "baseline": baseline, **answers}
-        return {**candidate, "verdict": verdict.verdict_of(candidate, name, device)}
+        return {**candidate, "verdict": verdict.verdict_of(candidate, name, device, ranks)}
 
     def _floor(self, baseline: str, precision: str, reference: Reference) -> Floor:
         floors, key = self.shared.floors, (baseline, precision)

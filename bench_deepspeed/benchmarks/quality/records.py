@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 FILE = "quality.json"
@@ -38,6 +39,11 @@ class Quality:
     tensor_parallel: int = 1
     """Ranks of the engine that is checked; reference and noise floor are of one."""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def title(self) -> str:
+        """The engine, and its ranks where there are several."""
+        return engine_title(self.engine, self.tensor_parallel)
 
     @property
     def outside(self) -> list[str]:
