@@ -12,10 +12,11 @@ from scipy import stats
 
 from bench_deepspeed.benchmarks.common import tensor_parallel
 from bench_deepspeed.benchmarks.sweep import derived, scaling
-from bench_deepspeed.benchmarks.sweep.records import SweepScenario
+from bench_deepspeed.benchmarks.sweep.metrics import rows
+from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.machine import environment, limits
-from bench_deepspeed.measure.records import Gpu, Memory, Reading, Sample
+from bench_deepspeed.measure.records import Environment, Gpu, Memory, Reading, Sample
 from bench_deepspeed.model import catalog
 
 LLAMA, SMOLLM2, MISTRAL = map(catalog.load, ("llama", "smollm2", "mistral"))
@@ -90,17 +91,25 @@ def test_limits_of_several_gpus_are_their_sum():
 
 
 def scenario(ranks: int, seconds: list[float]) -> SweepScenario:
-    """One sequence of eleven tokens, whose ten decode steps took so long in each process."""
+    """One sequence of eleven tokens, which took so long in each process."""
     found = SweepScenario("mii", "float16", 1, 8, 11, "complete", tensor_parallel=ranks)
-    found.prefill = [Sample(1.0, 8, 1) for _ in seconds]
-    found.total = [Sample(1.0 + s, 8, 11) for s in seconds]
+    found.prefill = [Sample(0.1, 8, 1) for _ in seconds]
+    found.total = [Sample(s, 8, 11) for s in seconds]
     found.rounds = [1] * len(seconds)
     return found
 
 
+def swept(*scenarios: SweepScenario, device: str = "cuda") -> SweepResult:
+    lists = {"engines": ["mii"], "precisions": ["float16"], "batch_sizes": [1], "prompt_tokens": [8]}
+    lists |= {"max_tokens": [11], "tensor_parallel": [1, 2]}
+    settings = SweepSettings("llama", device, "random", 0, **lists, repetitions=1, warmups=1, processes=4)
+    return SweepResult(settings, list(scenarios), environment=Environment(cpu="x"))
+
+
 def test_the_scaling_efficiency_has_welch_s_interval():
     one, two = [2.0, 2.1, 1.9, 2.05], [1.2, 1.21, 1.25]
-    found = scaling.efficiency(scenario(2, two), scenario(1, one), devices=2)
+    sweep = swept(scenario(1, one), scenario(2, two))
+    found = derived.efficiency(sweep, sweep.scenarios[1])
     assert found.value == pytest.approx(statistics.fmean(one) / statistics.fmean(two) / 2)
     errors = [statistics.stdev(s) / statistics.fmean(s) / math.sqrt(len(s)) for s in (one, two)]
     variance = sum(error**2 for error in errors)
@@ -108,11 +117,34 @@ def test_the_scaling_efficiency_has_welch_s_interval():
     factor = math.exp(stats.t.ppf(0.975, degrees) * math.sqrt(variance))
     assert (found.low, found.high) == pytest.approx((found.value / factor, found.value * factor))
     assert found.high < 1  # of these two GPUs each gives less than one alone
+    row = rows(sweep)[1]
+    assert row.per_device == pytest.approx(11 / statistics.fmean(two) / 2)
+
+
+def test_ranks_on_a_cpu_share_the_one_device():
+    sweep = swept(scenario(1, [2.0, 2.1]), scenario(2, [1.0, 1.05]), device="cpu")
+    assert derived.efficiency(sweep, sweep.scenarios[1]).value == pytest.approx(2.0)
+    assert sweep.limits_key(sweep.scenarios[1]) == sweep.limits_key(sweep.scenarios[0])
+    gpus = swept(*sweep.scenarios)
+    assert [gpus.limits_key(found) for found in gpus.scenarios] == ["float16", "float16, 2 GPUs"]
 
 
 def test_what_was_not_measured_has_no_efficiency():
     one, two = scenario(1, [2.0, 2.1]), scenario(2, [1.0, 1.1])
-    assert scaling.efficiency(two, None, 2) is None
-    assert scaling.efficiency(two, dataclasses.replace(one, status="refused"), 2) is None
-    assert scaling.efficiency(scenario(2, [1.0]), scenario(1, [2.0]), 2).low is None
-    assert derived.decode_rate(one) is not None
+    assert derived.efficiency(swept(two), two) is None
+    assert derived.efficiency(swept(dataclasses.replace(one, status="refused"), two), two) is None
+    single = scenario(2, [1.0])
+    assert derived.efficiency(swept(one, single), single).low is None
+
+
+def test_the_table_of_scaling_is_of_sweeps_over_ranks_alone():
+    sweep = swept(
+        scenario(1, [2.0, 2.1]), scenario(2, [1.0, 1.05]), dataclasses.replace(scenario(2, []), status="failed")
+    )
+    (_, table, _) = scaling.tables(sweep)
+    assert [row["ranks"] for row in table.rows] == ["1", "2", "2"]
+    assert table.rows[0]["efficiency"] == "1"
+    assert table.rows[1]["efficiency"].startswith("1.00 [") or table.rows[1]["efficiency"].startswith("1.000 [")
+    assert table.rows[2]["tokens/s"] == "failed"
+    alone = dataclasses.replace(sweep, settings=dataclasses.replace(sweep.settings, tensor_parallel=[2]))
+    assert scaling.tables(alone) == []

@@ -17,7 +17,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, plausibility, warnings
 from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.metric import Bounds, Metric
-from bench_deepspeed.measure.records import Audit, Profile, Result
+from bench_deepspeed.measure.records import Audit, Memory, Profile, Result
 from bench_deepspeed.measure.speed import process_speeds, speed_interval
 from bench_deepspeed.measure.statistics import Summary, summarize
 from bench_deepspeed.model import catalog
@@ -184,12 +184,19 @@ def _memory(part: str, title: str, meaning: str, better: str | None = None) -> M
     def value(result: Result) -> float | None:
         return getattr(result.memory, part)
 
-    def of_ranks(result: Result) -> str | None:
-        sizes = [getattr(rank, part) for rank in result.memory.ranks]
+    remark = _of_ranks(lambda memory, _device: getattr(memory, part))
+    place = "detail" if title else "data"
+    return Metric(part, title, "bytes", meaning, value, better, remark=remark, place=place, group="Memory")
+
+
+def _of_ranks(size: Callable[[Memory, str], int | None]) -> Callable[[Result], str | None]:
+    """The sizes of the ranks, where there are several, of which a metric shows the sum."""
+
+    def remark(result: Result) -> str | None:
+        sizes = [size(rank, result.scenario.device) for rank in result.memory.ranks]
         return f"ranks: {', '.join(map(units.gigabytes, sizes))}" if sizes and None not in sizes else None
 
-    place = "detail" if title else "data"
-    return Metric(part, title, "bytes", meaning, value, better, remark=of_ranks, place=place, group="Memory")
+    return remark
 
 
 def _codes(result: Result) -> list[str]:
@@ -525,6 +532,7 @@ METRICS: tuple[Metric[Result], ...] = (
     replace(
         peak_metric(lambda r: r.memory.peak_bytes(r.scenario.device)),
         comparable_by=lambda r: r.scenario.device,
+        remark=_of_ranks(Memory.peak_bytes),
         place="summary",
         in_files=False,
         group="Memory",
