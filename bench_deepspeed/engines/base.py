@@ -174,6 +174,10 @@ class Engine(ABC):
         """With several ranks, before `load`, on each: meet the others. Returns when all have."""
         collectives.join(load.device)
 
+    def after_ranks(self) -> None:
+        """On rank 0, once all ranks have loaded."""
+        return
+
     def collectives(self) -> str | None:
         """With several ranks: by what they add up their parts; None for an engine that has no parts."""
         return collectives.backend()

@@ -6,13 +6,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.progress import Progress
 
+BUFFERS = Path("/dev/shm")
+BUFFER_BYTES = 70_000_000
+"""Of each rank there, at most (DeepSpeed 0.19.8, csrc/cpu/comm/shm.cpp); a container may have 64 MiB in all."""
 SHARED_MEMORY = "deepspeed_shm_comm"
 """DeepSpeed's all-reduce in shared memory, for ranks on one CPU."""
 LABEL = "building DeepSpeed's CPU collectives (once, a minute or more)"
@@ -61,10 +63,11 @@ def leave() -> None:
         torch.distributed.destroy_process_group()
 
 
-def builds_shared_memory(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether DeepSpeed's all-reduce in shared memory can be compiled here: without it gloo's is used."""
-    compiler = environment.get("CXX", "c++")
-    return sys.platform == "linux" and shutil.which(compiler) is not None
+def has_shared_memory(ranks: int, folder: Path = BUFFERS) -> bool:
+    """Whether DeepSpeed's all-reduce in shared memory can be compiled here and has room: else gloo's is used."""
+    if sys.platform != "linux" or shutil.which(os.environ.get("CXX", "c++")) is None or not folder.is_dir():
+        return False
+    return shutil.disk_usage(folder).free >= ranks * BUFFER_BYTES
 
 
 def build_shared_memory(progress: Progress) -> float:
@@ -82,6 +85,17 @@ def build_shared_memory(progress: Progress) -> float:
         ShareMemCommBuilder().load()
         progress(LABEL, 1, 1)
         return 0.0 if _written(library) == before else time.perf_counter() - started
+
+
+def unlink_buffers(folder: Path = BUFFERS) -> None:
+    """Remove the names of these ranks' buffers in shared memory, once all have opened them.
+
+    DeepSpeed never does, and what has a name stays in memory for ever; without one it goes with the last rank, however
+    that ends.
+    """
+    place = f"{os.environ['MASTER_ADDR']}_{os.environ['MASTER_PORT']}"
+    for buffer in folder.glob(f"deepspeed_allreduce_buffer_*_{place}_*"):
+        buffer.unlink(missing_ok=True)
 
 
 def _written(file: Path) -> float | None:

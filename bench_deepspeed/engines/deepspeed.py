@@ -21,8 +21,11 @@ class DeepSpeedEngine(TransformersEngine):
 
     def before_ranks(self, load: Load, progress: Progress) -> None:
         os.environ["DS_ACCELERATOR"] = load.device
-        if load.device == "cpu" and collectives.builds_shared_memory():
+        if load.device == "cpu" and collectives.has_shared_memory(load.tensor_parallel):
             self.kernel_build_s = collectives.build_shared_memory(progress)
+
+    def after_ranks(self) -> None:
+        collectives.unlink_buffers()
 
     def load(self, load: Load, progress: Progress) -> None:
         if load.tensor_parallel == 1:
@@ -35,11 +38,10 @@ class DeepSpeedEngine(TransformersEngine):
         if self.cell.packing is not None:
             _pack(self.model, self.cell.packing)
             return
-        if load.device == "cpu" and not collectives.builds_shared_memory():
-            deepspeed.ops.__compatible_ops__[collectives.SHARED_MEMORY] = False  # it would fail to compile it
-        split = {"tensor_parallel": {"tp_size": load.tensor_parallel}} if load.tensor_parallel > 1 else {}
         # Kernel injection is off: not implemented on the CPU, and on CUDA its answers are wrong with Transformers 5.17.
-        self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False, **split)
+        self.runner = deepspeed.init_inference(
+            self.model, dtype=self.dtype, replace_with_kernel_inject=False, **_split(load)
+        )
 
     def collectives(self) -> str | None:
         import deepspeed
@@ -53,6 +55,17 @@ class DeepSpeedEngine(TransformersEngine):
 
     def describe(self) -> EngineDescription:
         return replace(super().describe(), kernel_injection=False if self.cell.packing is None else None)
+
+
+def _split(load: Load) -> dict:
+    """Settings of `init_inference` for AutoTP; none for one rank."""
+    import deepspeed
+
+    if load.tensor_parallel == 1:
+        return {}
+    if load.device == "cpu" and not collectives.agreed(collectives.has_shared_memory(load.tensor_parallel)):
+        deepspeed.ops.__compatible_ops__[collectives.SHARED_MEMORY] = False  # else DeepSpeed takes it to be there
+    return {"tensor_parallel": {"tp_size": load.tensor_parallel}}
 
 
 def _pack(model, packing: Packing) -> None:

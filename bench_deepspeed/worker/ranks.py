@@ -107,6 +107,7 @@ class Ranks:
         """Rank 0's engine, whose calls all ranks run, once all have loaded theirs."""
         for load in self._loads:
             load.result()
+        engine.after_ranks()
         return cast(Engine, LeadingEngine(engine, self))
 
     @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,13 @@ from support import no_progress, save_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from bench_deepspeed.benchmarks.sweep import batches
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.engines import collectives
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.worker import latency, tasks
 from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.process import Rank
+from bench_deepspeed.worker.ranks import variables
 
 PROMPT, TOKENS = "deep speed deep", 8
 WITHOUT_COMPILER = {"CXX": "none", "OMP_NUM_THREADS": "1"}
@@ -93,6 +98,15 @@ def test_each_rank_holds_its_part_and_the_memory_is_their_sum(loaded):
     # The keys and values of all heads, each on one rank: as much as on one rank.
     heads = 3 if facts.engine.name == "deepspeed" else 2
     assert memory.kv_used_bytes == 2 * 2 * heads * 16 * 4 * (3 + TOKENS - 1)
+
+
+def test_a_port_that_another_program_has_taken_is_named(monkeypatch):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        monkeypatch.setattr(os, "environ", {**os.environ, **variables(Rank(0, 2), other.getsockname()[1])})
+        with pytest.raises(MachineError, match="^the ranks cannot meet on port .* which another program has taken"):
+            collectives.join("cpu")
 
 
 def test_batches_and_the_pass_for_latency_run_on_both(loaded):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from types import SimpleNamespace
 
 import pytest
 from builders import LIMITS
@@ -15,6 +16,7 @@ from bench_deepspeed.benchmarks.sweep import derived, scaling
 from bench_deepspeed.benchmarks.sweep.metrics import rows
 from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import MachineError
+from bench_deepspeed.engines import collectives
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.measure.records import Environment, Gpu, Memory, Reading, Sample
 from bench_deepspeed.model import catalog
@@ -88,6 +90,28 @@ def test_limits_of_several_gpus_are_their_sum():
     assert total.matmul_flops_per_s == 2 * LIMITS.matmul_flops_per_s
     assert (total.devices, total.precision) == (2, LIMITS.precision)
     assert limits.total([LIMITS, dataclasses.replace(LIMITS, cache_bytes=None)]).cache_bytes is None
+
+
+def test_only_the_buffers_of_these_ranks_lose_their_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "4321")
+    names = [f"deepspeed_allreduce_buffer_0_127.0.0.1_{end}" for end in ("4321_0", "4321_1", "43210_0", "9_4321")]
+    for name in names:
+        (tmp_path / name).touch()
+    collectives.unlink_buffers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[2:])
+
+
+def test_shared_memory_needs_a_compiler_and_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(collectives.shutil, "which", lambda name: f"/bin/{name}" if name == "c++" else None)
+    monkeypatch.setattr(collectives.shutil, "disk_usage", lambda _: SimpleNamespace(free=200_000_000))
+    monkeypatch.setattr(collectives.sys, "platform", "linux")
+    monkeypatch.delenv("CXX", raising=False)
+    assert collectives.has_shared_memory(2, tmp_path)
+    assert not collectives.has_shared_memory(3, tmp_path)
+    assert not collectives.has_shared_memory(2, tmp_path / "none")
+    monkeypatch.setenv("CXX", "none")
+    assert not collectives.has_shared_memory(2, tmp_path)
 
 
 def scenario(ranks: int, seconds: list[float]) -> SweepScenario:

@@ -215,5 +215,6 @@ class SweepResult:
     def _divisors(self) -> Iterator[float]:
         """Every time and limit that a metric is divided by."""
         yield from (sample.seconds for scenario in self.scenarios for sample in [*scenario.prefill, *scenario.total])
+        yield from (scenario.tensor_parallel for scenario in self.scenarios)
         for limits in self.limits.values():
             yield from limits.divisors
