@@ -179,6 +179,22 @@ def test_energy_by_nvml_is_what_its_counter_rose_by():
     assert (counter.source, counter.joules() - before) == ("NVML, whole GPU", 250.5)
 
 
+def test_the_energy_of_several_ranks_is_that_of_all_their_gpus():
+    each = [NvmlGpu.find(Nvml(nvmlDeviceGetTotalEnergyConsumption=joules), UUID) for joules in (1_000, 2_500)]
+    counter = energy.open_counter("cuda", each)
+    assert (counter.source, counter.joules()) == ("NVML, 2 whole GPUs", 3.5)
+    assert energy.open_counter("cuda", [each[0], None]) is None  # a sum without one of them would be too small
+
+
+def test_each_rank_s_gpu_is_read(monkeypatch):
+    of_rank = [gpu_that(**FULL), None]
+    monkeypatch.setattr(NvmlGpu, "of_torch", lambda number: of_rank[number])
+    probe = Probe("cuda", ranks=2)
+    probe.before()
+    reading = probe.after()
+    assert (reading.sm_clock_mhz, reading.other_ranks) == (1980, [Reading()])
+
+
 def test_the_worker_takes_a_reading_with_each_generation(monkeypatch):
     monkeypatch.setenv("BENCH_FAKE", '{"seconds": [0.25]}')
     monkeypatch.setattr(FakeEngine, "form", "transformers")  # for one without weights nothing is read
