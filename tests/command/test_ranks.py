@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import error_of, result_in, sweep_of, wait_until
+from support import error_of, gpu_path, result_in, sweep_of, wait_until
 
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.measure.records import Result
@@ -132,6 +132,14 @@ def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch)
     assert str(failed[0]).startswith("rank 1 of 2 has not joined the others within 0.3 s")
 
 
+def test_fewer_gpus_than_ranks_are_refused_before_anything_is_fetched(bench):
+    env = gpu_path(bench.cwd, "NVIDIA H200, 9.0, 143771, 580.1")
+    for command in ((), ("sweep",)):
+        words = bench.refusal(3, *command, "-n", "llama", "--tensor_parallel", "2", "--models_dir", "none", env=env)
+        assert words.startswith("--tensor_parallel 2: each rank needs a GPU of its own, and this machine offers 1")
+    assert not (bench.cwd / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -140,7 +148,6 @@ def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch)
             2,
             "deepspeed cannot split smollm2 over 4 ranks: it",
         ),
-        (("-d", "cpu", "-n", "llama", "--tensor_parallel", "32"), 3, "each rank needs a CPU of its own"),
         (("-d", "cpu", "--engine", "transformers", "-n", "smollm2", "--tensor_parallel", "2"), 2, "no multiple of 2"),
     ],
 )

@@ -65,6 +65,14 @@ def test_more_ranks_than_visible_gpus_are_refused(monkeypatch, visible, most):
         tensor_parallel.require_here("cuda", "mii", most + 1 if most > 1 else 2)
 
 
+def test_more_ranks_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr(environment, "allowed_cpus", lambda: {0, 3})
+    assert tensor_parallel.lacking("cpu", "deepspeed", 2) is None
+    assert tensor_parallel.lacking("cpu", "fake", 3) is None
+    with pytest.raises(MachineError, match="^--tensor_parallel 3: each rank needs a CPU of its own"):
+        tensor_parallel.require_here("cpu", "deepspeed", 3)
+
+
 def test_memory_is_the_sum_and_of_each_rank():
     ranks = [Memory(weights_bytes=3, host_peak_bytes=10), Memory(weights_bytes=4, host_peak_bytes=20, driver_bytes=1)]
     total = Memory.of_ranks(ranks)

@@ -172,7 +172,12 @@ def order_of(settings: SweepSettings) -> list[Visit]:
     number of turns the last is left over.
     """
     draw = random.Random(f"order {settings.seed}")
-    loads = [(*cell, ranks) for cell in running(settings) for ranks in settings.tensor_parallel]
+    spec = catalog.load(settings.model)
+    loads = [
+        (engine, precision, ranks)
+        for (engine, precision), ranks in itertools.product(running(settings), settings.tensor_parallel)
+        if not tensor_parallel.refusal(spec, engine, settings.device, precision, ranks)
+    ]
     order: list[Visit] = []
     for process in range(1, settings.processes + 1):
         loads = draw.sample(loads, len(loads)) if process % 2 else loads[::-1]
