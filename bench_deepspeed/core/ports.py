@@ -14,6 +14,9 @@ SERVE_LISTENS = (
     f"prompts and answers unencrypted, {_QUEUE}; {_FIREWALL}"
 )
 """MII 0.3.3 has a setting for the ports and none for the interfaces."""
+RANKS_LISTEN = (
+    "torch's rendezvous store, by which the ranks meet, listens on all network interfaces while they run; " + _FIREWALL
+)
 
 
 def free_port() -> int:

@@ -28,6 +28,11 @@ def model_title(title: str, weights: str, *engines: str) -> str:
     return title + (RANDOM if has_random_weights(weights, *engines) else "")
 
 
+def engine_title(engine: str, ranks: int) -> str:
+    """The engine, and its ranks where there are several."""
+    return engine if ranks == 1 else f"{engine}, {ranks} ranks"
+
+
 def figure_name(model: str, weights: str, what: str) -> str:
     """The name of a figure of a model's results: that of random weights is another than that of its own."""
     return "-".join([model, *(["random"] if weights == "random" else []), what])

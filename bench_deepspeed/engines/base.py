@@ -22,6 +22,8 @@ from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
+from . import collectives
+
 
 @dataclass(frozen=True)
 class Load:
@@ -45,6 +47,8 @@ class Load:
     streaming: bool = False
     batches: tuple[tuple[int, int], ...] = ()
     concurrent: bool = False
+    tensor_parallel: int = 1
+    """Ranks that the model is split over, each in a process of its own; see `Engine.join`."""
 
     def cell(self, engine: str) -> Cell:
         """By what the engine runs in this precision."""
@@ -161,6 +165,27 @@ class Engine(ABC):
     def compilations(self) -> int | None:
         """How often it has compiled the model or recorded a graph of it so far; None for one that never does."""
         return None
+
+    def before_ranks(self, load: Load, progress: Progress) -> None:
+        """On rank 0, before the other ranks are started: what is to be built once for all of them."""
+        return
+
+    def join(self, load: Load) -> None:
+        """With several ranks, before `load`, on each: meet the others. Returns when all have."""
+        collectives.join(load.device)
+
+    def after_ranks(self) -> None:
+        """On rank 0, once all ranks have loaded."""
+        return
+
+    def collectives(self) -> str | None:
+        """With several ranks: by what they add up their parts; None for an engine that has no parts."""
+        return collectives.backend()
+
+    def follow(self, method: str, *arguments: Any) -> None:
+        """On another rank than 0: take part in a call of this name on rank 0, whose result this rank does not need."""
+        clock = [time.perf_counter] if method == "stream" else []
+        getattr(self, method)(*arguments, *clock)
 
     @abstractmethod
     def synchronize(self) -> None:

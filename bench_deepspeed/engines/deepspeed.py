@@ -11,6 +11,7 @@ from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription
 
+from . import collectives
 from .base import Load
 from .transformers import TransformersEngine
 
@@ -18,9 +19,18 @@ from .transformers import TransformersEngine
 class DeepSpeedEngine(TransformersEngine):
     name = "deepspeed"
 
+    def before_ranks(self, load: Load, progress: Progress) -> None:
+        os.environ["DS_ACCELERATOR"] = load.device
+        if load.device == "cpu" and collectives.has_shared_memory(load.tensor_parallel):
+            self.kernel_build_s = collectives.build_shared_memory(progress)
+
+    def after_ranks(self) -> None:
+        collectives.unlink_buffers()
+
     def load(self, load: Load, progress: Progress) -> None:
-        # DeepSpeed's process group of one listens on this port; the default, 29500, may be taken.
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+        if load.tensor_parallel == 1:
+            # DeepSpeed's process group of one listens on this port; the default, 29500, may be taken.
+            os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
         os.environ["DS_ACCELERATOR"] = load.device
         import deepspeed
 
@@ -29,16 +39,33 @@ class DeepSpeedEngine(TransformersEngine):
             _pack(self.model, self.cell.packing)
             return
         # Kernel injection is off: not implemented on the CPU, and on CUDA its answers are wrong with Transformers 5.17.
-        self.runner = deepspeed.init_inference(self.model, dtype=self.dtype, replace_with_kernel_inject=False)
+        self.runner = deepspeed.init_inference(
+            self.model, dtype=self.dtype, replace_with_kernel_inject=False, **_split(load)
+        )
+
+    def collectives(self) -> str | None:
+        import deepspeed
+
+        in_memory = getattr(deepspeed.comm.comm.cdb, "shm_comm_op", None) is not None
+        return "DeepSpeed's all-reduce in shared memory" if in_memory else super().collectives()
+
+    def _placement(self, load: Load) -> dict:
+        """Split, the whole model lies in the host's memory first: each rank moves its own part to its device."""
+        return {"device_map": "cpu"} if load.tensor_parallel > 1 else super()._placement(load)
 
     def describe(self) -> EngineDescription:
         return replace(super().describe(), kernel_injection=False if self.cell.packing is None else None)
 
-    def close(self) -> None:
-        import torch.distributed
 
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+def _split(load: Load) -> dict:
+    """Settings of `init_inference` for AutoTP; none for one rank."""
+    import deepspeed
+
+    if load.tensor_parallel == 1:
+        return {}
+    if load.device == "cpu" and not collectives.agreed(collectives.has_shared_memory(load.tensor_parallel)):
+        deepspeed.ops.__compatible_ops__[collectives.SHARED_MEMORY] = False  # else DeepSpeed takes it to be there
+    return {"tensor_parallel": {"tp_size": load.tensor_parallel}}
 
 
 def _pack(model, packing: Packing) -> None:

@@ -7,7 +7,7 @@ have generated; default: the number requested), `fail_at` (the call, counted fro
 `virtual` (true: it does not sleep but advances a clock of its own), `noise` (see `Noise`). Of a batch: `cost`, the
 seconds of each part (`prompt_token` and `token` of each sequence, `step` of all together), and `at_batch`,
 from the size of a batch to its outcome: "fail", "die", "sleep" (for ten minutes) or "short" (it generates
-one token less).
+one token less). `ranks`: from the number of a rank to what is different there.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class FakeEngine(Engine):
     def reads_weights(cls) -> bool:
         return _configured().get("lies", False)
 
+    def join(self, load: Load) -> None:
+        """Its ranks compute nothing together."""
+
+    def collectives(self) -> None:
+        return
+
     def load(self, load: Load, progress: Progress) -> None:
         self._behaviour = {"seconds": [0.01], **_configured()}
         self._noise = Noise(**self._behaviour.get("noise", {}))
@@ -124,4 +130,6 @@ class FakeEngine(Engine):
 
 
 def _configured() -> dict:
-    return json.loads(os.environ.get("BENCH_FAKE", "{}"))
+    """The behaviour of this rank."""
+    given = json.loads(os.environ.get("BENCH_FAKE", "{}"))
+    return {**given, **given.get("ranks", {}).get(os.environ.get("RANK", "0"), {})}

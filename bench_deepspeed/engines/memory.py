@@ -23,11 +23,15 @@ def measure(weights: int, kv_pool: int | None, kv_used: int, on_gpu: bool) -> Me
 
 
 def stored_tensors(tensors: Iterable) -> Iterator:
-    """The plain tensors that these hold: packed weights, their scales and zero points are in one that wraps them."""
+    """The plain tensors that these hold here: packed weights, their scales and zero points are in one that wraps them,
+    and so is this rank's part of a tensor that several ranks share."""
+    from torch.distributed.tensor import DTensor
     from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
     for tensor in tensors:
-        if is_traceable_wrapper_subclass(tensor):
+        if isinstance(tensor, DTensor):
+            yield tensor.to_local()
+        elif is_traceable_wrapper_subclass(tensor):
             names, _ = tensor.__tensor_flatten__()
             yield from stored_tensors(getattr(tensor, name) for name in names)
         else:

@@ -15,7 +15,7 @@ from bench_deepspeed.measure.records import EngineDescription, Memory
 from bench_deepspeed.model.arithmetic import kv_repeats
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import kernels
+from . import collectives, kernels
 from .base import Engine, Generation, Load, Streamed, longest_prompt
 from .memory import measure, reset_peaks
 
@@ -54,6 +54,9 @@ class MiiEngine(Engine):
         self._blocks = max(kv_blocks(length, config.head_dim, sequences) for sequences, length in wanted)
         self._sequences = max(sequences for sequences, _ in wanted)
         self._streaming = load.streaming
+        self._zmq_port = free_port() if load.tensor_parallel == 1 else collectives.agreed(free_port())
+        # Streaming is a pipeline of its own with threads, which is not used with several ranks.
+        self.streams = load.tensor_parallel == 1
         self.pipeline = self._open_pipeline(load, tokenizer)
 
     def _open_pipeline(self, load: Load, tokenizer):
@@ -69,7 +72,7 @@ class MiiEngine(Engine):
             "model_name_or_path": str(load.folder),
             "tokenizer": self._tokenizer,  # a path would be read with trust_remote_code
             "torch_dist_port": free_port(),
-            "zmq_port_number": free_port(),
+            "zmq_port_number": self._zmq_port,
             "inference_engine_config": {"state_manager": state},
         }
         if load.precision == "fp6":
@@ -87,6 +90,12 @@ class MiiEngine(Engine):
         (response,) = self.library_call(prompt, max_tokens)
         counts = response.prompt_length, response.generated_length
         return Generation(response.generated_text, *counts, self._tokenizer.decoded)
+
+    def follow(self, method: str, *arguments) -> None:
+        if method in ("generate", "generate_batch", "answer"):
+            self.pipeline([])  # rank 0 sends the tokens of each step, until all are done
+        else:
+            super().follow(method, *arguments)
 
     def library_call(self, prompt: str | list[list[int]], max_tokens: int) -> list:
         return self.pipeline(prompt, max_new_tokens=max_tokens, do_sample=False, ignore_eos=True)
@@ -172,14 +181,11 @@ class MiiEngine(Engine):
         return replace(super().describe(), kv_blocks=self._blocks)
 
     def close(self) -> None:
-        import torch.distributed
-
         if self._streaming:
             self.pipeline.shutdown()
         else:
             self.pipeline.destroy()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        collectives.leave()
 
 
 def _end_process(failure) -> None:

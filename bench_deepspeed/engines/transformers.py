@@ -9,7 +9,7 @@ from bench_deepspeed.core.capabilities import TORCHAO
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.measure.records import EngineDescription, Memory
 
-from . import checkpoint, torchao
+from . import checkpoint, collectives, torchao
 from .base import Engine, Generation, Load, Streamed, longest_prompt
 from .memory import measure, reset_peaks, stored_tensors
 
@@ -32,11 +32,20 @@ class TransformersEngine(Engine):
         self.cell = load.cell(self.name)
         self.dtype = getattr(torch, self.cell.compute)
         settings = torchao.settings(load.precision, self.cell.packing) if self.cell.library == TORCHAO else {}
-        self.model = checkpoint.load_model(load.folder, dtype=self.dtype, device_map=load.device, **settings).eval()
+        settings |= self._placement(load)
+        self.model = checkpoint.load_model(load.folder, dtype=self.dtype, **settings).eval()
         # Exactly max_tokens tokens: generation must not end at the end-of-sequence token, and generate()
         # fills what a call leaves out from here.
         self.model.generation_config.eos_token_id = None
         self.runner = self.model
+
+    def _placement(self, load: Load) -> dict:
+        """Where Transformers puts the tensors: on the device, or each rank's part of them on its own."""
+        if load.tensor_parallel == 1:
+            return {"device_map": load.device}
+        from transformers.distributed import DistributedConfig
+
+        return {"distributed_config": DistributedConfig(tp_plan="auto")}
 
     def library_call(self, prompt: str, max_tokens: int) -> Generation:
         ids = self.tokenizer(prompt).input_ids
@@ -119,6 +128,9 @@ class TransformersEngine(Engine):
 
     def describe(self) -> EngineDescription:
         return replace(super().describe(), attention=self.model.config._attn_implementation)
+
+    def close(self) -> None:
+        collectives.leave()
 
 
 def kv_cache_bytes(cache) -> int:

@@ -103,6 +103,15 @@ def torch_facts(device: str) -> Environment:
     )
 
 
+def torch_devices(device: str, ranks: int) -> list[str]:
+    """The device of each rank: the GPU of its number, as torch names it, or the CPU that all share."""
+    if device != "cuda":
+        return [device] * ranks
+    import torch
+
+    return [f"cuda:{number}, {torch.cuda.get_device_name(number)}" for number in range(ranks)]
+
+
 def free_memory_bytes(device: str) -> int | None:
     """Free memory, measured without torch: of one GPU, or the host's; None where it is not known.
 

@@ -35,12 +35,16 @@ class NvmlGpu:
         self._handle = handle
 
     @classmethod
-    def of_torch(cls) -> NvmlGpu | None:
-        """The GPU that torch uses in this process; None where NVML does not know it or it is a part of one."""
+    def of_torch(cls, number: int | None = None) -> NvmlGpu | None:
+        """The GPU that torch uses in this process, or that of a number of torch's.
+
+        None where NVML does not know it or it is a part of one.
+        """
         import pynvml
         import torch
 
-        return cls.find(pynvml, str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
+        number = torch.cuda.current_device() if number is None else number
+        return cls.find(pynvml, str(torch.cuda.get_device_properties(number).uuid))
 
     @classmethod
     def find(cls, nvml, uuid: str) -> NvmlGpu | None:
@@ -90,14 +94,13 @@ class NvmlGpu:
     def other_processes(self) -> int | None:
         """Processes on this GPU that are neither this one nor descend from it.
 
-        None where the driver does not list this process: in a container it may number processes as the
-        host does, and then it is not known which ones are ours.
+        None where the driver lists none of these: in a container it may number processes as the host does, and then it
+        is not known which ones are ours.
         """
         kinds = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
         pids = {process.pid for kind in kinds for process in self._query(kind) or []}
-        if os.getpid() not in pids:
-            return None
-        return sum(not _is_ours(pid) for pid in pids)
+        others = sum(not _is_ours(pid) for pid in pids)
+        return None if others == len(pids) else others
 
     def energy_mj(self) -> int | None:
         """Energy of the whole board in millijoules since the driver was loaded."""

@@ -5,8 +5,10 @@ A limit is the best of its measurements, not their mean: a disturbance only ever
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +28,32 @@ PRODUCT_S = 0.05  # many cores need a large product to be busy; on a GPU the fir
 CACHES = Path("/sys/devices/system/cpu")
 
 
-def measure(device: str, precision: str, progress: Progress) -> Limits:
-    """Measure memory traffic and matrix products; takes a few seconds, and gives its buffers back."""
+def measure(device: str, precision: str, progress: Progress, devices: int = 1) -> Limits:
+    """Measure memory traffic and matrix products; takes a few seconds, and gives its buffers back.
+
+    Of several GPUs, one after the other: the values are then their sums. Ranks on a CPU share the one that there is.
+    """
+    if device != "cuda" or devices == 1:
+        return _measure(device, precision, progress)
+    import torch
+
+    each = []
+    for number in range(devices):
+        torch.cuda.set_device(number)
+        each.append(_measure(device, precision, progress))
+    return total(each)
+
+
+def total(each: Sequence[Limits]) -> Limits:
+    """The limits of several devices together."""
+    rates = ("copy_bytes_per_s", "read_bytes_per_s", "matmul_flops_per_s")
+    sums = {name: math.fsum(getattr(limits, name) for limits in each) for name in rates}
+    caches = [limits.cache_bytes for limits in each if limits.cache_bytes is not None]
+    cache_bytes = sum(caches) if len(caches) == len(each) else None
+    return dataclasses.replace(each[0], **sums, cache_bytes=cache_bytes, devices=len(each))
+
+
+def _measure(device: str, precision: str, progress: Progress) -> Limits:
     import torch
 
     from .host import Cpus

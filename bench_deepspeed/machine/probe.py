@@ -17,7 +17,7 @@ from .host import Cpus, loop_s
 class NoProbe:
     """For the fake engine: its times do not depend on the machine."""
 
-    gpu = None
+    gpus: tuple[()] = ()
 
     def before(self) -> None:
         return
@@ -29,14 +29,29 @@ class NoProbe:
         return
 
 
+def _values(gpu: NvmlGpu | None) -> dict:
+    """What a GPU does now, by the fields of a reading; nothing of one that NVML does not know."""
+    if gpu is None:
+        return {}
+    return {
+        "sm_clock_mhz": gpu.sm_clock_mhz(),
+        "memory_clock_mhz": gpu.memory_clock_mhz(),
+        "throttle_reasons": gpu.throttle_reasons(),
+        "temperature_c": gpu.temperature_c(),
+        "other_gpu_processes": gpu.other_processes(),
+    }
+
+
 class Probe:
     """Reads the machine around a generation; created once an engine has loaded, when the GPU is in use.
 
-    `compilations` is the engine's count of them so far, or None.
+    `compilations` is the engine's count of them so far, or None. `ranks` of them have the first GPUs that torch sees.
     """
 
-    def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None):
-        self.gpu = NvmlGpu.of_torch() if device == "cuda" else None
+    def __init__(self, device: str, compilations: Callable[[], int | None] = lambda: None, ranks: int = 1):
+        self.gpus = []
+        if device == "cuda":
+            self.gpus = [NvmlGpu.of_torch()] if ranks == 1 else [NvmlGpu.of_torch(number) for number in range(ranks)]
         self._cpus = Cpus()
         self._compilations = compilations
 
@@ -48,18 +63,11 @@ class Probe:
 
     def after(self) -> Reading:
         """Call right after the clock has stopped: the GPU's clocks then still are those of the generation."""
-        gpu_values = {}
-        if self.gpu is not None:
-            gpu_values = {
-                "sm_clock_mhz": self.gpu.sm_clock_mhz(),
-                "memory_clock_mhz": self.gpu.memory_clock_mhz(),
-                "throttle_reasons": self.gpu.throttle_reasons(),
-                "temperature_c": self.gpu.temperature_c(),
-                "other_gpu_processes": self.gpu.other_processes(),
-            }
+        values = [_values(gpu) for gpu in self.gpus]
         busy, compiled = self._cpus.others_busy(), self._compilations()
         compilations = None if compiled is None else compiled - self._compiled_before
-        return Reading(**gpu_values, other_cpus_busy=busy, compilations=compilations)
+        own, others = values[0] if values else {}, [Reading(**of_rank) for of_rank in values[1:]]
+        return Reading(**own, other_cpus_busy=busy, compilations=compilations, other_ranks=others)
 
     def host_s(self) -> float:
         """How long a fixed loop of Python takes now; see `host.loop_s`."""

@@ -66,6 +66,14 @@ class Ratio:
         return "slower" if self.high < 1 else "no difference shown"
 
 
+@dataclass(frozen=True)
+class LogError:
+    """The standard error of a value's logarithm, and its degrees of freedom."""
+
+    relative: float
+    degrees: int
+
+
 def speed_ratio(first: Result, other: Result) -> Ratio | None:
     """Tokens/s of `other` ∕ that of `first`, with a 95% interval; None where one has no valid repetition.
 
@@ -85,13 +93,21 @@ def speed_ratio(first: Result, other: Result) -> Ratio | None:
     value = tokens * a.mean_s / b.mean_s
     if a.error is None or b.error is None:
         return Ratio(value, None, None, None)
-    variance_a, variance_b = a.error.relative**2, b.error.relative**2
+    centre = tokens * a.error.centre_s / b.error.centre_s
+    errors = [LogError(error.relative, error.degrees) for error in (a.error, b.error)]
+    return ratio_of(value, centre, *errors)
+
+
+def ratio_of(value: float, centre: float, a: LogError | None, b: LogError | None) -> Ratio:
+    """A ratio of two independent values with its interval around `centre`, by Welch: see `speed_ratio`."""
+    if a is None or b is None:
+        return Ratio(value, None, None, None)
+    variance_a, variance_b = a.relative**2, b.relative**2
     variance = variance_a + variance_b
     if variance == 0:
         return Ratio(value, value, value, None)
-    degrees = variance**2 / (variance_a**2 / a.error.degrees + variance_b**2 / b.error.degrees)
+    degrees = variance**2 / (variance_a**2 / a.degrees + variance_b**2 / b.degrees)
     from scipy.special import stdtrit
 
-    centre = tokens * a.error.centre_s / b.error.centre_s
     factor = math.exp(float(stdtrit(degrees, (1 + LEVEL) / 2)) * math.sqrt(variance))
     return Ratio(value, centre / factor, centre * factor, degrees)

@@ -46,6 +46,8 @@ class Scenario:
     """A first number alone: nothing else is measured."""
     varied: bool = False
     """Each generation has a prompt of its own, of as many tokens as `prompt`, whose words it has in another order."""
+    tensor_parallel: int = 1
+    """Ranks that the model is split over, each in a process of its own and, on CUDA, on a GPU of its own."""
 
     @property
     def cell(self) -> Cell:
@@ -66,6 +68,28 @@ class Reading:
     """CPUs kept busy by other processes, on average over the generation."""
     compilations: int | None = None
     """Times that the engine compiled its model, or recorded a graph of it, during the generation."""
+    other_ranks: list[Reading] = field(default_factory=list)
+    """Of the GPUs of ranks 1 and on."""
+
+    @property
+    def of_all(self) -> Reading:
+        """The worst of all ranks: the slowest clock, the highest temperature, every reason of reduced clocks."""
+        ranks = [self, *self.other_ranks]
+        if not self.other_ranks:
+            return self
+
+        def known(name: str) -> list[Any]:
+            return [value for rank in ranks if (value := getattr(rank, name)) is not None]
+
+        reasons = known("throttle_reasons")
+        return dataclasses.replace(
+            self,
+            sm_clock_mhz=min(known("sm_clock_mhz"), default=None),
+            memory_clock_mhz=min(known("memory_clock_mhz"), default=None),
+            temperature_c=max(known("temperature_c"), default=None),
+            throttle_reasons=sorted({reason for some in reasons for reason in some}) if reasons else None,
+            other_gpu_processes=max(known("other_gpu_processes"), default=None),
+        )
 
 
 @dataclass(frozen=True)
@@ -166,6 +190,8 @@ class Limits:
     """The most that caches can keep from one step to the next; None where the system does not report it."""
     cpu_share: float | None = None
     """The share of the CPUs that other processes left to this measurement; None on CUDA."""
+    devices: int = 1
+    """GPUs that were measured one after the other, one for each rank: the values are their sums."""
 
     @property
     def bytes_per_s(self) -> float:
@@ -218,6 +244,16 @@ class Memory:
     driver_bytes: int | None = None
     """What the driver reports as in use on the whole GPU, right after the generation."""
     host_peak_bytes: int | None = None
+    ranks: list[Memory] = field(default_factory=list)
+    """Of each rank, where there are several: all else is then the sum. Of one rank: empty."""
+
+    @classmethod
+    def of_ranks(cls, ranks: list[Memory]) -> Memory:
+        """The memory of several ranks: each, and the sum of each part; None for a part that any of them lacks."""
+        parts = [part.name for part in dataclasses.fields(cls) if part.name != "ranks"]
+        values = {name: [getattr(rank, name) for rank in ranks] for name in parts}
+        sums = {name: None if None in of_part else sum(of_part) for name, of_part in values.items()}
+        return cls(**sums, ranks=ranks)
 
     def peak_bytes(self, device: str) -> int | None:
         """Of the device's memory; on a CPU, of the host's process."""
@@ -297,6 +333,12 @@ class EngineDescription:
     """The precision of the products, and of all that is not packed."""
     packing: str | None = None
     """Which weights of a packed matrix share a scale."""
+    tensor_parallel: int | None = None
+    """Ranks that the model is split over."""
+    collectives: str | None = None
+    """By what the ranks add up their parts."""
+    rank_devices: list[str] | None = None
+    """The device of each rank, in their order."""
 
     @property
     def facts(self) -> dict[str, Any]:

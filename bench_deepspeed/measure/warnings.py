@@ -308,7 +308,7 @@ def _recompiled(result: Result) -> str | None:
 
 
 def _readings(result: Result) -> list[Reading]:
-    return [sample.reading for sample in result.valid_samples if sample.reading is not None]
+    return [sample.reading.of_all for sample in result.valid_samples if sample.reading is not None]
 
 
 def _no_limits(result: Result) -> str | None:

@@ -36,7 +36,8 @@ def blocks(results: Iterable[Occasion]) -> list[Block]:
 
 
 def _what(result: Result) -> tuple[str, ...]:
-    return metrics.model_title(result), result.scenario.engine, result.scenario.precision, metrics.device_name(result)
+    title, device = metrics.model_title(result), metrics.device_name(result)
+    return title, metrics.engine_title(result), result.scenario.precision, device
 
 
 def _order(occasion: Occasion) -> tuple:

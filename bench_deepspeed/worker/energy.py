@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
@@ -22,18 +23,18 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class GpuCounter:
-    """The whole board's energy. NVML renews the counter about every 100 ms."""
+    """The whole boards' energy, of each rank's GPU. NVML renews a counter about every 100 ms."""
 
-    source = "NVML, whole GPU"
-
-    def __init__(self, gpu: NvmlGpu):
-        self._gpu = gpu
+    def __init__(self, gpus: Sequence[NvmlGpu]):
+        self._gpus = gpus
+        self.source = "NVML, whole GPU" if len(gpus) == 1 else f"NVML, {len(gpus)} whole GPUs"
 
     def joules(self) -> float:
-        millijoules = self._gpu.energy_mj()
-        if millijoules is None:
+        millijoules = [gpu.energy_mj() for gpu in self._gpus]
+        known = [value for value in millijoules if value is not None]
+        if len(known) < len(millijoules):
             raise BenchError("the GPU's energy counter cannot be read any more")
-        return millijoules / 1000
+        return sum(known) / 1000
 
 
 class RaplCounter:
@@ -64,10 +65,11 @@ class RaplCounter:
 Counter = GpuCounter | RaplCounter
 
 
-def open_counter(device: str, gpu: NvmlGpu | None, powercap: Path = POWERCAP) -> Counter | None:
-    """The counter of the device that generates; None where there is none, or only root may read it."""
+def open_counter(device: str, gpus: Sequence[NvmlGpu | None], powercap: Path = POWERCAP) -> Counter | None:
+    """The counter of the devices that generate; None where one has none, or only root may read it."""
     if device == "cuda":
-        return GpuCounter(gpu) if gpu is not None and gpu.energy_mj() is not None else None
+        known = [gpu for gpu in gpus if gpu is not None and gpu.energy_mj() is not None]
+        return GpuCounter(known) if known and len(known) == len(gpus) else None
     try:
         # intel-rapl:0, not its parts such as intel-rapl:0:0; a zone may also be the whole machine's ("psys").
         zones = [zone for zone in sorted(powercap.glob("intel-rapl:*")) if re.fullmatch(r"intel-rapl:\d+", zone.name)]

@@ -5,7 +5,7 @@
 The parent sends one JSON object a line over the socket, {"call": function, "arguments": {...}} (see `messages`), and
 gets any number of {"progress": ...} lines and one {"result": ...} or {"error": ...} back. Between two calls, and while
 one is timed, nothing passes over the socket. Whatever ends the exchange ends this process and its process group: the
-end of the parent, the call `tasks.close`, or a message that cannot be read or sent.
+end of the parent, the call `state.close`, or a message that cannot be read or sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from bench_deepspeed.core.errors import as_bench_error
+from bench_deepspeed.core.errors import BenchError, as_bench_error
 
 from . import messages
 from .state import Worker
@@ -53,7 +53,12 @@ def _read_calls(stream: TextIO, calls: Calls) -> None:
 
 def _answer_calls(calls: Calls, send: Callable[[dict[str, Any]], None]) -> None:
     """Answer the parent's calls until the worker is closed; end this process group then, or when it cannot go on."""
-    worker = Worker(lambda label, done, total: send({"progress": [label, done, total]}))
+
+    def fail(error: BenchError) -> None:
+        send({"error": dataclasses.asdict(_failure(error))})
+        _end_group()
+
+    worker = Worker(lambda label, done, total: send({"progress": [label, done, total]}), fail)
     try:
         while not worker.closed:
             name, arguments = calls.get()
@@ -84,14 +89,15 @@ def main() -> None:
     """Serve the calls that arrive at the socket whose number is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     channel = socket.socket(fileno=int(sys.argv[1]))
-    output = channel.makefile("w", encoding="utf-8")
+    output, one_at_a_time = channel.makefile("w", encoding="utf-8"), threading.Lock()
 
     def send(message: dict[str, Any]) -> None:
         sys.stdout.flush()
         line = json.dumps(message) + "\n"
         try:
-            output.write(line)
-            output.flush()
+            with one_at_a_time:  # another thread may report an error meanwhile
+                output.write(line)
+                output.flush()
         except OSError:  # the parent is gone; the call that reports progress may retry, so it must not see this
             _end_group()
 

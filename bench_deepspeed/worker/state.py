@@ -48,11 +48,15 @@ class LoadedEngine:
 class Worker:
     """The state of one worker process."""
 
-    def __init__(self, progress: Progress):
+    def __init__(self, progress: Progress, fail: Callable[[BenchError], None] = lambda _error: None):
         self.progress = progress
+        self.fail = fail
+        """Report an error to the parent at once, whatever this process waits for, and end it."""
         self.closed = False
         self.answers: list[Answered] = []
         """What the timed generations answered, in their order."""
+        self.held_prompts: list[list[int]] = []
+        """Of a rank that follows: the prompts of the batches to come."""
         self._loaded: LoadedEngine | None = None
         self._kept: list[Closable] = []
         self._open = contextlib.ExitStack()
@@ -102,3 +106,8 @@ class Worker:
         """Close all that was kept. There are no calls after this one."""
         self.closed = True
         self._open.close()
+
+
+def close(worker: Worker) -> None:
+    """Close what is open; the process ends after this call."""
+    worker.close()

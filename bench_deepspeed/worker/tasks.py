@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.engines import engine_class
-from bench_deepspeed.engines.base import Load, Streamed
+from bench_deepspeed.engines.base import Engine, Load, Streamed
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.machine.probe import NoProbe, Probe
 from bench_deepspeed.measure.records import (
@@ -28,7 +28,7 @@ from bench_deepspeed.measure.records import (
 )
 from bench_deepspeed.model import catalog
 
-from . import energy, latency, profiling, prompts
+from . import energy, latency, profiling, prompts, ranks
 from .answered import Answered, read
 from .audit import audit
 from .state import LoadedEngine, Worker
@@ -52,10 +52,10 @@ def prepare_weights(worker: Worker, models_dir: Path, model: str, want: weights.
     return weights.prepare(models_dir, catalog.load(model), want, worker.progress)
 
 
-def measure_limits(worker: Worker, device: str, precision: str) -> Limits:
-    """What the device can do at most; see `limits.measure`. For a worker without an engine."""
+def measure_limits(worker: Worker, device: str, precision: str, devices: int = 1) -> Limits:
+    """What the device can do at most, or several; see `limits.measure`. For a worker without an engine."""
     require_device(device)
-    return limits.measure(device, precision, worker.progress)
+    return limits.measure(device, precision, worker.progress, devices)
 
 
 def free_bytes(worker: Worker, device: str) -> int:
@@ -66,19 +66,30 @@ def free_bytes(worker: Worker, device: str) -> int:
 
 def load(worker: Worker, engine: str, settings: Load) -> Loaded:
     """Load an engine for the calls that follow. Raises BenchError with what to do."""
-    has_weights = engine_class(engine).form is not None
+    has_weights, size = engine_class(engine).form is not None, settings.tensor_parallel
     if has_weights:
         require_device(settings.device)
     loaded = engine_class(engine)()
     worker.keep(loaded)
-    started = time.perf_counter()
+    others = ranks.start(worker, loaded, engine, settings) if size > 1 else None
+    built_s, started = loaded.kernel_build_s or 0.0, time.perf_counter()
     loaded.load(settings, worker.progress)
     loaded.synchronize()
-    aside_s = (loaded.kernel_build_s or 0.0) + (loaded.compile_s or 0.0)
+    leading = loaded if others is None else others.lead(loaded)
+    aside_s = (loaded.kernel_build_s or 0.0) - built_s + (loaded.compile_s or 0.0)
     load_s = time.perf_counter() - started - aside_s
-    probe = Probe(settings.device, loaded.compilations) if has_weights else NoProbe()
-    worker.use(LoadedEngine(loaded, settings.device, probe))
-    return Loaded(load_s, loaded.kernel_build_s, loaded.compile_s, loaded.describe())
+    probe = Probe(settings.device, loaded.compilations, size) if has_weights else NoProbe()
+    worker.use(LoadedEngine(leading, settings.device, probe))
+    return Loaded(load_s, loaded.kernel_build_s, loaded.compile_s, _described(loaded, settings))
+
+
+def _described(engine: Engine, settings: Load) -> EngineDescription:
+    """The engine as it reports itself, and its ranks where there are several."""
+    size, description = settings.tensor_parallel, engine.describe()
+    if size == 1:
+        return description
+    names = environment.torch_devices(settings.device, size) if engine.form is not None else None
+    return replace(description, tensor_parallel=size, collectives=engine.collectives(), rank_devices=names)
 
 
 def generate(worker: Worker, prompt: str, max_tokens: int) -> Sample:
@@ -140,7 +151,7 @@ def measure_memory(worker: Worker, prompt: str, max_tokens: int) -> Memory:
 
 def measure_energy(worker: Worker, prompt: str, max_tokens: int, seconds: float) -> Energy | None:
     """What generations draw, in parts of at least that many seconds; None where no counter can be read."""
-    counter = energy.open_counter(worker.loaded.device, worker.loaded.probe.gpu)
+    counter = energy.open_counter(worker.loaded.device, worker.loaded.probe.gpus)
     if counter is None:
         return None
     return energy.measure(worker.engine, counter, prompt, max_tokens, seconds)
@@ -166,11 +177,6 @@ def torch_facts(worker: Worker, device: str) -> Environment:
 def software(worker: Worker) -> Environment:
     """The Python and the packages that this worker runs on."""
     return environment.software()
-
-
-def close(worker: Worker) -> None:
-    """Close what is open; the process ends after this call."""
-    worker.close()
 
 
 def require_device(device: str) -> None:

@@ -11,7 +11,7 @@ from bench_deepspeed.benchmarks.load.measure import LoadTest
 from bench_deepspeed.benchmarks.load.workload import workload_of
 from bench_deepspeed.cli import parser
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.ports import MII_LISTENS, SERVE_LISTENS
+from bench_deepspeed.core.ports import MII_LISTENS, RANKS_LISTEN, SERVE_LISTENS
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.worker.client import WorkerProcess
@@ -29,6 +29,14 @@ def test_the_engine_says_it_once_a_run(tmp_path, monkeypatch, capsys):
         worker.send_load(engine, Load(None, "cuda", "float16", tmp_path, [], 1))
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"{MII_LISTENS}\n")
+
+
+def test_several_ranks_say_that_their_store_listens(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(WorkerProcess, "send", lambda *_: None)
+    worker = WorkerProcess(tmp_path / "worker.log", no_progress)
+    for engine in ("deepspeed", "transformers", "fake"):
+        worker.send_load(engine, Load(None, "cpu", "float32", tmp_path, [], 1, tensor_parallel=2))
+    assert capsys.readouterr().err == f"{RANKS_LISTEN}\n"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +61,8 @@ def test_the_target_says_it_when_it_is_opened(tmp_path, capsys, target, engine, 
 
 
 def test_every_note_is_one_line_that_names_what_is_open():
-    for text in (MII_LISTENS, SERVE_LISTENS):
+    for text in (MII_LISTENS, SERVE_LISTENS, RANKS_LISTEN):
         assert "\n" not in text
-        assert "all network interfaces" in text and "ZMQ" in text and "firewall" in text
+        assert "all network interfaces" in text and "firewall" in text
+    assert "ZMQ" in MII_LISTENS and "ZMQ" in SERVE_LISTENS and "rendezvous store" in RANKS_LISTEN
     assert "gRPC" in SERVE_LISTENS and "unencrypted" in SERVE_LISTENS

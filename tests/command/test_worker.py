@@ -155,7 +155,7 @@ def takes_no_progress(parent: Parent) -> None:
 
 
 def asks_to_close(parent: Parent) -> None:
-    parent.send(f"{TASKS}:close")
+    parent.send("bench_deepspeed.worker.state:close")
     assert parent.receive() == {"result": None}
 
 

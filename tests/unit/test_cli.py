@@ -59,6 +59,7 @@ FLAGS = {
     "-h": "--help",
     "--engine": "--engine",
     "--precision": "--precision",
+    "--tensor_parallel": "--tensor_parallel",
     "--weights": "--weights",
     "--warmups": "--warmups",
     "--processes": "--processes",

@@ -15,7 +15,7 @@ from bench_deepspeed.engines.base import Load, Streamed
 from bench_deepspeed.measure.records import Energy, Latency, Profile, Reading, Sample, Share
 from bench_deepspeed.weights import Prepared, Want
 from bench_deepspeed.worker import messages, tasks
-from bench_deepspeed.worker.state import Worker
+from bench_deepspeed.worker.state import Worker, close
 
 LOAD = Load(Path("/models/m"), "cuda", "float16", Path("logs"), ["a “b”", [1, 2]], 8, batches=((4, 32), (1, 9)))
 
@@ -79,7 +79,7 @@ def test_named_arguments_cross_unchanged():
     ("function", "result"),
     [
         (echo, OUTER),
-        (tasks.close, None),
+        (close, None),
         (tasks.stream, Streamed([0.1, 1 / 3], [5, "a"])),
         (tasks.generate, Sample(1 / 3, 2, 8, Reading(temperature_c=40, throttle_reasons=["power"]))),
         (tasks.generate, Sample(1 / 3, 2, 8)),

@@ -117,7 +117,7 @@ def test_rapl_adds_the_packages_and_nothing_else(tmp_path):
         zone(tmp_path, "intel-rapl:2", "psys", 0),
         zone(tmp_path, "intel-rapl-mmio:0", "package-0", 0),
     ]
-    counter = energy.open_counter("cpu", None, tmp_path)
+    counter = energy.open_counter("cpu", [], tmp_path)
     assert counter.source == "RAPL, 2 CPU packages"
     assert counter.joules() == 0
     for path, energy_uj in zip([*packages, *others], [7_000_000, 8_500_000, 9, 9, 9], strict=True):
@@ -127,7 +127,7 @@ def test_rapl_adds_the_packages_and_nothing_else(tmp_path):
 
 def test_a_rapl_counter_that_wraps_around_goes_on(tmp_path):
     package = zone(tmp_path, "intel-rapl:0", "package-0", 9_000_000, max_uj=10_000_000)
-    counter = energy.open_counter("cpu", None, tmp_path)
+    counter = energy.open_counter("cpu", [], tmp_path)
     readings = []
     for energy_uj in (500_000, 9_500_000, 1_000_000):
         (package / "energy_uj").write_text(f"{energy_uj}\n")
@@ -136,12 +136,12 @@ def test_a_rapl_counter_that_wraps_around_goes_on(tmp_path):
 
 
 def test_where_no_counter_can_be_read_there_is_none(tmp_path):
-    assert energy.open_counter("cpu", None, tmp_path / "missing") is None
-    assert energy.open_counter("cpu", None, tmp_path) is None
+    assert energy.open_counter("cpu", [], tmp_path / "missing") is None
+    assert energy.open_counter("cpu", [], tmp_path) is None
     (zone(tmp_path, "intel-rapl:0", "package-0", 1) / "energy_uj").unlink()  # as unreadable as root's file
-    assert energy.open_counter("cpu", None, tmp_path) is None
-    assert energy.open_counter("cuda", None, tmp_path) is None
-    assert energy.open_counter("cuda", gpu_that(), tmp_path) is None
+    assert energy.open_counter("cpu", [], tmp_path) is None
+    assert energy.open_counter("cuda", [None], tmp_path) is None
+    assert energy.open_counter("cuda", [gpu_that()], tmp_path) is None
 
 
 class Drawing(FakeEngine):
@@ -158,7 +158,7 @@ class Drawing(FakeEngine):
 def test_energy_of_generations_one_after_another(tmp_path):
     engine = Drawing(zone(tmp_path, "intel-rapl:0", "package-0", 0, max_uj=3_000_000_000) / "energy_uj")
     engine.load(None, None)
-    counter = energy.open_counter("cpu", None, tmp_path)
+    counter = energy.open_counter("cpu", [], tmp_path)
     drawn = energy.measure(engine, counter, "one two", 16, seconds=0.1)
     assert len(drawn.parts) == energy.PARTS == 3
     assert all(part.seconds >= 0.1 for part in drawn.parts)
@@ -173,10 +173,26 @@ def test_energy_of_generations_one_after_another(tmp_path):
 def test_energy_by_nvml_is_what_its_counter_rose_by():
     answers = {"nvmlDeviceGetTotalEnergyConsumption": 5_000_000}
     nvml = Nvml(**answers)
-    counter = energy.open_counter("cuda", NvmlGpu.find(nvml, UUID))
+    counter = energy.open_counter("cuda", [NvmlGpu.find(nvml, UUID)])
     before = counter.joules()
     nvml.answers["nvmlDeviceGetTotalEnergyConsumption"] = 5_250_500
     assert (counter.source, counter.joules() - before) == ("NVML, whole GPU", 250.5)
+
+
+def test_the_energy_of_several_ranks_is_that_of_all_their_gpus():
+    each = [NvmlGpu.find(Nvml(nvmlDeviceGetTotalEnergyConsumption=joules), UUID) for joules in (1_000, 2_500)]
+    counter = energy.open_counter("cuda", each)
+    assert (counter.source, counter.joules()) == ("NVML, 2 whole GPUs", 3.5)
+    assert energy.open_counter("cuda", [each[0], None]) is None  # a sum without one of them would be too small
+
+
+def test_each_rank_s_gpu_is_read(monkeypatch):
+    of_rank = [gpu_that(**FULL), None]
+    monkeypatch.setattr(NvmlGpu, "of_torch", lambda number: of_rank[number])
+    probe = Probe("cuda", ranks=2)
+    probe.before()
+    reading = probe.after()
+    assert (reading.sm_clock_mhz, reading.other_ranks) == (1980, [Reading()])
 
 
 def test_the_worker_takes_a_reading_with_each_generation(monkeypatch):

@@ -162,6 +162,11 @@ def test_the_state_is_named(changes, words):
             "void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>>|aten::mul|aten::div_"
             "|void gated_activation_kernel<__half, 3>|void at::native::reduce_kernel<512, 1, at::native::MeanOps>",
         ),
+        (
+            "all-reduces",
+            "ncclDevKernel_AllReduce_Sum_f16_RING_LL(ncclDevKernelArgsStorage<4096ul>)|c10d::allreduce_|RowParallel"
+            "|deepspeed::inference_all_reduce_|_c10d_functional::wait_tensor",
+        ),
         ("other", "aten::empty|aten::view|aten::t|a_kernel_of_tomorrow|aten::transpose|aten::allocate"),
     ],
 )

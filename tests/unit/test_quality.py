@@ -207,7 +207,7 @@ def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkey
     asked, computed, kept = questions.QuestionSet("", 4, ["Hello"], [{}]), [], []
     shared = Shared(tmp_path)
 
-    def assess(checker, engine, precision, _reference, keep=None, floor=None):
+    def assess(checker, engine, precision, _reference, *, keep=None, floor=None, ranks=1):
         computed.append((engine, precision))
         checker.quality.environment = Environment(cpu=engine)
         return [{"engine": engine, "against": floor and floor.name}]
@@ -221,7 +221,8 @@ def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkey
     def check(engine: str, precision: str) -> Quality:
         found = Quality({}, engine, "cuda", "cuda", Environment(), "", 4, [], "now")
         options = SimpleNamespace(models_dir=tmp_path, late_tokens=None)
-        scenario = SimpleNamespace(model="smollm2", engine=engine, device="cuda", precision=precision)
+        where = {"device": "cuda", "precision": precision, "tensor_parallel": 1}
+        scenario = SimpleNamespace(model="smollm2", engine=engine, **where)
         recorder = SimpleNamespace(result=found, save=lambda: None)
         Checker(recorder, scenario, options, asked, None, shared=shared).run((precision,))
         kept.append(sorted(path.name for path in tmp_path.iterdir()))

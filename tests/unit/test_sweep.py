@@ -409,8 +409,8 @@ def test_a_check_of_answers_that_fails_is_noted_and_the_others_go_on(tmp_path, m
         scenario.status = "complete"
     found = CellQuality("transformers", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64)
 
-    def checked(_recorder, _options, engine: str, _precision: str, _shared) -> CellQuality:
-        if engine == "mii":
+    def checked(_recorder, _options, key: answers.Key, _shared) -> CellQuality:
+        if key == ("mii", "float16", 1):
             raise MachineError("the disk is full")
         return found
 
@@ -434,7 +434,8 @@ def test_answers_are_checked_precision_by_precision():
     for scenario in result.scenarios:
         scenario.status = "complete"
     result.quality.append(CellQuality("mii", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64))
-    assert answers._pending(result) == [("mii", "bfloat16"), ("deepspeed", "bfloat16"), ("deepspeed", "float16")]
+    pending = [("mii", "bfloat16", 1), ("deepspeed", "bfloat16", 1), ("deepspeed", "float16", 1)]
+    assert answers._pending(result) == pending
 
 
 def test_each_warning_of_a_sweep_has_a_meaning_and_a_remedy():

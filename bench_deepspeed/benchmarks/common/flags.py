@@ -123,6 +123,17 @@ def add_model(group) -> None:
     )
 
 
+def add_tensor_parallel(group) -> None:
+    """The ranks that the model is split over."""
+    group.add_argument(
+        "--tensor_parallel",
+        type=positive_integer,
+        metavar="N",
+        help="split the model over N ranks, each a process with a GPU of its own, on a CPU with its share of the "
+        "cores (default: 1)",
+    )
+
+
 def add_prompt(group) -> None:
     """The prompt, on the command line or in a file: an argument holds 128 KiB at most."""
     group.add_argument("-p", "--prompt", help=PROMPT_HELP)

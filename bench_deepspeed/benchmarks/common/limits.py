@@ -11,7 +11,12 @@ from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
 
-def measure_limits(device: str, precision: str, worker: Callable[[], WorkerProcess], bars: Bars) -> Limits:
-    """Measure them in a precision; takes a few seconds. Raises MachineError where the device cannot be used."""
+def measure_limits(
+    device: str, precision: str, worker: Callable[[], WorkerProcess], bars: Bars, ranks: int = 1
+) -> Limits:
+    """Measure them in a precision, of the devices of so many ranks together; takes a few seconds.
+
+    Raises MachineError where the device cannot be used.
+    """
     with worker() as process, bars.spinner(LABEL):
-        return process.call(tasks.measure_limits, device, precision)
+        return process.call(tasks.measure_limits, device, precision, ranks)

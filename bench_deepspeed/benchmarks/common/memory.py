@@ -11,10 +11,11 @@ from bench_deepspeed.model.catalog import ModelSpec
 from .scenario import WORKSPACE_BYTES
 
 
-def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
+def require_memory(spec: ModelSpec, want: weights.Want, device: str, ranks: int = 1) -> None:
     """Raise MachineError where a device's whole memory is less than the weights and everything else that a process
-    needs."""
-    there, needed = _memory_bytes(device), needed_bytes(spec, want.form, want.precision)
+    needs. On GPUs each rank holds its part of the weights; on a CPU all parts are in one memory."""
+    parts = ranks if device == "cuda" else 1
+    there, needed = _memory_bytes(device), needed_bytes(spec, want.form, want.precision, parts)
     if there is not None and needed > there:
         raise MachineError(
             f"{spec.name}, loaded in {want.precision}, takes {gigabytes(needed)} of memory and the {device} has "
@@ -22,9 +23,10 @@ def require_memory(spec: ModelSpec, want: weights.Want, device: str) -> None:
         )
 
 
-def needed_bytes(spec: ModelSpec, form: str | None, precision: str) -> int:
-    """What a process with the model takes at least: its weights as an engine of this form holds them, and all else."""
-    return weights.loaded_bytes(spec, form, precision) + WORKSPACE_BYTES
+def needed_bytes(spec: ModelSpec, form: str | None, precision: str, parts: int = 1) -> int:
+    """What a process takes at least that holds one of so many parts of the model's weights, as an engine of this form
+    holds them, and all else."""
+    return weights.loaded_bytes(spec, form, precision) // parts + WORKSPACE_BYTES
 
 
 def _memory_bytes(device: str) -> int | None:

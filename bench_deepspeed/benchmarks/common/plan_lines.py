@@ -12,7 +12,7 @@ from bench_deepspeed import weights
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.paths import VENV
 from bench_deepspeed.core.streams import columns
-from bench_deepspeed.core.text import wrapped
+from bench_deepspeed.core.text import engine_title, wrapped
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine.environment import gpus
 from bench_deepspeed.measure.records import Scenario
@@ -23,7 +23,7 @@ from bench_deepspeed.weights.needed import want_of
 WIDTH = 12
 LONGEST_S = 86_400
 """Longest time of a run, in seconds: a file that was written later was touched by something else."""
-SAME = ("model", "engine", "device", "precision", "weights")
+SAME = ("model", "engine", "device", "precision", "weights", "tensor_parallel")
 """What an earlier run must have in common for its time to predict that of this one."""
 
 
@@ -36,10 +36,8 @@ def say_subject(scenario: Scenario, precisions: str = "") -> None:
     """The model and the engine, in several `precisions` where these are named, and a missing GPU."""
     spec = catalog.load(scenario.model)
     say("model", f"{spec.title}: {spec.parameters:,} parameters, {spec.licence}")
-    say(
-        "engine",
-        f"{scenario.engine} on {scenario.device} in {precisions or scenario.precision}, {scenario.weights} weights",
-    )
+    engine, precisions = engine_title(scenario.engine, scenario.tensor_parallel), precisions or scenario.precision
+    say("engine", f"{engine} on {scenario.device} in {precisions}, {scenario.weights} weights")
     say_machine(scenario.device)
 
 
@@ -86,7 +84,12 @@ def say_time(files: Iterable[Path], alike: Callable[[dict[str, Any]], bool], set
 
 def is_alike(scenario: Scenario) -> Callable[[dict[str, Any]], bool]:
     """Whether a saved result is of the same model, engine, device, precision and weights."""
-    return lambda saved: all(saved.get("scenario", {}).get(name) == getattr(scenario, name) for name in SAME)
+
+    def alike(saved: dict[str, Any]) -> bool:
+        then = {"tensor_parallel": 1, **saved.get("scenario", {})}
+        return all(then.get(name) == getattr(scenario, name) for name in SAME)
+
+    return alike
 
 
 def _saved(path: Path) -> dict[str, Any] | None:

@@ -26,10 +26,11 @@ def prepare(
     bars: Bars,
     label: str = LABEL,
     device: str | None = None,
+    ranks: int = 1,
 ) -> Path | None:
     """Have a model's weights made ready. Returns their folder, None where none are wanted.
 
-    Where a `device` is named that cannot hold them, nothing is fetched: MachineError.
+    Where a `device` is named that cannot hold them, or each of `ranks` its part, nothing is fetched: MachineError.
 
     `model` is its description in a result, filled as it becomes known. Raises WeightsError and MachineError as
     `weights.prepare` does.
@@ -39,7 +40,7 @@ def prepare(
     if want is None:
         return None
     if device is not None:
-        require_memory(spec, want, device)
+        require_memory(spec, want, device, ranks)
     with worker() as process, bars.spinner(label):
         ready = process.call(tasks.prepare_weights, models_dir.absolute(), spec.name, want)
     model |= {"digest": ready.digest, "note": spec.note, **ready.facts}

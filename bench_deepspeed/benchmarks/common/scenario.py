@@ -13,7 +13,7 @@ from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.model import catalog
 
-from . import precisions
+from . import precisions, tensor_parallel
 
 PROMPT = "Write an essay about the transformer model architecture"
 PROMPT_HELP = f"the prompt of every generation (default: {PROMPT}; each generation has its words in another order)"
@@ -55,7 +55,9 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     engine = options.engine or DEFAULT_ENGINES[device]
     precision = options.precision or default_precision(engine, device)
     model = options.model_name or MODEL[device]
+    ranks = getattr(options, "tensor_parallel", None) or 1
     precisions.require_possible(catalog.load(model), engine, device, precision)
+    tensor_parallel.require_possible(catalog.load(model), engine, device, precision, ranks)
     devices = {"-d": device, "--reference_device": getattr(options, "reference_device", None)}
     runs_here = not (getattr(options, "dry_run", False) or getattr(options, "needs_no_gpu", False))
     for flag, where in devices.items():
@@ -65,6 +67,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     require_context(model, engine, 1, max_tokens)  # a prompt has a token at least
     if runs_here:
         precisions.require_here(engine, device, precision)
+        tensor_parallel.require_here(device, engine, ranks)
     return Scenario(
         model=model,
         engine=engine,
@@ -81,6 +84,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         time_budget_s=_time_budget_s(options),
         quick=quick,
         varied=prompt is None,
+        tensor_parallel=ranks,
     )
 
 

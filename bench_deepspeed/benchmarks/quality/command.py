@@ -38,6 +38,7 @@ def _opened(scenario: Scenario, options, questions: QuestionSet) -> Quality:
         questions=[],
         started_at=utc_now(),
         late_tokens=options.late_tokens,
+        tensor_parallel=scenario.tensor_parallel,
     )
 
 

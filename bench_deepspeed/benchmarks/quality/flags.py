@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench_deepspeed.benchmarks.common import precisions, questions
+from bench_deepspeed.benchmarks.common import precisions, questions, tensor_parallel
 from bench_deepspeed.benchmarks.common.flags import (
     add_common,
     add_dry_run,
@@ -14,6 +14,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
     add_precisions,
     add_quality,
+    add_tensor_parallel,
 )
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.core import capabilities
@@ -35,6 +36,7 @@ def quality_parser() -> Parser:
     add_model(parser)
     add_engine(parser)
     add_precisions(parser, "--precision", "every one of the engine")
+    add_tensor_parallel(parser)
     add_quality(parser)
     add_place(parser)
     add_dry_run(parser)
@@ -63,10 +65,16 @@ def precisions_of(scenario: Scenario, options: argparse.Namespace) -> tuple[str,
     where = (scenario.engine, scenario.device)
     spec, named = catalog.load(scenario.model), options.precisions
     if named is None or named == list(NAMES):
-        can = [name for name in NAMES if not precisions.refusal(spec, *where, name)]
+        ranks = scenario.tensor_parallel
+        can = [
+            name
+            for name in NAMES
+            if not precisions.refusal(spec, *where, name) and not tensor_parallel.refusal(spec, *where, name, ranks)
+        ]
         return tuple(name for name in can if not precisions.lacking(capabilities.cell(*where, name), name))
     for name in named:
         precisions.require_possible(spec, *where, name)
+        tensor_parallel.require_possible(spec, *where, name, scenario.tensor_parallel)
         if not options.dry_run:
             precisions.require_here(*where, name)
     return tuple(named)

@@ -102,18 +102,19 @@ class Checker:
 
     def _candidate(self, precision: str, reference: Reference) -> dict:
         """One precision: the engine against float32, with another implementation of it as the floor."""
-        name, device = self.scenario.engine, self.scenario.device
+        name, device, ranks = self.scenario.engine, self.scenario.device, self.scenario.tensor_parallel
         baseline = baseline_of(catalog.load(self.scenario.model), name, device, precision)
         floor: Floor | None = None  # also where float32 is the reference itself, at distance zero
         if baseline is not None and (precision, self.quality.reference_device) != (REFERENCE, device):
             floor = self._floor(baseline, precision, reference)
-        if name == baseline and floor is not None:
+        if name == baseline and floor is not None and ranks == 1:
             engine = floor.answers
         else:
-            engine = self._assess(name, precision, reference, floor=floor.logits if floor else None)
+            kept = floor.logits if floor else None
+            engine = self._assess(name, precision, reference, floor=kept, ranks=ranks)
         answers = {"engine": engine, "floor": floor.answers if floor else None}
         candidate = {"precision": precision, "baseline": baseline, **answers}
-        return {**candidate, "verdict": verdict.verdict_of(candidate, name, device)}
+        return {**candidate, "verdict": verdict.verdict_of(candidate, name, device, ranks)}
 
     def _floor(self, baseline: str, precision: str, reference: Reference) -> Floor:
         floors, key = self.shared.floors, (baseline, precision)
@@ -127,13 +128,21 @@ class Checker:
         return floors[key]
 
     def _assess(
-        self, engine: str, precision: str, reference: Reference, keep: Path | None = None, floor: Path | None = None
+        self,
+        engine: str,
+        precision: str,
+        reference: Reference,
+        *,
+        keep: Path | None = None,
+        floor: Path | None = None,
+        ranks: int = 1,
     ) -> list[dict]:
         device = self.scenario.device
         folder = self._prepare(engine, precision, device)
         max_tokens = self.questions.max_tokens
         with self._worker() as worker, self.bars.spinner(f"{engine} in {precision}"):
-            settings = Load(folder, device, precision, worker.log_folder, reference.longest_ids, max_tokens)
+            where = (device, precision, worker.log_folder)
+            settings = Load(folder, *where, reference.longest_ids, max_tokens, tensor_parallel=ranks)
             worker.load(engine, settings)
             torch_facts = worker.call(tasks.torch_facts, device)
             self.quality.environment = self.quality.environment.updated(torch_facts)

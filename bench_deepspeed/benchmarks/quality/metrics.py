@@ -42,7 +42,7 @@ class CandidateRow:
 
     @cached_property
     def verdict(self) -> dict:
-        return verdict_of(self.candidate, self.quality.engine, self.quality.device)
+        return verdict_of(self.candidate, self.quality.engine, self.quality.device, self.quality.tensor_parallel)
 
 
 def rows(quality: Quality) -> list[CandidateRow]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench_deepspeed.core.json_files import read_json, write_json
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 
 FILE = "quality.json"
@@ -35,7 +36,14 @@ class Quality:
     kind: str = "quality"
     late_tokens: int | None = None
     """Tokens before each question at its late place; None: the other questions and answers, once."""
+    tensor_parallel: int = 1
+    """Ranks of the engine that is checked; reference and noise floor are of one."""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def title(self) -> str:
+        """The engine, and its ranks where there are several."""
+        return engine_title(self.engine, self.tensor_parallel)
 
     @property
     def outside(self) -> list[str]:

@@ -113,11 +113,14 @@ def floor_of(candidate: dict, engine: Measures) -> Measures | None:
     return Measures(engine.questions, engine.questions, None, 1.0, 0.0, none, none)
 
 
-def verdict_of(candidate: dict, engine: str, device: str) -> dict:
-    """The verdict that follows from a candidate's answers and its floor's; see `judge`."""
+def verdict_of(candidate: dict, engine: str, device: str, ranks: int = 1) -> dict:
+    """The verdict that follows from a candidate's answers and its floor's; see `judge`.
+
+    Several ranks add up their parts in another order than one does, as kernels of their own would.
+    """
     own, runs = measures(candidate["engine"]), cell(engine, device, candidate["precision"])
     schemes = SCHEMES if runs.packing and runs.path != _path(candidate, device) else 1.0
-    own_kernels = engine_class(engine).own_kernels or schemes > 1
+    own_kernels = engine_class(engine).own_kernels or schemes > 1 or ranks > 1
     verdict = judge(own, floor_of(candidate, own), runs.compute, own_kernels, schemes)
     if is_alone(candidate):
         _say_alone(verdict, candidate["precision"], device, own)

@@ -36,13 +36,13 @@ def _verdict(quality: Quality, row: CandidateRow) -> list[Block]:
     table = [
         {"distance": title, **{place: cells[title] for place, cells in places.items()}} for title in places["early"]
     ]
-    sentence = f"{quality.model['title']}, {quality.engine}, {precision}: {words}"
+    sentence = f"{quality.model['title']}, {quality.title}, {precision}: {words}"
     return [Text(sentence, strong=True), Facts(own), Table(table, f"Distances of {precision}")]
 
 
 def document(quality: Quality) -> list[Block]:
     """The whole check, with where it comes from: what quality.md holds."""
-    title = f"Quality of {quality.model['title']}: {quality.engine} on {quality.device}"
+    title = f"Quality of {quality.model['title']}: {quality.title} on {quality.device}"
     measured = origin(quality.environment, quality.device, quality.started_at)
     notes = [*unfinished(quality), f"{measured} Weights {quality.model['digest'][:12]}."]
     blocks = [Text(intro(quality)), distances(quality), _answers(quality)]
@@ -64,7 +64,7 @@ def _section(item: Item[Quality], compact: bool) -> Section:
         *([] if compact else [Section("Answers side by side", [_answers(quality)], folded=True, documented=True)]),
         Section("Environment", [Facts(environment_facts(quality.environment.facts))], folded=True),
     ]
-    title = f"{quality.model['title']}: {quality.engine}"
+    title = f"{quality.model['title']}: {quality.title}"
     return Section(title, blocks, facets=frozenset(facets_of(quality, row) for row in rows(quality)))
 
 

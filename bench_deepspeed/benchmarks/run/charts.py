@@ -44,7 +44,7 @@ def _speed(item: RunItem) -> StripRow:
     )
     cell = metrics.SPEED.cell(result)
     return StripRow(
-        label=f"{scenario.engine}, {scenario.precision}",
+        label=f"{metrics.engine_title(item.content)}, {scenario.precision}",
         keys=(facets_of(item),),
         note=f"{_note(item)}, n {metrics.counts(result)}",
         value=f"{cell.split(' ')[0]} tokens/s",
@@ -81,7 +81,7 @@ def _latency(item: RunItem, seconds: list[float], bounds: Bounds | None) -> Stri
     low, high = bounds or (None, None)
     generations = enumerate(seconds, 1)
     return StripRow(
-        label=f"{scenario.engine}, {scenario.precision}",
+        label=f"{metrics.engine_title(item.content)}, {scenario.precision}",
         keys=(facets_of(item),),
         note=_note(item),
         value=units.milliseconds(mean),
@@ -126,7 +126,7 @@ def _step(label: str, keys: tuple[Facets, ...], profile: Profile) -> BarRow:
 
 def _label(item: RunItem) -> str:
     scenario = item.content.scenario
-    return f"{metrics.model_title(item.content)} · {scenario.engine}, {scenario.precision}"
+    return f"{metrics.model_title(item.content)} · {metrics.engine_title(item.content)}, {scenario.precision}"
 
 
 def _description(rows: Sequence[StripRow]) -> str:

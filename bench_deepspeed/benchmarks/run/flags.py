@@ -12,6 +12,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
     add_prompt,
     add_quality,
+    add_tensor_parallel,
 )
 from bench_deepspeed.benchmarks.common.scenario import (
     MAX_TOKENS,
@@ -38,6 +39,7 @@ def run_parser() -> Parser:
     )
     scenario = parser.add_argument_group("what is measured")
     add_choice(scenario)
+    add_tensor_parallel(scenario)
     _add_timing_flags(scenario)
     quality = parser.add_argument_group("the check of the answers")
     quality.add_argument("--no_quality", action="store_true", help="do not check the answers")

@@ -38,7 +38,8 @@ def _work(item: RunItem) -> tuple:
     result, scenario = item.content, item.content.scenario
     lengths = tuple(sorted({sample.prompt_tokens for sample in result.valid_samples}))
     model = (metrics.model_title(result), result.model.get("digest"))
-    return (*model, item.machine, scenario.precision, lengths, scenario.max_tokens)
+    where = (item.machine, scenario.tensor_parallel)
+    return (*model, *where, scenario.precision, lengths, scenario.max_tokens)
 
 
 def _headline(items: Sequence[RunItem]) -> tuple[tuple, Headline]:
@@ -85,7 +86,7 @@ def _against(baseline: RunItem, ratio: Ratio) -> dict:
 
 
 def _configuration(item: RunItem) -> str:
-    return f"{item.content.scenario.engine}, {item.content.scenario.precision}"
+    return f"{metrics.engine_title(item.content)}, {item.content.scenario.precision}"
 
 
 def _speed(item: RunItem) -> float:

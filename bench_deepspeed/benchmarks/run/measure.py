@@ -14,7 +14,7 @@ from bench_deepspeed.benchmarks.common.loading import record_loading
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.prompts import timed_prompts
 from bench_deepspeed.core import progress_bars
-from bench_deepspeed.core.text import model_title
+from bench_deepspeed.core.text import engine_title, model_title
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
 from bench_deepspeed.measure.records import Limits, Result, Run, Sample, Scenario
@@ -38,7 +38,8 @@ def measure(recorder: Recorder, options, bars: progress_bars.Bars) -> None:
     start_worker = partial(_worker, recorder, bars)
     places = {"models_dir": options.models_dir, "worker": start_worker, "bars": bars}
     name, want, device = result.scenario.model, want_of(result.scenario), result.scenario.device
-    model_folder = prepare(result.model, name, want, device=device, **places)
+    ranks = result.scenario.tensor_parallel
+    model_folder = prepare(result.model, name, want, device=device, ranks=ranks, **places)
     started, left = time.monotonic(), _countdown(result.scenario, options)
     while ended is None:
         with start_worker() as worker:
@@ -77,7 +78,8 @@ def _speed(result: Result) -> str:
         return "no repetition is valid"
     bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
     model = model_title(scenario.model, scenario.weights, scenario.engine)
-    return f"{model} {scenario.engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
+    engine = engine_title(scenario.engine, scenario.tensor_parallel)
+    return f"{model} {engine} {scenario.precision}: {interval.mean:.2f}{bounds} tokens/s"
 
 
 def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None, bars: progress_bars.Bars) -> bool:
@@ -123,7 +125,8 @@ def _timed(recorder: Recorder, worker: WorkerProcess, model_folder: Path | None,
 def device_limits(recorder: Recorder, bars: progress_bars.Bars) -> Limits:
     """Measure the device's limits, in a process of its own. Raises MachineError where it cannot be used."""
     scenario = recorder.result.scenario
-    return measure_limits(scenario.device, scenario.cell.compute, partial(_worker, recorder, bars), bars)
+    start_worker = partial(_worker, recorder, bars)
+    return measure_limits(scenario.device, scenario.cell.compute, start_worker, bars, scenario.tensor_parallel)
 
 
 def _worker(recorder: Recorder, bars: progress_bars.Bars) -> WorkerProcess:
@@ -140,5 +143,6 @@ def _load(worker: WorkerProcess, scenario: Scenario, model_folder: Path | None, 
         max_tokens=scenario.max_tokens,
         reserve_tokens=latency.RESERVE_TOKENS,
         streaming=streaming,
+        tensor_parallel=scenario.tensor_parallel,
     )
     return worker.load(scenario.engine, settings)

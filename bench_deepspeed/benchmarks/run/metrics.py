@@ -17,7 +17,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import metrics, plausibility, warnings
 from bench_deepspeed.measure.audits import late_tokens
 from bench_deepspeed.measure.metric import Bounds, Metric
-from bench_deepspeed.measure.records import Audit, Profile, Result
+from bench_deepspeed.measure.records import Audit, Memory, Profile, Result
 from bench_deepspeed.measure.speed import process_speeds, speed_interval
 from bench_deepspeed.measure.statistics import Summary, summarize
 from bench_deepspeed.model import catalog
@@ -36,6 +36,11 @@ def model_title(result: Result) -> str:
     """The model, and whether its weights are random."""
     scenario = result.scenario
     return text.model_title(result.model.get("title", scenario.model), scenario.weights, scenario.engine)
+
+
+def engine_title(result: Result) -> str:
+    """The engine, and its ranks where there are several."""
+    return text.engine_title(result.scenario.engine, result.scenario.tensor_parallel)
 
 
 def device_name(result: Result) -> str:
@@ -176,10 +181,22 @@ def _slack(result: Result) -> str | None:
 
 
 def _memory(part: str, title: str, meaning: str, better: str | None = None) -> Metric[Result]:
+    def value(result: Result) -> float | None:
+        return getattr(result.memory, part)
+
+    remark = _of_ranks(lambda memory, _device: getattr(memory, part))
     place = "detail" if title else "data"
-    return Metric(
-        part, title, "bytes", meaning, lambda result: getattr(result.memory, part), better, place=place, group="Memory"
-    )
+    return Metric(part, title, "bytes", meaning, value, better, remark=remark, place=place, group="Memory")
+
+
+def _of_ranks(size: Callable[[Memory, str], int | None]) -> Callable[[Result], str | None]:
+    """The sizes of the ranks, where there are several, of which a metric shows the sum."""
+
+    def remark(result: Result) -> str | None:
+        sizes = [size(rank, result.scenario.device) for rank in result.memory.ranks]
+        return f"ranks: {', '.join(map(units.gigabytes, sizes))}" if sizes and None not in sizes else None
+
+    return remark
 
 
 def _codes(result: Result) -> list[str]:
@@ -233,7 +250,7 @@ SPEED = Metric[Result](
 )
 METRICS: tuple[Metric[Result], ...] = (
     Metric("model_title", "model", "", "the model", model_title, place="summary", in_files=False),
-    Metric("engine", "engine", "", "what generated", lambda r: r.scenario.engine, place="summary"),
+    Metric("engine", "engine", "", "what generated", lambda r: r.scenario.engine, place="summary", shown=engine_title),
     Metric("device_title", "device", "", "the GPU or the processor", device_name, place="summary", in_files=False),
     Metric("precision", "precision", "", "of weights and arithmetic", lambda r: r.scenario.precision, place="summary"),
     Metric(
@@ -515,6 +532,7 @@ METRICS: tuple[Metric[Result], ...] = (
     replace(
         peak_metric(lambda r: r.memory.peak_bytes(r.scenario.device)),
         comparable_by=lambda r: r.scenario.device,
+        remark=_of_ranks(Memory.peak_bytes),
         place="summary",
         in_files=False,
         group="Memory",

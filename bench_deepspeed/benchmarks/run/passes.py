@@ -58,13 +58,13 @@ PROFILED = {"profile": _profile}
 def in_process(recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Bars) -> None:
     """The passes on the engine that has made the timed repetitions."""
     engine = engine_class(recorder.result.scenario.engine)
-    streamed = {} if engine.streams_in_own_process else STREAMED
+    streamed = {} if _streams_apart(recorder) else STREAMED
     _take({**IN_EVERY_PROCESS, **streamed, **(PROFILED if engine.profiled else {})}, recorder, worker, bars)
 
 
 def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], object], bars: progress_bars.Bars) -> None:
     """The passes on an engine that streams only where it was loaded for that; `load` loads it."""
-    if not engine_class(recorder.result.scenario.engine).streams_in_own_process:
+    if not _streams_apart(recorder):
         return
 
     def loaded(recorder: Recorder, worker: WorkerProcess) -> None:
@@ -73,6 +73,12 @@ def in_own_process(recorder: Recorder, load: Callable[[WorkerProcess], object], 
 
     with WorkerProcess(recorder.folder / "worker.log", bars.progress) as worker:
         _take({"latency": loaded}, recorder, worker, bars)
+
+
+def _streams_apart(recorder: Recorder) -> bool:
+    """Whether the engine streams in a process of its own; on several ranks it does not stream at all."""
+    scenario = recorder.result.scenario
+    return engine_class(scenario.engine).streams_in_own_process and scenario.tensor_parallel == 1
 
 
 def _take(passes: dict[str, Take], recorder: Recorder, worker: WorkerProcess, bars: progress_bars.Bars) -> None:

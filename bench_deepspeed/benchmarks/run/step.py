@@ -13,6 +13,8 @@ HOST_BOUND_IDLE = 0.20
 1 ∕ (1 − 0.20) = 1.25 times as fast; less is about as much as the speed differs between processes."""
 
 FAMILIES = {  # the first whose pattern is found in the name, whatever its case; else "other"
+    # RowParallel is AutoTP's function that waits for the sum, wait_tensor Transformers'.
+    "all-reduces": r"nccl|gloo|all_?reduce|RowParallel|wait_tensor",
     # inductor names a kernel after all that it fused, of whatever family
     "fused": r"^triton_(poi|red|per|for)_|CompiledFxGraph",
     # Flash attention is built of CUTLASS, so attention comes before the matrix products.

@@ -88,7 +88,9 @@ def view(result: Result) -> list[Block]:
 def answer(result: Result) -> str:
     """The one sentence: what was measured on what, its speed, how often, and what makes the speed no usual one."""
     s, interval = result.scenario, speed_interval(result)
-    measured = f"{metrics.model_title(result)}, {s.engine}, {metrics.device_name(result)}, {s.precision}"
+    measured = (
+        f"{metrics.model_title(result)}, {metrics.engine_title(result)}, {metrics.device_name(result)}, {s.precision}"
+    )
     if interval is None:
         return f"{measured}: tokens/s {NOT_MEASURED}"
     known = interval.high is not None
@@ -158,7 +160,7 @@ def log_lines(result: Result) -> list[str]:
     spread = "" if std == NOT_MEASURED else f" ± {std}"
     return [
         *(f"{name}: {cell}" for name, cell in details.items()),
-        f"result {scenario.model} {scenario.engine} {scenario.device} {scenario.precision}: "
+        f"result {scenario.model} {metrics.engine_title(result)} {scenario.device} {scenario.precision}: "
         f"{mean}{spread} tokens/s (mean ± sample std, n = {n}); {metrics.speed_cell(result)} (mean [95% interval])",
         *remarks(result),
         *warnings_block(result).lines,

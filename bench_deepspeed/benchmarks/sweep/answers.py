@@ -10,10 +10,14 @@ from bench_deepspeed.benchmarks.quality.records import FILE
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.precision import NAMES
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.weights import store
 
-from .records import CellQuality, SweepResult, SweepSettings
+from .records import CellQuality, SweepResult, SweepSettings, load_title
+
+Key = tuple[str, str, int]
+"""Engine, precision and ranks."""
 
 
 def check(recorder: RunFolder[SweepResult], options) -> list[str]:
@@ -25,30 +29,32 @@ def check(recorder: RunFolder[SweepResult], options) -> list[str]:
     result, unchecked = recorder.result, []
     with recorder.scratch() as scratch:
         shared = Shared(scratch)
-        for engine, precision in _pending(result):
-            print(f"quality {engine} {precision}", flush=True)
+        for key in _pending(result):
+            title = load_title(*key)
+            print(f"quality {title}", flush=True)
             try:
-                result.quality.append(_checked(recorder, options, engine, precision, shared))
+                result.quality.append(_checked(recorder, options, key, shared))
             except BenchError as error:
-                unchecked.append(f"{engine} {precision}")
-                text = f"the answers of {engine} in {precision} were not checked: {error}"
+                unchecked.append(title)
+                text = f"the answers of {engine_title(key[0], key[2])} in {key[1]} were not checked: {error}"
                 recorder.write_log(text)
                 progress_bars.note_once(text)
             recorder.save()
     return unchecked
 
 
-def _pending(result: SweepResult) -> list[tuple[str, str]]:
+def _pending(result: SweepResult) -> list[Key]:
     """What was measured and not checked, precision by precision: its baseline is then computed once."""
-    done = {(found.engine, found.precision) for found in result.quality}
-    measured = dict.fromkeys((s.engine, s.precision) for s in result.scenarios if s.status == "complete")
-    return sorted((cell for cell in measured if cell not in done), key=lambda cell: NAMES.index(cell[1]))
+    done = {found.key for found in result.quality}
+    measured = dict.fromkeys(scenario.key for scenario in result.scenarios if scenario.status == "complete")
+    return sorted((key for key in measured if key not in done), key=lambda key: NAMES.index(key[1]))
 
 
-def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: str, shared: Shared) -> CellQuality:
-    folder = recorder.folder / f"quality-{engine}-{precision}"
+def _checked(recorder: RunFolder[SweepResult], options, key: Key, shared: Shared) -> CellQuality:
+    engine, precision, ranks = key
+    folder = recorder.folder / "-".join(["quality", engine, precision, *([f"{ranks}-ranks"] if ranks > 1 else [])])
     folder.mkdir(exist_ok=True)
-    scenario = _scenario(recorder.result.settings, engine, precision)
+    scenario = _scenario(recorder.result.settings, key)
     quality, _ = measure_quality(scenario, options, folder, (precision,), new=False, shared=shared)
     (row,) = rows(quality)
     return CellQuality(
@@ -61,11 +67,13 @@ def _checked(recorder: RunFolder[SweepResult], options, engine: str, precision: 
         row.floor and row.floor.early.mean_kl,
         1.0 - row.engine.early.top1_disagreement,
         store.sha256_of(folder / FILE),
+        ranks,
     )
 
 
-def _scenario(settings: SweepSettings, engine: str, precision: str) -> Scenario:
+def _scenario(settings: SweepSettings, key: Key) -> Scenario:
     """What a check asks of a scenario; nothing is timed."""
+    engine, precision, ranks = key
     names = {"model": settings.model, "engine": engine, "device": settings.device, "precision": precision}
     timing = {"prompt": "", "max_tokens": 1, "processes": 1, "repetitions": 1, "warmups": 0}
-    return Scenario(**names, **timing, weights=settings.weights, seed=settings.seed)
+    return Scenario(**names, **timing, weights=settings.weights, seed=settings.seed, tensor_parallel=ranks)

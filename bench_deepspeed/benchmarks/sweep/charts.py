@@ -12,7 +12,12 @@ from .labels import constants, facets_of, varying
 from .metrics import COMBINED
 from .records import SweepResult, SweepScenario
 
-UNITS = {"batch_size": "batch {}", "prompt_tokens": "prompt {}", "max_tokens": "{} new tokens"}
+UNITS = {
+    "tensor_parallel": "{} ranks",
+    "batch_size": "batch {}",
+    "prompt_tokens": "prompt {}",
+    "max_tokens": "{} new tokens",
+}
 Curves = dict[tuple, list[SweepScenario]]
 
 

@@ -15,6 +15,7 @@ from bench_deepspeed.core.errors import ImpossibleError
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import audits, plausibility
 from bench_deepspeed.measure.distributions import student_quantile
+from bench_deepspeed.measure.ratio import LogError, Ratio, ratio_of
 from bench_deepspeed.measure.records import Limits
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.model.catalog import ModelSpec
@@ -42,11 +43,15 @@ class Estimate:
         """The interval: value · exp( ± relative)."""
         return None if self.relative is None else (self.value / _exp(self.relative), self.value * _exp(self.relative))
 
+    @property
+    def error(self) -> LogError | None:
+        """The standard error of its logarithm; None for a single unit."""
+        return None if self.relative is None else LogError(self.relative / student_quantile(self.n - 1), self.n - 1)
+
 
 def limits_of(sweep: SweepResult, scenario: SweepScenario) -> Limits | None:
     """What bounds a scenario; None where its engine reads no weights, or nothing was measured."""
-    compute = scenario.cell(sweep.settings.device).compute
-    return sweep.limits.get(compute) if engine_class(scenario.engine).reads_weights() else None
+    return sweep.limits.get(sweep.limits_key(scenario)) if engine_class(scenario.engine).reads_weights() else None
 
 
 def prefill_s(scenario: SweepScenario) -> Estimate | None:
@@ -101,6 +106,34 @@ def _estimate(scenario: SweepScenario, of: Seconds, value: Callable[[float], flo
 def _exp(value: float) -> float:
     """exp, without an overflow: where decode and prefill can hardly be separated, the interval has no end."""
     return math.exp(min(value, 700.0))
+
+
+def apart_from_ranks(scenario: SweepScenario) -> tuple[str, str, int, int, int]:
+    """What a scenario has in common with that of another number of ranks."""
+    return (
+        scenario.engine,
+        scenario.precision,
+        scenario.batch_size,
+        scenario.prompt_tokens,
+        scenario.max_tokens,
+    )
+
+
+def efficiency(sweep: SweepResult, scenario: SweepScenario) -> Ratio | None:
+    """Tokens/s a device of a scenario over those of the same on one rank: r_N ∕ (d r_1) with d devices.
+
+    The interval is Welch's, see `ratio.speed_ratio`, by the errors of both. None where one of them was not measured, or
+    is not in the sweep.
+    """
+    alike = (s for s in sweep.scenarios if apart_from_ranks(s) == apart_from_ranks(scenario))
+    one = next((other for other in alike if other.tensor_parallel == 1), None)
+    if one is None or {scenario.status, one.status} != {"complete"}:
+        return None
+    rate, base = overall_tokens_per_s(scenario), overall_tokens_per_s(one)
+    if rate is None or base is None:
+        return None
+    value = rate.value / base.value / sweep.devices(scenario)
+    return ratio_of(value, value, base.error, rate.error)
 
 
 def step(spec: ModelSpec, scenario: SweepScenario, device: str) -> plausibility.DecodeStep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.plan_lines import WIDTH, say_machine
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
@@ -56,7 +57,8 @@ def _row(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario, state: st
     if scenario.cell(device).path:
         needs = (plan.kv_bytes(spec, scenario, device), derived.step(spec, scenario, device).bytes)
         known = (*map(gigabytes, needs), "" if state == "refused" else _time(spec, sweep, scenario))
-    return (scenario.engine, scenario.precision, *map(str, size), *known, state)
+    engine = engine_title(scenario.engine, scenario.tensor_parallel)
+    return (engine, scenario.precision, *map(str, size), *known, state)
 
 
 def _time(spec: ModelSpec, sweep: SweepResult, scenario: SweepScenario) -> str:

@@ -32,6 +32,13 @@ def add_lists(group) -> None:
         shown = {device: ",".join(map(str, values)) for device, values in defaults.items()}
         note = f"{MEANINGS[name]} (default: {shown['cuda']}, on cpu {shown['cpu']})"
         group.add_argument(*SHORT.get(name, []), f"--{name}", type=number_lists.numbers, metavar="LIST", help=note)
+    group.add_argument(
+        "--tensor_parallel",
+        type=number_lists.numbers,
+        metavar="LIST",
+        help="ranks that the model is split over, each a process with a GPU of its own, on a CPU with its share of the "
+        "cores (default: 1)",
+    )
     add_precisions(group, "--precisions")
     real = tuple(name for name in ENGINES if name != "fake")
     engines = number_lists.names_among(tuple(ENGINES), real)

@@ -18,11 +18,17 @@ def constants(sweep: SweepResult) -> str:
     shared = {
         "model": model_title(sweep),
         "device": machine_of(sweep.environment, sweep.settings.device),
-        **{setting.title: setting.cell(first) for setting in COMBINED if setting.name not in varying(sweep)},
+        **{setting.title: setting.cell(first) for setting in COMBINED if _is_constant(sweep, setting.name)},
         "n": n_of(sweep),
     }
     caveat = [text.FAKE] if "fake" in sweep.settings.engines else []
     return "; ".join([*(f"{title}: {value}" for title, value in shared.items()), *caveat])
+
+
+def _is_constant(sweep: SweepResult, name: str) -> bool:
+    """Whether all rows share a setting; one rank goes without saying."""
+    single = name == "tensor_parallel" and sweep.settings.tensor_parallel == [1]
+    return name not in varying(sweep) and not single
 
 
 def n_of(sweep: SweepResult) -> str:

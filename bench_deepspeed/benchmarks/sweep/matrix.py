@@ -22,10 +22,10 @@ def tables(sweep: SweepResult) -> list[Block]:
     settings = sweep.settings
     if len(settings.precisions) < 2:
         return []
-    sizes = list(itertools.product(settings.batch_sizes, settings.prompt_tokens, settings.max_tokens))
-    by_key = {(s.engine, s.precision, s.batch_size, s.prompt_tokens, s.max_tokens): s for s in sweep.scenarios}
+    lists = (settings.tensor_parallel, settings.batch_sizes, settings.prompt_tokens, settings.max_tokens)
+    by_key = {(*s.key, s.batch_size, s.prompt_tokens, s.max_tokens): s for s in sweep.scenarios}
     blocks: list[Block] = []
-    for size in sizes:
+    for size in itertools.product(*lists):
         rows = [
             {
                 "engine": engine,
@@ -33,8 +33,9 @@ def tables(sweep: SweepResult) -> list[Block]:
             }
             for engine in settings.engines
         ]
-        batch, prompt, new = size
-        blocks += [Text(f"Precisions, batch {batch}: {prompt} + {new} tokens", strong=True), Table(rows, "Precisions")]
+        ranks, batch, prompt, new = size
+        title = f"Precisions{f', {ranks} ranks' if ranks > 1 else ''}, batch {batch}: {prompt} + {new} tokens"
+        blocks += [Text(title, strong=True), Table(rows, "Precisions")]
     return [*blocks, Text(LEGEND)]
 
 

@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Protocol
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common import run_log
+from bench_deepspeed.benchmarks.common import run_log, tensor_parallel
 from bench_deepspeed.benchmarks.common.limits import measure_limits
 from bench_deepspeed.benchmarks.common.prepare import prepare
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, without_paths
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.capabilities import compute_of
 from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Load
-from bench_deepspeed.measure import records
+from bench_deepspeed.measure.records import best_of
 from bench_deepspeed.measure.stopping import MIN_WARMUPS
 from bench_deepspeed.model import catalog
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import batches, derived, plan
+from . import batches, derived, plan, records
 from .records import SweepLoad, SweepResult, SweepScenario, Visit
 
 
@@ -90,10 +91,19 @@ class SweepRun:
             now = {name: value for name, value in torch_facts.facts.items() if name == "gpu_used"}
             plan.require_same(saved.facts, now, "the")
             self.result.environment = saved.updated(torch_facts)
-        for compute in plan.computes(self.settings):
-            if compute not in self.result.limits:
-                self.result.limits[compute] = measure_limits(device, compute, self._worker, self.bars)
+        for scenario in self.result.scenarios:
+            self._measure_limits(scenario)
         return free_bytes
+
+    def _measure_limits(self, scenario: SweepScenario) -> None:
+        """Measure the limits of a scenario's devices, where it could be held against them and they are not known."""
+        key, compute = self.result.limits_key(scenario), scenario.cell(self.settings.device).compute
+        ranks, device = self.result.devices(scenario), self.settings.device
+        bounded = compute in plan.computes(self.settings) and not tensor_parallel.lacking(
+            device, scenario.engine, scenario.tensor_parallel
+        )
+        if bounded and key not in self.result.limits:
+            self.result.limits[key] = measure_limits(device, compute, self._worker, self.bars, ranks)
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(self.recorder.folder / "worker.log", self.bars.progress)
@@ -103,16 +113,16 @@ class SweepRun:
         pending = plan.to_measure(self.result, visit)
         if not pending:
             return
-        engine, precision = visit.engine, visit.precision
+        engine, precision, ranks = visit.key
         if len(self.result.order) > 1:
             name = f"process {visit.process} of {self.settings.processes}"
-            self.recorder.note(f"{name}: {engine} in {precision}", self.bars)
+            self.recorder.note(f"{name}: {engine_title(engine, ranks)} in {precision}", self.bars)
         folder = self._prepare(engine, precision)
         while pending:
             suspect = None
             try:
                 with self._worker() as worker:
-                    self._load(worker, engine, precision, folder, pending)
+                    self._load(worker, visit, folder, pending)
                     suspect = self._measure_pending(worker, pending)
             except _FailedError as failure:
                 for scenario in failure.scenarios:
@@ -133,9 +143,10 @@ class SweepRun:
         self.result.model |= model
         return folder
 
-    def _load(self, worker: WorkerProcess, engine: str, precision: str, folder: Path | None, pending: list) -> None:
+    def _load(self, worker: WorkerProcess, visit: Visit, folder: Path | None, pending: list) -> None:
+        engine, precision, ranks = visit.key
         try:
-            with self.bars.spinner(f"loading {engine} in {precision}"):
+            with self.bars.spinner(f"loading {engine_title(engine, ranks)} in {precision}"):
                 settings = Load(
                     folder,
                     self.settings.device,
@@ -144,13 +155,14 @@ class SweepRun:
                     prompts=[],
                     max_tokens=max(scenario.tokens for scenario in pending),
                     batches=tuple((scenario.batch_size, scenario.tokens) for scenario in pending),
+                    tensor_parallel=ranks,
                 )
                 loaded = worker.load(engine, settings)
         except BenchError as error:  # what fails to load once, fails again
             raise _FailedError(pending, f"loading the engine: {error}") from error
         times = (loaded.load_s, loaded.kernel_build_s)
-        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s))
-        self.recorder.write_log(run_log.loaded(f"{engine} {precision}", loaded))
+        self.result.loads.append(SweepLoad(engine, precision, *times, loaded.engine, loaded.compile_s, ranks))
+        self.recorder.write_log(run_log.loaded(records.load_title(*visit.key), loaded))
 
     def _measure_pending(self, worker: WorkerProcess, pending: list[SweepScenario]) -> SweepScenario | None:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
@@ -191,9 +203,10 @@ class SweepRun:
 
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""
-        compute = scenario.cell(self.settings.device).compute
-        again = measure_limits(self.settings.device, compute, self._worker, self.bars)
-        self.result.limits[compute] = records.best_of(self.result.limits[compute], again)
+        key, device = self.result.limits_key(scenario), self.settings.device
+        compute, ranks = scenario.cell(device).compute, self.result.devices(scenario)
+        again = measure_limits(device, compute, self._worker, self.bars, ranks)
+        self.result.limits[key] = best_of(self.result.limits[key], again)
         excess = derived.excess(self.result, scenario)
         if excess:
             self._end(scenario, "impossible", excess)

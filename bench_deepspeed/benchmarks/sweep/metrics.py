@@ -11,6 +11,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
+from bench_deepspeed.measure.ratio import Ratio
 from bench_deepspeed.measure.records import Limits, Result, Run, Scenario
 from bench_deepspeed.model import catalog
 
@@ -52,8 +53,12 @@ class ScenarioRow:
     @property
     def quality(self) -> CellQuality | None:
         """What the check of the answers of its engine in its precision found."""
-        key = (self.scenario.engine, self.scenario.precision)
-        return next((found for found in self.sweep.quality if (found.engine, found.precision) == key), None)
+        return next((found for found in self.sweep.quality if found.key == self.scenario.key), None)
+
+    @property
+    def per_device(self) -> float | None:
+        """Tokens/s of all sequences, prefill included, over the devices of its ranks."""
+        return self.overall and self.overall.value / self.sweep.devices(self.scenario)
 
     @property
     def overall(self) -> derived.Estimate | None:
@@ -147,6 +152,16 @@ def _share_of_limit(row: ScenarioRow) -> float | None:
     return row.rate.value / limit
 
 
+def _efficiency(row: ScenarioRow) -> Ratio | None:
+    """None for a sweep of one number of ranks too: there is nothing to hold it against."""
+    return derived.efficiency(row.sweep, row.scenario) if len(row.sweep.settings.tensor_parallel) > 1 else None
+
+
+def _efficiency_bounds(row: ScenarioRow) -> Bounds | None:
+    found = _efficiency(row)
+    return None if found is None or found.low is None or found.high is None else (found.low, found.high)
+
+
 def _rate_cell(row: ScenarioRow) -> str:
     if row.rate is None:
         return NOT_MEASURED
@@ -169,6 +184,7 @@ def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
 COMBINED: tuple[Metric[ScenarioRow], ...] = (
     _setting("engine", "engine", "what generated"),
     _setting("precision", "precision", "of the weights; the engine's description has that of the products"),
+    _setting("tensor_parallel", "ranks", "ranks that the model is split over"),
     _setting("batch_size", "batch", "sequences at once"),
     _setting("prompt_tokens", "prompt", "tokens of each prompt"),
     _setting("max_tokens", "new tokens", "new tokens of each generation"),
@@ -268,6 +284,25 @@ METRICS: tuple[Metric[ScenarioRow], ...] = (
         interval=_bounds(_overall),
         place="summary",
         shown=lambda r: units.number(_value(_overall)(r)),
+    ),
+    Metric(
+        "tokens_per_s_per_device",
+        "per device",
+        "tokens/s",
+        "new tokens a second, prefill included, over the devices of the ranks",
+        lambda r: r.per_device,
+        "higher",
+        place="data",
+    ),
+    Metric(
+        "scaling_efficiency",
+        "efficiency",
+        "times",
+        "of a sweep over numbers of ranks: tokens/s a device over those of the same on one rank",
+        lambda r: (found := _efficiency(r)) and found.value,
+        "higher",
+        interval=_efficiency_bounds,
+        place="data",
     ),
     Metric(
         "timed_answers_gap",

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench_deepspeed import weights
-from bench_deepspeed.benchmarks.common import precisions, questions
+from bench_deepspeed.benchmarks.common import precisions, questions, tensor_parallel
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import UsageError, named
@@ -19,15 +19,17 @@ from bench_deepspeed.core.paths import file_in
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
+from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
-from .records import FILE, SweepResult, SweepScenario, SweepSettings, Visit
+from .records import FILE, SweepResult, SweepScenario, SweepSettings, Visit, load_title
 
 LISTS = {  # on a CPU a first try ends within a couple of minutes
     "batch_sizes": {"cuda": [1, 2, 4, 8, 16, 32, 64], "cpu": [1, 2, 4]},
     "prompt_tokens": {"cuda": [128, 512, 2048], "cpu": [32, 128]},
     "max_tokens": {"cuda": [128], "cpu": [16]},
 }
+RANKS = [1]
 PROCESSES = 3
 REPETITIONS = {"cuda": 2, "cpu": 1}
 WARMUPS = 1
@@ -57,6 +59,8 @@ def settings_of(options, saved: SweepSettings | None = None) -> SweepSettings:
     if settings.device == "cuda" and not options.dry_run:
         require_gpu()
     _require_some(settings)
+    if not options.dry_run:
+        _require_ranks(settings)
     real = [engine for engine in settings.engines if engine_class(engine).form is not None]
     _require_answers(settings, options, real)
     return settings
@@ -85,6 +89,7 @@ def _defaults(device: str) -> dict:
         "engines": [DEFAULT_ENGINES[device]],
         "precisions": [capabilities.DEFAULT[device]],
         **{name: lists[device] for name, lists in LISTS.items()},
+        "tensor_parallel": RANKS,
         "repetitions": REPETITIONS[device],
         "warmups": WARMUPS,
         "processes": PROCESSES,
@@ -112,6 +117,20 @@ def _require_some(settings: SweepSettings) -> None:
         raise UsageError(f"--engines {reason}")
 
 
+def _require_ranks(settings: SweepSettings) -> None:
+    """Raise UsageError or MachineError where no engine runs on any of the numbers of ranks."""
+    spec, cells = catalog.load(settings.model), list(itertools.product(running(settings), settings.tensor_parallel))
+    reasons = [
+        tensor_parallel.refusal(spec, engine, settings.device, precision, ranks)
+        or tensor_parallel.lacking(settings.device, engine, ranks)
+        for (engine, precision), ranks in cells
+    ]
+    if all(reasons):
+        ((engine, precision), ranks), *_ = cells
+        tensor_parallel.require_possible(spec, engine, settings.device, precision, ranks)
+        tensor_parallel.require_here(settings.device, engine, ranks)
+
+
 def running(settings: SweepSettings) -> list[tuple[str, str]]:
     """Engines and precisions that run on the device, on some machine."""
     cells = itertools.product(settings.engines, settings.precisions)
@@ -130,12 +149,12 @@ def scenarios_of(settings: SweepSettings) -> list[SweepScenario]:
     Raises UsageError for more than `MOST_SCENARIOS`.
     """
     s = settings
-    lists = (s.engines, s.precisions, s.prompt_tokens, s.max_tokens, s.batch_sizes)
+    lists = (s.engines, s.precisions, s.tensor_parallel, s.prompt_tokens, s.max_tokens, s.batch_sizes)
     if (count := math.prod(map(len, lists))) > MOST_SCENARIOS:
         raise UsageError(f"these are {count:,} scenarios: at most {MOST_SCENARIOS:,} in one sweep")
     return [
-        SweepScenario(engine, precision, batch, prompt, new)
-        for engine, precision, prompt, new, batch in itertools.product(*lists)
+        SweepScenario(engine, precision, batch, prompt, new, tensor_parallel=ranks)
+        for engine, precision, ranks, prompt, new, batch in itertools.product(*lists)
     ]
 
 
@@ -153,17 +172,22 @@ def order_of(settings: SweepSettings) -> list[Visit]:
     number of turns the last is left over.
     """
     draw = random.Random(f"order {settings.seed}")
-    loads = running(settings)
+    spec = catalog.load(settings.model)
+    loads = [
+        (engine, precision, ranks)
+        for (engine, precision), ranks in itertools.product(running(settings), settings.tensor_parallel)
+        if not tensor_parallel.refusal(spec, engine, settings.device, precision, ranks)
+    ]
     order: list[Visit] = []
     for process in range(1, settings.processes + 1):
         loads = draw.sample(loads, len(loads)) if process % 2 else loads[::-1]
-        order += [Visit(process, engine, precision) for engine, precision in loads]
+        order += [Visit(process, *load) for load in loads]
     return order
 
 
 def order_text(sweep: SweepResult) -> list[str]:
     """The order of the processes, in a line; none where there is one engine in one precision."""
-    loads = [f"{visit.engine} {visit.precision}" for visit in sweep.order]
+    loads = [load_title(*visit.key) for visit in sweep.order]
     return [f"order of the processes, random: {', '.join(loads)}"] if len(set(loads)) > 1 else []
 
 
@@ -175,9 +199,7 @@ def to_measure(sweep: SweepResult, visit: Visit) -> list[SweepScenario]:
     scenarios = [
         scenario
         for scenario in sweep.scenarios
-        if (scenario.engine, scenario.precision) == (visit.engine, visit.precision)
-        and scenario.status == "pending"
-        and len(scenario.rounds) < visit.process
+        if scenario.key == visit.key and scenario.status == "pending" and len(scenario.rounds) < visit.process
     ]
     return scenarios[::-1] if (sweep.settings.processes - visit.process) % 2 else scenarios
 
@@ -199,8 +221,9 @@ def resumed(file: Path) -> SweepResult:
         sweep = SweepResult.load(file)
     for index, scenario in enumerate(sweep.scenarios):
         if scenario.status not in ("complete", "pending"):
-            key = (scenario.engine, scenario.precision, scenario.batch_size)
-            sweep.scenarios[index] = SweepScenario(*key, scenario.prompt_tokens, scenario.max_tokens)
+            size = (scenario.batch_size, scenario.prompt_tokens, scenario.max_tokens)
+            engine, precision, ranks = scenario.key
+            sweep.scenarios[index] = SweepScenario(engine, precision, *size, tensor_parallel=ranks)
     sweep.order = sweep.order or order_of(sweep.settings)
     return sweep
 
@@ -225,10 +248,15 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
     where = (scenario.engine, settings.device, scenario.precision)
     if reason := precisions.refusal(spec, *where) or precisions.lacking(scenario.cell(settings.device), where[-1]):
         return reason
+    ranks = scenario.tensor_parallel
+    lacking = tensor_parallel.lacking(settings.device, scenario.engine, ranks)
+    if reason := tensor_parallel.refusal(spec, *where, ranks) or lacking:
+        return reason
     context = spec.shape["max_position_embeddings"]
     if scenario.tokens > context:
         return f"these are {scenario.tokens} in all, and the model's context is {context}"
-    kv, loaded = (needed(spec, scenario, settings.device) for needed in (kv_bytes, weight_bytes))
+    parts = ranks if settings.device == "cuda" else 1  # each GPU holds its part; a CPU's memory all of them
+    kv, loaded = (needed(spec, scenario, settings.device) // parts for needed in (kv_bytes, weight_bytes))
     if free_bytes is None or loaded == 0 or loaded + kv + WORKSPACE_BYTES <= free_bytes:
         return None
     cache = f"KV cache {gigabytes(kv)} ({scenario.batch_size} × {scenario.tokens} tokens)"
@@ -241,15 +269,15 @@ def refusal(spec: ModelSpec, settings: SweepSettings, scenario: SweepScenario, f
 
 def reason_lines(ends: list[tuple[SweepScenario, str, str | None]]) -> list[str]:
     """A line for each scenario with a reason, of (scenario, status, reason); one where all of a cell have the same."""
-    of_cell = Counter((scenario.engine, scenario.precision) for scenario, _, _ in ends)
+    of_load = Counter(scenario.key for scenario, _, _ in ends)
     alike: dict[tuple, list[SweepScenario]] = {}
     for scenario, status, reason in ends:
         if reason:
-            alike.setdefault((scenario.engine, scenario.precision, status, reason), []).append(scenario)
+            alike.setdefault((scenario.key, status, reason), []).append(scenario)
     lines = []
-    for (engine, precision, status, reason), scenarios in alike.items():
-        whole = len(scenarios) == of_cell[engine, precision] and (status == "refused" or len(scenarios) > 1)
-        titles = [f"{engine} {precision}"] if whole else [scenario.title() for scenario in scenarios]
+    for (key, status, reason), scenarios in alike.items():
+        whole = len(scenarios) == of_load[key] and (status == "refused" or len(scenarios) > 1)
+        titles = [load_title(*key)] if whole else [scenario.title() for scenario in scenarios]
         lines += [f"{status}: {title}: {reason}" for title in titles]
     return lines
 

@@ -35,6 +35,8 @@ class SweepSettings:
     warmups: int
     processes: int = 1
     """Of each engine in each precision."""
+    tensor_parallel: list[int] = field(default_factory=lambda: [1])
+    """Numbers of ranks that the model is split over."""
     quality: bool = False
     """Whether the answers of each engine in each precision are checked, after all was timed."""
 
@@ -53,6 +55,11 @@ class BatchCheck:
     rows: list[int]
     token_ids: list[list[int]]
     gaps: list[float]
+
+
+def load_title(engine: str, precision: str, ranks: int) -> str:
+    """An engine in a precision, and its ranks where there are several."""
+    return f"{engine} {precision}" + (f" on {ranks} ranks" if ranks > 1 else "")
 
 
 @dataclass
@@ -81,10 +88,17 @@ class SweepScenario:
     """Of the last process. None: what was timed was not checked."""
     memory: Memory | None = None
     """Of one generation of all tokens that was not timed, in the first process."""
+    tensor_parallel: int = 1
+    """Ranks that the model is split over."""
 
     def cell(self, device: str) -> Cell:
         """By what it runs in its precision."""
         return cell(self.engine, device, self.precision)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What is loaded for it: the scenarios of one key share processes."""
+        return self.engine, self.precision, self.tensor_parallel
 
     @property
     def tokens(self) -> int:
@@ -98,9 +112,8 @@ class SweepScenario:
         return [list(itertools.islice(rounds, count)) for count in self.rounds or [len(self.total)] if count]
 
     def title(self) -> str:
-        return (
-            f"{self.engine} {self.precision}, batch {self.batch_size}: {self.prompt_tokens} + {self.max_tokens} tokens"
-        )
+        load = load_title(self.engine, self.precision, self.tensor_parallel)
+        return f"{load}, batch {self.batch_size}: {self.prompt_tokens} + {self.max_tokens} tokens"
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,11 @@ class Visit:
     """Counted from 1, of this engine in this precision."""
     engine: str
     precision: str
+    tensor_parallel: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.engine, self.precision, self.tensor_parallel
 
 
 @dataclass(frozen=True)
@@ -123,6 +141,7 @@ class SweepLoad:
     kernel_build_s: float | None
     describe: EngineDescription
     compile_s: float | None = None
+    tensor_parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -142,6 +161,11 @@ class CellQuality:
     floor_mean_kl: float | None
     top1_agreement: float
     sha256: str
+    tensor_parallel: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.engine, self.precision, self.tensor_parallel
 
 
 @dataclass
@@ -157,12 +181,21 @@ class SweepResult:
     model: dict = field(default_factory=dict)
     environment: Environment = field(default_factory=Environment)
     limits: dict[str, Limits] = field(default_factory=dict)
-    """By the precision of the products."""
+    """By the precision of the products; of several GPUs see `limits_key`."""
     loads: list[SweepLoad] = field(default_factory=list)
     order: list[Visit] = field(default_factory=list)
     """As drawn before the first. Empty in results of older versions: one engine and precision after the other."""
     quality: list[CellQuality] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
+
+    def devices(self, scenario: SweepScenario) -> int:
+        """Devices of a scenario's ranks: each has a GPU of its own, and all of them share a CPU."""
+        return scenario.tensor_parallel if self.settings.device == "cuda" else 1
+
+    def limits_key(self, scenario: SweepScenario) -> str:
+        """The key of its limits: the precision of its products, and of several GPUs their number."""
+        compute, devices = scenario.cell(self.settings.device).compute, self.devices(scenario)
+        return compute if devices == 1 else f"{compute}, {devices} GPUs"
 
     def save(self, path: Path) -> None:
         """Write the JSON in one step."""
@@ -182,5 +215,6 @@ class SweepResult:
     def _divisors(self) -> Iterator[float]:
         """Every time and limit that a metric is divided by."""
         yield from (sample.seconds for scenario in self.scenarios for sample in [*scenario.prefill, *scenario.total])
+        yield from (scenario.tensor_parallel for scenario in self.scenarios)
         for limits in self.limits.values():
             yield from limits.divisors

@@ -13,7 +13,7 @@ from bench_deepspeed.measure.warnings import INTERVAL_LIMIT, MIN_PROCESSES, REME
 from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text, Warnings
 
-from . import charts, matrix, plan
+from . import charts, matrix, plan, scaling
 from .labels import constants, facets_of, model_title, varying
 from .metrics import COMBINED, MACHINE, METRICS, ScenarioRow, warnings_of
 from .records import SweepResult, SweepScenario
@@ -73,6 +73,7 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
     blocks: list[Block] = [
         *map(Text, unfinished(sweep)),
         Text(constants(sweep), link=Link("JSON", item.path)),
+        *scaling.tables(sweep),
         *matrix.tables(sweep),
         *([] if compact else figures(item)),
         *doubts(sweep),
@@ -112,7 +113,8 @@ def line(sweep: SweepResult, scenario: SweepScenario) -> str:
 def after(sweep: SweepResult) -> list[Block]:
     """What stands below the rows."""
     texts = [LEGEND, *plan.order_text(sweep)]
-    return [*matrix.tables(sweep), *map(Text, texts), *doubts(sweep), *map(Text, reasons(sweep))]
+    found = [*scaling.tables(sweep), *matrix.tables(sweep)]
+    return [*found, *map(Text, texts), *doubts(sweep), *map(Text, reasons(sweep))]
 
 
 def _live(sweep: SweepResult, scenario: SweepScenario) -> dict[str, str]:
