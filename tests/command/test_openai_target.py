@@ -189,7 +189,7 @@ def test_the_key_is_sent_and_never_shown(opened, monkeypatch):
 def test_no_server_and_tls_faults_are_said_in_a_line(tmp_path):
     stub = StubServer()
     refused = {
-        f"http://127.0.0.1:{free_port()}/v1": "no connection: Connect",
+        f"http://127.0.0.1:{free_port()}/v1": "no connection: Connection refused",
         f"https://127.0.0.1:{stub.start()}/v1": "TLS: ",
     }
     for url, words in refused.items():

@@ -30,7 +30,8 @@ def show(scenario: Scenario, options) -> int:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
         say("", p99_cost(options.rates or [], options.p99))
     if workload.prompt_tokens:
-        say("", f"requests of {workload.prompt_tokens} + {workload.max_tokens} tokens")
+        unit = " words" if options.url and not options.tokenizer else ""
+        say("", f"requests of {workload.prompt_tokens}{unit} + {workload.max_tokens} tokens")
     say_needs(options.models_dir, [] if options.url else [scenario])
     files = options.output_dir.glob(f"{scenario.model}/{SUBFOLDER}/*/{FILE}")
     say_time(files, is_alike(scenario), lambda saved: counted(len(saved.get("levels", [])), "level"))

@@ -6,7 +6,7 @@ import math
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.core import text
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import AS_SERVED, NOT_MEASURED
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.report.blocks import Facets
@@ -28,7 +28,8 @@ def model_name(result: LoadResult) -> str:
 def title(result: LoadResult) -> str:
     """What was loaded with what, in one line."""
     target, *rest = settings(result)
-    return ", ".join([model_title(result), target, machine(result), *rest])
+    known = [part for part in rest if part != AS_SERVED]
+    return ", ".join([model_title(result), target, machine(result), *known])
 
 
 def machine(result: LoadResult) -> str:

@@ -23,7 +23,7 @@ from . import latency, level_statistics
 from .arrivals import open_loop, poisson
 from .audit import Answer, check_level
 from .generator import Generator, InFlightRequest, Plan, Window
-from .prompts import Tokens, Words, endless, requests
+from .prompts import Tokens, Words, endless, requests, tokenizer_of
 from .records import Level, LevelCheck, Request, Workload
 
 WARM_UPS = 3
@@ -174,9 +174,9 @@ def _source(folder: Path | None, seed: int) -> Tokens | Words:
     """Where texts of a given length come from: the model's tokenizer, or none."""
     if folder is None:
         return Words()
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = tokenizer_of(folder)
     known = (folder / "config.json").exists()  # a folder may hold a tokenizer alone
     context_tokens = AutoConfig.from_pretrained(folder).max_position_embeddings if known else tokenizer.model_max_length
     return Tokens(tokenizer, min(context_tokens, MOST_CONTEXT), seed)

@@ -1,7 +1,8 @@
 """HTTP to a server of OpenAI's API: one request, its bytes as they come, and what failed in the words of a user.
 
 aiohttp, on the event loop of the target: connections are kept alive, and there are as many as requests in flight.
-Proxies and .netrc of the environment are not used: they would be measured, or send credentials of their own.
+Proxies and .netrc of the environment are not used: they would be measured, or send credentials of their own. No
+redirect is followed: the key goes to the server that was named.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ KEEP_ALIVE_S = 4.0
 """An idle connection is closed after this: before the server closes it (uvicorn's 5 s), just as a request is sent."""
 LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What this machine has too few of for another connection: more requests would fail for the same reason."""
+MOST_BYTES = 64_000_000
+"""Of one answer; more is no answer of a model."""
 PATHS = {"completions": "completions", "chat": "chat/completions"}
 
 
@@ -59,7 +62,7 @@ class HttpClient:
         return [str(one["id"]) for one in listed if isinstance(one, dict) and one.get("id")]
 
     async def _models(self) -> Any:
-        async with self._session.get(f"{self._url}/models") as response:
+        async with self._session.get(f"{self._url}/models", allow_redirects=False) as response:
             await self._require_ok(response)
             return await self._json(response)
 
@@ -68,13 +71,19 @@ class HttpClient:
         return await self._within(self._stream(body))
 
     async def _stream(self, body: bytes) -> list[tuple[float, bytes]]:
-        async with self._session.post(self._stream_url, data=body) as response:
+        async with self._session.post(self._stream_url, data=body, allow_redirects=False) as response:
             await self._require_ok(response)
             if response.content_type != "text/event-stream":
                 answer = await self._json(response)
                 kind = "200 with an error" if isinstance(answer, dict) and answer.get("error") else "not a stream"
                 raise RequestError(f"{kind}: {self._safe(message_of(answer))}")
-            return [(time.perf_counter(), data) async for data in response.content.iter_any()]
+            reads, received = [], 0
+            async for data in response.content.iter_any():
+                reads.append((time.perf_counter(), data))
+                received += len(data)
+                if received > MOST_BYTES:
+                    raise RequestError(f"a stream of more than {MOST_BYTES:,} bytes")
+            return reads
 
     async def _within(self, coroutine: Any) -> Any:
         """The result, within the time of a request. Raises RequestError, MachineError for what the machine lacks."""
@@ -127,7 +136,8 @@ def fault(error: Exception) -> str:
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
         return f"TLS: {one_line(str(error))[:SHOWN]}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error.strerror or error.os_error or 'closed at once'}"
+        known = os.strerror(error.errno) if error.errno else str(error.os_error)
+        return f"no connection: {known or 'closed at once'}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection before it answered"
     if isinstance(error, (aiohttp.ClientPayloadError, ConnectionResetError)):

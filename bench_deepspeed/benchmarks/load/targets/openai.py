@@ -11,6 +11,7 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench_deepspeed.benchmarks.load.prompts import tokenizer_of
 from bench_deepspeed.benchmarks.load.records import Request, TokenCount
 from bench_deepspeed.benchmarks.load.token_counts import AS_THEY_COME
 from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
@@ -39,7 +40,7 @@ class OpenAiTarget(LoopTarget):
 
         assert setup.server is not None
         self._server, self._fields, self._exact = setup.server, {}, ()
-        self._tokenizer = _tokenizer(setup.folder) if setup.folder else None
+        self._tokenizer = tokenizer_of(setup.folder) if setup.folder else None
         self.start_loop()
         self._client = self.run(_made(lambda: HttpClient(self._server, setup.timeout_s)))
         try:
@@ -164,9 +165,3 @@ class OpenAiTarget(LoopTarget):
 async def _made(make: Any) -> Any:
     """What is to be made on the loop."""
     return make()
-
-
-def _tokenizer(folder: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
