@@ -177,4 +177,6 @@ async def _serve(port: int, behaviour: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), json.loads(sys.argv[2])))
+    import uvloop
+
+    uvloop.run(_serve(int(sys.argv[1]), json.loads(sys.argv[2])))

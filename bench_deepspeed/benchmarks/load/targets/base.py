@@ -123,8 +123,13 @@ class LoopTarget(Target):
     loop: asyncio.AbstractEventLoop
 
     def start_loop(self) -> None:
-        """Start the event loop; called by `open` before anything runs on it."""
-        self.loop = asyncio.new_event_loop()
+        """Start the event loop; called by `open` before anything runs on it.
+
+        uvloop's: asyncio's own takes twice the CPU time for the same streams.
+        """
+        import uvloop
+
+        self.loop = uvloop.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

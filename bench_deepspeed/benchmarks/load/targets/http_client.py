@@ -1,8 +1,7 @@
 """HTTP to a server of OpenAI's API: one request, its bytes as they come, and what failed in the words of a user.
 
-aiohttp, on the event loop of the target: connections are kept alive, and there are as many as requests in flight.
-Proxies and .netrc of the environment are not used: they would be measured, or send credentials of their own. No
-redirect is followed: the key goes to the server that was named.
+Connections are kept alive, and there are as many as requests in flight. Proxies of the environment are not used: they
+would be measured. No redirect is followed: the key goes to the server that was named.
 """
 
 from __future__ import annotations
@@ -13,23 +12,22 @@ import json
 import os
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
+
+from httptools import HttpParserError
 
 from bench_deepspeed.core.errors import as_bench_error
 from bench_deepspeed.core.text import one_line
 
 from .base import RequestError, Server
-from .event_stream import SHOWN, message_of
-
-if TYPE_CHECKING:
-    import aiohttp
+from .event_stream import SHOWN, Reads, message_of
+from .http_connection import MOST_BYTES, ClosedError, Connection, Response, TooLongError
 
 KEEP_ALIVE_S = 4.0
-"""An idle connection is closed after this: before the server closes it (uvicorn's 5 s), just as a request is sent."""
+"""A connection that was idle for so long is not used again: the server may close it (uvicorn after 5 s) just then."""
 LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What this machine has too few of for another connection: more requests would fail for the same reason."""
-MOST_BYTES = 64_000_000
-"""Of one answer; more is no answer of a model."""
 PATHS = {"completions": "completions", "chat": "chat/completions"}
 
 
@@ -40,106 +38,109 @@ class HttpClient:
     """
 
     def __init__(self, server: Server, timeout_s: float):
-        import aiohttp
-
-        self._url, self._timeout_s = server.url, timeout_s
-        self._stream_url = f"{server.url}/{PATHS[server.api]}"
+        parts = urlsplit(server.url)
+        self._path, self._api, self._timeout_s = parts.path, PATHS[server.api], timeout_s
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._address = (parts.hostname or "", parts.port or (443 if self._tls else 80))
+        self._host = self._address[0]
         self._key = os.environ.get(server.key_variable, "").strip()
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        tls = ssl.create_default_context() if server.url.startswith("https:") else True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=tls),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout_s),
-            headers={**headers, "Content-Type": "application/json"},
-        )
+        key = f"Authorization: Bearer {self._key}\r\n" if self._key else ""
+        self._fields = f"Host: {parts.netloc}\r\n{key}Content-Type: application/json\r\nAccept: */*\r\n"
+        self._idle: list[Connection] = []
 
     async def models(self) -> list[str]:
         """The ids of the models that the server lists."""
-        body = await self._within(self._models())
+        body = self._json("models", await self._request("GET", "models", b""))
         listed = body.get("data") if isinstance(body, dict) else None
         if not isinstance(listed, list):
-            raise RequestError(f"not a list of models: {message_of(body)}")
+            raise RequestError(f"not a list of models: {self._safe(message_of(body))}")
         return [str(one["id"]) for one in listed if isinstance(one, dict) and one.get("id")]
 
-    async def _models(self) -> Any:
-        async with self._session.get(f"{self._url}/models", allow_redirects=False) as response:
-            await self._require_ok(response)
-            return await self._json(response)
-
-    async def stream(self, body: bytes) -> list[tuple[float, bytes]]:
+    async def stream(self, body: bytes) -> Reads:
         """Post a request and return the bytes of its stream, each piece with the time at which it was read."""
-        return await self._within(self._stream(body))
+        response = await self._request("POST", self._api, body)
+        if response.content_type != "text/event-stream":
+            answer = self._json(self._api, response)
+            kind = "200 with an error" if isinstance(answer, dict) and answer.get("error") else "not a stream"
+            raise RequestError(f"{kind}: {self._safe(message_of(answer))}")
+        return response.reads
 
-    async def _stream(self, body: bytes) -> list[tuple[float, bytes]]:
-        async with self._session.post(self._stream_url, data=body, allow_redirects=False) as response:
-            await self._require_ok(response)
-            if response.content_type != "text/event-stream":
-                answer = await self._json(response)
-                kind = "200 with an error" if isinstance(answer, dict) and answer.get("error") else "not a stream"
-                raise RequestError(f"{kind}: {self._safe(message_of(answer))}")
-            reads, received = [], 0
-            async for data in response.content.iter_any():
-                reads.append((time.perf_counter(), data))
-                received += len(data)
-                if received > MOST_BYTES:
-                    raise RequestError(f"a stream of more than {MOST_BYTES:,} bytes")
-            return reads
-
-    async def _within(self, coroutine: Any) -> Any:
-        """The result, within the time of a request. Raises RequestError, MachineError for what the machine lacks."""
+    async def _request(self, method: str, name: str, body: bytes) -> Response:
+        """The whole response, of status 200. Raises RequestError, MachineError for what this machine lacks."""
+        head = f"{method} {self._path}/{name} HTTP/1.1\r\n{self._fields}Content-Length: {len(body)}\r\n\r\n"
         try:
-            return await asyncio.wait_for(coroutine, self._timeout_s)
+            response = await asyncio.wait_for(self._exchange(head.encode() + body), self._timeout_s)
         except asyncio.TimeoutError:
             raise RequestError(f"no answer within {self._timeout_s:g} s") from None
-        except (OSError, _client_error()) as error:
+        except (OSError, ClosedError, TooLongError, HttpParserError) as error:
             lack = as_bench_error(error) if getattr(error, "errno", None) in LACKS else None
-            raise lack or RequestError(self._safe(fault(error))) from error
+            raise lack or RequestError(fault(error)) from error
+        if response.status != 200:
+            raise RequestError(f"HTTP {response.status}: {self._words(response)} ({self._path}/{name})")
+        return response
 
-    async def _require_ok(self, response: aiohttp.ClientResponse) -> None:
-        """Raise RequestError for another status than 200."""
-        if response.status == 200:
-            return
-        text = await response.text(errors="replace")
+    async def _exchange(self, request: bytes) -> Response:
+        connection = self._kept() or await self._connect()
         try:
-            words = message_of(json.loads(text))
-        except ValueError:
-            words = f"{response.content_type} in place of JSON"
-        raise RequestError(f"HTTP {response.status}: {self._safe(words)} ({response.url.path})")
+            response = await connection.exchange(request)
+        except BaseException:  # a time-out cancels it
+            connection.abort()
+            raise
+        if connection.usable:
+            self._idle.append(connection)
+        return response
 
-    async def _json(self, response: aiohttp.ClientResponse) -> Any:
-        text = await response.text(errors="replace")
+    def _kept(self) -> Connection | None:
+        """The connection that was used last, if one can be used again."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable and time.perf_counter() - connection.idle_since_s < KEEP_ALIVE_S:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> Connection:
+        """A new connection. The machine's name is looked up for the first one alone."""
+        tls = {"ssl": self._tls, "server_hostname": self._host} if self._tls else {}
+        loop = asyncio.get_running_loop()
+        transport, connection = await loop.create_connection(Connection, *self._address, **tls)
+        self._address = transport.get_extra_info("peername")[:2]
+        return connection
+
+    def _words(self, response: Response) -> str:
+        """What a response with an error says."""
         try:
-            return json.loads(text)
+            return self._safe(message_of(json.loads(response.text)))
         except ValueError:
-            shown = self._safe(one_line(text))[:SHOWN]
-            raise RequestError(f"not JSON: {response.url.path} answers {response.content_type}: {shown}") from None
+            return f"{response.content_type} in place of JSON"
+
+    def _json(self, name: str, response: Response) -> Any:
+        try:
+            return json.loads(response.text)
+        except ValueError:
+            shown = self._safe(one_line(response.text))[:SHOWN]
+            where = f"{self._path}/{name} answers {response.content_type}"
+            raise RequestError(f"not JSON: {where}: {shown}") from None
 
     def _safe(self, words: str) -> str:
         return words.replace(self._key, "<key>") if self._key else words
 
     async def close(self) -> None:
-        await self._session.close()
-
-
-def _client_error() -> type[Exception]:
-    import aiohttp
-
-    return aiohttp.ClientError
+        for connection in self._idle:
+            connection.abort()
 
 
 def fault(error: Exception) -> str:
     """What a failed exchange is, in words; the kind before ": "."""
-    import aiohttp
-
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {one_line(str(error.certificate_error))[:SHOWN]}"
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return f"TLS: {one_line(str(error))[:SHOWN]}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        known = os.strerror(error.errno) if error.errno else str(error.os_error)
-        return f"no connection: {known or 'closed at once'}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection before it answered"
-    if isinstance(error, (aiohttp.ClientPayloadError, ConnectionResetError)):
-        return "the stream ended half-way: the server closed the connection"
-    return f"{type(error).__name__}: {one_line(str(error))[:SHOWN]}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {one_line(error.verify_message)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {one_line(error.reason or str(error)).replace('_', ' ').lower()}"
+    if isinstance(error, ClosedError):
+        half = "the stream ended half-way: the server closed the connection"
+        return half if error.begun else "the server closed the connection before it answered"
+    if isinstance(error, TooLongError):
+        return f"a response of more than {MOST_BYTES:,} bytes"
+    if isinstance(error, OSError):
+        return f"no connection: {error.strerror or error or type(error).__name__}"
+    return f"not HTTP: {one_line(str(error))[:SHOWN]}"
