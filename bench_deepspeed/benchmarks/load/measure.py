@@ -124,8 +124,9 @@ class LoadTest:
         )
         self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
         if self._server:
-            served = str(self.result.target["model"])
-            self.result.model = {"name": file_name(served), "title": one_line(served)}
+            served = one_line(str(self.result.target["model"]))
+            title = Path(served).name if Path(served).is_absolute() else served  # a path may hold a user's name
+            self.result.model = {"name": file_name(title), "title": title}
         elif model_folder:
             torch_facts = worker.call(tasks.torch_facts, scenario.device)
             self.result.environment = self.result.environment.updated(torch_facts)

@@ -15,6 +15,7 @@ from bench_deepspeed.benchmarks.load.prompts import tokenizer_of
 from bench_deepspeed.benchmarks.load.records import Request, TokenCount
 from bench_deepspeed.benchmarks.load.token_counts import AS_THEY_COME
 from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
+from bench_deepspeed.core.paths import without_home
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Streamed
 
@@ -63,6 +64,8 @@ class OpenAiTarget(LoopTarget):
             )
         if reason.startswith("TLS"):
             return "use the URL that its certificate is for, and SSL_CERT_FILE for an authority of your own"
+        if "/models" in reason or "lists no model" in reason:
+            return "check the path of --url, or name the model with --served_model where the server lists none"
         if reason.startswith(("HTTP 404", "not JSON", "not a list")):
             return "check the path of --url, --api (completions or chat) and --served_model"
         return "check that the server is up, and --url"
@@ -150,7 +153,7 @@ class OpenAiTarget(LoopTarget):
         return {
             "url": self._server.url,
             "api": self._server.api,
-            "model": self._model,
+            "model": without_home(self._model),
             "fields": self._fields,
             "lengths": " and ".join(self._exact) or AS_THEY_COME,
             "tokens_counted_by": self._counts_by,
