@@ -80,7 +80,7 @@ def _server(target: str) -> Iterator[Server | None]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout is not None
-            yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}/v1", "completions", "NO_KEY")
+            yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}/v1", "completions")
         finally:
             process.kill()
 

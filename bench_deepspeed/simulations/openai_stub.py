@@ -20,7 +20,7 @@ import threading
 import zlib
 from typing import Any
 
-FAULTS = ("429", "html", "error", "cut", "close", "hang", "no_json", "stream_error", "empty", "shape")
+FAULTS = ("429", "redirect", "html", "error", "cut", "close", "hang", "no_json", "stream_error", "empty", "shape")
 DEFAULT_BEHAVIOUR: dict[str, Any] = {"first_s": 0.02, "gap_s": 0.01, "chunk": 1, "usage": True, "usage_off": 0}
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
@@ -42,6 +42,7 @@ def event(data: object) -> bytes:
 
 WHOLE = {
     "429": response("429 Too Many Requests", "application/json", '{"error": {"message": "slow down"}}'),
+    "redirect": response("307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/", "text/plain", ""),
     "html": response("200 OK", "text/html", "<html><body>A proxy's page</body></html>"),
     "error": response("200 OK", "application/json", '{"error": {"message": "out of memory"}}'),
 }

@@ -6,6 +6,7 @@ No speed is asserted.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ class Opened:
         self, folder: Path, *, api: str = "completions", timeout_s: float = 10.0, path: str = "/v1", **behaviour
     ):
         self.stub = StubServer(**{"first_s": 0.004, "gap_s": 0.002, **behaviour})
-        server = Server(f"http://127.0.0.1:{self.stub.start()}{path}", api, "STUB_KEY")
+        server = Server(
+            f"http://127.0.0.1:{self.stub.start()}{path}", api, "STUB_KEY" if "STUB_KEY" in os.environ else None
+        )
         setup = Setup("openai", None, "remote", "as served", folder, 3, timeout_s, server=server)
         self.session = Session("openai", setup, Workload(4, 3, 0.0, 1.0, timeout_s, 0), no_progress)
         self.session.warm_up()
@@ -127,6 +130,7 @@ def test_usage_that_lies_is_marked(opened):
 
 FAULTS = {
     "429": "HTTP 429: slow down (/v1/completions)",
+    "redirect": "HTTP 307: text/plain in place of JSON (/v1/completions)",
     "html": "not JSON: /v1/completions answers text/html: <html><body>A proxy's page</body></html>",
     "error": "200 with an error: out of memory",
     "cut": "the stream ended half-way: after 1 chunks, without a finish reason or [DONE]",
@@ -166,7 +170,10 @@ def test_a_server_that_is_gone_ends_the_level(opened):
         ({"fault": "html"}, "not JSON: /v1/completions answers text/html"),
         ({"fault": "error"}, "200 with an error: out of memory; check that the server is up"),
         ({"fault": "close"}, "the server closed the connection before it answered; check that"),
-        ({"key": KEY}, "HTTP 401: wrong key: None (/v1/models); put its key into the environment variable STUB_KEY"),
+        (
+            {"key": KEY},
+            "HTTP 401: wrong key: None (/v1/models); name the environment variable with its key with --api_key_env",
+        ),
     ],
 )
 def test_what_is_no_server_of_the_api_is_found_before_anything_is_measured(opened, settings, words):
@@ -193,7 +200,7 @@ def test_no_server_and_tls_faults_are_said_in_a_line(tmp_path):
         f"https://127.0.0.1:{stub.start()}/v1": "TLS: ",
     }
     for url, words in refused.items():
-        setup = Setup("openai", None, "remote", "as served", tmp_path, 3, 10.0, server=Server(url, "completions", "X"))
+        setup = Setup("openai", None, "remote", "as served", tmp_path, 3, 10.0, server=Server(url, "completions"))
         with pytest.raises(MachineError) as found:
             Session("openai", setup, Workload(4, 3, 0.0, 1.0, 10.0, 0), no_progress)
         assert str(found.value).startswith(f"{url}: {words}")

@@ -61,7 +61,7 @@ def _answers(url: str) -> bool:
 
 def measured(url: str, folder: Path, api: str, tokenizer: bool) -> tuple[dict, Level]:
     """The server as it is described, and a level of one client."""
-    server = Server(url, api, "NO_KEY", str(folder))
+    server = Server(url, api, model=str(folder))
     setup = Setup("openai", folder if tokenizer else None, "remote", "as served", folder, 4, 120.0, server=server)
     session = Session("openai", setup, Workload(12, 4, 0.0, 1.0, 120.0, 0), no_progress)
     try:

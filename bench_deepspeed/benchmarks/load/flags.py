@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,6 @@ MAX_TOKENS = {"cuda": 256, "cpu": 8, REMOTE: 256}
 SECONDS = {"cuda": 60.0, "cpu": 20.0, REMOTE: 60.0}
 CLIENTS = {"cuda": [1, 2, 4, 8, 16, 32], "cpu": [1, 2], REMOTE: [1, 2, 4, 8, 16, 32]}
 TIMEOUT_S = 300.0
-KEY_VARIABLE = "OPENAI_API_KEY"
 APIS = ("completions", "chat")
 
 
@@ -75,8 +75,8 @@ def _add_server(parser) -> None:
     parser.add_argument(
         "--api_key_env",
         metavar="NAME",
-        help="of --target openai: the environment variable that holds the server's key, which is neither shown nor "
-        f"saved (default: {KEY_VARIABLE}, where it is set)",
+        help="of --target openai: the environment variable with the server's key, such as OPENAI_API_KEY; the key is "
+        "neither shown nor saved (default: no key is sent)",
     )
     parser.add_argument(
         "--tokenizer",
@@ -180,8 +180,11 @@ def _check_server(options: argparse.Namespace) -> None:
         raise UsageError(f"{flag}: the server of --target {OPENAI} has its own model: leave {flag} out")
     if options.url is None:
         raise UsageError(f"--target {OPENAI} needs --url: where the server listens, such as http://localhost:8000")
-    if options.api_key_env is not None and not os.environ.get(options.api_key_env):
-        raise UsageError(f"--api_key_env {options.api_key_env}: this environment variable is not set")
+    if options.api_key_env is not None and not re.fullmatch(r"[!-~]+", os.environ.get(options.api_key_env, "")):
+        raise UsageError(
+            f"--api_key_env {options.api_key_env}: this environment variable is not set to a key, which is ASCII "
+            "without spaces"
+        )
     if options.tokenizer is not None and not list(options.tokenizer.glob("tokenizer*")):
         raise UsageError(f"--tokenizer {options.tokenizer} is not a folder with a tokenizer (tokenizer.json)")
 
@@ -214,7 +217,7 @@ def _url(text: str) -> str:
         raise argparse.ArgumentTypeError(
             "give it without credentials, `?` and `#`: the key is read from an environment variable (--api_key_env)"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://localhost:8000")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 

@@ -6,7 +6,7 @@ from bench_deepspeed.benchmarks.common import scenario
 from bench_deepspeed.core.text import AS_SERVED, REMOTE
 from bench_deepspeed.measure.records import Scenario
 
-from .flags import APIS, KEY_VARIABLE
+from .flags import APIS
 from .targets import OPENAI
 from .targets.base import Server
 
@@ -24,4 +24,4 @@ def server_of(options) -> Server | None:
     """The server that the flags name; None for a target that is started here."""
     if options.target != OPENAI:
         return None
-    return Server(options.url, options.api or APIS[0], options.api_key_env or KEY_VARIABLE, options.served_model)
+    return Server(options.url, options.api or APIS[0], options.api_key_env, options.served_model)

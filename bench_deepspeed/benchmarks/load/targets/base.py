@@ -29,14 +29,14 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A server that somebody else has started. `key_variable` is the environment variable that holds the key, if any.
+    """A server that somebody else has started. `key_variable` is the environment variable with its key, None for none.
 
     `url` is that of the API, with its version and without credentials; `model` is None for the first that it lists.
     """
 
     url: str
     api: str
-    key_variable: str
+    key_variable: str | None = None
     model: str | None = None
 
 

@@ -43,7 +43,7 @@ class HttpClient:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._address = (parts.hostname or "", parts.port or (443 if self._tls else 80))
         self._host = self._address[0]
-        self._key = os.environ.get(server.key_variable, "").strip()
+        self._key = os.environ[server.key_variable] if server.key_variable else ""
         key = f"Authorization: Bearer {self._key}\r\n" if self._key else ""
         self._fields = f"Host: {parts.netloc}\r\n{key}Content-Type: application/json\r\nAccept: */*\r\n"
         self._idle: list[Connection] = []
@@ -142,5 +142,5 @@ def fault(error: Exception) -> str:
     if isinstance(error, TooLongError):
         return f"a response of more than {MOST_BYTES:,} bytes"
     if isinstance(error, OSError):
-        return f"no connection: {error.strerror or error or type(error).__name__}"
+        return f"no connection: {error.strerror or str(error) or type(error).__name__}"
     return f"not HTTP: {one_line(str(error))[:SHOWN]}"

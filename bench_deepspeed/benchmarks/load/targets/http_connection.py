@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import httptools
 
+from bench_deepspeed.core.text import one_line
+
 MOST_BYTES = 64_000_000
 """Of one response; more is no answer of a model."""
 
@@ -38,7 +40,8 @@ class Response:
 
     @property
     def content_type(self) -> str:
-        return self.headers.get(b"content-type", b"no content type").partition(b";")[0].decode(errors="replace")
+        given = self.headers.get(b"content-type", b"no content type").partition(b";")[0]
+        return one_line(given.decode(errors="replace"))
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ requests try, before anything is measured, which of the optional fields it takes
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,16 @@ GREEDY: tuple[dict[str, Any], ...] = ({"temperature": 0.0}, {"top_k": 1}, {})
 """Fields that ask for greedy decoding: the first that the server takes. MII's server wants a temperature above 0."""
 PROBE = Request("one two three four five six seven eight", 8, 4)
 CONNECT_S = 2.0
+REMEDIES = {
+    r"HTTP 40[13]": "name the environment variable with its key with --api_key_env",
+    r"TLS": "use the URL that its certificate is for, and SSL_CERT_FILE for an authority of your own",
+    r".*(/models|lists no model)": "check the path of --url, or name the model with --served_model",
+    r"HTTP 404|not JSON|not a list": "check the path of --url, --api (completions or chat) and --served_model",
+    r"not a stream": "it must stream its answers as server-sent events",
+    r"HTTP \d": "see the server's own log",
+    r"": "check that the server is up, and --url",
+}
+"""How a reason begins why a server cannot be measured → what to do; the first that matches."""
 
 
 class OpenAiTarget(LoopTarget):
@@ -48,27 +59,13 @@ class OpenAiTarget(LoopTarget):
             self._model = self._server.model or self._first_model()
             self._negotiate()
         except RequestError as error:
-            raise MachineError(f"{self._server.url}: {error}; {self._remedy(str(error))}") from error
+            raise MachineError(f"{self._server.url}: {error}; {_remedy(str(error))}") from error
 
     def _first_model(self) -> str:
         models = self.run(self._client.models())
         if not models:
             raise RequestError("the server lists no model")
         return models[0]
-
-    def _remedy(self, reason: str) -> str:
-        if reason.startswith(("HTTP 401", "HTTP 403")):
-            return (
-                f"put its key into the environment variable {self._server.key_variable}, or name another one with "
-                "--api_key_env"
-            )
-        if reason.startswith("TLS"):
-            return "use the URL that its certificate is for, and SSL_CERT_FILE for an authority of your own"
-        if "/models" in reason or "lists no model" in reason:
-            return "check the path of --url, or name the model with --served_model where the server lists none"
-        if reason.startswith(("HTTP 404", "not JSON", "not a list")):
-            return "check the path of --url, --api (completions or chat) and --served_model"
-        return "check that the server is up, and --url"
 
     def _negotiate(self) -> None:
         """Find the fields that the server takes. Raises RequestError where it takes no request at all."""
@@ -168,3 +165,7 @@ class OpenAiTarget(LoopTarget):
 async def _made(make: Any) -> Any:
     """What is to be made on the loop."""
     return make()
+
+
+def _remedy(reason: str) -> str:
+    return next(remedy for beginning, remedy in REMEDIES.items() if re.match(beginning, reason))
