@@ -13,11 +13,13 @@ request one of `FAULTS`, or `key` (what must be in the request's Authorization).
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import sys
 import threading
 import zlib
+from collections import deque
 from typing import Any
 
 FAULTS = ("429", "redirect", "html", "error", "cut", "close", "hang", "no_json", "stream_error", "empty", "shape")
@@ -106,13 +108,22 @@ class Connection(asyncio.Protocol):
 
     def _stream(self, asked: dict[str, Any], chat: bool) -> None:
         behaviour = self._server.behaviour
-        pieces = list(self._server.pieces(asked, chat))
+        *pieces, last = self._server.pieces(asked, chat)
         self._transport.write(STREAM + event(_choice(chat, role="assistant", content="")) if chat else STREAM)
-        loop, end = asyncio.get_running_loop(), self._server.end(asked, chat)
-        started = loop.time() + behaviour["first_s"]
-        for number, piece in enumerate(pieces):
-            data = piece + end if number == len(pieces) - 1 else piece
-            loop.call_at(started + number * behaviour["chunk"] * behaviour["gap_s"], self._transport.write, data)
+        first_s = asyncio.get_running_loop().time() + behaviour["first_s"]
+        self._write_at(
+            first_s, behaviour["chunk"] * behaviour["gap_s"], [*pieces, last + self._server.end(asked, chat)]
+        )
+
+    def _write_at(self, due_s: float, gap_s: float, pieces: list[bytes]) -> None:
+        """Write each piece at its time, one after the other: the timers of a busy machine may fire in another order."""
+
+        def write() -> None:
+            self._transport.write(pieces[0])
+            if pieces[1:]:
+                self._write_at(due_s + gap_s, gap_s, pieces[1:])
+
+        asyncio.get_running_loop().call_at(due_s, write)
 
 
 def _choice(chat: bool, finish_reason: str | None = None, **content: Any) -> dict[str, Any]:
@@ -121,12 +132,27 @@ def _choice(chat: bool, finish_reason: str | None = None, **content: Any) -> dic
     return {"id": "1", "model": "m", "choices": [{"index": 0, **text, **ids, "finish_reason": finish_reason}]}
 
 
+@functools.cache  # a server that writes JSON all the time would be what limits the rate
+def _words(chat: bool, with_ids: bool, *numbers: int) -> bytes:
+    """The event of so many words."""
+    ids = {"ids": list(numbers)} if with_ids else {}
+    return event(_choice(chat, content="".join(f" w{number}" for number in numbers), **ids))
+
+
+@functools.cache
+def _end(chat: bool, new_tokens: int | None) -> bytes:
+    """What follows the last word: usage, where a count is given, the finish reason, and [DONE]."""
+    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": new_tokens}}
+    reported = b"" if new_tokens is None else event(usage)
+    return reported + event(_choice(chat, "length")) + event("[DONE]") + LAST
+
+
 class StubServer:
-    """What all connections share. `asked` are the bodies of the requests so far; `behaviour` may be changed."""
+    """What all connections share. `asked` are the bodies of the last requests; `behaviour` may be changed."""
 
     def __init__(self, **behaviour: Any):
         self.behaviour = {**DEFAULT_BEHAVIOUR, **behaviour}
-        self.asked: list[dict[str, Any]] = []
+        self.asked: deque[dict[str, Any]] = deque(maxlen=100)
         self.connections = 0
         self._answers = itertools.count()
 
@@ -140,17 +166,13 @@ class StubServer:
         first += next(self._answers) if self.behaviour.get("random") else 0
         numbers, chunk = range(first, first + self._length(asked)), self.behaviour["chunk"]
         for start in range(0, len(numbers), chunk):
-            own = numbers[start : start + chunk]
-            ids = {"ids": list(own)} if self.behaviour.get("ids") and asked.get("return_token_ids") else {}
-            yield event(_choice(chat, content="".join(f" w{number}" for number in own), **ids))
+            with_ids = bool(self.behaviour.get("ids") and asked.get("return_token_ids"))
+            yield _words(chat, with_ids, *numbers[start : start + chunk])
 
     def end(self, asked: dict[str, Any], chat: bool) -> bytes:
-        """What follows the last word: the finish reason, usage, and [DONE]."""
-        done = event(_choice(chat, "length")) + event("[DONE]") + LAST
-        if not (self.behaviour["usage"] and asked.get("stream_options", {}).get("include_usage")):
-            return done
-        usage = {"prompt_tokens": 7, "completion_tokens": self._length(asked) + self.behaviour["usage_off"]}
-        return event({"choices": [], "usage": usage}) + done
+        """What follows the last word."""
+        reported = self.behaviour["usage"] and asked.get("stream_options", {}).get("include_usage")
+        return _end(chat, self._length(asked) + self.behaviour["usage_off"] if reported else None)
 
     async def listen(self, port: int = 0, tls: Any = None) -> int:
         """Listen on loopback. Returns the port."""

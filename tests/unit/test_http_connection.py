@@ -80,8 +80,11 @@ def test_what_is_not_http_and_what_has_no_end_is_refused(monkeypatch):
         exchange(CHUNKED + b"5\r\nabcde\r\n")
 
 
-def test_what_nobody_requested_closes_the_connection():
-    _, connection, transport = exchange(HEAD + b"Content-Length: 0\r\n\r\n", HEAD)
+@pytest.mark.parametrize("pieces", [(b"", HEAD), (b"no response",)])
+def test_what_nobody_requested_closes_the_connection(pieces):
+    first, *others = pieces
+    response, connection, transport = exchange(HEAD + b"Content-Length: 2\r\n\r\nab" + first, *others)
+    assert response.text == "ab"
     assert transport.aborted
     assert not connection.usable
 

@@ -82,8 +82,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, TooLongError) as error:
-            cause = error.__context__ if isinstance(error.__context__, TooLongError) else error
-            self._ended.set_exception(cause)
+            if not self._ended.done():  # else the response was whole, and what follows it is none
+                self._ended.set_exception(_cause(error))
             self.abort()
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -112,3 +112,8 @@ class Connection(asyncio.Protocol):
         self.idle_since_s = self._now_s
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(self._response)
+
+
+def _cause(error: Exception) -> Exception:
+    """What ended the parsing: the parser wraps what its callbacks raise."""
+    return error.__context__ if isinstance(error.__context__, TooLongError) else error
