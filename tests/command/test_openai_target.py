@@ -167,6 +167,7 @@ def test_a_server_that_is_gone_ends_the_level(opened):
     ("settings", "words"),
     [
         ({"path": "/v2"}, "HTTP 404: text/html in place of JSON (/v2/models); check the path of --url"),
+        ({"fault": "429"}, "HTTP 429: slow down (/v1/completions); see the server's own log"),
         ({"fault": "html"}, "not JSON: /v1/completions answers text/html"),
         ({"fault": "error"}, "200 with an error: out of memory; check that the server is up"),
         ({"fault": "close"}, "the server closed the connection before it answered; check that"),

@@ -27,6 +27,8 @@ GREEDY: tuple[dict[str, Any], ...] = ({"temperature": 0.0}, {"top_k": 1}, {})
 """Fields that ask for greedy decoding: the first that the server takes. MII's server wants a temperature above 0."""
 PROBE = Request("one two three four five six seven eight", 8, 4)
 CONNECT_S = 2.0
+REFUSALS = ("HTTP 400", "HTTP 422", "HTTP 5", "200 with an error", "the stream", "an error")
+"""How the reason begins where a field may be what the server cannot do."""
 REMEDIES = {
     r"HTTP 40[13]": "name the environment variable with its key with --api_key_env",
     r"TLS": "use the URL that its certificate is for, and SSL_CERT_FILE for an authority of your own",
@@ -54,7 +56,7 @@ class OpenAiTarget(LoopTarget):
         self._server, self._fields, self._exact = setup.server, {}, ()
         self._tokenizer = tokenizer_of(setup.folder) if setup.folder else None
         self.start_loop()
-        self._client = self.run(_made(lambda: HttpClient(self._server, setup.timeout_s)))
+        self._client = HttpClient(self._server, setup.timeout_s)
         try:
             self._model = self._server.model or self._first_model()
             self._negotiate()
@@ -94,7 +96,7 @@ class OpenAiTarget(LoopTarget):
                 return fields
             except RequestError as error:
                 refusal = refusal or error
-                if not str(error).startswith(("HTTP 400", "HTTP 422", "HTTP 5", "the stream", "an error")):
+                if not str(error).startswith(REFUSALS):
                     break  # it refuses the request, whatever its fields
         raise refusal or RequestError("no answer")
 
@@ -108,7 +110,9 @@ class OpenAiTarget(LoopTarget):
     def _with(self, **field: Any) -> Answer | None:
         try:
             return self._probe(**self._fields, **field)
-        except RequestError:
+        except RequestError as error:
+            if not str(error).startswith(REFUSALS):
+                raise  # it may well take the field, and is busy or gone
             return None
 
     def _probe(self, **fields: Any) -> Answer:
@@ -160,11 +164,6 @@ class OpenAiTarget(LoopTarget):
 
     def close(self) -> None:
         self.run(self._client.close())
-
-
-async def _made(make: Any) -> Any:
-    """What is to be made on the loop."""
-    return make()
 
 
 def _remedy(reason: str) -> str:
