@@ -145,7 +145,7 @@ COMMANDS = {
         "benchmarks.load.flags:load_parser",
         "benchmarks.load.command:run",
         check="benchmarks.load.flags:check",
-        subject=SCENARIO,
+        subject="benchmarks.load.subject:scenario_of",
         dry_run="benchmarks.load.dry_run:show",
         measures=True,
     ),

@@ -30,7 +30,8 @@ class UsageError(BenchError):
 
 
 class MachineError(BenchError):
-    """The machine lacks something: a GPU, a compiler, a package, disk space, a writable folder."""
+    """The machine lacks something: a GPU, a compiler, a package, disk space, a writable folder, the server that was
+    named."""
 
     exit_code = 3
 
@@ -143,7 +144,8 @@ EXIT_CODES = {
     1: "the benchmark failed: the engine died, repetitions were void, no load level was measured, the self-test "
     "failed; or a file or document is not what its samples give",
     2: "wrong usage: an unknown flag, a bad value, an impossible combination",
-    3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder",
+    3: "the machine lacks something: a GPU, a compiler, a package, disk space, a writable folder, or the server "
+    "that a load test names does not answer as one of OpenAI's API",
     4: "the weights cannot be obtained or verified: licence, token, network, a cut or altered file, tensors that are "
     "not the model's, Python code",
     5: "the answers are outside the noise floor, and --fail_on_quality was given",

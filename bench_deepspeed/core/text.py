@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -14,6 +15,10 @@ SHAPE_ONLY = "random weights: the speed of the model's shape; the answers have n
 """The remark on a speed with random weights."""
 
 
+REMOTE = "remote"
+"""The device of a server that is not this suite's: what it has is not known."""
+AS_SERVED = "as served"
+"""The weights and the precision of such a server."""
 FAKE = "the fake engine: not a measurement of anything"
 """Next to every figure of the engine that exists for testing the suite."""
 
@@ -36,6 +41,11 @@ def engine_title(engine: str, ranks: int) -> str:
 def figure_name(model: str, weights: str, what: str) -> str:
     """The name of a figure of a model's results: that of random weights is another than that of its own."""
     return "-".join([model, *(["random"] if weights == "random" else []), what])
+
+
+def file_name(text: str) -> str:
+    """Text as the name of a file: lower case, with a hyphen for whatever is no letter, digit, point or underscore."""
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "unnamed"
 
 
 _KEPT = "\n\r\t"

@@ -1,6 +1,6 @@
 """Up to which rate the load generator measures correctly: a server of known service time over loopback.
 
-    python -m bench_deepspeed.simulations.load_generator [--seconds S]
+    python -m bench_deepspeed.simulations.load_generator [--seconds S] [--target openai]
 
 A real server in a process of its own, real sockets and real clocks, so every run gives other numbers, and a busy
 machine worse ones. The server answers as many requests at once as come, so each takes the known time; what is
@@ -10,27 +10,34 @@ measured beyond it is the generator's, the server's own and the system's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import itertools
 import json
 import os
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.load.latency import e2e, ttft
 from bench_deepspeed.benchmarks.load.level_statistics import due_in_window, statistics_of
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
-from bench_deepspeed.benchmarks.load.targets.base import Setup
+from bench_deepspeed.benchmarks.load.targets.base import Server, Setup
 from bench_deepspeed.core.json_files import write_json
-from bench_deepspeed.core.paths import RESULTS
+from bench_deepspeed.core.paths import RESULTS, ROOT
 from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.statistics import percentile
 
 from . import view
 
-EVIDENCE = RESULTS / "simulations" / "load_generator.json"
+EVIDENCE = {
+    "stub": RESULTS / "simulations" / "load_generator.json",
+    "openai": RESULTS / "simulations" / "load_openai.json",
+}
+"""Target → the file of its evidence: a thread a request, and tasks of an event loop over HTTP."""
 RATES = (10.0, 50.0, 100.0, 200.0, 400.0, 600.0, 800.0, 1000.0)
 SERVICE = {"first_s": 0.02, "gap_s": 0.01}
 TOKENS = 9
@@ -62,13 +69,28 @@ def row_of(level: Level) -> dict:
     }
 
 
-def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
-    """All rates, one after the other, against one server."""
+@contextlib.contextmanager
+def _server(target: str) -> Iterator[Server | None]:
+    """A server of known service time, where the target does not start it itself."""
     os.environ["BENCH_STUB"] = json.dumps(SERVICE)
+    if target == "stub":
+        yield None
+        return
+    command = [sys.executable, "-m", "bench_deepspeed.simulations.openai_stub", "0", json.dumps(SERVICE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}/v1", "completions")
+        finally:
+            process.kill()
+
+
+def evidence(seconds: float, rates: tuple[float, ...] = RATES, target: str = "stub") -> dict:
+    """All rates, one after the other, against one server."""
     workload = Workload(32, TOKENS, 0.0, seconds, 30.0, 0)
-    with tempfile.TemporaryDirectory() as folder:
-        setup = Setup("fake", None, "cpu", "float32", Path(folder), TOKENS, workload.timeout_s)
-        session = Session("stub", setup, workload, lambda label, done, total: None)
+    with tempfile.TemporaryDirectory() as folder, _server(target) as server:
+        setup = Setup("fake", None, "cpu", "float32", Path(folder), TOKENS, workload.timeout_s, server=server)
+        session = Session(target, setup, workload, lambda label, done, total: None)
         try:
             session.warm_up()
             rows = [row_of(session.level(None, rate, seconds)) for rate in rates]
@@ -80,6 +102,7 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
         "measured_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "environment": {key: facts[key] for key in ("python", "system", "cpu", "cpu_count", "load_average_1min")},
         "service": {**SERVICE, "tokens": TOKENS, "e2e_s": E2E_S},
+        "target": target,
         "seconds": seconds,
         "tolerance": TOLERANCE,
         "highest_right_rate": max(right, default=None),
@@ -90,11 +113,12 @@ def evidence(seconds: float, rates: tuple[float, ...] = RATES) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench_deepspeed.simulations.load_generator", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate's window (default: %(default)s)")
+    parser.add_argument("--target", choices=EVIDENCE, default="stub", help="what sends (default: %(default)s)")
     options = parser.parse_args()
-    content = evidence(options.seconds)
-    print(view.simulation_table(content, "load_generator"))
-    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
-    write_json(EVIDENCE, content)
+    content, path = evidence(options.seconds, target=options.target), EVIDENCE[options.target]
+    print(view.simulation_table(content, path.stem))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, content)
     return 0
 
 

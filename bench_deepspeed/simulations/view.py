@@ -147,6 +147,7 @@ SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] 
     "coverage": ("coverage", "rows", coverage_row),
     "noises": ("coverage", "noises", noise_row),
     "load_generator": ("load_generator", "rows", generator_row),
+    "load_openai": ("load_openai", "rows", generator_row),
     "saturation": ("saturation", "rows", saturation_row),
     "percentiles": ("percentiles", "rows", percentiles_row),
     "ab": ("ab", "rows", ab_row),

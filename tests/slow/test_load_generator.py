@@ -7,8 +7,9 @@ import pytest
 from bench_deepspeed.simulations import load_generator
 
 
-def test_the_proof_of_the_generator_says_what_it_found():
-    found = load_generator.evidence(seconds=0.5, rates=(20.0,))
+@pytest.mark.parametrize("target", load_generator.EVIDENCE)
+def test_the_proof_of_the_generator_says_what_it_found(target):
+    found = load_generator.evidence(seconds=0.5, rates=(20.0,), target=target)
     (row,) = found["rows"]
     assert row["requests"] > 0
     assert row["failed"] == 0

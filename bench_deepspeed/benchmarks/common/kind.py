@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.core.text import REMOTE
 from bench_deepspeed.measure import plausibility
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.measure.records import Environment, Result
@@ -144,7 +145,9 @@ class Item(Generic[Saved]):
 
 
 def machine_of(environment: Environment, device: str) -> str:
-    """The GPU's name on CUDA, the processor's on the CPU; the device where that is not recorded."""
+    """The GPU's name on CUDA, the processor's on the CPU; the device where that is not recorded or not known."""
+    if device == REMOTE:
+        return "remote server"
     if device != "cuda":
         return environment.cpu or device
     names = {gpu.name for gpu in environment.gpus or []}

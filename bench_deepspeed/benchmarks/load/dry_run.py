@@ -8,7 +8,7 @@ from bench_deepspeed.core.text import counted
 from bench_deepspeed.measure.records import Scenario
 
 from .arrivals import p99_cost
-from .flags import levels_of
+from .flags import APIS, levels_of
 from .records import FILE, SUBFOLDER, level_name
 from .workload import workload_of
 
@@ -17,7 +17,10 @@ def show(scenario: Scenario, options) -> int:
     """Print the plan. Touches nothing; raises UsageError as the load test itself does."""
     workload = workload_of(scenario, options)
     target, device = target_class(options.target), scenario.device
-    say_subject(scenario)
+    if options.url:
+        say("server", f"{options.url}, {options.api or APIS[0]}, {options.served_model or 'the first model it lists'}")
+    else:
+        say_subject(scenario)
     say("target", f"{target.name}: {target.summary}")
     levels = levels_of(options, device)
     names = [level_name(clients, rate) for clients, rate in levels]
@@ -27,8 +30,9 @@ def show(scenario: Scenario, options) -> int:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
         say("", p99_cost(options.rates or [], options.p99))
     if workload.prompt_tokens:
-        say("", f"requests of {workload.prompt_tokens} + {workload.max_tokens} tokens")
-    say_needs(options.models_dir, [scenario])
+        unit = " words" if options.url and not options.tokenizer else ""
+        say("", f"requests of {workload.prompt_tokens}{unit} + {workload.max_tokens} tokens")
+    say_needs(options.models_dir, [] if options.url else [scenario])
     files = options.output_dir.glob(f"{scenario.model}/{SUBFOLDER}/*/{FILE}")
     say_time(files, is_alike(scenario), lambda saved: counted(len(saved.get("levels", [])), "level"))
     say("results", f"{options.output_dir}/{scenario.model}/{SUBFOLDER}/<time>/: {FILE}, load.svg, load.png, worker.log")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, TARGETS, target_class
+from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, OPENAI, TARGETS, target_class
 from bench_deepspeed.core import capabilities, number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer, seconds, spread
 from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.text import REMOTE
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.machine.environment import default_device
 
-PROMPT_TOKENS = {"cuda": 512, "cpu": 32}
-MAX_TOKENS = {"cuda": 256, "cpu": 8}
-SECONDS = {"cuda": 60.0, "cpu": 20.0}
-CLIENTS = {"cuda": [1, 2, 4, 8, 16, 32], "cpu": [1, 2]}
+PROMPT_TOKENS = {"cuda": 512, "cpu": 32, REMOTE: 512}
+MAX_TOKENS = {"cuda": 256, "cpu": 8, REMOTE: 256}
+SECONDS = {"cuda": 60.0, "cpu": 20.0, REMOTE: 60.0}
+CLIENTS = {"cuda": [1, 2, 4, 8, 16, 32], "cpu": [1, 2], REMOTE: [1, 2, 4, 8, 16, 32]}
 TIMEOUT_S = 300.0
+APIS = ("completions", "chat")
 
 
 def add(parser) -> None:
@@ -29,6 +34,7 @@ def add(parser) -> None:
         help=f"{'; '.join(f'{name}: {target_class(name).summary}' for name in TARGETS)} "
         f"(default: {DEFAULT_TARGETS['cuda']}, on cpu {DEFAULT_TARGETS['cpu']})",
     )
+    _add_server(parser)
     _add_levels(parser)
     _add_lengths(parser)
     parser.add_argument(
@@ -57,6 +63,31 @@ def add(parser) -> None:
     parser.add_argument("--port", type=_port, metavar="N", help="where serve and stub listen (default: any free one)")
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
+    )
+
+
+def _add_server(parser) -> None:
+    parser.add_argument(
+        "--url", type=_url, metavar="URL", help="of --target openai: http://host:port, or with its path"
+    )
+    parser.add_argument(
+        "--api", choices=APIS, help=f"of --target openai: plain prompts, or messages (default: {APIS[0]})"
+    )
+    parser.add_argument(
+        "--served_model", metavar="ID", help="of --target openai: the model (default: the first that the server lists)"
+    )
+    parser.add_argument(
+        "--api_key_env",
+        metavar="NAME",
+        help="of --target openai: the environment variable with the server's key, such as OPENAI_API_KEY; the key is "
+        "neither shown nor saved (default: no key is sent)",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="DIR",
+        help="of --target openai: a local folder with the model's tokenizer; it makes prompts of exact lengths, counts "
+        "tokens where the server does not, and checks its counts where it does",
     )
 
 
@@ -113,6 +144,7 @@ def check(options: argparse.Namespace) -> None:
     if options.target is None:
         options.target = DEFAULT_TARGETS["cpu" if (options.device or default_device()) != "cuda" else "cuda"]
     target = target_class(options.target)
+    _check_server(options)
     if target.engine and options.engine not in (None, target.engine):
         raise UsageError(f"--target {target.name} is made of {target.engine}: leave out --engine {options.engine}")
     if options.device == "cpu" and target.engine and "cpu" not in (can := capabilities.devices(target.engine)):
@@ -138,6 +170,29 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rates must rise, since the first that is not sustained ends them")
 
 
+def _check_server(options: argparse.Namespace) -> None:
+    """Raises UsageError where flags of a server that is up, and of one that is started here, are mixed."""
+    own = {"--url": options.url, "--api": options.api, "--served_model": options.served_model}
+    own |= {"--api_key_env": options.api_key_env, "--tokenizer": options.tokenizer}
+    if options.target != OPENAI:
+        for flag in (flag for flag, value in own.items() if value is not None):
+            raise UsageError(f"{flag} is of --target {OPENAI}: leave it out, or give --target {OPENAI}")
+        return
+    others = {"--engine": options.engine, "-d": options.device, "-n": options.model_name, "--port": options.port}
+    others |= {"--precision": options.precision, "--weights": options.weights == "random" or None}
+    for flag in (flag for flag, value in others.items() if value is not None):
+        raise UsageError(f"{flag}: the server of --target {OPENAI} has its own model: leave {flag} out")
+    if options.url is None:
+        raise UsageError(f"--target {OPENAI} needs --url: where the server listens, such as http://localhost:8000")
+    if options.api_key_env is not None and not re.fullmatch(r"[!-~]+", os.environ.get(options.api_key_env, "")):
+        raise UsageError(
+            f"--api_key_env {options.api_key_env}: this environment variable is not set to a key, which is ASCII "
+            "without spaces"
+        )
+    if options.tokenizer is not None and not list(options.tokenizer.glob("tokenizer*")):
+        raise UsageError(f"--tokenizer {options.tokenizer} is not a folder with a tokenizer (tokenizer.json)")
+
+
 def levels_of(options: argparse.Namespace, device: str) -> list[tuple[int | None, float | None]]:
     """The levels in their order, each as (clients, requests a second); (None, None) is the trace."""
     clients = options.clients or ([] if options.rates or options.trace else CLIENTS[device])
@@ -153,6 +208,22 @@ def _rates(text: str) -> list[float]:
     if not values or not all(0 < value < float("inf") for value in values):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 1,2,4")
     return values
+
+
+def _url(text: str) -> str:
+    """The URL of an API, with a version where it names no path. The message never shows what may be a credential."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises for what is none
+    except ValueError:
+        parts = urlsplit("")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(
+            "give it without credentials, `?` and `#`: the key is read from an environment variable (--api_key_env)"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://localhost:8000")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
 
 def _port(text: str) -> int:

@@ -1,25 +1,28 @@
 """Sends requests when they are due and notes what comes back, without waiting for one to send the next.
 
-One thread decides what is sent when; each request is then sent in a thread of a pool, which blocks in the
-target. Latency counts from the time at which a request was due, not from when it was sent, so neither a slow
-target nor a late generator can hide what a user would have waited ("coordinated omission").
+One thread decides what is sent when; each request is then sent in a thread of a pool, which blocks in the target, or
+as a task of the target's event loop. Latency counts from the time at which a request was due, not from when it was
+sent, so neither a slow target nor a late generator can hide what a user would have waited ("coordinated omission").
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import math
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from bench_deepspeed.benchmarks.load.targets.base import RequestError
+from bench_deepspeed.engines.base import Streamed
 
 from .arrivals import ARRIVALS, seconds_for
-from .records import Request
+from .records import Request, TokenCount
 
 EDGE = 0.2
 """The load is on for this share of the window before it at least."""
@@ -88,13 +91,22 @@ UNKNOWN = Window(math.inf, math.inf, math.inf)
 
 @dataclass(eq=False)
 class InFlightRequest:
-    """One request under way. `times` are those of its tokens; all are seconds from the level's start."""
+    """One request under way. `times` are those of its tokens, or of chunks of them; all from the level's start, in s.
+
+    `count` is known once nothing is being timed: until then, and where it stays None, each time is a token's.
+    """
 
     request: Request
     sent_s: float | None = None
     times: list[float] = field(default_factory=list)
     error: str | None = None
     ended_s: float | None = None
+    streamed: Streamed | None = None
+    count: TokenCount | None = None
+
+    @property
+    def new_tokens(self) -> int:
+        return self.count.new if self.count else len(self.times)
 
 
 class Generator:
@@ -102,21 +114,26 @@ class Generator:
 
     `window` is the steady window, or what is asked of one: then it begins when the load has settled, which is when
     requests that were sent under the load have ended: twice the longest latency so far after the start, those under way
-    included, and not before one has ended. `settled` says whether that came before `Plan.most_s`.
+    included, and not before one has ended. `settled` says whether that came before `Plan.most_s`. `send` is called in a
+    thread of the pool, or returns what is awaited on `loop`, where there is one. `exact_lengths`: an answer with
+    another number of tokens than requested has failed.
     """
 
     def __init__(
         self,
-        send: Callable[[Request], list[float]],
+        send: Callable[[Request], Streamed] | Callable[[Request], Awaitable[Streamed]],
         source: Iterator[Request],
         window: Window | Plan,
         *,
         timeout_s: float,
         clients: int | None = None,
         check: Callable[[], None] = lambda: None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        exact_lengths: bool = True,
     ):
         self._send, self._source, self._check = send, source, check
         self._timeout_s, self._clients = timeout_s, clients
+        self._loop, self._exact_lengths = loop, exact_lengths
         self._plan = None if isinstance(window, Window) else window
         self.window = window if isinstance(window, Window) else UNKNOWN
         self.settled: bool | None = None
@@ -190,19 +207,37 @@ class Generator:
         self.flights.append(flight)
         self._under_way[flight] = self._now() + self._timeout_s
         self.most_in_flight = max(self.most_in_flight, len(self._under_way))
-        self._pool.submit(self._fly, flight).add_done_callback(lambda future: self._ended.put((flight, future)))
+        self._start(flight).add_done_callback(lambda future: self._ended.put((flight, future)))
+
+    def _start(self, flight: InFlightRequest) -> Future:
+        if self._loop is None:
+            return self._pool.submit(self._fly, flight)
+        return asyncio.run_coroutine_threadsafe(self._fly_on_loop(flight), self._loop)
 
     def _fly(self, flight: InFlightRequest) -> None:
+        with self._timed(flight):
+            self._note(flight, self._send(flight.request))
+
+    async def _fly_on_loop(self, flight: InFlightRequest) -> None:
+        with self._timed(flight):
+            self._note(flight, await self._send(flight.request))
+
+    @contextlib.contextmanager
+    def _timed(self, flight: InFlightRequest) -> Iterator[None]:
+        """Note when a request is sent and has ended, and why it failed."""
         flight.sent_s = self._now()
         try:
-            times = self._send(flight.request)
+            yield
         except RequestError as error:
             flight.error = flight.error or str(error)
-        else:
-            flight.times = [moment - self._started for moment in times]
-            if len(times) != flight.request.max_tokens:
-                flight.error = flight.error or f"{len(times)} tokens came, {flight.request.max_tokens} were requested"
         flight.ended_s = self._now()
+
+    def _note(self, flight: InFlightRequest, streamed: Streamed) -> None:
+        flight.streamed = streamed
+        flight.times = [moment - self._started for moment in streamed.times]
+        if self._exact_lengths and len(flight.times) != flight.request.max_tokens:
+            error = f"{len(flight.times)} tokens came, {flight.request.max_tokens} were requested"
+            flight.error = flight.error or error
 
     def _wait(self) -> None:
         """Wait for one to end, or for the next to be due or to be abandoned; look after the target now and then."""

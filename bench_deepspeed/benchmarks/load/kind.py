@@ -7,6 +7,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view
 from .audit import require_possible
+from .labels import model_name
 from .latency import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
@@ -16,7 +17,7 @@ from .saturation import too_high
 def _subject(result: LoadResult) -> Subject:
     s = result.scenario
     return Subject(
-        (str(s["model"]),),
+        (model_name(result),),
         str(s["weights"]),
         (str(s["engine"]),),
         (str(s["precision"]),),
@@ -46,7 +47,7 @@ def _headline(result: LoadResult) -> str:
 
 
 def _refusal(result: LoadResult) -> str | None:
-    if "digest" not in result.model:
+    if "digest" not in result.model and "url" not in result.target:
         return "no model was loaded: it measures the load generator"
     if reason := status_refusal(result):
         return reason

@@ -6,7 +6,7 @@ import math
 
 from bench_deepspeed.benchmarks.common.kind import machine_of
 from bench_deepspeed.core import text
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import AS_SERVED, NOT_MEASURED
 from bench_deepspeed.core.units import number
 from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.report.blocks import Facets
@@ -20,10 +20,21 @@ def model_title(result: LoadResult) -> str:
     return text.model_title(result.model.get("title", scenario["model"]), scenario["weights"], scenario["engine"])
 
 
+def model_name(result: LoadResult) -> str:
+    """The model's name, of which files can be named."""
+    return str(result.model.get("name", result.scenario["model"]))
+
+
 def title(result: LoadResult) -> str:
     """What was loaded with what, in one line."""
     target, *rest = settings(result)
-    return ", ".join([model_title(result), target, machine_of(result.environment, result.scenario["device"]), *rest])
+    known = [part for part in rest if part != AS_SERVED]
+    return ", ".join([model_title(result), target, machine(result), *known])
+
+
+def machine(result: LoadResult) -> str:
+    """The GPU or processor; of a server that is not this suite's its address."""
+    return result.target.get("url") or machine_of(result.environment, result.scenario["device"])
 
 
 def settings(result: LoadResult) -> tuple[str, str, str]:
@@ -31,15 +42,17 @@ def settings(result: LoadResult) -> tuple[str, str, str]:
     scenario, workload = result.scenario, result.workload
     spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
     prompt, new = workload["prompt_tokens"] or "the file's", workload["max_tokens"] or "the file's"
-    lengths = f"{prompt} + {new} tokens{spread}"
-    return f"{result.target['name']} ({scenario['engine']})", scenario["precision"], lengths
+    unit = " words" if workload["prompt_tokens"] and result.target.get("prompts_of") == "words" else ""
+    lengths = f"{prompt}{unit} + {new} tokens{spread}"
+    name = result.target["name"]
+    target = name if name == scenario["engine"] else f"{name} ({scenario['engine']})"
+    return target, scenario["precision"], lengths
 
 
 def facets_of(result: LoadResult) -> Facets:
     """What the page's filter knows a load test by."""
     s = result.scenario
-    machine = machine_of(result.environment, s["device"])
-    return Facets(model_title(result), s["engine"], machine, s["precision"])
+    return Facets(model_title(result), s["engine"], machine(result), s["precision"])
 
 
 def percentile_cell(found: Percentile | None) -> str:

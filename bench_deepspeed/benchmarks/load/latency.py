@@ -4,7 +4,8 @@ Of a request with n tokens: E2E = last token − due, TTFT = first token − due
 that failed has no end: its latencies are infinite.
 
 Tokens that come together are a chunk, since servers may hand over several at once. ITL is the gap between a chunk and
-the one before, divided by the tokens of the chunk, once for each of them.
+the one before, divided by the tokens of the chunk, once for each of them. Where a server sends chunks of which the
+tokens are not known (`Level.token_chunks`), there is no ITL, only the gap between chunks.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ def record(flight: InFlightRequest) -> Record:
         sent_s=_rounded(flight.sent_s),
         first_s=_rounded(times[0] if times else None),
         last_s=_rounded(times[-1] if times else None),
-        prompt_tokens=flight.request.prompt_tokens,
+        prompt_tokens=flight.count.prompt if flight.count else flight.request.prompt_tokens,
         max_tokens=flight.request.max_tokens,
-        new_tokens=len(times),
+        new_tokens=flight.new_tokens,
         slowest_ema_s=_rounded(slowest_ema([later - earlier for earlier, later in itertools.pairwise(times)])),
         error=flight.error,
         chunks=_as_text(_chunks(times)),
+        counted_by=flight.count and flight.count.by,
+        tokenizer_tokens=flight.count and flight.count.by_tokenizer,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from statistics import fmean, median
+from statistics import median
 
+from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure import statistics
 from bench_deepspeed.measure.percentiles import Percentile, needed, of_worth, percentiles
 
+from . import token_counts
 from .arrivals import ARRIVALS
 from .generator import InFlightRequest, Window
 from .latency import chunks_of, e2e, itl, tpot, ttft
@@ -35,6 +37,8 @@ class LevelStatistics:
     `offered_per_s` counts those due, `requests_per_s` those that ended in the window, whenever they began, and
     `tokens_per_s` the tokens that came in it, all tokens over all of its seconds. `latencies` has the percentiles of
     "ttft", "tpot", "itl", "e2e" and "chunk", the gap between two chunks; failed requests are infinite in them.
+    `chunk_tokens` and `answer_tokens` are mean tokens of a chunk and of an answer. Where a chunk is not a token there
+    is no "itl", and no `effective_per_s`, which is made of it.
     `goodput_per_s` and `effective_per_s` (by generation rate) are defined in `service_level`; `sla_share` is the share
     of the requests due that met the service level.
     """
@@ -48,14 +52,20 @@ class LevelStatistics:
     tokens_per_s: float | None = None
     latencies: dict[str, Percentiles] = field(default_factory=dict)
     chunk_tokens: float | None = None
+    answer_tokens: float | None = None
     goodput_per_s: float | None = None
     sla_share: float | None = None
     effective_per_s: dict[int, float | None] = field(default_factory=dict)
 
 
 def tokens_in(flights: list[InFlightRequest], window: Window) -> int:
-    """Tokens that came in the window, of requests that did not fail, whenever they began."""
-    return sum(window.holds(moment) for flight in flights if flight.error is None for moment in flight.times)
+    """Tokens that came in the window, of requests that did not fail, whenever they began.
+
+    Where the times are of chunks with any number of tokens, a request's tokens are spread evenly over its chunks.
+    """
+    ended = [flight for flight in flights if flight.error is None and flight.times]
+    held = ((sum(map(window.holds, flight.times)), flight) for flight in ended)
+    return round(sum(inside * flight.new_tokens / len(flight.times) for inside, flight in held))
 
 
 def due_in_window(level: Level) -> list[Record]:
@@ -81,7 +91,7 @@ def unmeasured(level: Level) -> str | None:
     latencies = _latencies(level)
     sent = due or level.records
     if sent and all(record.error is not None for record in sent):
-        return f"{len(sent)} of {len(sent)} requests failed ({sent[0].error})"
+        return f"{len(sent)} of {len(sent)} requests failed ({token_counts.failures(sent)})"
     if latencies and seconds < min(latencies):
         reason = (
             f"the window of {seconds:.3g} s is shorter than the shortest request, which took {min(latencies):.3g} s"
@@ -146,8 +156,9 @@ def _measured(level: Level, due: list[Record], sla: Sla) -> dict:
     """The statistics that a level has only where it is measured."""
     seconds, ended = window_s(level), ended_in_window(level)
     has_sla = any(limit is not None for limit in sla.values())
-    chunks = [chunks_of(record) or [] for record in due if record.error is None]
-    tokens = [tokens for of_one in chunks for _, tokens in of_one]
+    ended_due = [record for record in due if record.error is None]
+    chunks = [chunks_of(record) or [] for record in ended_due]
+    chunked = level.token_chunks is False
     return {
         "offered_per_s": len(due) / seconds,
         "requests_per_s": len(ended) / seconds,
@@ -155,15 +166,22 @@ def _measured(level: Level, due: list[Record], sla: Sla) -> dict:
         "latencies": {
             "ttft": percentiles(list(map(ttft, due)), PERCENTILES),
             "tpot": percentiles([t for t in map(tpot, due) if t is not None], PERCENTILES),
-            "itl": _itl(level, due),
+            "itl": {} if chunked else _itl(level, due),
             "chunk": _pooled([[gap for gap, _ in of_one[1:]] for of_one in chunks]),
             "e2e": percentiles(list(map(e2e, due)), PERCENTILES),
         },
-        "chunk_tokens": fmean(tokens) if tokens else None,
+        "chunk_tokens": _ratio(sum(r.new_tokens for r in ended_due if r.chunks), sum(map(len, chunks))),
+        "answer_tokens": _ratio(sum(record.new_tokens for record in ended_due), len(ended_due)),
         "goodput_per_s": goodput(ended, sla, seconds) if has_sla else None,
         "sla_share": sum(meets(record, sla) for record in due) / len(due) if has_sla else None,
-        "effective_per_s": {rate: effective_throughput(level.records, rate) for rate in GENERATION_TOKENS_PER_S},
+        "effective_per_s": {}
+        if chunked
+        else {rate: effective_throughput(level.records, rate) for rate in GENERATION_TOKENS_PER_S},
     }
+
+
+def _ratio(sum_of: int, number: int) -> float | None:
+    return sum_of / number if number else None
 
 
 def _itl(level: Level, due: list[Record]) -> Percentiles:
@@ -220,9 +238,12 @@ def _remarks(level: Level, found: LevelStatistics) -> list[str]:
         remarks.append(f"{level.waited_for_kv} of {len(level.records)} requests waited for room in the KV cache")
     if level.settled is False and level.records:
         remarks.append(f"latency had not settled after {level.window_s[0]:.3g} s of warm-up")
-    if found.chunk_tokens is not None and found.chunk_tokens > CHUNKED:
+    if level.token_chunks is False and found.chunk_tokens is not None:
+        remarks.append(f"not each chunk was one token ({found.chunk_tokens:.3g} on average): ITL is {NOT_MEASURED}")
+    elif found.chunk_tokens is not None and found.chunk_tokens > CHUNKED:
         remarks.append(f"tokens came in chunks of {found.chunk_tokens:.2g}: ITL is a chunk's gap over its tokens")
     if 0 < found.failed < found.due:  # where all failed, the level is reported as not measured
-        errors = sorted({record.error for record in due if record.error is not None})
-        remarks.append(f"{found.failed} of {found.due} requests failed ({errors[0]}): infinite in percentiles")
-    return remarks
+        remarks.append(
+            f"{found.failed} of {found.due} requests failed ({token_counts.failures(due)}): infinite in percentiles"
+        )
+    return remarks + token_counts.remarks(due)

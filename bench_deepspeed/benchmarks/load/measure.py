@@ -10,6 +10,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.load.targets.base import Setup
 from bench_deepspeed.core.progress_bars import Bars, note_once
+from bench_deepspeed.core.text import file_name, one_line
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.weights.needed import want_of
@@ -21,6 +22,7 @@ from .audit import require_same_answers
 from .flags import levels_of
 from .records import Level, LoadResult, Workload, level_name
 from .saturation import judge, too_high
+from .subject import server_of
 
 LONGER = 3
 """A rate whose verdict is not "sustained" is measured again, so many times as long: a longer window shows more."""
@@ -42,22 +44,15 @@ class LoadTest:
         self._recorder, self._scenario, self._workload, self._bars = recorder, scenario, workload, bars
         self._line = line
         self.result = recorder.result
-        self._models_dir, self._port = options.models_dir, options.port
+        self._models_dir, self._port, self._tokenizer = options.models_dir, options.port, options.tokenizer
+        self._server = server_of(options)
         self._target = target_class(options.target)
         self._levels = levels_of(options, scenario.device)
 
     def run(self) -> None:
         """Every level, until a rate is not sustained. After a failed request the target is started again."""
-        waiting, want = list(self._levels), want_of(self._scenario)
-        places = {
-            "models_dir": self._models_dir,
-            "worker": self._worker,
-            "bars": self._bars,
-            "device": self._scenario.device,
-        }
-        model_folder = prepare(self.result.model, self._scenario.model, want, **places)
-        if not model_folder:
-            self.result.model = {"title": "no model"}
+        waiting = list(self._levels)
+        model_folder = self._tokenizer and self._tokenizer.absolute() if self._server else self._prepared()
         while waiting:
             with self._worker() as worker:
                 with self._bars.spinner(f"starting {self._target.name}"):
@@ -69,10 +64,25 @@ class LoadTest:
                     self._recorder.save()
                     require_same_answers(level)
                     reason = self._too_high(worker, level) if level.rate is not None else None
-                    healthy = _is_healthy(self.result.levels[-1])
+                    healthy = self._target.sound_after_failure or _is_healthy(self.result.levels[-1])
                     if reason is not None:
                         self.result.stopped = f"{level.name}: {reason}"
                         waiting = []
+
+    def _prepared(self) -> Path | None:
+        """The folder of the model's weights, made ready; None for a target without a model."""
+        folder = prepare(
+            self.result.model,
+            self._scenario.model,
+            want_of(self._scenario),
+            models_dir=self._models_dir,
+            worker=self._worker,
+            bars=self._bars,
+            device=self._scenario.device,
+        )
+        if not folder:
+            self.result.model = {"title": "no model"}
+        return folder
 
     def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
         """Why a rate is not sustained; None where it is.
@@ -98,7 +108,7 @@ class LoadTest:
 
     def _open(self, worker: WorkerProcess, model_folder: Path | None) -> None:
         workload, scenario = self._workload, self._scenario
-        if listens := self._target.listens or engine_class(scenario.engine).listens:
+        if listens := self._target.listens or (not self._server and engine_class(scenario.engine).listens):
             note_once(listens)
         longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
         setup = Setup(
@@ -110,9 +120,14 @@ class LoadTest:
             max_tokens=longest,
             timeout_s=workload.timeout_s,
             port=self._port,
+            server=self._server,
         )
         self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
-        if model_folder:
+        if self._server:
+            served = one_line(str(self.result.target["model"]))
+            title = Path(served).name if Path(served).is_absolute() else served  # a path may hold a user's name
+            self.result.model = {"name": file_name(title), "title": title}
+        elif model_folder:
             torch_facts = worker.call(tasks.torch_facts, scenario.device)
             self.result.environment = self.result.environment.updated(torch_facts)
 

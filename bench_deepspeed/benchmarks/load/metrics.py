@@ -11,6 +11,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.metric import Bounds, Metric, Value
 from bench_deepspeed.measure.percentiles import Percentile
 
+from . import token_counts
 from .labels import percentile_cell
 from .level_statistics import LevelStatistics, statistics_of
 from .records import PERCENTILES, Level, LoadResult
@@ -182,6 +183,14 @@ METRICS: tuple[Metric[LevelRow], ...] = (
     ),
     *(_percentile(name, percent) for name in LATENCIES for percent in PERCENTILES),
     Metric("chunk_tokens", "tokens per chunk", "", "mean tokens that came together", _statistic("chunk_tokens")),
+    Metric("answer_tokens", "tokens per answer", "", "mean tokens of an answer", _statistic("answer_tokens")),
+    Metric(
+        "tokens_counted_by",
+        "tokens counted by",
+        "",
+        "what counted the tokens of a server's answers; none where each token has its time",
+        lambda r: ", ".join(token_counts.counted_by(r.level.records)),
+    ),
     Metric(
         "goodput_per_s",
         "goodput",

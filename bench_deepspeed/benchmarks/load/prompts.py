@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench_deepspeed.benchmarks.common import questions
-from bench_deepspeed.core.errors import UsageError
+from bench_deepspeed.core.errors import DAMAGE, UsageError
 from bench_deepspeed.core.paths import QUESTIONS
+from bench_deepspeed.core.text import one_line
 
 from .arrivals import DIFFERENT_REQUESTS, lengths
 from .records import Request, Workload
@@ -19,6 +21,16 @@ HEAD = 4
 LEAST_WORDS = 32
 """So many different words make a million different heads."""
 NUMBERS_A_LEVEL = 100_000
+
+
+def tokenizer_of(folder: Path):
+    """The tokenizer of a local folder, without any code of its own. Raises UsageError where there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, *DAMAGE) as error:
+        raise UsageError(f"{folder} has no tokenizer that Transformers reads: {one_line(str(error))[:120]}") from error
 
 
 class Words:

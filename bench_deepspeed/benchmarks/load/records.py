@@ -26,6 +26,21 @@ class Request:
 
 
 @dataclass(frozen=True)
+class TokenCount:
+    """The tokens of one request. `prompt` is None where nothing counted them.
+
+    `by` is what counted the new ones where the target does not give each token its time: "usage" (the server's
+    `usage.completion_tokens`), "token ids" or "tokenizer"; None elsewhere. `by_tokenizer` is the tokenizer's count of
+    the answer's text, where there is one.
+    """
+
+    new: int
+    prompt: int | None
+    by: str | None = None
+    by_tokenizer: int | None = None
+
+
+@dataclass(frozen=True)
 class Workload:
     """What is sent at every level. Token counts are None where a file sets them.
 
@@ -50,19 +65,22 @@ class Record:
     """One request as it went. `error` is why it failed; the latencies of a failed one are infinite.
 
     `slowest_ema_s` is the largest exponential moving average of its token gaps, see `latency.slowest_ema`. `chunks` are
-    its tokens as they came, see `latency.chunks_of`; None in files from before they were kept.
+    its tokens as they came, see `latency.chunks_of`; None in files from before they were kept. `prompt_tokens` is None
+    where nothing counted them. `counted_by` and `tokenizer_tokens` are those of `TokenCount`.
     """
 
     due_s: float
     sent_s: float | None
     first_s: float | None
     last_s: float | None
-    prompt_tokens: int
+    prompt_tokens: int | None
     max_tokens: int
     new_tokens: int
     slowest_ema_s: float | None
     error: str | None
     chunks: str | None = None
+    counted_by: str | None = None
+    tokenizer_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,8 @@ class Level:
     `server_cpu_share` has CPU seconds a second of each process of the target that computes, by what it is.
     `waited_for_kv` counts requests that found no room in the KV cache when they were sent; None: the target
     does not report it. `settled` says whether latency had settled when the window began; None for a trace, and in files
-    from before that was looked for.
+    from before that was looked for. `token_chunks` says whether each chunk that the server sent was one token; None for
+    a target that gives each token its time. Where it is False, `chunks` of the records count chunks, not tokens.
     """
 
     clients: int | None
@@ -100,6 +119,7 @@ class Level:
     waited_for_kv: int | None = None
     server_cpu_share: dict[str, float] = field(default_factory=dict)
     settled: bool | None = None
+    token_chunks: bool | None = None
     check: LevelCheck | None = None
     """None: the answers were not compared with those of the same requests alone."""
 

@@ -47,10 +47,11 @@ def effective_throughput(records: Iterable[Record], tokens_per_s: float) -> floa
     n ∕ (last end − first start) · (requests within the service level ∕ n), over all requests that were timed
     (`calc_throughput` and `extract_values` with the moving average in microsoft/DeepSpeedExamples,
     `benchmarks/inference/mii/src/plot_effective_throughput.py`). A start is when a request was sent, and all requests
-    of a level count, those before and after its window too. A failed request has no end and is not within.
+    of a level count, those before and after its window too. A failed request has no end and is not within. None as well
+    where the tokens of a prompt are not known.
     """
     ended = [record for record in records if record.error is None]
-    if not ended:
+    if not ended or any(record.prompt_tokens is None for record in ended):
         return None
     seconds = max(record.last_s for record in ended) - min(record.sent_s for record in ended)
     return sum(meets_fastgen(record, tokens_per_s) for record in ended) / seconds

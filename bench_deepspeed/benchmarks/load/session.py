@@ -12,20 +12,23 @@ from typing import Any
 import psutil
 
 from bench_deepspeed.benchmarks.load.targets import target_class
-from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
+from bench_deepspeed.benchmarks.load.targets.base import LoopTarget, RequestError, Setup
 from bench_deepspeed.benchmarks.load.targets.kv_admission import NoKvSpaceError
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines.base import Streamed
 from bench_deepspeed.worker.state import Worker
 
 from . import latency, level_statistics
 from .arrivals import open_loop, poisson
 from .audit import Answer, check_level
 from .generator import Generator, InFlightRequest, Plan, Window
-from .prompts import Tokens, Words, endless, requests
+from .prompts import Tokens, Words, endless, requests, tokenizer_of
 from .records import Level, LevelCheck, Request, Workload
 
 WARM_UPS = 3
+MOST_CONTEXT = 2**20
+"""Tokens; a tokenizer whose model's context is not known has a limit without bound."""
 
 
 class Session:
@@ -37,7 +40,6 @@ class Session:
         self._requests = requests(workload, self._source)
         self._levels = 0
         self._target = target_class(target)()
-        self._answers: dict[int, Answer] = {}
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest), progress)
 
@@ -45,71 +47,83 @@ class Session:
         """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""
         for request in self._requests[:WARM_UPS]:
             try:
-                times = self._send(request)
+                came = len(self._send(request).times)
             except RequestError as error:
                 raise BenchError(f"the first requests failed: {error}") from error
-            if len(times) != request.max_tokens:
-                raise BenchError(f"the first requests: {len(times)} tokens came, {request.max_tokens} were requested")
+            if self._target.exact_lengths and came != request.max_tokens:
+                raise BenchError(f"the first requests: {came} tokens came, {request.max_tokens} were requested")
 
-    def _send(self, request: Request) -> list[float]:
+    def _send(self, request: Request) -> Streamed:
         admission, timeout_s = self._target.kv_admission, self._workload.timeout_s
         try:
             tokens = request.prompt_tokens + request.max_tokens
             with admission.reserve(tokens, timeout_s) if admission else contextlib.nullcontext():
-                streamed = self._target.send(request)
+                return self._target.send(request)
         except NoKvSpaceError as error:
             raise RequestError("no room in the KV cache") from error
-        self._answers[id(request)] = streamed.tokens
-        return streamed.times
 
     def _check(self, flights: list[InFlightRequest], window: Window) -> LevelCheck | None:
         """Compare some answers with those that the same requests get alone. None where a request failed.
 
-        The target is then started again, or is not sound enough to be asked.
+        The target is then started again, or is not sound enough to be asked. None as well for one that gives the same
+        request another answer each time.
         """
         answers = {
-            place: self._answers.get(id(flight.request))
+            place: flight.streamed.tokens
             for place, flight in enumerate(flights)
-            if window.holds(flight.request.due_s)
+            if flight.streamed and window.holds(flight.request.due_s)
         }
 
         def alone(place: int) -> Answer:
-            again = dataclasses.replace(flights[place].request)
-            self._send(again)
-            return self._answers.pop(id(again))
+            return self._send(flights[place].request).tokens
 
         with contextlib.suppress(RequestError):
-            if all(flight.error is None for flight in flights):
+            if self._target.repeats and all(flight.error is None for flight in flights):
                 return check_level(answers, alone)
         return None
 
     def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
         """Hold one load for a window of that many seconds at least: clients, requests a second, or the trace."""
         window, source = self._plan(clients, rate, seconds)
-        self._answers.clear()
-        settings = {"timeout_s": self._workload.timeout_s, "clients": clients, "check": self._target.check}
-        generator = Generator(self._send, source, window, **settings)
+        generator = self._generator(source, window, clients)
         server_cpu_s = self._target.cpu_s()
         admission = self._target.kv_admission
         waited = admission and admission.waited
         cpu_s, started = self._cpu_s(), time.perf_counter()
         flights = generator.run()
         seconds = time.perf_counter() - started
-        cpu_share, window = (self._cpu_s() - cpu_s) / seconds, generator.window
+        own_cpu_s = self._cpu_s() - cpu_s
+        window = generator.window
         server_cpu = {name: round((s - server_cpu_s[name]) / seconds, 4) for name, s in self._target.cpu_s().items()}
+        for flight in flights:
+            flight.count = self._target.counted(flight.request, flight.streamed)
         return Level(
             clients=clients,
             rate=rate,
             window_s=(round(window.start_s, 6), round(window.end_s, 6)),
             tokens_in_window=level_statistics.tokens_in(flights, window),
             itl_s={},
-            generator_cpu_share=round(cpu_share, 4),
+            generator_cpu_share=round(own_cpu_s / seconds, 4),
             most_in_flight=generator.most_in_flight,
             waited_for_kv=admission and admission.waited - waited,
             server_cpu_share=server_cpu,
             records=[latency.record(flight) for flight in flights],
             settled=generator.settled,
+            token_chunks=_token_chunks(flights),
             check=self._check(flights, window),
+        )
+
+    def _generator(self, source: Iterator[Request], window: Window | Plan, clients: int | None) -> Generator:
+        target = self._target
+        return Generator(
+            target.stream if isinstance(target, LoopTarget) else self._send,
+            source,
+            window,
+            timeout_s=self._workload.timeout_s,
+            clients=clients,
+            check=target.check,
+            loop=target.loop if isinstance(target, LoopTarget) else None,
+            exact_lengths=target.exact_lengths,
         )
 
     def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | Plan, Iterator[Request]]:
@@ -150,11 +164,19 @@ def hold_level(worker: Worker, clients: int | None, rate: float | None, seconds:
     return worker.kept(Session).level(clients, rate, seconds)
 
 
+def _token_chunks(flights: list[InFlightRequest]) -> bool | None:
+    """Whether each chunk was one token, as far as counts can say; see `Level.token_chunks`."""
+    counted = [flight for flight in flights if flight.error is None and flight.count and flight.count.by]
+    return all(flight.new_tokens == len(flight.times) for flight in counted) if counted else None
+
+
 def _source(folder: Path | None, seed: int) -> Tokens | Words:
     """Where texts of a given length come from: the model's tokenizer, or none."""
     if folder is None:
         return Words()
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    context_tokens = AutoConfig.from_pretrained(folder).max_position_embeddings
-    return Tokens(AutoTokenizer.from_pretrained(folder), context_tokens, seed)
+    tokenizer = tokenizer_of(folder)
+    known = (folder / "config.json").exists()  # a folder may hold a tokenizer alone
+    context_tokens = AutoConfig.from_pretrained(folder).max_position_embeddings if known else tokenizer.model_max_length
+    return Tokens(tokenizer, min(context_tokens, MOST_CONTEXT), seed)

@@ -11,8 +11,8 @@ from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name, sentence
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
-from . import charts
-from .labels import facets_of, model_title, percentile_text, title
+from . import charts, token_counts
+from .labels import facets_of, model_name, model_title, percentile_text, title
 from .metrics import METRICS, TABLE_LATENCIES, TABLE_PERCENTILES, LevelRow, latency_title, percentile_title, rows
 from .records import PERCENTILES, Level, LoadResult
 from .saturation import CONFIDENCE, bracket
@@ -133,9 +133,25 @@ def conclusions(result: LoadResult) -> list[str]:
     lines = [sentence(FAKE)] if result.scenario["engine"] == "fake" else []
     if result.stopped:
         lines.append(f"stopped at {_reason(result.stopped)}")
+    lines.extend(_served(result))
     if any(level.rate is not None for level in result.levels):
         lines.append(f"maximum sustainable request rate: {bracket_words(result.levels)}")
     return lines
+
+
+def _served(result: LoadResult) -> list[str]:
+    """What must be known of a server that is not this suite's: what counts tokens, and whether lengths are exact."""
+    target = result.target
+    if "url" not in target:
+        return []
+    counts = token_counts.counted_by(record for level in result.levels for record in level.records)
+    by = ", ".join(f"{token_counts.WORDS[who]} ({number:,} answers)" for who, number in counts.most_common())
+    asked = target["lengths"]
+    lengths = f"requested with {asked}" if asked != token_counts.AS_THEY_COME else "those that came"
+    return [
+        f"tokens counted by {by or NOT_MEASURED}; lengths are {lengths}; the server's machine is not known",
+        *([] if target["answers_repeat"] else ["the same request alone gets other answers: they are not compared"]),
+    ]
 
 
 def _reason(stopped: str) -> str:
@@ -165,7 +181,7 @@ def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
     """The chart of one model's load tests, where they have points for one."""
     first = items[0].content
     chart = charts.latency(model_title(first), [item.content for item in items])
-    name = figure_name(first.scenario["model"], first.scenario["weights"], "load")
+    name = figure_name(model_name(first), first.scenario["weights"], "load")
     return [Figure(chart, name, chart.title, tuple(item.path for item in items))] if chart else []
 
 
@@ -173,6 +189,8 @@ def _section(item: Item[LoadResult]) -> Section:
     result = item.content
     levels, doubts = rows(result), _doubts(result)
     measured = origin(result.environment, result.scenario["device"], result.started_at)
+    if "url" in result.target:
+        measured = f"The load generator's machine, not the server's. {measured}"
     facets = frozenset({facets_of(result)})
     others = [_without_percentiles(row) for row in levels]
     blocks: list[Block] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common import questions
 from bench_deepspeed.benchmarks.common.scenario import require_context
+from bench_deepspeed.core.text import REMOTE
 from bench_deepspeed.measure.records import Scenario
 
 from .arrivals import P99_REQUESTS, read_trace
@@ -31,6 +32,8 @@ def workload_of(scenario: Scenario, options) -> Workload:
         prompts=prompts,
         requests=P99_REQUESTS if options.p99 else 0,
     )
+    if device == REMOTE:
+        return workload  # what its context is, the server knows
     for prompt_tokens, new_tokens in [(workload.prompt_tokens or 1, workload.max_tokens or 1), *_lengths(trace)]:
         require_context(scenario.model, scenario.engine, prompt_tokens, new_tokens)
     return workload

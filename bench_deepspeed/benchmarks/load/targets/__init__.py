@@ -10,8 +10,11 @@ TARGETS = {
     "serve": "serve:ServeTarget",
     "async": "async_pipeline:AsyncTarget",
     "sequential": "sequential:SequentialTarget",
+    "openai": "openai:OpenAiTarget",
     "stub": "stub:StubTarget",
 }
+OPENAI = "openai"
+"""The target that is a server which somebody else has started."""
 DEFAULT_TARGETS = {"cuda": "serve", "cpu": "sequential"}
 
 

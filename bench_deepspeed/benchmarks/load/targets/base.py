@@ -3,16 +3,20 @@
 A target is one class in one file of this folder. Its class attributes are read before anything is installed, so its
 module imports the standard library only; all other imports stand inside its methods. It lives in the generator's
 process and stands for something that takes requests: a server elsewhere, or a pipeline in this very process. `send`
-is called from many threads at a time, one request a thread.
+is called from many threads at a time, one request a thread; a `LoopTarget` has a task of one event loop for each.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench_deepspeed.benchmarks.load.records import Request
+from bench_deepspeed.benchmarks.load.records import Request, TokenCount
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Streamed
 
@@ -24,10 +28,24 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True)
+class Server:
+    """A server that somebody else has started. `key_variable` is the environment variable with its key, None for none.
+
+    `url` is that of the API, with its version and without credentials; `model` is None for the first that it lists.
+    """
+
+    url: str
+    api: str
+    key_variable: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a target is opened with. `folder` is the model's, None for none; `port` is None for any free one.
 
-    `tokens` are those of the longest request with its answer; the session fills them in.
+    `tokens` are those of the longest request with its answer; the session fills them in. `server` is for a target that
+    starts none itself; `folder` then holds its tokenizer.
     """
 
     engine: str
@@ -39,6 +57,7 @@ class Setup:
     timeout_s: float
     port: int | None = None
     tokens: int = 0
+    server: Server | None = None
 
 
 class Target(ABC):
@@ -54,6 +73,15 @@ class Target(ABC):
     engine_threads: frozenset[int] = frozenset()
     """Native ids of threads of the generator's own process that are the engine's: not the generator's CPU time."""
 
+    exact_lengths = True
+    """Whether an answer of another number of tokens than requested is a failure."""
+
+    sound_after_failure = False
+    """Whether it goes on as before when a request failed; False: it is started again."""
+
+    repeats = True
+    """Whether the same request alone gets the same answer each time, as greedy decoding gives."""
+
     kv_admission: KvAdmission | None = None
     """What requests wait for where the target would not refuse one too many; None: it looks after itself."""
 
@@ -67,6 +95,10 @@ class Target(ABC):
 
         Raises RequestError, or BenchError where the target is gone.
         """
+
+    def counted(self, request: Request, streamed: Streamed | None) -> TokenCount:
+        """The tokens of an answer, None where there is none; called when nothing is being timed."""
+        return TokenCount(len(streamed.times) if streamed else 0, request.prompt_tokens)
 
     def check(self) -> None:
         """Raise BenchError when the target is gone. Called about once a second while requests are under way."""
@@ -83,3 +115,30 @@ class Target(ABC):
     def close(self) -> None:
         """End it and all that it started."""
         return
+
+
+class LoopTarget(Target):
+    """A target whose requests are tasks of one event loop, which runs in a thread of its own."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def start_loop(self) -> None:
+        """Start the event loop; called by `open` before anything runs on it.
+
+        uvloop's: asyncio's own takes twice the CPU time for the same streams.
+        """
+        import uvloop
+
+        self.loop = uvloop.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the loop, from another thread. Returns its result, or raises as it does."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    @abstractmethod
+    async def stream(self, request: Request) -> Streamed:
+        """As `send`."""
+
+    def send(self, request: Request) -> Streamed:
+        return self.run(self.stream(request))
