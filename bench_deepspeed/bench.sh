@@ -18,6 +18,8 @@ fi
 
 # Safe path: a torch.py in the user's folder must not be imported (Python 3.11 and newer).
 export PYTHONSAFEPATH=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+# A limit of a file's size would have Python keep compiled files that are cut, and fail over them ever after.
+[[ $(ulimit -f) == unlimited ]] || export PYTHONDONTWRITEBYTECODE=1
 # Signals wait until Python handles them (core/signals.py): at its start Ctrl-C would be a traceback. GNU env 8.31.
 later=(env "--block-signal=INT,TERM,HUP")
 "${later[@]}" true 2>/dev/null || later=()

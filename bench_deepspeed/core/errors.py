@@ -13,6 +13,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from .paths import ROOT
+
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading or showing an altered file raises: other fields, a time of zero, words for a number."""
 
@@ -84,6 +86,8 @@ REMEDIES = {
     errno.EIO: "look at the disk: the system could not read or write it",
 }
 """What the system lacks or forbids, whatever was being done → what to do."""
+CUT_CODE = "marshal data too short"
+"""Of what Python has compiled and kept: it writes such a file short where the disk or a limit leaves no more room."""
 NO_THREAD, NO_MEMORY = re.compile("can't start new thread"), re.compile("annot allocate memory|failed to map segment")
 
 
@@ -97,6 +101,11 @@ def as_bench_error(error: BaseException) -> BenchError | None:
         number, text = errno.ENOMEM, "there is not enough memory"
     elif isinstance(error, RuntimeError) and NO_THREAD.search(text):
         number, text = errno.EAGAIN, "the system starts no further thread"
+    elif isinstance(error, EOFError) and text == CUT_CODE:
+        return MachineError(
+            "a file that Python has compiled is cut, as a full disk leaves it: delete the folders __pycache__ below "
+            f"{ROOT}"
+        )
     elif isinstance(error, OSError):
         text = ": ".join(map(str, filter(None, [error.filename, error.strerror])))
     return MachineError(f"{text}: {REMEDIES[number]}") if number in REMEDIES else None

@@ -48,10 +48,13 @@ def admit() -> None:
 
 
 def leave() -> None:
-    """Give the handled signals their default action: at the end of the process an exception would have no handler."""
+    """Give the handled signals their default action: at the end of the process an exception would have no handler.
+
+    The limit of CPU time is ignored: all is done, and the system ends the process at the hard limit.
+    """
     for number in SIGNALS:
         if signal.getsignal(number) is _interrupt:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGXCPU else signal.SIG_DFL)
 
 
 def received() -> int | None:

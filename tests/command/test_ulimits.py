@@ -47,3 +47,14 @@ def test_at_the_limit_of_cpu_time_what_was_measured_is_saved(bench, tmp_path):
         assert "the engine's process reached the limit of CPU time (ulimit -t)" in error_of(done.stderr)
         assert done.returncode in (1, 152, -signal.SIGXCPU)
     bench.require_none_left()
+
+
+def test_a_limit_of_a_files_size_leaves_no_cut_code_behind(bench, tmp_path):
+    """Python writes a compiled file as far as the limit, and would end with EOFError at each later start."""
+    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    words = ("-c", 'ulimit -f 1; exec "$0" "$@"', BENCH, "sweep", "--help")
+    for command in (words, (*words[:2], BENCH, "models")):
+        assert "Traceback" not in bench.finish(bench.start(*command, program="bash", env=compiled)).stderr
+    for command in (("sweep", "--help"), ("models",)):
+        done = bench(*command, env=compiled)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -22,6 +22,7 @@ LACKS = {
     "a thread": (RuntimeError("can't start new thread"), "starts no further thread: raise .*ulimit -u.*less at once"),
     "memory": (MemoryError(), "not enough memory: .*ulimit -v"),
     "memory for a library": (ImportError("a.so: failed to map segment from shared object"), "not enough memory"),
+    "a compiled file": (EOFError("marshal data too short"), "is cut, as a full disk leaves it: delete .*__pycache__"),
     "the disk": (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room"),
 }
 
