@@ -19,6 +19,8 @@ REMOTE = "remote"
 """The device of a server that is not this suite's: what it has is not known."""
 AS_SERVED = "as served"
 """The weights and the precision of such a server."""
+RANKS = "ranks that the model is split over"
+"""What the number of ranks of a result is."""
 FAKE = "the fake engine: not a measurement of anything"
 """Next to every figure of the engine that exists for testing the suite."""
 

@@ -45,8 +45,12 @@ class DeepSpeedEngine(TransformersEngine):
 
     def collectives(self) -> str | None:
         import deepspeed
+        import torch
 
-        in_memory = getattr(deepspeed.comm.comm.cdb, "shm_comm_op", None) is not None
+        backend = deepspeed.comm.comm.cdb
+        least = 1 if self.dtype == torch.float32 else 2  # as `inference_all_reduce` chooses, by the CPU's vectors
+        in_memory = getattr(backend, "shm_comm_op", None) is not None
+        in_memory = in_memory and getattr(backend, "shm_vector_kernel_level", 0) >= least
         return "DeepSpeed's all-reduce in shared memory" if in_memory else super().collectives()
 
     def _placement(self, load: Load) -> dict:

@@ -22,7 +22,7 @@ WHOLE = "has all packages"
 """What a Python prints that has: a program that is none may end with 0 as well."""
 
 
-RESERVED, RESERVED_PER_CPU = 500_000_000, 64_000_000
+RESERVED, RESERVED_PER_THREAD, MOST_THREADS = 500_000_000, 64_000_000, 64
 """Bytes of addresses that NumPy takes when it is imported. Its OpenBLAS, 32 MB and a stack for each thread, asks for
 more for ever where the limit leaves none."""
 
@@ -30,7 +30,7 @@ more for ever where the limit leaves none."""
 def require_address_space() -> None:
     """Refuse a limit of memory that the packages cannot be imported under. Raises MachineError."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = RESERVED + RESERVED_PER_CPU * (os.cpu_count() or 1)
+    needed = RESERVED + RESERVED_PER_THREAD * min(MOST_THREADS, len(os.sched_getaffinity(0)))
     if limit not in (resource.RLIM_INFINITY, -1) and limit < needed:
         raise MachineError(
             f"the limit of memory (ulimit -v) is {gigabytes(limit)}, and the packages reserve {gigabytes(needed)} of "

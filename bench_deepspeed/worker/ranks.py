@@ -89,11 +89,10 @@ class Follower:
 
 
 class Ranks:
-    """The ranks 1 to `size` − 1, from the side of rank 0, whose own environment variables are set here."""
+    """The ranks 1 to `size` − 1, from the side of rank 0."""
 
-    def __init__(self, size: int, log_folder: Path, fail: Fail):
-        self._fail, port = fail, free_port()
-        os.environ.update(variables(Rank(0, size), port))
+    def __init__(self, size: int, port: int, log_folder: Path, fail: Fail):
+        self._fail = fail
         others = [Rank(number, size) for number in range(1, size)]
         self._followers = [
             Follower(rank, log_folder / f"worker-rank{rank.number}.log", variables(rank, port), fail) for rank in others
@@ -145,8 +144,10 @@ class Ranks:
 
 def start(worker: Worker, engine: Engine, name: str, settings: Load) -> Ranks:
     """Start the other ranks of an engine that is not loaded yet, and meet them; they load it from then on."""
+    size, port = settings.tensor_parallel, free_port()
+    os.environ.update(variables(Rank(0, size), port))  # before anything imports torch, which reads them
     engine.before_ranks(settings, worker.progress)
-    others = Ranks(settings.tensor_parallel, settings.log_folder, worker.fail)
+    others = Ranks(size, port, settings.log_folder, worker.fail)
     worker.keep(others)
     with others.joining(JOIN_S):
         others.load(name, settings)

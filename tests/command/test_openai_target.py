@@ -17,6 +17,7 @@ from bench_deepspeed.benchmarks.load.level_statistics import due_in_window, stat
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Server, Setup
+from bench_deepspeed.benchmarks.load.targets.http_connection import Response
 from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.simulations.openai_stub import StubServer
@@ -192,6 +193,17 @@ def test_the_key_is_sent_and_never_shown(opened, monkeypatch):
         opened(key="another")  # the stub repeats the key that it got
     assert "wrong key: Bearer <key>" in str(refused.value)
     assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize("before", [0, 100, 110])
+def test_a_key_that_a_server_repeats_is_hidden_before_its_message_is_cut(opened, monkeypatch, before):
+    monkeypatch.setenv("STUB_KEY", KEY)
+    client = opened(key=KEY).session._target._client
+    said = json.dumps({"error": {"message": "x" * before + f" Bearer {KEY}"}}).encode()
+    for body in (said, b"data: " + said + b"\n\n"):
+        response = Response(200, {b"content-type": KEY.encode()}, [(0.0, body[:9]), (1.0, body[9:])])
+        client._hide_key(response)
+        assert KEY[:4] not in f"{response.text} {response.content_type}"
 
 
 def test_no_server_and_tls_faults_are_said_in_a_line(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from support import error_of, gpu_path, result_in, sweep_of, wait_until
 
 from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.measure.records import Result
 from bench_deepspeed.worker.ranks import Ranks
 
@@ -119,7 +120,7 @@ def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch)
         told.set()
 
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    ranks = Ranks(2, tmp_path, fail)
+    ranks = Ranks(2, free_port(), tmp_path, fail)
     (child,) = psutil.Process().children()
     try:
         child.suspend()

@@ -19,6 +19,10 @@ def test_the_plain_service_level():
     assert not service_level.meets(made, {"ttft_s": 0.4999, "tpot_s": None})
     assert not service_level.meets(made, {"ttft_s": None, "tpot_s": 0.0999})
     assert service_level.meets(record(tokens=1), {"ttft_s": 1.0, "tpot_s": 0.001})
+    at_once = record(gap_s=0.0)  # as a server that buffers its answers sends them
+    assert at_once.new_tokens > 1
+    assert latency.tpot(at_once) is None
+    assert not service_level.meets(at_once, {"ttft_s": 9.0, "tpot_s": 9.0})
     assert not service_level.meets(record(error="no answer"), {"ttft_s": 9.0, "tpot_s": 9.0})
     assert not service_level.meets(record(error="no answer", last_s=None, first_s=1e3), NO_SLA)
 

@@ -214,7 +214,7 @@ def _url(text: str) -> str:
     """The URL of an API, with a version where it names no path. The message never shows what may be a credential."""
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises for what is none
+        _ = parts.port, (parts.hostname or "").encode("idna")  # raise for what is none
     except ValueError:
         parts = urlsplit("")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

@@ -87,10 +87,11 @@ def ttft(record: Record) -> float:
 
 
 def tpot(record: Record) -> float | None:
-    """For each output token after the first; None for a request of a single token."""
+    """For each output token after the first; None for a request of a single token, or whose tokens came all at once."""
     if record.error is not None:
         return math.inf if record.max_tokens > 1 else None
-    return _between(record.first_s, record.last_s) / (record.new_tokens - 1) if record.new_tokens > 1 else None
+    apart_s = _between(record.first_s, record.last_s)
+    return apart_s / (record.new_tokens - 1) if record.new_tokens > 1 and apart_s > 0 else None
 
 
 def slowest_ema(gaps: list[float], span: int = EMA_SPAN) -> float | None:

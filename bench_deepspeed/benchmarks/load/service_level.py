@@ -15,10 +15,15 @@ Sla = dict[str, float | None]
 
 
 def meets(record: Record, sla: Sla) -> bool:
-    """Whether a request met the service level: TTFT and TPOT at most at its limits, where these are set."""
+    """Whether a request met the service level: TTFT and TPOT at most at its limits, where these are set.
+
+    Several tokens that came all at once have no TPOT, and do not meet a limit of it.
+    """
     first, each = sla["ttft_s"], sla["tpot_s"]
     within_first = first is None or ttft(record) <= first
-    return record.error is None and within_first and (each is None or (tpot(record) or 0.0) <= each)
+    between = tpot(record)
+    within_each = each is None or (record.new_tokens == 1 if between is None else between <= each)
+    return record.error is None and within_first and within_each
 
 
 def goodput(ended: Iterable[Record], sla: Sla, seconds: float) -> float:

@@ -264,6 +264,7 @@ METRICS: tuple[Metric[Result], ...] = (
         shown=_lengths,
         group="Speed",
     ),
+    Metric("tensor_parallel", "ranks", "count", text.RANKS, lambda r: r.scenario.tensor_parallel, place="data"),
     Metric("prompt_tokens", "prompt tokens", "count", "tokens of each prompt", prompt_tokens, place="data"),
     Metric(
         "max_tokens",

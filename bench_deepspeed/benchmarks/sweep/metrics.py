@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench_deepspeed.benchmarks.common.kind import peak_metric, warnings_metric
 from bench_deepspeed.core import units
-from bench_deepspeed.core.text import NOT_MEASURED
+from bench_deepspeed.core.text import NOT_MEASURED, RANKS
 from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure import warnings
 from bench_deepspeed.measure.metric import Bounds, Metric
@@ -184,7 +184,7 @@ def _setting_cell(name: str) -> Callable[[ScenarioRow], str]:
 COMBINED: tuple[Metric[ScenarioRow], ...] = (
     _setting("engine", "engine", "what generated"),
     _setting("precision", "precision", "of the weights; the engine's description has that of the products"),
-    _setting("tensor_parallel", "ranks", "ranks that the model is split over"),
+    _setting("tensor_parallel", "ranks", RANKS),
     _setting("batch_size", "batch", "sequences at once"),
     _setting("prompt_tokens", "prompt", "tokens of each prompt"),
     _setting("max_tokens", "new tokens", "new tokens of each generation"),

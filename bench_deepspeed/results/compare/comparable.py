@@ -14,6 +14,7 @@ SAME: dict[str, Callable[[Result], object]] = {
     "seed of the weights": lambda result: result.scenario.seed if result.scenario.weights == "random" else None,
     "digest of the weights": lambda result: result.model.get("digest"),
     "device": lambda result: result.scenario.device,
+    "ranks": lambda result: result.scenario.tensor_parallel,
     "prompt tokens": lambda result: sorted({sample.prompt_tokens for sample in result.valid_samples}),
     "max_tokens": lambda result: result.scenario.max_tokens,
 }

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserError
 
-from bench_deepspeed.core.errors import as_bench_error
+from bench_deepspeed.core.errors import DAMAGE, as_bench_error
 from bench_deepspeed.core.text import one_line
 
 from .base import RequestError, Server
@@ -28,6 +28,7 @@ KEEP_ALIVE_S = 4.0
 """A connection that was idle for so long is not used again: the server may close it (uvicorn after 5 s) just then."""
 LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What this machine has too few of for another connection: more requests would fail for the same reason."""
+HIDDEN = b"<key>"
 PATHS = {"completions": "completions", "chat": "chat/completions"}
 
 
@@ -53,7 +54,7 @@ class HttpClient:
         body = self._json("models", await self._request("GET", "models", b""))
         listed = body.get("data") if isinstance(body, dict) else None
         if not isinstance(listed, list):
-            raise RequestError(f"not a list of models: {self._safe(message_of(body))}")
+            raise RequestError(f"not a list of models: {message_of(body)}")
         return [str(one["id"]) for one in listed if isinstance(one, dict) and one.get("id")]
 
     async def stream(self, body: bytes) -> Reads:
@@ -62,7 +63,7 @@ class HttpClient:
         if response.content_type != "text/event-stream":
             answer = self._json(self._api, response)
             kind = "200 with an error" if isinstance(answer, dict) and answer.get("error") else "not a stream"
-            raise RequestError(f"{kind}: {self._safe(message_of(answer))}")
+            raise RequestError(f"{kind}: {message_of(answer)}")
         return response.reads
 
     async def _request(self, method: str, name: str, body: bytes) -> Response:
@@ -75,6 +76,7 @@ class HttpClient:
         except (OSError, ClosedError, TooLongError, HttpParserError) as error:
             lack = as_bench_error(error) if getattr(error, "errno", None) in LACKS else None
             raise lack or RequestError(fault(error)) from error
+        self._hide_key(response)
         if response.status != 200:
             raise RequestError(f"HTTP {response.status}: {self._words(response)} ({self._path}/{name})")
         return response
@@ -110,20 +112,25 @@ class HttpClient:
     def _words(self, response: Response) -> str:
         """What a response with an error says."""
         try:
-            return self._safe(message_of(json.loads(response.text)))
-        except ValueError:
+            return message_of(json.loads(response.text))
+        except DAMAGE:
             return f"{response.content_type} in place of JSON"
 
     def _json(self, name: str, response: Response) -> Any:
         try:
             return json.loads(response.text)
-        except ValueError:
-            shown = self._safe(one_line(response.text))[:SHOWN]
+        except DAMAGE:
+            shown = one_line(response.text)[:SHOWN]
             where = f"{self._path}/{name} answers {response.content_type}"
             raise RequestError(f"not JSON: {where}: {shown}") from None
 
-    def _safe(self, words: str) -> str:
-        return words.replace(self._key, "<key>") if self._key else words
+    def _hide_key(self, response: Response) -> None:
+        """Replace the key in what a server repeats of it, before anything is cut out of that and shown."""
+        key, whole = self._key.encode(), b"".join(data for _, data in response.reads)
+        if key and key in whole:
+            response.reads = [(response.reads[-1][0], whole.replace(key, HIDDEN))]
+        if key and any(key in value for value in response.headers.values()):
+            response.headers = {}
 
     async def close(self) -> None:
         for connection in self._idle:

@@ -1,7 +1,7 @@
 """One connection of HTTP/1.1: a request is written, and the bytes of its response are kept with their times.
 
-httptools (llhttp, the parser of Node.js) parses as bytes come. Nothing else is done for each piece: with a coroutine
-that wakes for every piece, as general clients have it, a generator takes a CPU at a few hundred requests a second.
+httptools (llhttp, the parser of Node.js) parses as bytes come. Nothing else is done for each piece, where general
+clients wake a coroutine: what a generator can send is limited by the CPU time of each piece.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ GREEDY: tuple[dict[str, Any], ...] = ({"temperature": 0.0}, {"top_k": 1}, {})
 """Fields that ask for greedy decoding: the first that the server takes. MII's server wants a temperature above 0."""
 PROBE = Request("one two three four five six seven eight", 8, 4)
 CONNECT_S = 2.0
-REFUSALS = ("HTTP 400", "HTTP 422", "HTTP 5", "200 with an error", "the stream", "an error")
+REFUSALS = ("HTTP 400", "HTTP 422", "HTTP 500", "HTTP 501", "200 with an error", "an error")
 """How the reason begins where a field may be what the server cannot do."""
 REMEDIES = {
     r"HTTP 40[13]": "name the environment variable with its key with --api_key_env",
@@ -53,7 +53,7 @@ class OpenAiTarget(LoopTarget):
         from .http_client import HttpClient
 
         assert setup.server is not None
-        self._server, self._fields, self._exact = setup.server, {}, ()
+        self._server, self._fields, self._exact, self._lost = setup.server, {}, (), False
         self._tokenizer = tokenizer_of(setup.folder) if setup.folder else None
         self.start_loop()
         self._client = HttpClient(self._server, setup.timeout_s)
@@ -85,7 +85,8 @@ class OpenAiTarget(LoopTarget):
         accepted = {"ignore_eos": "ignore_eos" in self._fields, "min_tokens": least is not None}
         self._exact = tuple(name for name, taken in accepted.items() if taken)
         self._counts_by = self.counted(PROBE, answer).by
-        self.repeats = len({self._probe().text for _ in range(2)}) == 1
+        greedy = any(name in self._fields for fields in GREEDY for name in fields)
+        self.repeats = greedy and len({self._probe().text for _ in range(2)}) == 1
 
     def _greedy(self) -> dict[str, Any]:
         """The first fields that ask for greedy decoding with which the server answers."""
@@ -126,7 +127,14 @@ class OpenAiTarget(LoopTarget):
 
     async def stream(self, request: Request) -> Streamed:
         least = {"min_tokens": request.max_tokens} if "min_tokens" in self._exact else {}
-        return await self._ask(request, {**self._fields, **least})
+        try:
+            answer = await self._ask(request, {**self._fields, **least})
+        except RequestError as error:
+            self._lost = self._lost or str(error).startswith("no connection")
+            raise
+        if self._tokenizer is None and answer.usage_tokens is None and answer.token_ids is None:
+            raise RequestError("no count of its tokens: the answer has neither usage nor token ids")
+        return answer
 
     def counted(self, request: Request, streamed: Streamed | None) -> TokenCount:
         """By usage, else token ids, else the tokenizer; the prompt by usage, else the tokenizer."""
@@ -136,12 +144,14 @@ class OpenAiTarget(LoopTarget):
         own = len(self._tokenizer(streamed.text, add_special_tokens=False).input_ids) if self._tokenizer else None
         prompt = known if streamed.prompt_tokens is None else streamed.prompt_tokens
         counts = {"usage": streamed.usage_tokens, "token ids": streamed.token_ids, "tokenizer": own}
-        by, new = next(((by, new) for by, new in counts.items() if new is not None), (None, len(streamed.times)))
+        by, new = next((by, new) for by, new in counts.items() if new is not None)
         return TokenCount(new, prompt, by, own)
 
     def check(self) -> None:
-        """Raises BenchError where nothing listens any more."""
-        parts = urlsplit(self._server.url)
+        """Raises BenchError where nothing listens any more. Looks only after a request got no connection."""
+        if not self._lost:
+            return
+        self._lost, parts = False, urlsplit(self._server.url)
         try:
             default = 443 if parts.scheme == "https" else 80
             socket.create_connection((parts.hostname, parts.port or default), CONNECT_S).close()
