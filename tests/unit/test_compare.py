@@ -227,6 +227,7 @@ DIFFERENT = {
     "seed of the weights": result(1.0, 2.0, seed=8),
     "digest of the weights": dataclasses.replace(result(1.0, 2.0), model={"digest": "fedcba9876543210"}),
     "device": result(1.0, 2.0, device="cpu"),
+    "ranks": result(1.0, 2.0, tensor_parallel=2),
     "prompt tokens": dataclasses.replace(result(), runs=[Run(samples=[Sample(1.0, 6, 100)])]),
     "max_tokens": dataclasses.replace(result(max_tokens=101), runs=[Run(samples=[Sample(1.0, 5, 101)])]),
 }
