@@ -139,6 +139,9 @@ def conclusions(result: LoadResult) -> list[str]:
     return lines
 
 
+SAMPLED = "the server takes no field for greedy decoding, so answers may be sampled"
+
+
 def _served(result: LoadResult) -> list[str]:
     """What must be known of a server that is not this suite's: what counts tokens, and whether lengths are exact."""
     target = result.target
@@ -148,9 +151,10 @@ def _served(result: LoadResult) -> list[str]:
     by = ", ".join(f"{token_counts.WORDS[who]} ({number:,} answers)" for who, number in counts.most_common())
     asked = target["lengths"]
     lengths = f"requested with {asked}" if asked != token_counts.AS_THEY_COME else "those that came"
+    other = "the same request alone gets other answers" if {"temperature", "top_k"} & set(target["fields"]) else SAMPLED
     return [
         f"tokens counted by {by or NOT_MEASURED}; lengths are {lengths}; the server's machine is not known",
-        *([] if target["answers_repeat"] else ["the same request alone gets other answers: they are not compared"]),
+        *([] if target["answers_repeat"] else [f"{other}: they are not compared"]),
     ]
 
 
