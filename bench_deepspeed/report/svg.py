@@ -47,7 +47,9 @@ def write(folder: Path, charts: Mapping[str, Chart]) -> list[Path]:
             drawn = vega.svg(chart)
             png.write_bytes(vega.png(drawn))
             svg.write_text(drawn, encoding="utf-8")
-        except Exception as error:  # whatever a drawing library raises
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever a drawing library raises: a panic of vl-convert is no Exception
             signals.check()
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")
             print(f"figure {name} was not drawn: {reason}", file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 import altair
 import pytest
 
-from bench_deepspeed.report import legend, palette, specs, vega
+from bench_deepspeed.report import legend, palette, specs, svg, vega
 from bench_deepspeed.report.chart import Axis, BarRow, Bars, Chart, Dot, Lines, Point, Series, Strip, StripRow
 
 HOSTILE = "</script><script>alert(1)</script> & \"quoted\" 'name' <img src=x onerror=alert(1)>"
@@ -327,3 +327,16 @@ def test_the_scripts_of_a_page_fetch_nothing_and_end_no_element():
         assert "</script" not in script.lower()
         assert "<!--" not in script
     assert "ast: true" in ours, "else Vega needs eval, which the page's policy forbids"
+
+
+class PanicError(BaseException):
+    """As Rust's panics arrive in Python."""
+
+
+def test_a_panic_of_the_drawing_library_costs_the_figure_alone(tmp_path, monkeypatch, capsys):
+    def panic(_chart):
+        raise PanicError("Too many open files")
+
+    monkeypatch.setattr(vega, "svg", panic)
+    assert svg.write(tmp_path, {"speed": None}) == []
+    assert capsys.readouterr().err == "figure speed was not drawn: PanicError: Too many open files\n"
