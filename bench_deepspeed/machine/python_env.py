@@ -20,8 +20,6 @@ NEEDED = ("torch", "transformers", "accelerate", "deepspeed", "safetensors", "hu
 NEEDED += (*LIGHT, "psutil", "rapidfuzz", "tqdm", "yaml")
 WHOLE = "has all packages"
 """What a Python prints that has: a program that is none may end with 0 as well."""
-
-
 RESERVED, RESERVED_PER_THREAD, MOST_THREADS = 500_000_000, 64_000_000, 64
 """Bytes of addresses that NumPy takes when it is imported. Its OpenBLAS, 32 MB and a stack for each thread, asks for
 more for ever where the limit leaves none."""
@@ -30,8 +28,12 @@ more for ever where the limit leaves none."""
 def require_address_space() -> None:
     """Refuse a limit of memory that the packages cannot be imported under. Raises MachineError."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = RESERVED + RESERVED_PER_THREAD * min(MOST_THREADS, len(os.sched_getaffinity(0)))
-    if limit not in (resource.RLIM_INFINITY, -1) and limit < needed:
+    if limit == resource.RLIM_INFINITY:
+        return
+    from .environment import allowed_cpus  # not at each start
+
+    needed = RESERVED + RESERVED_PER_THREAD * min(MOST_THREADS, len(allowed_cpus()))
+    if limit < needed:
         raise MachineError(
             f"the limit of memory (ulimit -v) is {gigabytes(limit)}, and the packages reserve {gigabytes(needed)} of "
             "addresses when they are imported: raise it"
