@@ -21,7 +21,10 @@ LABEL = "building DeepSpeed's CPU collectives (once, a minute or more)"
 
 
 def join(device: str) -> None:
-    """Meet the other ranks, by the variables above; returns when all have. Raises MachineError for a taken port."""
+    """Meet the other ranks, by the variables that `worker.ranks` sets; returns when all have.
+
+    Raises MachineError for a taken port.
+    """
     import torch
     from torch import distributed
 
