@@ -326,6 +326,8 @@ SHORTEST = {
     "load": ("load", "-d", "cpu", "--target", "stub", "--seconds", "2", "--clients", "1", "-m", "2"),
 }
 """Command → the least that it can measure with nothing real."""
+MEASURED_LOAD = ROOT / "docs" / "results" / "loads" / "smollm2-questions-h100.json"
+"""A load test with a median at each level; a test of two seconds on a busy machine may have none, and no chart."""
 
 
 def result_in(folder: Path) -> dict:

@@ -8,13 +8,15 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from support import BENCH, SHORTEST, result_in
+from support import BENCH, MEASURED_LOAD, SHORTEST, result_in
 
 from bench_deepspeed.report import svg
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
 FIGURES = {"sweep": "prefill", "load": "load"}
 """Command → the name of the figure that it leaves."""
+DRAWN = {**SHORTEST, "load": (*SHORTEST["load"], "--beside", MEASURED_LOAD)}
+"""Command → flags with which it leaves its figures, however busy the machine is."""
 JUPYTER = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "TQDM_DISABLE": "1"}
 WRONG = {"MPLBACKEND": "qt", "TQDM_MININTERVAL": "abc", "TQDM_NCOLS": "x"}
 ONE = Lines("One", Axis("x"), Axis("y"), (Series("measured", (Point(1, 2), Point(2, 3)), ()),), "one line")
@@ -23,7 +25,7 @@ BAD = SimpleNamespace()  # no chart
 
 @pytest.mark.parametrize(("command", "variables"), [*((command, JUPYTER) for command in SHORTEST), ("run", WRONG)])
 def test_settings_of_other_drawing_libraries_and_of_tqdm_do_not_matter(bench, tmp_path, command, variables):
-    done = bench(*SHORTEST[command], "--output_dir", "out", env=variables)
+    done = bench(*DRAWN[command], "--output_dir", "out", env=variables)
     assert done.returncode == 0, done.stderr
     assert result_in(tmp_path)["status"] == "complete"
     if command in FIGURES:
@@ -34,7 +36,7 @@ def test_settings_of_other_drawing_libraries_and_of_tqdm_do_not_matter(bench, tm
 def test_a_figure_that_fails_is_one_line_and_nothing_else(bench, tmp_path, command, figure):
     (tmp_path / "stubs").mkdir()
     (tmp_path / "stubs" / "vl_convert.py").write_text("raise SystemError('it\\ncannot draw')")
-    done = bench(*SHORTEST[command], "--output_dir", "out", env={"PYTHONPATH": str(tmp_path / "stubs")})
+    done = bench(*DRAWN[command], "--output_dir", "out", env={"PYTHONPATH": str(tmp_path / "stubs")})
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if "draw" in line] == [
         f"figure {figure} was not drawn: SystemError: it cannot draw"
