@@ -10,6 +10,7 @@ import os
 import stat
 import textwrap
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,6 +44,7 @@ def validated(cls: type[T], data: object) -> T:
         raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
+@cache
 def _validator(cls: type) -> SchemaValidator:
     """Pydantic's validator of a class, which leaves a list at its first wrong element: of a million, each would be an
     error to describe."""

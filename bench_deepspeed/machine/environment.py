@@ -16,7 +16,7 @@ from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.measure.records import Environment, Gpu
 
 from . import cgroup
-from .software import lock, source_digest
+from .software import installed_version, lock, source_digest
 
 PACKAGES = (
     "deepspeed",
@@ -139,16 +139,6 @@ def free_host_bytes() -> int | None:
 def allowed_cpus() -> set[int]:
     """The numbers of the CPUs that this process may run on."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-
-
-def installed_version(package: str) -> str | None:
-    """A package's version, None where it is not installed."""
-    from importlib import metadata  # 12 ms that --help does not need
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def nvcc_version() -> str | None:

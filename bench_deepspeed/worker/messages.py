@@ -51,7 +51,10 @@ def function_named(name: str) -> Callable[..., Any]:
 def encode_arguments(
     function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments behind the worker, by name, in JSON. Raises TypeError that names what is of another type."""
+    """The arguments behind the worker, by name, in JSON. Raises TypeError for what the function does not take.
+
+    Types are checked where the arguments arrive, as those of a result are: each side of the socket reads its half.
+    """
     (_, *arguments) = inspect.signature(function).bind(None, *args, **kwargs).arguments.items()
     return {name: _encode(function, name, value) for name, value in arguments}
 
@@ -63,7 +66,7 @@ def decode_arguments(function: Callable[..., object], data: Mapping[str, Any]) -
 
 
 def encode_result(function: Callable[..., object], result: object) -> Any:
-    """What the function returned, in JSON. Raises TypeError where it is of another type than annotated."""
+    """What the function returned, in JSON. Raises TypeError where it is nothing that JSON can hold."""
     return _encode(function, "return", result)
 
 
@@ -74,10 +77,10 @@ def decode_result(function: Callable[..., R], data: object) -> R:
 
 
 def _encode(function: Callable[..., object], name: str, value: object) -> Any:
-    from pydantic_core import PydanticSerializationError
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
-        return _types(function)[name].dump_python(value, mode="json", warnings="error")
+        return to_jsonable_python(value)
     except PydanticSerializationError as error:
         raise TypeError(f"{function.__qualname__}: {name}: {' '.join(str(error).split())}") from error
 
@@ -87,7 +90,7 @@ def _decode(function: Callable[..., object], name: str, data: object) -> Any:
 
     try:
         # As JSON text: there a strict check takes a text for a path and a list for a tuple, and nothing else.
-        return _types(function)[name].validate_json(json.dumps(data), strict=True)
+        return _reader(function, name).validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, (name, *first["loc"])))
@@ -95,9 +98,8 @@ def _decode(function: Callable[..., object], name: str, data: object) -> Any:
 
 
 @functools.cache
-def _types(function: Callable[..., object]) -> dict[str, TypeAdapter[Any]]:
-    """What reads and writes each argument behind the worker, and the result under the name "return"."""
+def _reader(function: Callable[..., object], name: str) -> TypeAdapter[Any]:
+    """What reads one argument, or the result under the name "return"."""
     from pydantic import TypeAdapter
 
-    worker = next(iter(inspect.signature(function).parameters))
-    return {name: TypeAdapter(kind) for name, kind in get_type_hints(function).items() if name != worker}
+    return TypeAdapter(get_type_hints(function)[name])

@@ -98,15 +98,26 @@ def test_a_result_crosses_unchanged(function, result):
 @pytest.mark.parametrize(
     ("function", "args", "words"),
     [
-        (tasks.generate, (3, 8), "generate: prompt: .*Expected `str`"),
-        (tasks.load, ("fake", {"folder": "x"}), "load: settings: .*Expected `Load`"),
+        (tasks.generate, (object(), 8), "generate: prompt: Unable to serialize unknown type: .*object"),
         (tasks.generate, ("a",), "missing a required argument: 'max_tokens'"),
         (tasks.generate, ("a", 8, 9), "too many positional arguments"),
     ],
 )
-def test_an_argument_of_another_type_is_refused_where_it_is_sent(function, args, words):
+def test_an_argument_that_cannot_be_sent_is_refused(function, args, words):
     with pytest.raises(TypeError, match=words):
         messages.encode_arguments(function, args, {})
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "words"),
+    [
+        (tasks.generate, (3, 8), "generate: prompt: Input should be a valid string"),
+        (tasks.load, ("fake", {"folder": "x"}), "load: settings.device: Field required"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(function, args, words):
+    with pytest.raises(TypeError, match=words):
+        sent(function, *args)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +141,8 @@ def test_the_field_of_a_dataclass_that_is_of_another_type_is_named():
 
 
 def test_a_result_of_another_type_is_refused():
-    with pytest.raises(TypeError, match="free_bytes: return: .*Expected `int`"):
-        messages.encode_result(tasks.free_bytes, "much")
+    with pytest.raises(TypeError, match="free_bytes: return: Input should be a valid integer"):
+        returned(tasks.free_bytes, "much")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pytest
 from support import unwrapped
 
 from bench_deepspeed.benchmarks.common import precisions
-from bench_deepspeed.cli.doctor import software
+from bench_deepspeed.cli.doctor import software as doctor_software
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.capabilities import TABLE, Cell, Packing
 from bench_deepspeed.core.errors import MachineError
 from bench_deepspeed.core.precision import NAMES, PRECISIONS
 from bench_deepspeed.engines import ENGINES
-from bench_deepspeed.machine import environment
+from bench_deepspeed.machine import environment, software
 from bench_deepspeed.measure.records import Gpu
 from bench_deepspeed.model import arithmetic, catalog
 
@@ -41,7 +41,7 @@ def test_every_version_in_a_reason_is_the_one_that_is_pinned():
     text = " ".join(TABLE[engine][device][name].reason for engine, device, name in CELLS)
     found = set(re.findall(r"(\w+) (\d+\.\d+\.\d+)", text))
     assert {library for library, _ in found} == set(pins)
-    assert {(pins[library], version) for library, version in found} <= set(software.pins().items())
+    assert {(pins[library], version) for library, version in found} <= set(doctor_software.pins().items())
 
 
 def test_a_group_that_does_not_divide_a_layer_is_refused_by_name():
@@ -58,7 +58,7 @@ def test_a_group_that_does_not_divide_a_layer_is_refused_by_name():
 def test_six_bits_take_shapes_that_the_kernel_has_and_a_gpu_that_it_is_compiled_for(monkeypatch):
     assert "q_proj.weight has 576 × 576 weights" in precisions.refusal(SMOLLM2, "mii", "cuda", "fp6")
     assert precisions.refusal(LLAMA, "mii", "cuda", "fp6") is None
-    monkeypatch.setattr(environment, "installed_version", lambda name: "1.0")
+    monkeypatch.setattr(software, "installed_version", lambda name: "1.0")
     monkeypatch.setattr(environment, "gpus", lambda: [Gpu("H100", "9.0", 81559, "580")])
     with pytest.raises(MachineError, match=r"compute capability 8.x alone, and this GPU has 9.0"):
         precisions.require_here("mii", "cuda", "fp6")
@@ -68,7 +68,7 @@ def test_six_bits_take_shapes_that_the_kernel_has_and_a_gpu_that_it_is_compiled_
 
 def test_a_library_that_is_missing_is_reported_where_the_packages_are(monkeypatch):
     installed = {"torch": "2.13.0"}
-    monkeypatch.setattr(environment, "installed_version", installed.get)
+    monkeypatch.setattr(software, "installed_version", installed.get)
     with pytest.raises(MachineError, match="int8 needs the package torchao, which is not installed: pip install"):
         precisions.require_here("transformers", "cpu", "int8")
     precisions.require_here("deepspeed", "cpu", "int8")

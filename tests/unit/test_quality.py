@@ -18,7 +18,7 @@ from bench_deepspeed.benchmarks.quality.records import Quality
 from bench_deepspeed.benchmarks.quality.reference import Reference
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.core.paths import QUESTIONS
-from bench_deepspeed.machine import environment
+from bench_deepspeed.machine import environment, software
 from bench_deepspeed.measure.records import Environment
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown
@@ -162,7 +162,7 @@ def test_what_answers_nothing_is_refused(bench, flags):
     ],
 )
 def test_the_baseline_is_another_implementation(monkeypatch, engine, device, precision, baseline):
-    monkeypatch.setattr(environment, "installed_version", lambda _name: "1.0")
+    monkeypatch.setattr(software, "installed_version", lambda _name: "1.0")
     assert baseline_of(catalog.load("llama"), engine, device, precision) == baseline
 
 
@@ -187,7 +187,7 @@ def test_a_precision_that_nothing_else_runs_has_no_floor_and_says_so():
 
 def test_a_baseline_whose_package_is_not_installed_is_named(monkeypatch):
     """Else the check would say that nothing else runs the precision, and judge less."""
-    monkeypatch.setattr(environment, "installed_version", lambda name: None if name == "torchao" else "1.0")
+    monkeypatch.setattr(software, "installed_version", lambda name: None if name == "torchao" else "1.0")
     with pytest.raises(MachineError, match="the noise floor of int8 comes from transformers: int8 needs the package"):
         baseline_of(catalog.load("llama"), "deepspeed", "cpu", "int8")
 

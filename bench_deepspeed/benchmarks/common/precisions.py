@@ -7,7 +7,7 @@ from bench_deepspeed.core.capabilities import Cell
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.engines import ENGINES
-from bench_deepspeed.machine import environment
+from bench_deepspeed.machine import environment, software
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
@@ -47,10 +47,9 @@ def lacking_package(cell: Cell, precision: str) -> str | None:
 
     A Python that has no torch is not the one that will measure: nothing is said of its packages.
     """
-    measures_here = environment.installed_version("torch") is not None
-    if cell.library and measures_here and environment.installed_version(cell.library) is None:
-        return f"{precision} needs the package {cell.library}, which is not installed: pip install {cell.library}"
-    return None
+    if cell.library is None or software.installed_version(cell.library) or not software.installed_version("torch"):
+        return None
+    return f"{precision} needs the package {cell.library}, which is not installed: pip install {cell.library}"
 
 
 def require_possible(spec: ModelSpec, engine: str, device: str, precision: str) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib import util
 from pathlib import Path
 
-from bench_deepspeed.machine.environment import installed_version, nvcc_version
+from bench_deepspeed.machine.environment import nvcc_version
+from bench_deepspeed.machine.software import installed_version
 from bench_deepspeed.measure.records import Gpu
 
 from .line import MISSING, NOTE, OK, WARNING, Line, is_ok

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.paths import ROOT, VENV
 from bench_deepspeed.core.units import gigabytes
-from bench_deepspeed.machine.environment import installed_version
+from bench_deepspeed.machine.software import installed_version
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import package, random
 
