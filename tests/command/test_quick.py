@@ -6,6 +6,7 @@ import pytest
 from support import result_in
 
 from bench_deepspeed.benchmarks import registry
+from bench_deepspeed.benchmarks.common.scenario import QUICK
 
 LEFT_OUT = ("limits", "latency", "prefill", "energy")
 
@@ -24,7 +25,7 @@ def test_a_quick_run_is_one_short_process_and_says_what_it_left_out(bench, tmp_p
     assert done.returncode == 0, done
     result = saved(tmp_path)
     (run,) = result["runs"]
-    assert [sample["new_tokens"] for sample in run["samples"]] == [16] * 3
+    assert [sample["new_tokens"] for sample in run["samples"]] == [QUICK["max_tokens"]] * 3
     assert len(run["warmups"]) == 1
     assert "quick: a first number. Not measured: prefill, latency," in " ".join(done.stdout.split())
     said = done.stderr.index("tokens/s; now the tokens that were timed are checked")
@@ -49,7 +50,7 @@ def test_no_answer_can_be_requested(bench):
 
 def test_a_plan_says_that_nothing_else_is_measured(bench):
     done = bench("--quick", "-d", "cpu", "-n", "smollm2", "--dry_run")
-    assert "3 repetitions of 16 tokens" in done.stdout
+    assert f"3 repetitions of {QUICK['max_tokens']} tokens" in done.stdout
     assert "and nothing else" in done.stdout
     assert "quality" not in done.stdout
 

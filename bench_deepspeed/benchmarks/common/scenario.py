@@ -29,7 +29,7 @@ WORKSPACE_BYTES = 1_000_000_000
 METAL = "metal is not supported: DeepSpeed-MII runs on CUDA and DeepSpeed's init_inference on cuda and cpu; use -d cpu"
 
 
-QUICK = {"max_tokens": 16, "processes": 1, "repetitions": 3, "warmups": 1}
+QUICK = {"max_tokens": 8, "processes": 1, "repetitions": 3, "warmups": 1}
 """What --quick sets where no flag does."""
 
 
