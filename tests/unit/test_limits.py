@@ -27,12 +27,20 @@ def test_bytes_and_flops_of_one_pass(monkeypatch):
     monkeypatch.setattr(limits, "BUFFER_BYTES", {"cpu": 4000})
     monkeypatch.setattr(limits, "cache_bytes", lambda device: None)
     found = limits.measure("cpu", "bfloat16", no_progress)
-    copied, total, product = passes
+    copied, total, *products = passes
     assert (found.copy_bytes_per_s, copied.tolist()) == (2 * 4000, [1.0] * 1000)
     assert (found.read_bytes_per_s, total.item()) == (4000, 1000.0)
-    assert found.matmul_flops_per_s == 2 * product.shape[0] ** 3
-    assert (str(product.dtype), product.shape[0]) == ("torch.bfloat16", limits.SIDE["cpu"])
-    assert product.std() > 0
+    assert found.matmul_flops_per_s == 2 * limits.SIDE["cpu"] ** 3
+    assert {str(product.dtype) for product in products} == {"torch.bfloat16", "torch.float32"}
+    for product in products:
+        assert product.shape == (limits.SIDE["cpu"], limits.SIDE["cpu"])
+        assert product.std() > 0
+
+
+@pytest.mark.parametrize(("device", "figure"), [("cpu", 7.0), ("cuda", 1.0)])
+def test_a_cpu_can_compute_in_float32_what_is_stored_in_16_bits(monkeypatch, device, figure):
+    monkeypatch.setattr(limits, "_product_flops_per_s", lambda _, name: {"bfloat16": 1.0, "float32": 7.0}[name])
+    assert limits.matmul_flops_per_s(device, "bfloat16") == figure
 
 
 def test_a_copy_is_timed_while_other_programs_take_memory(monkeypatch):
