@@ -23,7 +23,9 @@ from bench_deepspeed.measure.records import Prefill, Profile, Share
 
 from .latency import PREFILL_TOKENS, TimedGenerate, prefill_prompt
 
-DECODE_STEPS = 32  # enough to average over, few enough for a small trace: some ten thousand kernels for a 7B model
+DECODE_STEPS = {"cuda": 32, "cpu": 8}
+"""Enough to average over, few enough for a small trace, which torch reads in Python: of a GPU ten thousand kernels for
+a 7B model, of a CPU 7,000 operators a step of a small one, for which it takes 0.8 s."""
 REPEATS = 5  # the median of an odd number of differences is one of them
 HOST_FUNCTIONS = 20
 # What Kineto reports on the GPU's time line while nothing runs there.
@@ -83,16 +85,16 @@ def profile(
     `max_tokens` 1 there is no decode step, and no profile of it. `prefill` is what `latency.prefill` measured in this
     process with PREFILL_TOKENS: that phase is then not timed once more.
     """
-    decode, long = _phases(engine, prompt, max_tokens)
+    decode, long = _phases(engine, device, prompt, max_tokens)
     timed = {phase: _step_time(generate, phase) for phase in decode}
     timed[long] = (prefill.prompt_tokens, statistics.median(prefill.seconds)) if prefill else _step_time(generate, long)
     _trace(generate, device, prompt, 1)  # the first trace includes set-up
     return [_profile_phase(engine, generate, device, phase, times) for phase, times in timed.items()]
 
 
-def _phases(engine: Engine, prompt: str, max_tokens: int) -> tuple[list[Phase], Phase]:
+def _phases(engine: Engine, device: str, prompt: str, max_tokens: int) -> tuple[list[Phase], Phase]:
     """The decode steps, if there are any, and the prefill."""
-    steps = min(DECODE_STEPS, max_tokens - 1)
+    steps = min(DECODE_STEPS[device], max_tokens - 1)
     decode = [Phase("decode", prompt, 1 + steps, 1)] if steps else []
     return decode, Phase("prefill", prefill_prompt(engine, prompt, PREFILL_TOKENS) or prompt, 1, 0)
 

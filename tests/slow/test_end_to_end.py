@@ -15,7 +15,7 @@ from bench_deepspeed.measure.records import Result
 from bench_deepspeed.model import catalog
 from bench_deepspeed.weights import store
 
-NEW_TOKENS = 8
+NEW_TOKENS = 4
 FLAGS = ("-d", "cpu", "--precision", "float32", "-r", "2", "-m", str(NEW_TOKENS))
 FLAGS += ("--processes", "1", "--warmups", "1", "--no_quality")
 

@@ -61,9 +61,10 @@ def test_a_decode_step_of_smollm2_has_its_matrix_products(engine):
 
 def test_smollm2_has_a_profile_of_either_phase(engine, monkeypatch):
     monkeypatch.setattr(profiling, "REPEATS", 1)
+    monkeypatch.setattr(profiling, "PREFILL_TOKENS", 64)
     decode, prefill = profile_of(engine, "cpu", TOKENS)
     assert (decode.phase, decode.steps, decode.prompt_tokens) == ("decode", TOKENS - 1, 8)
-    assert (prefill.phase, prefill.steps, prefill.prompt_tokens) == ("prefill", 1, 512)
+    assert (prefill.phase, prefill.steps, prefill.prompt_tokens) == ("prefill", 1, 64)
     for found in (decode, prefill):
         assert (found.device, found.step_s) == ("cpu", pytest.approx(0.1))
         assert len(found.host_functions) == profiling.HOST_FUNCTIONS
@@ -77,6 +78,7 @@ def test_smollm2_has_a_profile_of_either_phase(engine, monkeypatch):
 
 def test_a_gpu_that_the_profiler_cannot_see_is_not_measured(engine, capsys, monkeypatch):
     monkeypatch.setattr(profiling, "REPEATS", 1)
+    monkeypatch.setattr(profiling, "PREFILL_TOKENS", 64)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # hidden from it, as where CUPTI is not permitted
     (found,) = profile_of(engine, "cuda", 1)
     assert (found.busy_s, found.kernels) == (None, [])
