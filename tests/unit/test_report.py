@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from builders import result
+from builders import measured, result
 from markdown_it import MarkdownIt
 
 from bench_deepspeed.benchmarks.run import view as run_view
@@ -17,7 +17,7 @@ from bench_deepspeed.benchmarks.run.metrics import compiling
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.measure.records import Gpu, Result, Sample
 from bench_deepspeed.report import markdown
-from bench_deepspeed.report.blocks import Quoted, Section, Table, Text
+from bench_deepspeed.report.blocks import Figure, Quoted, Section, Table, Text
 from bench_deepspeed.results import documents, files
 
 PAGE = "# Page\n\nBefore.\n\n<!-- run: llama -->\n<!-- /run -->\n\nAfter.\n"
@@ -294,6 +294,17 @@ def test_results_with_the_same_file_name_keep_a_column_each(tmp_path):
     sections = [block for block in run_view._speed_table(items) if isinstance(block, Section)]
     (table,) = [block for part in sections for block in part.blocks if getattr(block, "column_facets", None)]
     assert list(table.rows[0]) == ["", "old/llama", "new/llama"]
+
+
+def test_models_of_any_size_share_no_axis(tmp_path):
+    for name in ("llama", "smollm2"):
+        measured(result(model=name)).save(tmp_path / f"{name}.json")
+    sections = run_view.overview(files.read(sorted(tmp_path.glob("*.json"))), compact=False)
+    found = [
+        block for part in sections if isinstance(part, Section) for block in part.blocks if isinstance(block, Figure)
+    ]
+    titles = [figure.chart.title for figure in found if figure.name == "run-decode-step"]
+    assert titles == ["Parts of a decode step of llama", "Parts of a decode step of smollm2"]
 
 
 @pytest.mark.parametrize("text", ["[x](http://a.b)", "![x](http://a.b/c.png)", "~~struck~~", "<b>", "*a* _b_ `c` &lt;"])

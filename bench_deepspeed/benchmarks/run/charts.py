@@ -101,11 +101,11 @@ LATENCY_SERIES: dict[str, Callable[[Result], list[float]]] = {
 """Metric → the seconds of each generation."""
 
 
-def steps(phase: str, items: Sequence[RunItem]) -> Bars | None:
-    """Where a step's time goes, in one phase, of each result that was profiled."""
+def steps(phase: str, title: str, items: Sequence[RunItem]) -> Bars | None:
+    """Where a step's time goes, in one phase, of each result of one model that was profiled."""
     pairs = [(item, profile) for item in items for profile in item.content.profiles if profile.phase == phase]
     rows = tuple(_step(_label(item), (facets_of(item),), profile) for item, profile in pairs if profile.busy_s)
-    return _bars(f"Parts of a {phase} step", rows) if rows else None
+    return _bars(f"Parts of a {phase} step of {title}", rows) if rows else None
 
 
 def profile_bars(title: str, profiles: Sequence[Profile]) -> Bars:
@@ -126,7 +126,7 @@ def _step(label: str, keys: tuple[Facets, ...], profile: Profile) -> BarRow:
 
 def _label(item: RunItem) -> str:
     scenario = item.content.scenario
-    return f"{metrics.model_title(item.content)} · {metrics.engine_title(item.content)}, {scenario.precision}"
+    return f"{metrics.engine_title(item.content)}, {scenario.precision}"
 
 
 def _description(rows: Sequence[StripRow]) -> str:

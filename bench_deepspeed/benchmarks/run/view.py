@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby, starmap
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def overview(items: Sequence[RunItem], compact: bool) -> list[Block]:
     if compact:
         return _headlines(ordered)
     by_model = {m: list(some) for m, some in groupby(ordered, key=lambda item: metrics.model_title(item.content))}
-    return [*starmap(_speed, by_model.items()), *_latencies(by_model), *_steps(ordered), *map(_card, ordered)]
+    return [*starmap(_speed, by_model.items()), *_latencies(by_model), *_steps(by_model), *map(_card, ordered)]
 
 
 def _headlines(items: Sequence[RunItem]) -> list[Block]:
@@ -306,16 +307,23 @@ def _origin(item: RunItem) -> str:
 
 
 def _latencies(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
-    """TTFT and TPOT of each model, each a chart of the results that have it: models of any size share no axis."""
-    figures = [
-        figure
-        for model, items in by_model.items()
-        for name in charts.LATENCY_SERIES
-        for figure in _figure(f"run-{name}", charts.latency(name, model, items))
-    ]
+    """TTFT and TPOT of each model, each a chart of the results that have it."""
+    figures = _figures(by_model, {f"run-{name}": partial(charts.latency, name) for name in charts.LATENCY_SERIES})
     items = [item for some in by_model.values() for item in some]
     measured = [item for item in items if any(seconds(item.content) for seconds in charts.LATENCY_SERIES.values())]
     return [Section("Latency", [*figures, *_left_out(items, measured)], folded=True)] if figures else []
+
+
+def _figures(
+    by_model: Mapping[str, Sequence[RunItem]], kinds: Mapping[str, Callable[[str, Sequence[RunItem]], Chart | None]]
+) -> list[Block]:
+    """A figure a kind, of each model one: models of any size share no axis."""
+    return [
+        figure
+        for model, items in by_model.items()
+        for name, chart in kinds.items()
+        for figure in _figure(name, chart(model, items))
+    ]
 
 
 def _left_out(items: Sequence[RunItem], measured: Sequence[RunItem]) -> list[Text]:
@@ -324,10 +332,10 @@ def _left_out(items: Sequence[RunItem], measured: Sequence[RunItem]) -> list[Tex
     return [Text(f"{NOT_MEASURED} of {count} further {'result' if count == 1 else 'results'}")] if count else []
 
 
-def _steps(items: Sequence[RunItem]) -> list[Block]:
-    """Where a step's time goes: a chart a phase, of the results that were profiled."""
-    phases = ("decode", "prefill")
-    figures = [figure for phase in phases for figure in _figure(f"run-{phase}-step", charts.steps(phase, items))]
+def _steps(by_model: Mapping[str, Sequence[RunItem]]) -> list[Block]:
+    """Where a step's time goes: of each model a chart a phase, of the results that were profiled."""
+    figures = _figures(by_model, {f"run-{phase}-step": partial(charts.steps, phase) for phase in ("decode", "prefill")})
+    items = [item for some in by_model.values() for item in some]
     notes = _left_out(items, [item for item in items if item.content.profiles])
     return [Section("What holds it back", [*figures, *notes], folded=True)] if figures else []
 
