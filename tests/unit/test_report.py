@@ -300,11 +300,9 @@ def test_models_of_any_size_share_no_axis(tmp_path):
     for name in ("llama", "smollm2"):
         measured(result(model=name)).save(tmp_path / f"{name}.json")
     sections = run_view.overview(files.read(sorted(tmp_path.glob("*.json"))), compact=False)
-    found = [
-        block for part in sections if isinstance(part, Section) for block in part.blocks if isinstance(block, Figure)
-    ]
-    titles = [figure.chart.title for figure in found if figure.name == "run-decode-step"]
-    assert titles == ["Parts of a decode step of llama", "Parts of a decode step of smollm2"]
+    found = [block for part in sections if isinstance(part, Section) for block in part.blocks]
+    titles = [block.chart.title for block in found if isinstance(block, Figure) and block.name == "run-decode-step"]
+    assert titles == [f"Parts of a decode step of {name}" for name in ("Llama-2-7B-chat", "SmolLM2-135M-Instruct")]
 
 
 @pytest.mark.parametrize("text", ["[x](http://a.b)", "![x](http://a.b/c.png)", "~~struck~~", "<b>", "*a* _b_ `c` &lt;"])
