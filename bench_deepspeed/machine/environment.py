@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 from bench_deepspeed import __version__
@@ -42,6 +43,20 @@ def hidden() -> bool:
     """Whether CUDA_VISIBLE_DEVICES hides every GPU, as an empty value and -1 do."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return not first or first.startswith("-")
+
+
+def visible_gpus() -> int:
+    """How many GPUs CUDA offers of those that nvidia-smi lists.
+
+    CUDA_VISIBLE_DEVICES counts up to its first entry that names none (CUDA C++ Programming Guide, "CUDA Environment
+    Variables"); a GPU may be named by its UUID.
+    """
+    there, named = len(gpus()), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return there
+    entries = [entry.strip() for entry in named.split(",")]
+    offered = takewhile(lambda entry: int(entry) < there if entry.isdigit() else entry[:1].isalpha(), entries)
+    return min(there, len(list(offered)))
 
 
 def require_gpu(flag: str = "-d") -> None:

@@ -52,7 +52,7 @@ def test_packed_weights_are_not_split():
     assert "packed weights" in tensor_parallel.refusal(LLAMA, "deepspeed", "cuda", "int8", 2)
 
 
-@pytest.mark.parametrize(("visible", "most"), [(None, 2), ("0", 1), ("1,0", 2), ("0,1,2", 2), ("", 0)])
+@pytest.mark.parametrize(("visible", "most"), [(None, 2), ("0", 1), ("1,0", 2), ("0,1,2", 2), ("0,-1", 1), ("5,0", 0), ("GPU-0a,1", 2), ("", 0)])
 def test_more_ranks_than_visible_gpus_are_refused(monkeypatch, visible, most):
     monkeypatch.setattr(environment, "gpus", lambda: [Gpu("card", "9.0", 80 << 10, "580")] * 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

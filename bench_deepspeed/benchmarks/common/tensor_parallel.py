@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import MachineError, UsageError
 from bench_deepspeed.machine import environment
@@ -68,7 +66,7 @@ def lacking(device: str, engine: str, ranks: int) -> str | None:
     """What this machine has fewer of than there are ranks, in words: GPUs, or on a CPU its cores; None: enough."""
     if ranks == 1 or engine == "fake":
         return None
-    there, what = (_visible_gpus(), "GPU") if device == "cuda" else (len(environment.allowed_cpus()), "CPU")
+    there, what = (environment.visible_gpus(), "GPU") if device == "cuda" else (len(environment.allowed_cpus()), "CPU")
     if ranks <= there:
         return None
     return f"each rank needs a {what} of its own, and this machine offers {there}: name {there} at most"
@@ -78,9 +76,3 @@ def require_here(device: str, engine: str, ranks: int) -> None:
     """Raise MachineError for more ranks than this machine has devices for."""
     if reason := lacking(device, engine, ranks):
         raise MachineError(f"--tensor_parallel {ranks}: {reason}")
-
-
-def _visible_gpus() -> int:
-    """GPUs that nvidia-smi lists and CUDA_VISIBLE_DEVICES does not hide."""
-    there, named = len(environment.gpus()), os.environ.get("CUDA_VISIBLE_DEVICES")
-    return there if named is None else min(there, len([part for part in named.split(",") if part.strip()]))
