@@ -37,7 +37,7 @@ def validated(cls: type[T], data: object) -> T:
     from pydantic_core import ValidationError
 
     try:
-        valid: T = _validator(cls).validate_python(data)
+        valid: T = _validator(cls).validate_python(data)  # type: ignore[arg-type]  # to mypy no class is hashable
         return valid
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]

@@ -31,6 +31,7 @@ class Entry:
     models: list[str] = field(default_factory=list)
     weights: str = ""
     engines: list[str] = field(default_factory=list)
+    tensor_parallel: list[int] = field(default_factory=list)
     precisions: list[str] = field(default_factory=list)
     device: str = ""
     speed: str = ""
@@ -63,6 +64,7 @@ def _read(run: SavedRun, facts: dict, kind: Kind, content: Content) -> Entry:
         "models": list(subject.models),
         "weights": subject.weights,
         "engines": list(subject.engines),
+        "tensor_parallel": list(subject.tensor_parallel),
         "precisions": list(subject.precisions),
         "device": machine_of(content.environment, subject.device),
         "speed": kind.headline(content) if possible else IMPOSSIBLE,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from bench_deepspeed.benchmarks.common.columns import IDENTITY, MACHINE, SAMPLES
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.flat_files import FlatRow
+
+T = TypeVar("T")
 
 
 def columns_of(kind: Kind) -> dict[str, str]:
@@ -45,6 +49,7 @@ def identity(item: Item) -> FlatRow:
         "model": _only(subject.models),
         "weights": subject.weights,
         "engine": _only(subject.engines),
+        "tensor_parallel": _only(subject.tensor_parallel),
         "device": subject.device,
         "device_name": item.machine,
         "precision": _only(subject.precisions),
@@ -53,5 +58,5 @@ def identity(item: Item) -> FlatRow:
     }
 
 
-def _only(values: tuple[str, ...]) -> str | None:
+def _only(values: tuple[T, ...]) -> T | None:
     return values[0] if len(values) == 1 else None

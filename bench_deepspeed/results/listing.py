@@ -45,6 +45,12 @@ def _marks(entry: Entry) -> list[str]:
     return ["*"] * random_weights + ["†"] * ("fake" in entry.engines)
 
 
+def _ranks(entry: Entry) -> list[str]:
+    """How many ranks computed together, where it was not always one."""
+    several = any(ranks > 1 for ranks in entry.tensor_parallel)
+    return [f"{' and '.join(map(str, entry.tensor_parallel))} ranks"] if several else []
+
+
 def _row(entry: Entry) -> dict[str, str]:
     speed, basis = re.fullmatch(r"(.*?)((?: [\[(].*)?)", entry.speed, re.DOTALL).groups()
     return {
@@ -52,7 +58,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "kind": entry.kind,
         "started": f"{entry.started:%Y-%m-%d %H:%M}",
         "model": ", ".join(entry.models),
-        "engine": ", ".join(entry.engines),
+        "engine": ", ".join([*entry.engines, *_ranks(entry)]),
         "precision": ", ".join(entry.precisions),
         "device": entry.device,
         "tokens/s": " ".join(filter(None, [speed, *(_marks(entry) if speed not in ("", NOT_MEASURED) else [])])),

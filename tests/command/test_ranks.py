@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -49,6 +50,8 @@ def test_a_run_on_two_ranks_is_saved_with_their_number_and_leaves_none(bench):
     assert len(result.valid_samples) == 2
     assert "2 ranks" in done.stdout
     assert (path.parent / "worker-rank1.log").exists()
+    (listed,) = json.loads(bench("results", "--output_dir", "out", "--json").stdout)
+    assert listed["tensor_parallel"] == [2]
 
 
 def test_a_rank_that_is_killed_ends_all_with_its_number_and_code(bench, busy):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import statistics
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,8 @@ from bench_deepspeed.engines import collectives
 from bench_deepspeed.machine import environment, limits
 from bench_deepspeed.measure.records import Environment, Gpu, Memory, Reading, Sample
 from bench_deepspeed.model import catalog
+from bench_deepspeed.results import listing
+from bench_deepspeed.results.entries import Entry
 
 LLAMA, SMOLLM2, MISTRAL = map(catalog.load, ("llama", "smollm2", "mistral"))
 
@@ -52,7 +56,10 @@ def test_packed_weights_are_not_split():
     assert "packed weights" in tensor_parallel.refusal(LLAMA, "deepspeed", "cuda", "int8", 2)
 
 
-@pytest.mark.parametrize(("visible", "most"), [(None, 2), ("0", 1), ("1,0", 2), ("0,1,2", 2), ("0,-1", 1), ("5,0", 0), ("GPU-0a,1", 2), ("", 0)])
+@pytest.mark.parametrize(
+    ("visible", "most"),
+    [(None, 2), ("0", 1), ("1,0", 2), ("0,1,2", 2), ("0,-1", 1), ("5,0", 0), ("GPU-0a,1", 2), ("", 0)],
+)
 def test_more_ranks_than_visible_gpus_are_refused(monkeypatch, visible, most):
     monkeypatch.setattr(environment, "gpus", lambda: [Gpu("card", "9.0", 80 << 10, "580")] * 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -180,3 +187,9 @@ def test_the_table_of_scaling_is_of_sweeps_over_ranks_alone():
     assert table.rows[2]["tokens/s"] == "failed"
     alone = dataclasses.replace(sweep, settings=dataclasses.replace(sweep.settings, tensor_parallel=[2]))
     assert scaling.tables(alone) == []
+
+
+@pytest.mark.parametrize(("ranks", "words"), [([1], []), ([2], ["2 ranks"]), ([1, 2], ["1 and 2 ranks"])])
+def test_the_list_of_runs_names_several_ranks(ranks, words):
+    entry = Entry("a", Path("a"), "run", datetime.datetime.now(), "complete", engines=["mii"], tensor_parallel=ranks)
+    assert listing._ranks(entry) == words

@@ -6,6 +6,7 @@ A column of one name means the same in every kind of file. Units are in the name
 
 from __future__ import annotations
 
+from bench_deepspeed.core.text import RANKS
 from bench_deepspeed.measure.records import Sample
 
 IDENTITY = {
@@ -16,6 +17,7 @@ IDENTITY = {
     "model": "name of the model",
     "weights": "`pretrained`, or `random`: the speed of the model's shape only",
     "engine": "what generated",
+    "tensor_parallel": RANKS,
     "device": "`cuda` or `cpu`",
     "device_name": "the GPU's or the processor's name",
     "precision": "of weights and arithmetic",

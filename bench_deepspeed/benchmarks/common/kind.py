@@ -41,6 +41,7 @@ class Subject:
     device: str
     started_at: str
     """The last time that it was started, UTC, ISO 8601."""
+    tensor_parallel: tuple[int, ...] = (1,)
 
 
 def status_refusal(content: Content) -> str | None:

@@ -14,7 +14,13 @@ def _subject(quality: Quality) -> Subject:
     model = quality.model
     precisions = tuple(candidate["precision"] for candidate in quality.candidates)
     return Subject(
-        (str(model["name"]),), str(model["weights"]), (quality.engine,), precisions, quality.device, quality.started_at
+        (str(model["name"]),),
+        str(model["weights"]),
+        (quality.engine,),
+        precisions,
+        quality.device,
+        quality.started_at,
+        (quality.tensor_parallel,),
     )
 
 

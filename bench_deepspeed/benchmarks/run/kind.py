@@ -17,7 +17,8 @@ FILE = "result.json"
 
 def _subject(result: Result) -> Subject:
     s = result.scenario
-    return Subject((s.model,), s.weights, (s.engine,), (s.precision,), s.device, result.started_at)
+    ranks = (s.tensor_parallel,)
+    return Subject((s.model,), s.weights, (s.engine,), (s.precision,), s.device, result.started_at, ranks)
 
 
 def samples(result: Result) -> list[dict[str, object]]:

@@ -13,7 +13,13 @@ from .records import FILE, SweepResult
 def _subject(sweep: SweepResult) -> Subject:
     s = sweep.settings
     return Subject(
-        (s.model,), s.weights, tuple(s.engines), tuple(s.precisions), s.device, (sweep.started_at or [""])[-1]
+        (s.model,),
+        s.weights,
+        tuple(s.engines),
+        tuple(s.precisions),
+        s.device,
+        (sweep.started_at or [""])[-1],
+        tuple(s.tensor_parallel),
     )
 
 
