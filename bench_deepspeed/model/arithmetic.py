@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping
+from typing import Any
 
 from bench_deepspeed.core.capabilities import Packing
 from bench_deepspeed.core.precision import PRECISIONS
@@ -105,6 +107,20 @@ def prefill_flops(spec: ModelSpec, tokens: int) -> float:
 
 # The ratios that DeepSpeed 0.19.8's blocked attention was instantiated for.
 KERNEL_RATIOS = {1, 2, 4, 5, 6, 7, 8, 16, 29, 35, 36, 71}
+
+
+HEAD_SIZES = {64, 80, 96, 128}
+"""Those that its kernels were instantiated for."""
+
+
+def kernel_refusal(shape: Mapping[str, Any]) -> str | None:
+    """What of a shape MII's kernels do not run, in words; None for one that they do."""
+    if shape["head_dim"] not in HEAD_SIZES:
+        sizes = ", ".join(map(str, sorted(HEAD_SIZES)))
+        return f"its heads have {shape['head_dim']} values, and the kernels are for {sizes}"
+    rope = shape.get("rope_scaling") or shape.get("rope_parameters") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    return None if kind == "default" else f"its rotary embedding is scaled ({kind!a:.40}), which MII does not compute"
 
 
 def kv_repeats(query_heads: int, kv_heads: int) -> int:

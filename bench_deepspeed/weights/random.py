@@ -10,7 +10,7 @@ from pathlib import Path
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import package, shards
+from . import local, package, shards
 
 # The tokenizer of Mistral-7B-v0.1 (Apache-2.0): as many tokens as Llama-2's, so it stands in for it.
 TOKENIZER = {
@@ -54,6 +54,9 @@ def _write_tokenizer(spec: ModelSpec, folder: Path, progress: Progress) -> None:
 
     if spec.source["kind"] == "package":
         package.write_tokenizer(spec, folder, progress)
+        return
+    if spec.source["kind"] == "folder":
+        local.write_tokenizer(spec, folder)
         return
     shutil.copyfile(package.locate(TOKENIZER), folder / "tokenizer.model")
     LlamaTokenizer.from_pretrained(folder).save_pretrained(folder)

@@ -94,6 +94,12 @@ def add_engine(group) -> None:
     )
 
 
+def _model_name(text: str) -> str:
+    if "/" in text:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no name: `bench.sh models add FOLDER` makes a model of it")
+    return text
+
+
 def add_model(group) -> None:
     """The device, the model, its weights and the seed."""
     group.add_argument(
@@ -105,8 +111,9 @@ def add_model(group) -> None:
     group.add_argument(
         "-n",
         "--model_name",
+        type=_model_name,
         choices=catalog.names(),
-        help=f"the model (default: {MODEL['cuda']} on cuda, {MODEL['cpu']} on cpu)",
+        help=f"the model (default: {MODEL['cuda']} on cuda, {MODEL['cpu']} on cpu); `bench.sh models add` makes more",
     )
     group.add_argument(
         "--weights",

@@ -16,6 +16,8 @@ def refusal(spec: ModelSpec, engine: str, device: str, precision: str) -> str | 
     """Why no machine runs this model so, in words; None where some do."""
     if reason := capabilities.refusal(engine, device, precision):
         return reason
+    if engine == "mii" and (reason := arithmetic.kernel_refusal(spec.shape)):
+        return f"mii cannot run {spec.name}: {reason}"
     packing = capabilities.cell(engine, device, precision).packing
     if packing is None:
         return None
