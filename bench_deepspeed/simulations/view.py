@@ -13,8 +13,10 @@ from bench_deepspeed.report.tables import grid
 def generator_row(row: dict, _content: dict) -> dict[str, str]:
     """Column title → cell of one rate in the proof of the load generator."""
     return {
-        "requests/s": f"{row['rate']:g}",
+        "requests/s": f"{row['rate']:,g}",
+        "known E2E": f"{row['e2e_s']:g} s",
         "requests": f"{row['requests']:,}" + (f", {row['failed']} failed" if row["failed"] else ""),
+        "most at once": f"{row['most_in_flight']:,}",
         "E2E p50, p99 beyond the known": f"{row['e2e_p50_error']:+.2%}, {row['e2e_p99_error']:+.2%}",
         "TTFT p50, p99": f"{row['ttft_p50_error']:+.2%}, {row['ttft_p99_error']:+.2%}",
         "lag p99": f"{1e3 * row['lag_p99_s']:.2f} ms",
