@@ -131,6 +131,21 @@ def series_interval(values: list[float]) -> Interval | None:
     return Interval(mean, mean - half_width, mean + half_width, len(values))
 
 
+def share_interval(share: float, worth: int) -> tuple[float, float]:
+    """The 95% interval of a share of requests that are worth so many independent ones: that of Clopper and Pearson.
+
+    With n = worth and k = share × n, which need not be whole, its ends are quantiles of beta distributions: 2.5% of
+    (k, n − k + 1) and 97.5% of (k + 1, n − k) (C. Clopper and E. Pearson, Biometrika 26, 1934; with an effective n:
+    E. Korn and B. Graubard, Survey Methodology 24, 1998).
+    """
+    from scipy.special import betaincinv
+
+    tail, met = (1 - LEVEL) / 2, share * worth
+    low = float(betaincinv(met, worth - met + 1, tail)) if met > 0 else 0.0
+    high = float(betaincinv(met + 1, worth - met, 1 - tail)) if met < worth else 1.0
+    return low, high
+
+
 def trend(values: list[float]) -> Trend | None:
     """Whether the values rise or fall with their index (C. Spearman, 1904); None where it is not defined.
 

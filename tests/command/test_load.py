@@ -71,6 +71,31 @@ def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(be
     assert 1.99 <= level.window_s[1] - level.window_s[0] < 3 * 2
 
 
+SLO = ("--slo", "e2e_p50<=15ms", "--seconds", "0.4", "-m", "1")
+ONE_AT_ONCE = {"first_s": 0.01, "gap_s": 0.0, "at_once": 1}  # 100 requests a second at most
+
+
+def test_a_search_finds_the_rate_of_an_objective(bench, tmp_path):
+    done = bench(*STUB, *SLO, env=behave(**ONE_AT_ONCE))
+    assert done.returncode == 0, done
+    result = saved(tmp_path)
+    assert len(result.levels) >= 3
+    assert all(level.rate < 1000 and level.clients is None for level in result.levels)
+    found = re.search(r"highest rate that attains the SLO: ([\d.]+) requests/s", unwrapped(done.stdout))
+    assert float(found[1]) < 100
+    assert "each level takes 12 requests: p50 needs 6 independent ones" in done.stderr
+
+
+def test_an_interrupted_search_keeps_and_prints_what_was_measured(bench, tmp_path):
+    process = bench.start(*STUB, *SLO, "--rates", "20", env=behave(**ONE_AT_ONCE))
+    wait_until(lambda: list(tmp_path.glob("out/*/load/*/load.json")) and saved(tmp_path).levels)
+    os.kill(process.pid, signal.SIGINT)
+    done = bench.finish(process)
+    assert done.returncode == 130, done
+    assert saved(tmp_path).levels[0].rate == 20.0
+    assert "SLO e2e_p50<=15ms" in done.stdout
+
+
 def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):
     behaviour = behave(first_s=0.05, gap_s=0.0, at_once=1)
     done = bench(*STUB, "--rates", "100,110", "--seconds", "2", "-m", "1", "--timeout", "1", env=behaviour)

@@ -26,6 +26,16 @@ import pytest
         (("--seconds", "1e-9"), "not a number of seconds"),
         (("--seconds", "nan"), "not a number of seconds"),
         (("--port", "80"), "not a port"),
+        (("--slo", ""), "it names no limit"),
+        (("--slo", "ttft_p99<500ms"), "'ttft_p99<500ms' is no limit such as those of"),
+        (("--slo", "itl_p99<=5ms"), "'itl_p99<=5ms' is no limit such as those of"),
+        (("--slo", "ttft_p10<=5ms"), "the percentile is p50 or more"),
+        (("--slo", "ttft_p99<=0s"), "the limit above 0"),
+        (("--slo", "e2e_p99<=1s e2e_p99<=2s"), "limits one percentile twice"),
+        (("--slo", "mlperf:gpt-2"), "is none of MLPerf's: mlperf:llama2-70b,"),
+        (("--slo", "e2e_p99<=1s", "--clients", "1"), "leave out --clients"),
+        (("--slo", "e2e_p99<=1s", "--sla_ttft", "1"), "leave out --sla_ttft"),
+        (("--slo", "e2e_p99<=1s", "--rates", "1,2"), "give --rates one"),
     ],
 )
 def test_impossible_values_are_refused(bench, flags, problem):

@@ -55,6 +55,7 @@ def _numbered(series: Sequence[Series]) -> list[Series]:
 
 def _curve(name: str, result: LoadResult, kind: str) -> Series | None:
     levels = [row for row in rows(result) if getattr(row.level, kind) is not None and _median(row) is not None]
+    levels.sort(key=lambda row: getattr(row.level, kind))  # a search goes up and down
     if not levels:
         return None
     stroke = "solid" if kind == "clients" else "dashed"

@@ -17,7 +17,7 @@ from bench_deepspeed.machine import environment
 from bench_deepspeed.measure.records import Scenario
 from bench_deepspeed.report import svg, terminal
 
-from . import charts, view
+from . import charts, objective, view
 from .arrivals import p99_cost
 from .kind import KIND
 from .labels import model_title
@@ -37,12 +37,17 @@ def run(scenario: Scenario, options) -> int:
     others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
     if not options.trace:
-        note_once(wrapped(p99_cost(options.rates or [], options.p99), columns()))
+        cost = objective.cost(options.slo) if options.slo else p99_cost(options.rates or [], options.p99)
+        note_once(wrapped(cost, columns()))
     place = options.output_dir / scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder:
         with Bars() as bars:
             result.environment = environment.host_facts()
-            LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
+            try:
+                LoadTest(recorder, scenario, options, workload, bars, line=view.line).run()
+            except KeyboardInterrupt:
+                _show_interrupted(result)
+                raise
         print(terminal.render(view.view(result)))
         _require_measured(result)
     chart = charts.latency(model_title(result), [result, *others])
@@ -53,6 +58,12 @@ def run(scenario: Scenario, options) -> int:
     if failed:
         raise BenchError(f"{failed} requests failed; their latencies are infinite in the percentiles")
     return 0
+
+
+def _show_interrupted(result: LoadResult) -> None:
+    """Print the levels that were complete when a signal came; the answers of each were checked."""
+    if not all(map(unmeasured, result.levels)):
+        print(terminal.render(view.view(result)), flush=True)
 
 
 def _require_measured(result: LoadResult) -> None:
@@ -70,12 +81,14 @@ def _saved(path: Path) -> LoadResult:
 
 def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:
     """A load test that has not begun."""
-    target = target_class(options.target)
+    target, slo = target_class(options.target), options.slo
+    sla = {"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot, "e2e_s": None}
     return LoadResult(
         scenario={key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights", "seed")},
         target={"name": target.name, "summary": target.summary, "service": target.service},
         workload=_kept(workload),
-        sla={"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot},
+        sla=objective.sla_of(slo.terms) if slo else sla,
+        slo=slo,
         started_at=utc_now(),
     )
 

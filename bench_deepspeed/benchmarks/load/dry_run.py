@@ -9,7 +9,9 @@ from bench_deepspeed.measure.records import Scenario
 
 from .arrivals import p99_cost
 from .flags import APIS, levels_of
+from .objective import cost
 from .records import FILE, SUBFOLDER, level_name
+from .search import FACTOR, FIRST, MOST_LEVELS, PRECISION
 from .workload import workload_of
 
 
@@ -22,11 +24,14 @@ def show(scenario: Scenario, options) -> int:
     else:
         say_subject(scenario)
     say("target", f"{target.name}: {target.summary}")
-    levels = levels_of(options, device)
-    names = [level_name(clients, rate) for clients, rate in levels]
     seconds = workload.seconds
-    say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}")
-    if not options.trace:
+    if options.slo:
+        _say_search(options, seconds)
+    else:
+        levels = levels_of(options, device)
+        names = [level_name(clients, rate) for clients, rate in levels]
+        say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}")
+    if not options.trace and not options.slo:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
         say("", p99_cost(options.rates or [], options.p99))
     if workload.prompt_tokens:
@@ -37,3 +42,10 @@ def show(scenario: Scenario, options) -> int:
     say_time(files, is_alike(scenario), lambda saved: counted(len(saved.get("levels", [])), "level"))
     say("results", f"{options.output_dir}/{scenario.model}/{SUBFOLDER}/<time>/: {FILE}, load.svg, load.png, worker.log")
     return 0
+
+
+def _say_search(options, seconds: float) -> None:
+    first = f"{options.rates[0]:g} requests/s" if options.rates else f"{FIRST:g} requests in the time of one alone"
+    say("measure", f"the highest rate that attains {options.slo.text}, up to {MOST_LEVELS} levels")
+    say("", f"from {first}, up or down by {FACTOR:g} times, then to within {PRECISION - 1:.0%}")
+    say("", f"each for a window of {seconds:g} s at least; {cost(options.slo)}")

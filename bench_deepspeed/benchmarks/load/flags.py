@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
+from bench_deepspeed.benchmarks.load.objective import EXAMPLE, MLPERF, slo
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, OPENAI, TARGETS, target_class
 from bench_deepspeed.core import capabilities, number_lists
 from bench_deepspeed.core.arguments import Parser, positive_integer, seconds, spread
@@ -106,6 +107,13 @@ def _add_levels(parser) -> None:
         help="levels of an open loop: requests a second, as a Poisson process; ends at the first that is not sustained",
     )
     parser.add_argument(
+        "--slo",
+        type=slo,
+        metavar="LIMITS",
+        help=f"search the highest rate that attains these limits, such as '{EXAMPLE}', or one of MLPerf's, such as "
+        f"{MLPERF}llama2-70b; --rates with one rate is where the search begins",
+    )
+    parser.add_argument(
         "--trace",
         type=Path,
         metavar="FILE",
@@ -166,8 +174,19 @@ def check(options: argparse.Namespace) -> None:
                 raise UsageError(f"--trace sets when and how long requests are: leave out {flag}")
     if options.prompts and options.prompt_tokens:
         raise UsageError("--prompts sets the prompts: leave out --prompt_tokens")
+    _check_slo(options)
     if options.rates and options.rates != sorted(set(options.rates)):
         raise UsageError("--rates must rise, since the first that is not sustained ends them")
+
+
+def _check_slo(options: argparse.Namespace) -> None:
+    """Raises UsageError for flags that set what a search sets."""
+    given = {"--clients": options.clients, "--trace": options.trace, "--p99": options.p99}
+    given |= {"--sla_ttft": options.sla_ttft, "--sla_tpot": options.sla_tpot}
+    for flag in (flag for flag, value in given.items() if value and options.slo):
+        raise UsageError(f"--slo sets the levels and what they must meet: leave out {flag}")
+    if options.slo and len(options.rates or []) > 1:
+        raise UsageError("--slo searches the rate: give --rates one, where the search begins, or none")
 
 
 def _check_server(options: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ def _refusal(result: LoadResult) -> str | None:
 def _recomputed(result: LoadResult) -> dict[Place, object]:
     """Why the highest rate was not sustained, if it was not."""
     last = result.levels[-1] if result.levels else None
-    if result.status != "complete" or last is None or last.rate is None:
+    if result.status != "complete" or result.slo or last is None or last.rate is None:
         return {}
     reason = too_high(last)
     return {("stopped",): reason and f"{last.name}: {reason}"}

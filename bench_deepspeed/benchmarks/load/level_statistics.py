@@ -15,8 +15,8 @@ from . import token_counts
 from .arrivals import ARRIVALS
 from .generator import InFlightRequest, Window
 from .latency import chunks_of, e2e, itl, tpot, ttft
-from .records import PERCENTILES, Level, Record
-from .service_level import GENERATION_TOKENS_PER_S, Sla, effective_throughput, goodput, meets
+from .records import PERCENTILES, Level, Record, Sla
+from .service_level import GENERATION_TOKENS_PER_S, effective_throughput, goodput, meets
 
 LAG_S, LAG_SHARE = 0.010, 0.05
 """A generator that sends later than this (p99), or than this share of the median latency, is reported."""

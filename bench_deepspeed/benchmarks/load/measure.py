@@ -17,7 +17,7 @@ from bench_deepspeed.weights.needed import want_of
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
-from . import session
+from . import attainment, search, session
 from .audit import require_same_answers
 from .flags import levels_of
 from .records import Level, LoadResult, Workload, level_name
@@ -47,27 +47,61 @@ class LoadTest:
         self._models_dir, self._port, self._tokenizer = options.models_dir, options.port, options.tokenizer
         self._server = server_of(options)
         self._target = target_class(options.target)
-        self._levels = levels_of(options, scenario.device)
+        self._levels = [] if options.slo else levels_of(options, scenario.device)
+        self._first_rate = options.rates[0] if options.slo and options.rates else None
 
     def run(self) -> None:
-        """Every level, until a rate is not sustained. After a failed request the target is started again."""
-        waiting = list(self._levels)
+        """Every level, until a rate is not sustained, or a search is over.
+
+        After a failed request the target is started again.
+        """
         model_folder = self._tokenizer and self._tokenizer.absolute() if self._server else self._prepared()
-        while waiting:
+        while True:
             with self._worker() as worker:
                 with self._bars.spinner(f"starting {self._target.name}"):
                     self._open(worker, model_folder)
                 healthy = True
-                while waiting and healthy:
-                    level = self._hold(worker, *waiting.pop(0), self._workload.seconds)
-                    self.result.levels.append(level)
-                    self._recorder.save()
-                    require_same_answers(level)
-                    reason = self._too_high(worker, level) if level.rate is not None else None
-                    healthy = self._target.sound_after_failure or _is_healthy(self.result.levels[-1])
-                    if reason is not None:
-                        self.result.stopped = f"{level.name}: {reason}"
-                        waiting = []
+                while healthy and (load := self._next()):
+                    healthy = self._measure(worker, *load)
+            if self._next() is None:
+                return
+
+    def _next(self) -> tuple[int | None, float | None] | None:
+        """The load to hold next, as (clients, requests a second); None where all is done."""
+        done = self.result.levels
+        if self.result.slo is None:
+            return None if self.result.stopped or len(done) == len(self._levels) else self._levels[len(done)]
+        first = self._first_rate or search.first_rate(self.result.target["alone_s"])
+        rate = search.next_rate(done, self.result.slo, first)
+        return None if rate is None else (None, rate)
+
+    def _measure(self, worker: WorkerProcess, clients: int | None, rate: float | None) -> bool:
+        """Hold a load and add it to the levels. Returns whether the target is as before; sets `stopped`.
+
+        A rate whose verdict is open is held again, for longer, and that is kept instead.
+        """
+        level = self._hold(worker, clients, rate)
+        self.result.levels.append(level)
+        self._checked(level)
+        if rate is not None and _is_healthy(level) and self._is_open(level):
+            level = self._hold(worker, clients, rate, LONGER)
+            self.result.levels[-1] = level
+            self._checked(level)
+        if rate is not None and self.result.slo is None and (reason := too_high(level)):
+            self.result.stopped = f"{level.name}: {reason}"
+        return self._target.sound_after_failure or _is_healthy(level)
+
+    def _checked(self, level: Level) -> None:
+        """Save what was measured. Raises ImpossibleError where its answers are others than alone."""
+        self._recorder.save()
+        require_same_answers(level)
+
+    def _is_open(self, level: Level) -> bool:
+        """Whether a longer window may decide: about the objective, or that the rate is sustained."""
+        if self.result.slo is not None:
+            return attainment.judge(level, self.result.slo).promising
+        verdict = judge(level)
+        return verdict.piled is not None and verdict.state != "sustained"
 
     def _prepared(self) -> Path | None:
         """The folder of the model's weights, made ready; None for a target without a model."""
@@ -84,22 +118,10 @@ class LoadTest:
             self.result.model = {"title": "no model"}
         return folder
 
-    def _too_high(self, worker: WorkerProcess, level: Level) -> str | None:
-        """Why a rate is not sustained; None where it is.
-
-        One whose verdict is not "sustained" is held again, for longer, and that is kept instead.
-        """
-        verdict = judge(level)
-        if verdict.piled is not None and verdict.state != "sustained" and _is_healthy(level):
-            level = self._hold(worker, None, level.rate, LONGER * self._workload.seconds)
-            self.result.levels[-1] = level
-            self._recorder.save()
-            require_same_answers(level)
-        return too_high(level)
-
-    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, seconds: float) -> Level:
+    def _hold(self, worker: WorkerProcess, clients: int | None, rate: float | None, times: int = 1) -> Level:
+        seconds, requests = times * self._workload.seconds, times * self._workload.requests
         with self._bars.spinner(f"{level_name(clients, rate)}, {seconds:g} s"):
-            level = worker.call(session.hold_level, clients, rate, seconds)
+            level = worker.call(session.hold_level, clients, rate, seconds, requests)
         self._bars.note(self._line(self.result, level))
         return level
 

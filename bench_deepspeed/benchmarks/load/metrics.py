@@ -12,8 +12,10 @@ from bench_deepspeed.measure.metric import Bounds, Metric, Value
 from bench_deepspeed.measure.percentiles import Percentile
 
 from . import token_counts
+from .attainment import Attainment, Share, share_within
+from .attainment import judge as judge_slo
 from .labels import percentile_cell
-from .level_statistics import LevelStatistics, statistics_of
+from .level_statistics import LevelStatistics, due_in_window, statistics_of
 from .records import PERCENTILES, Level, LoadResult
 from .saturation import Verdict, judge
 from .service_level import GENERATION_TOKENS_PER_S
@@ -45,6 +47,17 @@ class LevelRow:
     def verdict(self) -> Verdict | None:
         """Whether the rate was sustained; None for a level that has no rate."""
         return judge(self.level) if self.level.rate is not None else None
+
+    @cached_property
+    def share(self) -> Share | None:
+        """Of the requests due, those within the service level; None where none was set, or nothing was measured."""
+        has_sla = self.statistics.sla_share is not None
+        return share_within(due_in_window(self.level), self.result.sla) if has_sla else None
+
+    @cached_property
+    def attainment(self) -> Attainment | None:
+        """Whether the level attains the objective; None for a test without one."""
+        return judge_slo(self.level, self.result.slo) if self.result.slo is not None else None
 
     @property
     def measured(self) -> bool:
@@ -207,6 +220,16 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "of the requests due, those within the service level",
         _statistic("sla_share"),
         "higher",
+        place="summary",
+        interval=lambda r: r.share and (r.share.low, r.share.high),
+        shown=lambda r: r.share.text if r.share else NOT_MEASURED,
+    ),
+    Metric(
+        "slo",
+        "SLO",
+        "",
+        "whether the level attains the objective of `--slo`: `attained`, `not attained` or `inconclusive`",
+        lambda r: r.attainment and r.attainment.state,
         place="summary",
     ),
     *map(_effective, GENERATION_TOKENS_PER_S),

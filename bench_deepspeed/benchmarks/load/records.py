@@ -13,6 +13,8 @@ from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
 PERCENTILES = (50, 90, 95, 99)
 FILE = "load.json"
 SUBFOLDER = "load"
+Sla = dict[str, float | None]
+"""A service level: the limits of "ttft_s", "tpot_s" and "e2e_s", None where one is not set."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,24 @@ class Workload:
     trace: list[tuple[float, int, int]] | None = None
     prompts: list[str] | None = None
     requests: int = 0
+
+
+@dataclass(frozen=True)
+class SloTerm:
+    """So many percent of the requests have a latency, "ttft", "tpot" or "e2e", of `limit_s` at most."""
+
+    latency: str
+    percent: float
+    limit_s: float
+
+
+@dataclass(frozen=True)
+class Slo:
+    """A service level objective: all of its terms. `source` says who published it; None for the user's own."""
+
+    text: str
+    terms: list[SloTerm]
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +170,8 @@ class LoadResult:
     model: dict = field(default_factory=dict)
     environment: Environment = field(default_factory=Environment)
     levels: list[Level] = field(default_factory=list)
+    slo: Slo | None = None
+    """The objective whose highest rate was searched; None: the levels were requested one by one."""
     kind: str = "load"
     schema_version: int = SCHEMA_VERSION
 

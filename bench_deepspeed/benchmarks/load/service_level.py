@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .latency import tpot, ttft
-from .records import Record
+from .latency import e2e, tpot, ttft
+from .records import Record, Sla
 
 PROMPT_TOKENS_PER_S = 512
 GENERATION_TOKENS_PER_S = (2, 4, 6)
 """FastGen's service level, as its post has it."""
 
-Sla = dict[str, float | None]
-
 
 def meets(record: Record, sla: Sla) -> bool:
-    """Whether a request met the service level: TTFT and TPOT at most at its limits, where these are set.
+    """Whether a request met the service level: TTFT, TPOT and E2E at most at its limits, where these are set.
 
     Several tokens that came all at once have no TPOT, and do not meet a limit of it.
     """
-    first, each = sla["ttft_s"], sla["tpot_s"]
+    first, each, whole = sla["ttft_s"], sla["tpot_s"], sla.get("e2e_s")  # older files have no limit of E2E
     within_first = first is None or ttft(record) <= first
     between = tpot(record)
     within_each = each is None or (record.new_tokens == 1 if between is None else between <= each)
-    return record.error is None and within_first and within_each
+    within_whole = whole is None or e2e(record) <= whole
+    return record.error is None and within_first and within_each and within_whole
 
 
 def goodput(ended: Iterable[Record], sla: Sla, seconds: float) -> float:

@@ -39,19 +39,25 @@ class Session:
         self._source = _source(setup.folder, workload.seed)
         self._requests = requests(workload, self._source)
         self._levels = 0
+        self.alone_s: float | None = None
         self._target = target_class(target)()
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest), progress)
 
     def warm_up(self) -> None:
-        """One request after the other, not measured. Raises BenchError when one fails: the others would as well."""
+        """One request after the other; `alone_s` is then the time that the last one took.
+
+        Raises BenchError when one fails: the others would as well.
+        """
         for request in self._requests[:WARM_UPS]:
+            started = time.perf_counter()
             try:
                 came = len(self._send(request).times)
             except RequestError as error:
                 raise BenchError(f"the first requests failed: {error}") from error
             if self._target.exact_lengths and came != request.max_tokens:
                 raise BenchError(f"the first requests: {came} tokens came, {request.max_tokens} were requested")
+            self.alone_s = round(time.perf_counter() - started, 6)
 
     def _send(self, request: Request) -> Streamed:
         admission, timeout_s = self._target.kv_admission, self._workload.timeout_s
@@ -82,9 +88,12 @@ class Session:
                 return check_level(answers, alone)
         return None
 
-    def level(self, clients: int | None, rate: float | None, seconds: float) -> Level:
-        """Hold one load for a window of that many seconds at least: clients, requests a second, or the trace."""
-        window, source = self._plan(clients, rate, seconds)
+    def level(self, clients: int | None, rate: float | None, seconds: float, requests: int = 0) -> Level:
+        """Hold one load, clients, requests a second, or the trace, for a window of so many seconds and requests.
+
+        Both are the least that it has.
+        """
+        window, source = self._window(clients, Plan(seconds, requests, rate))
         generator = self._generator(source, window, clients)
         server_cpu_s = self._target.cpu_s()
         admission = self._target.kv_admission
@@ -126,15 +135,14 @@ class Session:
             exact_lengths=target.exact_lengths,
         )
 
-    def _plan(self, clients: int | None, rate: float | None, seconds: float) -> tuple[Window | Plan, Iterator[Request]]:
+    def _window(self, clients: int | None, plan: Plan) -> tuple[Window | Plan, Iterator[Request]]:
         workload = self._workload
         self._levels += 1
         asked = endless(self._requests, None if workload.prompts else self._source, self._levels)
-        plan = Plan(seconds, workload.requests, rate)
         if clients is not None:
             return plan, asked
-        if rate is not None:
-            return plan, open_loop(asked, poisson(rate, workload.seed, self._levels))
+        if plan.rate is not None:
+            return plan, open_loop(asked, poisson(plan.rate, workload.seed, self._levels))
         arrivals = [arrival for arrival, _, _ in workload.trace]
         return Window.of_trace(arrivals[-1]), open_loop(asked, arrivals)
 
@@ -145,7 +153,7 @@ class Session:
         return time.process_time() - sum(t.user_time + t.system_time for t in threads if t.id in engine)
 
     def describe(self) -> dict[str, Any]:
-        return self._target.describe()
+        return self._target.describe() | {"alone_s": self.alone_s}
 
     def close(self) -> None:
         self._target.close()
@@ -159,9 +167,9 @@ def open_target(worker: Worker, target: str, setup: Setup, workload: Workload) -
     return session.describe()
 
 
-def hold_level(worker: Worker, clients: int | None, rate: float | None, seconds: float) -> Level:
+def hold_level(worker: Worker, clients: int | None, rate: float | None, seconds: float, requests: int) -> Level:
     """One load, held for a while by the worker that has opened the target; see `Session.level`."""
-    return worker.kept(Session).level(clients, rate, seconds)
+    return worker.kept(Session).level(clients, rate, seconds, requests)
 
 
 def _token_chunks(flights: list[InFlightRequest]) -> bool | None:

@@ -11,7 +11,7 @@ from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name, sentence
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
-from . import charts, token_counts
+from . import charts, search, token_counts
 from .labels import facets_of, model_name, model_title, percentile_text, title
 from .metrics import METRICS, TABLE_LATENCIES, TABLE_PERCENTILES, LevelRow, latency_title, percentile_title, rows
 from .records import PERCENTILES, Level, LoadResult
@@ -50,6 +50,7 @@ def line(result: LoadResult, level: Level) -> str:
     speeds = [f"{cells[name]} {name}" for name in ("requests/s offered", "requests/s achieved", "tokens/s")]
     shown = ", ".join([*speeds, f"E2E median {cells['E2E median, ms']} ms"])
     verdict = [row.verdict.words] if row.verdict else []
+    verdict += [f"SLO {row.attainment.state}: {row.attainment.words}"] if row.attainment else []
     return "; ".join([f"{level.name}: {shown}", *verdict, *row.statistics.remarks])
 
 
@@ -134,6 +135,8 @@ def conclusions(result: LoadResult) -> list[str]:
     if result.stopped:
         lines.append(f"stopped at {_reason(result.stopped)}")
     lines.extend(_served(result))
+    if result.slo is not None:
+        lines.extend(search.words(result.levels, result.slo))
     if any(level.rate is not None for level in result.levels):
         lines.append(f"maximum sustainable request rate: {bracket_words(result.levels)}")
     return lines

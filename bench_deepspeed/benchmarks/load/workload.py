@@ -9,6 +9,7 @@ from bench_deepspeed.measure.records import Scenario
 
 from .arrivals import P99_REQUESTS, read_trace
 from .flags import MAX_TOKENS, PROMPT_TOKENS, SECONDS
+from .objective import requests_for
 from .records import Workload
 
 
@@ -30,7 +31,7 @@ def workload_of(scenario: Scenario, options) -> Workload:
         seed=scenario.seed,
         trace=trace,
         prompts=prompts,
-        requests=P99_REQUESTS if options.p99 else 0,
+        requests=requests_for(options.slo) if options.slo else P99_REQUESTS if options.p99 else 0,
     )
     if device == REMOTE:
         return workload  # what its context is, the server knows
