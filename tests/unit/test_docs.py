@@ -12,7 +12,7 @@ from support import FENCE, PAGES, README, ROOT, documented, section
 
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
-from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record
+from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, SloTerm
 from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.cli.commands import COMMANDS
 from bench_deepspeed.core.errors import EXIT_CODES
@@ -93,7 +93,7 @@ def anchors(text: str) -> set[str]:
 
 SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Share]
 SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
-SCHEMAS += [LoadResult, Level, Record]
+SCHEMAS += [LoadResult, SloTerm, Level, Record]
 SCHEMAS += [AbResult, Round]
 
 
