@@ -3,11 +3,11 @@
 It needs no weights and makes no text. Its behaviour comes from the environment variable BENCH_FAKE, a
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
 have generated; default: the number requested), `fail_at` (the call, counted from 0, at which it raises), `die_at`
-(the call at which the process kills itself), `lies` (true: it claims to read the model's weights),
-`virtual` (true: it does not sleep but advances a clock of its own), `noise` (see `Noise`). Of a batch: `cost`, the
-seconds of each part (`prompt_token` and `token` of each sequence, `step` of all together), and `at_batch`,
-from the size of a batch to its outcome: "fail", "die", "sleep" (for ten minutes) or "short" (it generates
-one token less). `ranks`: from the number of a rank to what is different there.
+(the call at which the process kills itself), `fail_memory` (true: it raises when asked for its memory), `lies`
+(true: it claims to read the model's weights), `virtual` (true: it does not sleep but advances a clock of its own),
+`noise` (see `Noise`). Of a batch: `cost`, the seconds of each part (`prompt_token` and `token` of each sequence,
+`step` of all together), and `at_batch`, from the size of a batch to its outcome: "fail", "die", "sleep" (for ten
+minutes) or "short" (it generates one token less). `ranks`: from the number of a rank to what is different there.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ class FakeEngine(Engine):
         """There is no memory to measure."""
 
     def memory(self) -> Memory:
+        self._end_if(self._behaviour.get("fail_memory", False), False)
         return Memory()
 
 

@@ -113,6 +113,19 @@ def test_a_sweep_over_ranks_ends_with_their_efficiency(bench):
     bench.require_none_left()
 
 
+def test_a_batch_after_one_whose_check_failed_is_measured_by_ranks_in_step(bench):
+    """The other ranks still wait in what failed on rank 0: the next batch gets new ones."""
+    flags = ("sweep", "--engines", "fake", "--tensor_parallel", "2", "--batch_sizes", "1,2", "--prompt_tokens", "4")
+    behaviour = {"ranks": {"0": {"fail_memory": True}}}
+    short = ("-d", "cpu", "--max_tokens", "4", "--processes", "1", "-r", "1", "--output_dir", "out")
+    done = bench(*flags, *short, env={"BENCH_FAKE": json.dumps(behaviour)})
+    assert done.returncode == 0, done.stderr
+    sweep = sweep_of(bench.cwd)
+    assert [scenario.status for scenario in sweep.scenarios] == ["complete", "complete"]
+    assert len(sweep.loads) == 2
+    bench.require_none_left()
+
+
 def test_a_rank_that_does_not_join_in_time_is_named(tmp_path: Path, monkeypatch):
     """This process takes the part of rank 0; the other one is stopped before it can answer."""
     failed: list[BenchError] = []

@@ -27,6 +27,8 @@ class BatchTimes:
     check: BatchCheck | None = None
     """Of the generations of all tokens; None for an engine that keeps none."""
     memory: Memory | None = None
+    failed: bool = False
+    """The check or the memory raised an error: this engine is not to be used again."""
 
 
 def measure(
@@ -62,6 +64,7 @@ def measure(
         times.memory = memory_of(worker.engine, rows, max_tokens) if with_memory else None
     except Exception:  # of whatever library the engine is: what was timed stands, and is marked as not checked
         traceback.print_exc()
+        times.failed = True
     return times
 
 

@@ -33,9 +33,9 @@ from .records import SweepLoad, SweepResult, SweepScenario, Visit
 class _FailedError(Exception):
     """Leaves the block of a worker that failed: it is then ended, and does not close an engine that may hang."""
 
-    def __init__(self, scenarios: list[SweepScenario], reason: str):
+    def __init__(self, scenarios: list[SweepScenario], reason: str, suspect: SweepScenario | None = None):
         super().__init__(reason)
-        self.scenarios, self.reason = list(scenarios), reason
+        self.scenarios, self.reason, self.suspect = list(scenarios), reason, suspect
 
 
 class Rows(Protocol):
@@ -125,6 +125,7 @@ class SweepRun:
                     self._load(worker, visit, folder, pending)
                     suspect = self._measure_pending(worker, pending)
             except _FailedError as failure:
+                suspect = failure.suspect
                 for scenario in failure.scenarios:
                     pending.remove(scenario)
                     self._end(scenario, "failed", failure.reason)
@@ -168,19 +169,24 @@ class SweepRun:
         """Measure one after the other until none is left, or one is beyond the limits: that one is returned."""
         warmups = max(self.settings.warmups, MIN_WARMUPS)  # the first of a process finds it cold
         while pending:
-            scenario = pending[0]
-            self._measure_scenario(worker, scenario, warmups)
+            scenario, suspect = pending[0], None
+            failed = self._measure_scenario(worker, scenario, warmups)
             pending.remove(scenario)
             if wrong := derived.wrong_answers(scenario, self.settings.device):
                 self._end(scenario, "impossible", wrong)
             elif derived.excess(self.result, scenario):
-                return scenario
+                suspect = scenario
             else:
                 self._settle(scenario)
+            if failed:
+                raise _FailedError([], "the check after a batch raised an error", suspect)
+            if suspect:
+                return suspect
             warmups = self.settings.warmups
         return None
 
-    def _measure_scenario(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> None:
+    def _measure_scenario(self, worker: WorkerProcess, scenario: SweepScenario, warmups: int) -> bool:
+        """Measure one in this process. Returns whether its checks, which are not timed, raised an error."""
         try:
             times = worker.call(
                 batches.measure,
@@ -200,6 +206,7 @@ class SweepRun:
         scenario.check, scenario.memory = times.check, scenario.memory or times.memory
         scenario.rounds.append(len(times.total))
         self.recorder.write_log(f"measured {len(scenario.rounds)} of {self.settings.processes}: {scenario.title()}")
+        return times.failed
 
     def _judge_again(self, scenario: SweepScenario) -> None:
         """Limits measured while others used the machine are too low: they are measured again, and the better count."""
