@@ -161,6 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server
         prefixes = {
             f"/api/models/{hub.repo}/revision/{hub.revision}": "listing",
+            f"/api/models/{hub.repo}/revision/main": "listing",
             f"/{hub.repo}/resolve/{hub.revision}/": "resolve",
             "/cdn/": "cdn",
         }

@@ -22,6 +22,10 @@ def _needs_packages(options: argparse.Namespace) -> bool:
     return not getattr(options, "dry_run", False)
 
 
+def _models_needs_packages(options: argparse.Namespace) -> bool:
+    return _call("cli.models_command:needs_packages", options)
+
+
 @dataclass(frozen=True)
 class Command:
     """One command, and what it is for. Of its functions, `parser` takes nothing, `run` and `dry_run` take (subject,
@@ -102,7 +106,7 @@ COMMANDS = {
         "the models, their licence and size, and which fit this machine",
         "cli.models_command:models_parser",
         "cli.models_command:run",
-        needs_packages=lambda options: False,
+        needs_packages=_models_needs_packages,
     ),
     "prepare": Command(
         "fetch, verify and convert weights, and stop: for a machine with a network and no GPU",

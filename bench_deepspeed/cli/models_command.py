@@ -1,7 +1,7 @@
 """`bench.sh models`: what can be measured, under which licence, how large it is, and whether it fits here.
 
-`models add` makes a manifest of a folder, which is all that a further model takes. Imports the standard library alone,
-as `doctor` does.
+`models add` makes a manifest of a folder, a GGUF file or a repository of the hub, which is all that a further model
+takes. Imports the standard library alone, as `doctor` does, but to read such a file or to ask the hub.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from bench_deepspeed.benchmarks.common import precisions
 from bench_deepspeed.benchmarks.common.flags import add_help
@@ -28,7 +29,11 @@ from .doctor.line import OK
 
 INDENT = 10 * " "
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-USAGE = "bench.sh models [--models_dir DIR]\n       bench.sh models add FOLDER [--name NAME]"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+OWN_LICENCE = "its own: see where it is from"
+USAGE = """bench.sh models [--models_dir DIR]
+       bench.sh models add FOLDER|FILE.gguf [--name NAME]
+       bench.sh models add OWNER/NAME [--revision REV] [--name NAME]"""
 
 
 def models_parser() -> Parser:
@@ -37,21 +42,38 @@ def models_parser() -> Parser:
         prog="bench.sh models",
         usage=USAGE,
         description="Lists the models, whether each fits here, and which engine runs in which precision. "
-        "`models add FOLDER` adds the one whose config.json and safetensors lie in a folder.",
+        "`models add` adds one: a folder with config.json and safetensors, a GGUF file, or a repository of the hub.",
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--name", metavar="NAME", help="the model's --model_name (default: the folder's name)")
+    parser.add_argument("--name", metavar="NAME", help="the model's --model_name (default: the last part of its own)")
+    parser.add_argument("--revision", metavar="REV", help="a branch, tag or commit on the hub (default: main)")
     parser.add_argument("--models_dir", type=Path, default=MODELS, metavar="DIR", help="where weights would go")
     add_help(parser)
     return parser
 
 
+def needs_packages(options) -> bool:
+    """Whether a command line reads a GGUF file or asks the hub."""
+    return _is_gguf(options) or _asks_hub(options)
+
+
+def _is_gguf(options) -> bool:
+    return len(options.words) == 2 and options.words[1].lower().endswith(".gguf") and Path(options.words[1]).is_file()
+
+
+def _asks_hub(options) -> bool:
+    """A file or folder of that name comes first."""
+    words = options.words
+    return len(words) == 2 and bool(HUB_ID.fullmatch(words[1])) and not Path(words[1]).exists()
+
+
 def run(options) -> int:
-    """Print the models, or add one. Returns the exit code. Raises UsageError and MachineError."""
+    """Print the models, or add one. Returns the exit code. Raises UsageError, MachineError and WeightsError."""
     if options.words:
         return _add(options)
-    if options.name is not None:
-        raise UsageError("--name belongs to `bench.sh models add FOLDER`")
+    for flag in ("name", "revision"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} belongs to `bench.sh models add`")
     device = environment.default_device()
     memory = models.memory_bytes(device, environment.gpus())
     for name in catalog.names():
@@ -74,18 +96,14 @@ def _lines(spec: ModelSpec, models_dir: Path, device: str, memory: int) -> list[
 
 
 def _add(options) -> int:
-    """Write the manifest of a folder's model."""
+    """Write the manifest of another model."""
     if len(options.words) != 2 or options.words[0] != "add":
         raise UsageError(f"{' '.join(options.words)!r}: give `add FOLDER`, or nothing to list the models")
-    folder = Path(options.words[1]).resolve()
-    name = options.name or re.sub(r"[^a-z0-9._-]+", "-", folder.name.lower()).strip("-.")[:64]
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a model: give --name, of small letters, digits, `-`, `.` and `_`")
-    if name in catalog.names():
-        raise UsageError(f"there is a model {name}: give another --name, or remove {shown(MODELS / name)}.json first")
-    file = folder / "config.json"
-    with named(file):
-        spec = _write(name, folder, from_config.shape_of(parse_json(read_bytes(file), file)))
+    if options.revision is not None and not _asks_hub(options):
+        raise UsageError("--revision is for a repository of the hub, OWNER/NAME")
+    name = _name(options)
+    read = _of_hub if _asks_hub(options) else _of_gguf if _is_gguf(options) else _of_folder
+    spec = _write(name, read(options))
     print(f"added {name}: {spec.parameters / 1e9:.2f} billion parameters; {shown(MODELS / name)}.json")
     for engine, device in (("mii", "cuda"), ("deepspeed", "cuda"), ("transformers", "cuda")):
         if reason := precisions.refusal(spec, engine, device, "float16"):
@@ -94,13 +112,50 @@ def _add(options) -> int:
     return 0
 
 
-def _write(name: str, folder: Path, shape: dict) -> ModelSpec:
-    """Write the manifest. Raises UsageError for a shape that no model has, MachineError where it cannot be written."""
+def _name(options) -> str:
+    """The name of a model to add. Raises UsageError for one that is none, or that another model has."""
+    last = Path(options.words[1]).resolve().name.removesuffix(".gguf")
+    name = options.name or re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("-.")[:64]
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a model: give --name, of small letters, digits, `-`, `.` and `_`")
+    if name in catalog.names():
+        raise UsageError(f"there is a model {name}: give another --name, or remove {shown(MODELS / name)}.json first")
+    return name
+
+
+def _of_folder(options) -> dict[str, Any]:
+    folder = Path(options.words[1]).resolve()
+    file = folder / "config.json"
+    with named(file):
+        shape = from_config.shape_of(parse_json(read_bytes(file), file))
     source = {"kind": "folder", "path": str(folder)}
-    manifest = {"title": folder.name, "licence": "its own: see where the folder is from", "source": source}
-    spec = catalog.checked(name, {**manifest, "shape": shape})
+    return {"title": folder.name, "licence": OWN_LICENCE, "source": source, "shape": shape}
+
+
+def _of_gguf(options) -> dict[str, Any]:
+    from bench_deepspeed.core.progress_bars import Bars
+    from bench_deepspeed.weights import gguf_file  # needs Transformers
+
+    file = Path(options.words[1]).resolve()
+    with Bars() as bars, bars.spinner(f"reading {file.name}"), named(file):
+        shape = from_config.shape_of(gguf_file.config_of(file))
+        source = gguf_file.source_of(file)
+    return {"title": file.stem, "licence": OWN_LICENCE, "source": source, "shape": shape}
+
+
+def _of_hub(options) -> dict[str, Any]:
+    from bench_deepspeed.weights import hub_model  # needs huggingface_hub
+
+    manifest, config = hub_model.read(options.words[1], options.revision or "main")
+    with named(Path(options.words[1])):
+        return {**manifest, "shape": from_config.shape_of(config)}
+
+
+def _write(name: str, manifest: dict[str, Any]) -> ModelSpec:
+    """Write the manifest. Raises UsageError for a shape that no model has, MachineError where it cannot be written."""
+    spec = catalog.checked(name, manifest)
     try:
-        write_atomically(MODELS / f"{name}.json", json.dumps({**manifest, "shape": shape}, indent=2) + "\n")
+        write_atomically(MODELS / f"{name}.json", json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
         raise MachineError(f"cannot write to {MODELS} ({error.strerror}): use a checkout of your own") from error
     return spec

@@ -3,7 +3,7 @@
 It needs no weights and makes no text. Its behaviour comes from the environment variable BENCH_FAKE, a
 JSON object: `seconds` (a list, one entry a call, the last one repeated), `new_tokens` (what it claims to
 have generated; default: the number requested), `fail_at` (the call, counted from 0, at which it raises), `die_at`
-(the call at which the process kills itself), `fail_memory` (true: it raises when asked for its memory), `lies`
+(the call at which the process kills itself), `fail_memory` (true: it raises when its memory is read), `lies`
 (true: it claims to read the model's weights), `virtual` (true: it does not sleep but advances a clock of its own),
 `noise` (see `Noise`). Of a batch: `cost`, the seconds of each part (`prompt_token` and `token` of each sequence,
 `step` of all together), and `at_batch`, from the size of a batch to its outcome: "fail", "die", "sleep" (for ten

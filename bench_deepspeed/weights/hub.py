@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from .store import require_disk
 LISTING_BYTES = 4 << 20  # a listing of 100 files has 30 KB
 FRUITLESS = 5  # attempts in a row that brought no whole chunk, after which the network is taken to be down
 PAUSE_S = 1.0
+RANDOM = "or use --weights random for speed alone"
 
 
 def fetch(spec: ModelSpec, folder: Path, progress: Progress) -> dict:
@@ -33,7 +34,7 @@ def fetch(spec: ModelSpec, folder: Path, progress: Progress) -> dict:
     token, the network or the mirror as what to change; MachineError when the disk is too small.
     """
     repo, revision = spec.source["repo"], spec.source["revision"]
-    files = _list(spec)
+    files = _list(spec.source)
     missing = []
     for number, file in enumerate(files):
         progress(f"looking for {repo}", number, len(files))
@@ -54,27 +55,40 @@ def fetch(spec: ModelSpec, folder: Path, progress: Progress) -> dict:
     progress(f"verifying {repo}", len(missing), len(missing))
     names = {file.name for file in files}
     if INDEX in names:
-        with _hub_errors(spec):
+        with hub_errors(spec.source):
             check_index(folder / INDEX, names)
     return {"weights": "pretrained", "source": {"repo": repo, "revision": revision}}
 
 
-def _list(spec: ModelSpec) -> list[RemoteFile]:
-    """The files that an engine needs, with their sizes and digests."""
+def listing(source: Mapping[str, str]) -> bytes:
+    """What the hub says of a repository at a revision, as it came. To be called within `hub_errors`."""
     from huggingface_hub import constants
 
     from . import transfer
 
-    repo, revision = spec.source["repo"], spec.source["revision"]
-    if constants.is_offline_mode():
-        return _list_cached(repo, revision)
-    url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=true"
+    url = f"{constants.ENDPOINT}/api/models/{source['repo']}/revision/{quote(source['revision'], safe='')}?blobs=true"
     body = bytearray()
-    with _hub_errors(spec):
-        transfer.receive(url, "the listing", lambda _, chunk: body.extend(chunk), LISTING_BYTES)
-        files = parse(bytes(body))
+    transfer.receive(url, "the listing", lambda _, chunk: body.extend(chunk), LISTING_BYTES)
+    return bytes(body)
+
+
+def require_safetensors(files: list[RemoteFile], source: Mapping[str, str]) -> None:
+    """Raise WeightsError unless some of the files are safetensors."""
     if not any(file.name.endswith(".safetensors") for file in files):
-        raise WeightsError(f"{repo} at {revision[:8]} holds no safetensors: pickled weights are not read")
+        raise WeightsError(
+            f"{source['repo']} at {source['revision'][:8]} holds no safetensors: pickled weights are not read"
+        )
+
+
+def _list(source: Mapping[str, str]) -> list[RemoteFile]:
+    """The files that an engine needs, with their sizes and digests."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return _list_cached(source["repo"], source["revision"])
+    with hub_errors(source):
+        files = parse(listing(source))
+    require_safetensors(files, source)
     return files
 
 
@@ -107,13 +121,13 @@ def _fetch_parts(spec: ModelSpec, folder: Path, missing: list[RemoteFile], progr
         if isinstance(cached, str) and file.is_intact(Path(cached)):  # another program has fetched it
             shutil.copyfile(cached, part)
         part.touch()
-        with _hub_errors(spec):
-            _complete(hf_hub_url(repo, file.name, revision=revision), file, part, report)
+        with hub_errors(spec.source):
+            complete(hf_hub_url(repo, file.name, revision=revision), file, part, report)
         done += file.size
         report(0, done)
 
 
-def _complete(url: str, file: RemoteFile, part: Path, report: Callable[[int], None]) -> None:
+def complete(url: str, file: RemoteFile, part: Path, report: Callable[[int], None]) -> None:
     """Append to `part` what it lacks; a broken connection is opened again as long as whole chunks arrive."""
     import httpx
 
@@ -159,20 +173,19 @@ def _size_of(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _hub_errors(spec: ModelSpec) -> Iterator[None]:
-    """Turn errors of the hub and the network into one line that says what to do."""
+def hub_errors(source: Mapping[str, str], alternative: str = RANDOM) -> Iterator[None]:
+    """Turn errors of the hub and the network into one line that says what to do. `source` is a manifest's."""
     import httpx
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     from .transfer import BadProxyError
 
-    repo = spec.source["repo"]
-    alternative = "or use --weights random for speed alone"
+    repo = source["repo"]
     try:
         yield
     except GatedRepoError as error:
         raise WeightsError(
-            f"{repo} is gated: accept the licence at {spec.source['licence_url']} with your account, then log in "
+            f"{repo} is gated: accept the licence at {source['licence_url']} with your account, then log in "
             f"(HF_TOKEN, or `hf auth login`); {alternative}"
         ) from error
     except RepositoryNotFoundError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.model.catalog import ModelSpec
 
-from . import local, package, shards
+from . import gguf_file, local, package, shards
 
 # The tokenizer of Mistral-7B-v0.1 (Apache-2.0): as many tokens as Llama-2's, so it stands in for it.
 TOKENIZER = {
@@ -31,6 +31,7 @@ def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
     import torch
     from transformers import AutoConfig
 
+    TOKENIZERS[spec.source["kind"]](spec, folder)  # first: it may be missing, and the values take a while
     spread = spec.shape["initializer_range"]
 
     def make(name: str) -> torch.Tensor:
@@ -44,19 +45,24 @@ def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
     sizes = {name: 2 * math.prod(shape) for name, shape in spec.tensor_shapes.items()}
     shards.write(folder, sizes, make, "writing random weights", progress)
     AutoConfig.for_model(**spec.shape, dtype="float16").save_pretrained(folder)
-    _write_tokenizer(spec, folder, progress)
     return {"weights": "random", "seed": seed}
 
 
-def _write_tokenizer(spec: ModelSpec, folder: Path, progress: Progress) -> None:
-    """The model's own tokenizer where a package carries it, else the stand-in of the same size."""
+def _stand_in(_spec: ModelSpec, folder: Path) -> None:
     from transformers import LlamaTokenizer
 
-    if spec.source["kind"] == "package":
-        package.write_tokenizer(spec, folder, progress)
-        return
-    if spec.source["kind"] == "folder":
-        local.write_tokenizer(spec, folder)
-        return
     shutil.copyfile(package.locate(TOKENIZER), folder / "tokenizer.model")
     LlamaTokenizer.from_pretrained(folder).save_pretrained(folder)
+
+
+def _of_gguf(spec: ModelSpec, folder: Path) -> None:
+    gguf_file.write_tokenizer(gguf_file.file_of(spec), folder)
+
+
+TOKENIZERS = {
+    "package": package.write_tokenizer,
+    "folder": local.write_tokenizer,
+    "gguf": _of_gguf,
+    "hub": _stand_in,
+}
+"""Kind of a source → what writes the model's own tokenizer, or where it may not be fetched one of the same size."""

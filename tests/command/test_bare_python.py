@@ -26,6 +26,7 @@ NEEDS_SETUP = {
     "ab": ("-d", "cpu", "--a", "engine=deepspeed", "--b", "engine=transformers"),
     "prepare": ("-d", "cpu"),
     "completion": ("bash",),
+    "models": ("add", "owner/name"),
 }
 NEEDS_NOTHING = {
     "models": (),

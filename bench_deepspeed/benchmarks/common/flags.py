@@ -96,7 +96,7 @@ def add_engine(group) -> None:
 
 def _model_name(text: str) -> str:
     if "/" in text:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no name: `bench.sh models add FOLDER` makes a model of it")
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no name: `bench.sh models add` makes a model of it")
     return text
 
 
