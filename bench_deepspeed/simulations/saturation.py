@@ -17,7 +17,7 @@ import sys
 from collections import Counter, deque
 from statistics import fmean
 
-from bench_deepspeed.benchmarks.load.arrivals import poisson
+from bench_deepspeed.benchmarks.load.arrivals import arrivals as arrival_times
 from bench_deepspeed.benchmarks.load.generator import Plan, Window
 from bench_deepspeed.benchmarks.load.measure import LONGER
 from bench_deepspeed.benchmarks.load.records import Level, Record
@@ -74,7 +74,7 @@ def level(utilization: float, kind: str, seconds: float, seed: int) -> Level:
     window, arrivals, count = None, [0.0], round(seconds * rate)
     while window is None or window.stop_s > arrivals[-1]:
         count *= 2
-        arrivals = list(itertools.islice(poisson(rate, seed), count))
+        arrivals = list(itertools.islice(arrival_times(rate, seed), count))
         ends = serve(arrivals, servers)
         window = settled(plan, arrivals, ends)
     records = [

@@ -17,7 +17,7 @@ from builders import request_record as record
 from scipy import stats
 from support import unwrapped
 
-from bench_deepspeed.benchmarks.load import arrivals, labels, level_statistics, prompts
+from bench_deepspeed.benchmarks.load import arrivals, labels, level_statistics, prompts, traces
 from bench_deepspeed.benchmarks.load import charts as load_charts
 from bench_deepspeed.benchmarks.load import view as reports
 from bench_deepspeed.benchmarks.load.command import p99_cost
@@ -30,7 +30,7 @@ from bench_deepspeed.report import terminal, vega
 
 
 def test_gaps_between_arrivals_are_exponential_and_of_the_requested_mean():
-    times = list(itertools.islice(arrivals.poisson(4.0, seed=1), 20_000))
+    times = list(itertools.islice(arrivals.arrivals(4.0, seed=1), 20_000))
     gaps = numpy.diff(times)
     assert stats.kstest(gaps, stats.expon(scale=0.25).cdf).pvalue > 0.01
     assert gaps.mean() == pytest.approx(0.25, rel=4 / len(gaps) ** 0.5)
@@ -38,10 +38,10 @@ def test_gaps_between_arrivals_are_exponential_and_of_the_requested_mean():
 
 
 def test_the_same_seed_gives_the_same_arrivals_and_another_others():
-    first, again, other = ([*itertools.islice(arrivals.poisson(4.0, s), 50)] for s in (1, 1, 2))
+    first, again, other = ([*itertools.islice(arrivals.arrivals(4.0, s), 50)] for s in (1, 1, 2))
     assert first == again != other
-    assert [2 * t for t in itertools.islice(arrivals.poisson(2.0, 1), 50)] != first
-    assert list(itertools.islice(arrivals.poisson(8.0, 1), 50)) == pytest.approx([t / 2 for t in first])
+    assert [2 * t for t in itertools.islice(arrivals.arrivals(2.0, 1), 50)] != first
+    assert list(itertools.islice(arrivals.arrivals(8.0, 1), 50)) == pytest.approx([t / 2 for t in first])
 
 
 def test_lengths_are_normal_with_the_requested_spread():
@@ -70,8 +70,8 @@ LINE = '{"arrival_s": 0, "prompt_tokens": 5, "output_tokens": 2}\n'
     [
         ("nothing", "line 3: not JSON"),
         ("[1]", "line 3: arrival_s, prompt_tokens, output_tokens are expected"),
-        ('{"arrival_s": 1, "prompt_tokens": 0, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number, 1"),
-        ('{"arrival_s": 1, "prompt_tokens": 2.5, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number"),
+        ('{"arrival_s": 2, "prompt_tokens": 0, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number, 1"),
+        ('{"arrival_s": 2, "prompt_tokens": 2.5, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number"),
         ('{"arrival_s": true, "prompt_tokens": 2, "output_tokens": 2}', "line 3: arrival_s must be a number, 0"),
         ('{"arrival_s": NaN, "prompt_tokens": 2, "output_tokens": 2}', "line 3: arrival_s must be a number, 0"),
         (
@@ -84,19 +84,19 @@ def test_a_malformed_trace_is_reported_with_its_line(line, problem, tmp_path):
     path = tmp_path / "trace.jsonl"
     path.write_text(LINE + LINE.replace('"arrival_s": 0', '"arrival_s": 1') + line)
     with pytest.raises(UsageError, match=re.escape(problem)):
-        arrivals.read_trace(path)
+        traces.read(path)
 
 
 def test_a_trace_is_read_and_sent_as_it_is(tmp_path):
     path = tmp_path / "trace.jsonl"
     path.write_text(LINE + "\n" + LINE.replace('"arrival_s": 0', '"arrival_s": 1.5'))
-    rows = arrivals.read_trace(path)
+    rows = traces.read(path).rows
     assert rows == [(0, 5, 2), (1.5, 5, 2)]
     made = prompts.requests(workload(trace=rows, prompt_tokens=None, max_tokens=None), prompts.Words())
     assert [(asked.prompt_tokens, asked.max_tokens) for asked in made] == [(5, 2), (5, 2)]
     path.write_text(LINE)
     with pytest.raises(UsageError, match="takes two"):
-        arrivals.read_trace(path)
+        traces.read(path)
 
 
 class Letters:

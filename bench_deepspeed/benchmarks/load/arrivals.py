@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.measure.percentiles import needed
 
@@ -21,32 +18,35 @@ DIFFERENT_REQUESTS = 512
 """Lengths drawn before the first level; they are then repeated in order. The number is FastGen's."""
 ARRIVALS = 5
 """A Poisson process has an arrival within so many of its mean gaps with a probability of 99.3%."""
-TRACE_FIELDS = {"arrival_s": (int, float), "prompt_tokens": (int,), "output_tokens": (int,)}
 
 
-def poisson(rate: float, seed: int, level: int = 0) -> Iterator[float]:
-    """Arrival times in seconds of a Poisson process: the gaps are independent and exponential, of mean 1 ∕ rate.
+def arrivals(rate: float, seed: int, level: int = 0, burstiness: float = 1.0, ramp_s: float = 0.0) -> Iterator[float]:
+    """Arrival times in seconds, whose gaps are independent and gamma distributed: of mean 1 ∕ rate and that shape.
+
+    A shape of 1 is a Poisson process; the standard deviation of the gaps is their mean ∕ √shape, so below 1 requests
+    come in bursts. For the first `ramp_s` the rate rises from zero, as rate · t ∕ ramp_s: the expected number of
+    arrivals until t is then rate · t² ∕ (2 ramp_s), and the times are those at which it is what it would be without.
 
     Each level draws its own: were they the same at every rate, all would be lucky or unlucky together.
     """
     import numpy
 
-    rng, now = numpy.random.default_rng([seed, 1, level]), 0.0
+    rng, steady_s = numpy.random.default_rng([seed, 1, level]), 0.0
     while True:
-        now += float(rng.exponential(1.0 / rate))
-        yield now
+        steady_s += float(rng.gamma(burstiness, 1.0 / (burstiness * rate)))
+        yield math.sqrt(2 * ramp_s * steady_s) if 2 * steady_s < ramp_s else steady_s + ramp_s / 2
 
 
-def seconds_for(count: int, rate: float) -> float:
-    """Seconds in which so many requests of a Poisson process of that rate come, with a probability of 99%.
+def seconds_for(count: int, rate: float, burstiness: float = 1.0) -> float:
+    """Seconds in which so many requests of that rate and shape of the gaps come, with a probability of 99%.
 
-    (count + 2.33 √count + 3) ∕ rate: the normal approximation of the number that comes, and a little more.
+    (count + 2.33 √(count ∕ shape) + 3) ∕ rate: the normal approximation of the number that comes, and a little more.
     """
-    return (count + 2.33 * math.sqrt(count) + 3) / rate
+    return (count + 2.33 * math.sqrt(count / burstiness) + 3) / rate
 
 
 def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[int, int]]:
-    """(prompt tokens, output tokens) of each request.
+    """(prompt tokens, output tokens) of each request; the prompt without those that it shares with all others.
 
     Both are normal with the standard deviation spread × mean, as in FastGen's published set-up (30%), rounded, at
     least 1; the output at most the context − 1, the prompt at most what the output leaves of it. Raises UsageError
@@ -54,19 +54,19 @@ def lengths(workload: Workload, context_tokens: int, count: int) -> list[tuple[i
     """
     import numpy
 
-    prompt, output = workload.prompt_tokens, workload.max_tokens
-    if prompt + output > context_tokens:
+    prompt, output, shared = workload.prompt_tokens, workload.max_tokens, workload.shared_prefix
+    if shared + prompt + output > context_tokens:
         raise UsageError(
-            f"{prompt} prompt tokens and {output} new ones do not fit the model's context of {context_tokens}: "
-            "lower --prompt_tokens or --max_tokens"
+            f"{shared + prompt} prompt tokens and {output} new ones do not fit the model's context of "
+            f"{context_tokens}: lower --prompt_tokens or --max_tokens"
         )
     rng = numpy.random.default_rng([workload.seed, 2])
     prompts = rng.normal(prompt, workload.spread * prompt, count)
     outputs = rng.normal(output, workload.spread * output, count)
     pairs = []
     for prompt_length, new in zip(prompts.round().astype(int), outputs.round().astype(int), strict=True):
-        fitting = min(max(int(new), 1), context_tokens - 1)
-        pairs.append((min(max(int(prompt_length), 1), context_tokens - fitting), fitting))
+        fitting = min(max(int(new), 1), context_tokens - shared - 1)
+        pairs.append((min(max(int(prompt_length), 1), context_tokens - shared - fitting), fitting))
     return pairs
 
 
@@ -74,48 +74,6 @@ def open_loop(requests: Iterator[Request], times: Iterable[float]) -> Iterator[R
     """The requests, each due at the next time."""
     for request, due_s in zip(requests, times, strict=False):
         yield dataclasses.replace(request, due_s=due_s)
-
-
-def read_trace(path: Path) -> list[tuple[float, int, int]]:
-    """A trace in the order of arrival, as (arrival in seconds after the first, prompt tokens, output tokens).
-
-    Its entries are objects of JSON, one a line or in a list, or rows of CSV. Raises UsageError with the line.
-    """
-    file = user_files.read(path, "--trace")
-    rows: list[tuple[float, int, int]] = []
-    for entry in file.elements():
-        problem, row = _trace_row(entry.value, as_text=file.format == "CSV")
-        if row is not None and rows and row[0] < rows[-1][0]:
-            problem = f"arrival_s {row[0]:g} is before the one above"
-        if problem:
-            raise file.error(entry.line, problem)
-        rows.append(row)
-    if len(rows) < 2 or rows[-1][0] <= rows[0][0]:
-        raise UsageError(f"{file.named} has {len(rows)} arrivals over no time: it takes two that are apart")
-    return [(arrival_s - rows[0][0], prompt, output) for arrival_s, prompt, output in rows]
-
-
-def _trace_row(data: object, as_text: bool) -> tuple[str | None, tuple[float, int, int] | None]:
-    """What is wrong with an entry, else its values. `as_text`: its numbers are texts, as in CSV."""
-    if not isinstance(data, dict) or set(data) != set(TRACE_FIELDS):
-        fields = f", not {', '.join(map(str, data))}"[:100] if isinstance(data, dict) else ""
-        return f"{', '.join(TRACE_FIELDS)} are expected{fields}", None
-    values = []
-    for name, kinds in TRACE_FIELDS.items():
-        value, least = _number(data[name]) if as_text else data[name], 0 if name == "arrival_s" else 1
-        if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value < float("inf"):
-            whole = "a number" if float in kinds else "a whole number"
-            return f"{name} must be {whole}, {least} or more", None
-        values.append(value)
-    return None, tuple(values)
-
-
-def _number(text: str) -> int | float | None:
-    """The number that a text says; None where it says none."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return None
 
 
 def p99_cost(rates: list[float], p99: bool) -> str:

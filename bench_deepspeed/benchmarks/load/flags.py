@@ -117,13 +117,34 @@ def _add_levels(parser) -> None:
         "--trace",
         type=Path,
         metavar="FILE",
-        help='one request a line: {"arrival_s": 0.5, "prompt_tokens": 100, "output_tokens": 20}',
+        help='requests at their times, of Mooncake, BurstGPT, Azure, or one a line as {"arrival_s": 0.5, '
+        '"prompt_tokens": 100, "output_tokens": 20}; with --seconds its first ones',
+    )
+    parser.add_argument(
+        "--burstiness",
+        type=_shape,
+        metavar="X",
+        help="of --rates and --slo: the shape of the gamma distribution of the gaps between requests, below 1 for "
+        "bursts (default: 1, a Poisson process)",
+    )
+    parser.add_argument(
+        "--ramp", type=seconds, metavar="S", help="of --rates and --slo: each rate rises from zero in S seconds first"
     )
 
 
 def _add_lengths(parser) -> None:
     parser.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="real prompts: text with one a line, or JSON as for --questions"
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="real prompts: text with one a line, JSON as for --questions, or conversations of ShareGPT, whose answers "
+        "say how many tokens are requested",
+    )
+    parser.add_argument(
+        "--shared_prefix",
+        type=positive_integer,
+        metavar="N",
+        help="tokens that all prompts begin with, in addition to --prompt_tokens (default: no two prompts begin alike)",
     )
     parser.add_argument(
         "--prompt_tokens",
@@ -165,18 +186,28 @@ def check(options: argparse.Namespace) -> None:
         options.device = options.device or "cpu"
     if not target.engine and options.engine and not engine_class(options.engine).streams:
         raise UsageError(f"--engine {options.engine} does not stream: there would be no first token to time")
-    if options.trace:
-        given = {"--clients": options.clients, "--rates": options.rates, "--prompts": options.prompts}
-        given |= {"--prompt_tokens": options.prompt_tokens, "--max_tokens": options.max_tokens}
-        given |= {"--spread": options.spread, "--seconds": options.seconds, "--p99": options.p99}
-        for flag, value in given.items():
-            if value:
-                raise UsageError(f"--trace sets when and how long requests are: leave out {flag}")
-    if options.prompts and options.prompt_tokens:
-        raise UsageError("--prompts sets the prompts: leave out --prompt_tokens")
+    _check_requests(options)
     _check_slo(options)
     if options.rates and options.rates != sorted(set(options.rates)):
         raise UsageError("--rates must rise, since the first that is not sustained ends them")
+
+
+def _check_requests(options: argparse.Namespace) -> None:
+    """Raises UsageError for flags of requests, of which one sets what another sets as well."""
+    if options.trace:
+        given = {"--clients": options.clients, "--rates": options.rates, "--prompts": options.prompts}
+        given |= {"--prompt_tokens": options.prompt_tokens, "--max_tokens": options.max_tokens}
+        given |= {"--spread": options.spread, "--p99": options.p99}
+        for flag, value in given.items():
+            if value:
+                raise UsageError(f"--trace sets when and how long requests are: leave out {flag}")
+    if options.shared_prefix and (options.trace or options.prompts):
+        raise UsageError("--shared_prefix is of prompts that are made, not of a file's: leave it out")
+    for flag in (flag for flag in ("burstiness", "ramp") if getattr(options, flag) is not None):
+        if not (options.rates or options.slo):
+            raise UsageError(f"--{flag} is of request rates: give --rates or --slo, or leave it out")
+    if options.prompts and options.prompt_tokens:
+        raise UsageError("--prompts sets the prompts: leave out --prompt_tokens")
 
 
 def _check_slo(options: argparse.Namespace) -> None:
@@ -227,6 +258,17 @@ def _rates(text: str) -> list[float]:
     if not values or not all(0 < value < float("inf") for value in values):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 1,2,4")
     return values
+
+
+def _shape(text: str) -> float:
+    """The shape of a gamma distribution; below 0.01 a level has one burst, above 100 no chance."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.01 to 100")
+    return value
 
 
 def _url(text: str) -> str:

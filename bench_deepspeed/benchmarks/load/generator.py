@@ -63,6 +63,8 @@ class Window:
 class Plan:
     """What is asked of a window: its seconds, how many requests are to be due in it, and at which rate they come.
 
+    The load has its whole rate after `ramp_s`; `burstiness` is that of its arrivals.
+
     `rate` is None where clients wait: then it is the rate at which they did so far. More seconds are taken where so
     many requests, or requests as long as these, need them.
     """
@@ -70,10 +72,13 @@ class Plan:
     seconds: float
     requests: int = 0
     rate: float | None = None
+    burstiness: float = 1.0
+    ramp_s: float = 0.0
 
     def start_s(self, longest_s: float, ended: int) -> float:
         """How long the load has been on when it has settled, at the longest latency and the requests ended so far."""
-        return min(max(EDGE * self.seconds, SETTLING * longest_s), self.most_s) if ended else self.most_s
+        most_s = self.ramp_s + self.most_s
+        return min(self.ramp_s + max(EDGE * self.seconds, SETTLING * longest_s), most_s) if ended else most_s
 
     @property
     def most_s(self) -> float:
@@ -82,7 +87,8 @@ class Plan:
     def window(self, now_s: float, longest_s: float, ended: int) -> Window:
         """The window that begins now, at the longest latency and the number of requests that ended so far."""
         whole_s = min(SETTLING * longest_s + (ARRIVALS / self.rate if self.rate else 0.0), self.most_s)
-        enough_s = seconds_for(self.requests, self.rate or max(ended, 1) / now_s) if self.requests else 0.0
+        rate = self.rate or max(ended, 1) / now_s
+        enough_s = seconds_for(self.requests, rate, self.burstiness) if self.requests else 0.0
         return Window.after(now_s, max(self.seconds, whole_s, enough_s))
 
 

@@ -43,7 +43,8 @@ def settings(result: LoadResult) -> tuple[str, str, str]:
     spread = f" ± {workload['spread']:.0%}" if workload["spread"] else ""
     prompt, new = workload["prompt_tokens"] or "the file's", workload["max_tokens"] or "the file's"
     unit = " words" if workload["prompt_tokens"] and result.target.get("prompts_of") == "words" else ""
-    lengths = f"{prompt}{unit} + {new} tokens{spread}"
+    shared = f"{workload['shared_prefix']} shared + " if workload.get("shared_prefix") else ""
+    lengths = f"{shared}{prompt}{unit} + {new} tokens{spread}"
     name = result.target["name"]
     target = name if name == scenario["engine"] else f"{name} ({scenario['engine']})"
     return target, scenario["precision"], lengths

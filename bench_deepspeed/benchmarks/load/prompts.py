@@ -15,12 +15,17 @@ from bench_deepspeed.core.text import one_line
 
 from .arrivals import DIFFERENT_REQUESTS, lengths
 from .records import Request, Workload
+from .traces import BLOCK_TOKENS
 
 HEAD = 4
 """Words that a prompt begins with and no other does; see `Tokens.text`."""
 LEAST_WORDS = 32
 """So many different words make a million different heads."""
 NUMBERS_A_LEVEL = 100_000
+SHARED = NUMBERS_A_LEVEL - 1
+"""The number of the words that all prompts share; no prompt has it."""
+MOST_PROMPTS = 10_000
+"""Prompts of a file that are used."""
 
 
 def tokenizer_of(folder: Path):
@@ -37,16 +42,22 @@ class Words:
     """For a target without a model: a word is a token."""
 
     context_tokens = 2**31
+    added = 0
+    """Tokens that are put around every text, such as a BOS."""
 
     def count(self, text: str) -> int:
         return len(text.split())
 
-    def text(self, number: int, tokens: int) -> str:
-        """A text of so many tokens; another first word for another number."""
-        return " ".join([f"{number}", *["word"] * (tokens - 1)])
+    def words(self, number: int, count: int) -> list[str]:
+        """So many words; another first one for another number."""
+        return [f"{number}", *["word"] * (count - 1)][:count]
+
+    def text(self, number: int, tokens: int, shared: int = 0) -> str:
+        """A text of so many tokens, of which as many as are shared are those that every such text begins with."""
+        return " ".join([*self.words(SHARED, shared), *self.words(number, max(1, tokens - shared - self.added))])
 
 
-class Tokens:
+class Tokens(Words):
     """For a real model: words in a drawn order, each of which is one token of its tokenizer.
 
     Raises UsageError where the tokenizer has too few such words.
@@ -57,7 +68,7 @@ class Tokens:
 
         self.context_tokens = context_tokens
         self._tokenizer = tokenizer
-        self._added = self.count("")  # what the tokenizer puts around a text, such as a BOS
+        self.added = self.count("")
         words = dict.fromkeys(re.findall(r"[A-Za-z]+", " ".join(questions.load(QUESTIONS).prompts)))
         self._words = [word for word in words if self._is_one_token(word)]
         if len(self._words) < LEAST_WORDS:
@@ -70,35 +81,35 @@ class Tokens:
 
     def _is_one_token(self, word: str) -> bool:
         """At the start of a text and behind another word."""
-        return self.count(word) == self._added + 1 and self.count(f"a {word}") == self.count("a") + 1
+        return self.count(word) == self.added + 1 and self.count(f"a {word}") == self.count("a") + 1
 
     def count(self, text: str) -> int:
         return len(self._tokenizer(text).input_ids)
 
-    def text(self, number: int, tokens: int) -> str:
-        """A text of so many tokens. No two numbers below 32⁴, about a million, share all of their first four words.
+    def words(self, number: int, count: int) -> list[str]:
+        """So many words. No two numbers below 32⁴, about a million, share all of their first four words.
 
         The head is the number in a numeral system whose digits are the words, the last digit first; what follows is a
-        piece of the drawn words, elsewhere for each number. A text that is shorter than the head may come again.
+        piece of the drawn words, elsewhere for each number. What is shorter than the head may come again.
         """
-        wanted = max(1, tokens - self._added)
         base = len(self._words)
-        head = [self._words[number // base**place % base] for place in range(min(HEAD, wanted))]
+        head = [self._words[number // base**place % base] for place in range(min(HEAD, count))]
         first = (number * 37) % self.context_tokens
-        return " ".join([*head, *self._drawn[first : first + wanted - len(head)]])
+        return [*head, *self._drawn[first : first + count - len(head)]]
 
 
-def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
+def requests(workload: Workload, source: Words) -> list[Request]:
     """The different requests of a workload, in their order. Raises UsageError for what the context cannot hold."""
     if workload.trace:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
-        texts = [source.text(number, min(prompt, source.context_tokens)) for number, (prompt, _) in enumerate(sizes)]
+        texts = _texts_of_trace(workload, source)
     elif workload.prompts:
-        sizes = lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, DIFFERENT_REQUESTS)
-        texts = [workload.prompts[number % len(workload.prompts)] for number in range(DIFFERENT_REQUESTS)]
+        texts = _repeated(workload.prompts, MOST_PROMPTS)
+        sizes = _sizes_of_prompts(workload, source, len(texts))
     else:
-        sizes = lengths(workload, source.context_tokens, DIFFERENT_REQUESTS)
-        texts = [source.text(number, prompt) for number, (prompt, _) in enumerate(sizes)]
+        shared = workload.shared_prefix
+        sizes = [(shared + prompt, new) for prompt, new in lengths(workload, source.context_tokens, DIFFERENT_REQUESTS)]
+        texts = [source.text(number, prompt, shared) for number, (prompt, _) in enumerate(sizes)]
     different = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
     for number, (request, (prompt, _)) in enumerate(zip(different, sizes, strict=True), start=1):
         if max(request.prompt_tokens, prompt) + request.max_tokens > source.context_tokens:
@@ -109,14 +120,48 @@ def requests(workload: Workload, source: Words | Tokens) -> list[Request]:
     return different
 
 
-def endless(different: list[Request], source: Words | Tokens | None, level: int) -> Iterator[Request]:
+def _repeated(texts: list[str], most: int) -> list[str]:
+    """The texts of a file, up to so many, repeated up to the number of requests whose lengths are drawn."""
+    return [texts[number % len(texts)] for number in range(max(DIFFERENT_REQUESTS, min(len(texts), most)))]
+
+
+def _sizes_of_prompts(workload: Workload, source: Words, count: int) -> list[tuple[int, int]]:
+    """(1, output tokens) of each prompt of a file: as long as its answer in the file, or as drawn."""
+    if workload.answers is None:
+        return lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, count)
+    answers = _repeated(workload.answers, MOST_PROMPTS)
+    return [(1, max(1, source.count(answer) - source.added)) for answer in answers]
+
+
+def _texts_of_trace(workload: Workload, source: Words) -> list[str]:
+    """A text of each request: of its own, or of the blocks that it shares with others, by their ids."""
+    fitting = [min(prompt, source.context_tokens) for _, prompt, _ in workload.trace]
+    if workload.trace_blocks is None:
+        return [source.text(number, prompt) for number, prompt in enumerate(fitting)]
+    numbers: dict[int, int] = {}
+    for block in itertools.chain.from_iterable(workload.trace_blocks):
+        numbers.setdefault(block, len(numbers))
+    return [
+        " ".join(_words_of_blocks([numbers[block] for block in blocks], max(1, prompt - source.added), source))
+        for blocks, prompt in zip(workload.trace_blocks, fitting, strict=True)
+    ]
+
+
+def _words_of_blocks(numbers: list[int], count: int, source: Words) -> list[str]:
+    """So many words: those of each block in turn, of which the last may be cut."""
+    words = itertools.chain.from_iterable(source.words(number, BLOCK_TOKENS) for number in numbers)
+    return list(itertools.islice(words, count))
+
+
+def endless(different: list[Request], source: Words | None, level: int, shared: int = 0) -> Iterator[Request]:
     """The requests round and round, each time with a new text of the same length, which no other level has either.
 
-    `source` is None for prompts of a file, which are sent as they are.
+    All begin with the same `shared` tokens. `source` is None for texts that are sent as they are: those of a file, and
+    those of a trace that says which of their blocks are the same.
     """
     for number in itertools.count():
         request = different[number % len(different)]
         if source is not None:
-            text = source.text(level * NUMBERS_A_LEVEL + number, request.prompt_tokens)
+            text = source.text(level * NUMBERS_A_LEVEL + number, request.prompt_tokens, shared)
             request = dataclasses.replace(request, prompt=text)
         yield request

@@ -49,6 +49,10 @@ class Workload:
     `spread` is the standard deviation of the lengths over their mean; `trace` and `prompts` are what the
     files held: [arrival, prompt tokens, output tokens], and texts. A window is as long as it takes for `requests` to be
     due in it, and `seconds` at least.
+
+    `shared_prefix` tokens begin every prompt that is made, in addition to `prompt_tokens`. `trace_blocks` are the ids
+    of the blocks of each prompt of a trace, see `traces.Trace`; `trace_left_out` counts its requests that are not sent.
+    `answers` are texts as long as the answers to `prompts`. `burstiness` and `ramp_s`: see `arrivals.arrivals`.
     """
 
     prompt_tokens: int | None
@@ -60,6 +64,13 @@ class Workload:
     trace: list[tuple[float, int, int]] | None = None
     prompts: list[str] | None = None
     requests: int = 0
+    shared_prefix: int = 0
+    trace_format: str | None = None
+    trace_left_out: int = 0
+    trace_blocks: list[list[int]] | None = None
+    answers: list[str] | None = None
+    burstiness: float = 1.0
+    ramp_s: float = 0.0
 
 
 @dataclass(frozen=True)

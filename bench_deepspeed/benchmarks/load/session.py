@@ -20,7 +20,7 @@ from bench_deepspeed.engines.base import Streamed
 from bench_deepspeed.worker.state import Worker
 
 from . import latency, level_statistics
-from .arrivals import open_loop, poisson
+from .arrivals import arrivals, open_loop
 from .audit import Answer, check_level
 from .generator import Generator, InFlightRequest, Plan, Window
 from .prompts import Tokens, Words, endless, requests, tokenizer_of
@@ -42,7 +42,8 @@ class Session:
         self.alone_s: float | None = None
         self._target = target_class(target)()
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
-        self._target.open(dataclasses.replace(setup, tokens=longest), progress)
+        longest_answer = max(request.max_tokens for request in self._requests)
+        self._target.open(dataclasses.replace(setup, tokens=longest, max_tokens=longest_answer), progress)
 
     def warm_up(self) -> None:
         """One request after the other; `alone_s` is then the time that the last one took.
@@ -93,7 +94,8 @@ class Session:
 
         Both are the least that it has.
         """
-        window, source = self._window(clients, Plan(seconds, requests, rate))
+        plan = Plan(seconds, requests, rate, self._workload.burstiness, self._workload.ramp_s if rate else 0.0)
+        window, source = self._window(clients, plan)
         generator = self._generator(source, window, clients)
         server_cpu_s = self._target.cpu_s()
         admission = self._target.kv_admission
@@ -138,13 +140,16 @@ class Session:
     def _window(self, clients: int | None, plan: Plan) -> tuple[Window | Plan, Iterator[Request]]:
         workload = self._workload
         self._levels += 1
-        asked = endless(self._requests, None if workload.prompts else self._source, self._levels)
+        as_they_are = workload.prompts or workload.trace_blocks
+        source = None if as_they_are else self._source
+        asked = endless(self._requests, source, self._levels, workload.shared_prefix)
         if clients is not None:
             return plan, asked
         if plan.rate is not None:
-            return plan, open_loop(asked, poisson(plan.rate, workload.seed, self._levels))
-        arrivals = [arrival for arrival, _, _ in workload.trace]
-        return Window.of_trace(arrivals[-1]), open_loop(asked, arrivals)
+            times = arrivals(plan.rate, workload.seed, self._levels, plan.burstiness, plan.ramp_s)
+            return plan, open_loop(asked, times)
+        due = [arrival for arrival, _, _ in workload.trace]
+        return Window.of_trace(due[-1]), open_loop(asked, due)
 
     def _cpu_s(self) -> float:
         """CPU seconds of this process, without those of the engine's own threads."""
@@ -178,7 +183,7 @@ def _token_chunks(flights: list[InFlightRequest]) -> bool | None:
     return all(flight.new_tokens == len(flight.times) for flight in counted) if counted else None
 
 
-def _source(folder: Path | None, seed: int) -> Tokens | Words:
+def _source(folder: Path | None, seed: int) -> Words:
     """Where texts of a given length come from: the model's tokenizer, or none."""
     if folder is None:
         return Words()

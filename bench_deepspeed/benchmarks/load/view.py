@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
-from bench_deepspeed.core.text import FAKE, NOT_MEASURED, figure_name, sentence
+from bench_deepspeed.core.text import FAKE, NOT_MEASURED, counted, figure_name, sentence
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
@@ -134,7 +134,7 @@ def conclusions(result: LoadResult) -> list[str]:
     lines = [sentence(FAKE)] if result.scenario["engine"] == "fake" else []
     if result.stopped:
         lines.append(f"stopped at {_reason(result.stopped)}")
-    lines.extend(_served(result))
+    lines.extend([*_served(result), *_sent(result)])
     if result.slo is not None:
         lines.extend(search.words(result.levels, result.slo))
     if any(level.rate is not None for level in result.levels):
@@ -143,6 +143,29 @@ def conclusions(result: LoadResult) -> list[str]:
 
 
 SAMPLED = "the server takes no field for greedy decoding, so answers may be sampled"
+
+
+def _sent(result: LoadResult) -> list[str]:
+    """What must be known of the requests: which of their tokens a prefix cache can answer, and what was left out."""
+    workload, sent = result.workload, sum(len(level.records) for level in result.levels)
+    shared, prompts = workload.get("shared_prefix", 0), workload.get("prompts")
+    lines = []
+    if shared:
+        lines.append(f"all prompts begin with the same {shared:,} tokens, whose work a prefix cache saves")
+    if workload.get("trace_blocks_shared"):
+        share = workload["trace_blocks_shared"]
+        lines.append(
+            f"{share:.0%} of the prompts' blocks came before, as the trace has it: a prefix cache saves their work"
+        )
+    if prompts and sent > prompts:
+        lines.append(
+            f"{counted(prompts, 'prompt')} of a file made {sent:,} requests: a prefix cache may have saved their work"
+        )
+    if left_out := workload.get("trace_left_out"):
+        lines.append(f"{counted(left_out, 'request')} of the trace without a prompt or an answer were not sent")
+    if workload.get("burstiness", 1.0) != 1.0:
+        lines.append(f"the gaps between requests are gamma distributed, of shape {workload['burstiness']:g}")
+    return lines
 
 
 def _served(result: LoadResult) -> list[str]:
