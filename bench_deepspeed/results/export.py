@@ -1,4 +1,4 @@
-"""`bench.sh report --format`: any results as Markdown, CSV, JSON lines, or one HTML page."""
+"""`bench.sh report --format`: any results as Markdown, CSV, JSON lines, one HTML page, or as other tools write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench_deepspeed.report import flat_files, markdown
 from bench_deepspeed.report.blocks import Block, Figure
 from bench_deepspeed.report.flat_files import FlatRow
 
-from . import files, flat
+from . import files, flat, foreign
 
 
 def run(options) -> int:
@@ -110,4 +110,11 @@ def as_html(items: list[Item], options) -> str:
     return _together(items, render)
 
 
-WRITERS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}
+WRITERS = {
+    "markdown": as_markdown,
+    "csv": as_csv,
+    "jsonl": as_jsonl,
+    "html": as_html,
+    "vllm": foreign.as_vllm,
+    "bencher": foreign.as_bencher,
+}

@@ -11,7 +11,7 @@ from bench_deepspeed.benchmarks.common.flags import add_common
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 
-FORMATS = ("markdown", "csv", "jsonl", "html")
+FORMATS = ("markdown", "csv", "jsonl", "html", "vllm", "bencher")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="result.json, quality.json, sweep.json, load.json, ab.json or selftest.json, by any name "
         "(default: all in docs/results/)",  # not asked of the kinds, whose import would double the time of the help
     )
-    parser.add_argument("--format", choices=FORMATS, help="write them as this, instead of rendering the documents")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="write them as this, instead of rendering the documents; vllm: load tests as `vllm bench serve` writes "
+        "them, one level a line; bencher: Bencher Metric Format",
+    )
     parser.add_argument("--output", type=Path, metavar="PATH", help="where to (default: standard output)")
     parser.add_argument("--samples", action="store_true", help="one line a raw sample, not a result: csv and jsonl")
     parser.add_argument(

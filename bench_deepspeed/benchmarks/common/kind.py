@@ -94,6 +94,11 @@ class Kind(Generic[Saved, Row]):
     """Derived values that its file holds, computed from the raw samples again: place in the JSON → value."""
     counted: Callable[[Saved], int] | None = None
     """How many raw samples it holds, where it has no `samples`."""
+    row_name: Callable[[Row], str] | None = None
+    """What a row measures, the same for every measurement of it: model, engine, machine, settings. None: rows are not
+    followed over time."""
+    vllm_records: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
+    """Its rows as vLLM's serving benchmark writes them, where it is one of serving."""
     possible: Callable[[Saved], None] = lambda _saved: None
     """Raises ImpossibleError for other impossible values."""
 

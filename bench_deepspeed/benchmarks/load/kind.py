@@ -5,9 +5,9 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.core.text import NOT_MEASURED
 
-from . import view
+from . import view, vllm_format
 from .audit import require_possible
-from .labels import model_name
+from .labels import model_name, title
 from .latency import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
@@ -81,4 +81,6 @@ KIND = Kind(
     recomputed=_recomputed,
     refusal=_refusal,
     possible=require_possible,
+    row_name=lambda row: f"load: {title(row.result)}, {row.level.name}",
+    vllm_records=vllm_format.records,
 )

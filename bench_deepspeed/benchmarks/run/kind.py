@@ -59,6 +59,10 @@ def _codes(result: Result) -> list[str]:
     return [finding.code for finding in warnings.check(result)]
 
 
+def _row_name(result: Result) -> str:
+    return f"run: {view.title(result)}, {metrics.prompt_tokens(result)} + {result.scenario.max_tokens} tokens"
+
+
 KIND = Kind(
     name="run",
     file=FILE,
@@ -79,4 +83,5 @@ KIND = Kind(
     recomputed=_recomputed,
     warnings=_codes,
     refusal=_refusal,
+    row_name=_row_name,
 )

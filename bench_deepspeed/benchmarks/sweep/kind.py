@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.columns import sample_row
-from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
+from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, machine_of, status_refusal
 
 from . import derived, view
-from .metrics import METRICS, rows
+from .labels import model_title
+from .metrics import COMBINED, METRICS, ScenarioRow, rows
 from .records import FILE, SweepResult
 
 
@@ -58,6 +59,12 @@ def _recomputed(sweep: SweepResult) -> dict[Place, object]:
     return judged
 
 
+def _row_name(row: ScenarioRow) -> str:
+    settings = (f"{setting.title} {setting.cell(row)}" for setting in COMBINED)
+    machine = machine_of(row.sweep.environment, row.sweep.settings.device)
+    return ", ".join([f"sweep: {model_title(row.sweep)}", machine, *settings])
+
+
 KIND = Kind(
     name="sweep",
     file=FILE,
@@ -75,4 +82,5 @@ KIND = Kind(
     samples=samples,
     recomputed=_recomputed,
     refusal=_refusal,
+    row_name=_row_name,
 )

@@ -1,0 +1,69 @@
+"""Results in the formats of other tools: vLLM's benchmark, and Bencher's, which follows measures over time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+
+from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.core.errors import UsageError, named
+from bench_deepspeed.core.progress_bars import note_once
+from bench_deepspeed.measure.metric import Metric
+from bench_deepspeed.report.flat_files import as_jsonl
+
+LONGEST_MEASURE = 64
+"""Characters of the name of a measure that Bencher takes."""
+
+
+def as_vllm(items: Sequence[Item], _options) -> str:
+    """A JSON object a line, one a level, as `vllm bench serve --append-result` writes them.
+
+    Raises UsageError where no file is a load test.
+    """
+    lines = []
+    for item in _chosen(items, "vllm", lambda item: item.kind.vllm_records):
+        with named(item.path):
+            lines.extend(item.kind.vllm_records(item.content))
+    return as_jsonl(lines)
+
+
+def as_bencher(items: Sequence[Item], _options) -> str:
+    """Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format): benchmark → measure → its values.
+
+    A measure is a metric of which one direction is better, in the unit that its name ends in, with the ends of its 95%
+    interval. Raises UsageError for two results of one name, of which Bencher would keep one, and where no file has rows
+    that have names.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for item in _chosen(items, "bencher", lambda item: item.kind.row_name):
+        with named(item.path):
+            for row in item.kind.rows(item.content):
+                measures = {m.name[:LONGEST_MEASURE]: one for m in item.kind.metrics if (one := _measure(m, row))}
+                if (name := item.kind.row_name(row)) in found and measures:
+                    raise UsageError(f"{item.path} has another result of {name!r}: give one of them")
+                found |= {name: measures} if measures else {}
+    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
+def _measure(metric: Metric, row: object) -> dict[str, float] | None:
+    """Its value and interval; None for what was not measured, and for what is neither better nor worse."""
+    value = metric.value(row)
+    if metric.better is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    bounds = metric.interval(row) if metric.interval is not None else None
+    values = {"value": value, **(dict(zip(("lower_value", "upper_value"), bounds, strict=True)) if bounds else {})}
+    return values if all(map(math.isfinite, values.values())) else None
+
+
+def _chosen(items: Sequence[Item], form: str, has: Callable[[Item], object]) -> list[Item]:
+    """The files that can be written in a format; the others are named. Raises UsageError where there are none."""
+    chosen = [item for item in items if has(item)]
+    left_out = [item for item in items if not has(item)]
+    if not chosen:
+        raise UsageError(
+            f"--format {form}: {left_out[0].path} is {left_out[0].kind.what}, which that format cannot say"
+        )
+    if left_out:
+        note_once(f"left out, since --format {form} cannot say them: {', '.join(item.name for item in left_out)}")
+    return chosen
