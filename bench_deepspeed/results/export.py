@@ -29,7 +29,7 @@ def run(options) -> int:
     if not items:
         raise UsageError("nothing is published here: name FILEs")
     _of_each(items, lambda item: item.kind.require_possible(item.content))
-    text = WRITERS[options.format](items, options)
+    text = (WRITERS | foreign.WRITERS)[options.format](items, options)
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
     if options.output is None or _is_stdout(options.output):
         streams.write_exactly(text)
@@ -110,11 +110,5 @@ def as_html(items: list[Item], options) -> str:
     return _together(items, render)
 
 
-WRITERS = {
-    "markdown": as_markdown,
-    "csv": as_csv,
-    "jsonl": as_jsonl,
-    "html": as_html,
-    "vllm": foreign.as_vllm,
-    "bencher": foreign.as_bencher,
-}
+WRITERS = {"markdown": as_markdown, "csv": as_csv, "jsonl": as_jsonl, "html": as_html}
+"""Those of every kind; `foreign` has those of some."""

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Callable, Sequence
 
-from bench_deepspeed.benchmarks.common.kind import Item
+from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.core.progress_bars import note_once
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.report.flat_files import as_jsonl
 
+SAID: dict[str, Callable[[Kind], object]] = {"vllm": lambda kind: kind.vllm_records, "bencher": lambda k: k.row_name}
+"""Format → whether it can say what a kind holds."""
 LONGEST_MEASURE = 64
 """Characters of the name of a measure that Bencher takes."""
 
@@ -22,7 +24,7 @@ def as_vllm(items: Sequence[Item], _options) -> str:
     Raises UsageError where no file is a load test.
     """
     lines = []
-    for item in _chosen(items, "vllm", lambda item: item.kind.vllm_records):
+    for item in _chosen(items, "vllm"):
         with named(item.path):
             lines.extend(item.kind.vllm_records(item.content))
     return as_jsonl(lines)
@@ -36,7 +38,7 @@ def as_bencher(items: Sequence[Item], _options) -> str:
     that have names.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for item in _chosen(items, "bencher", lambda item: item.kind.row_name):
+    for item in _chosen(items, "bencher"):
         with named(item.path):
             for row in item.kind.rows(item.content):
                 measures = {m.name[:LONGEST_MEASURE]: one for m in item.kind.metrics if (one := _measure(m, row))}
@@ -56,10 +58,10 @@ def _measure(metric: Metric, row: object) -> dict[str, float] | None:
     return values if all(map(math.isfinite, values.values())) else None
 
 
-def _chosen(items: Sequence[Item], form: str, has: Callable[[Item], object]) -> list[Item]:
+def _chosen(items: Sequence[Item], form: str) -> list[Item]:
     """The files that can be written in a format; the others are named. Raises UsageError where there are none."""
-    chosen = [item for item in items if has(item)]
-    left_out = [item for item in items if not has(item)]
+    chosen = [item for item in items if SAID[form](item.kind)]
+    left_out = [item for item in items if not SAID[form](item.kind)]
     if not chosen:
         raise UsageError(
             f"--format {form}: {left_out[0].path} is {left_out[0].kind.what}, which that format cannot say"
@@ -67,3 +69,6 @@ def _chosen(items: Sequence[Item], form: str, has: Callable[[Item], object]) -> 
     if left_out:
         note_once(f"left out, since --format {form} cannot say them: {', '.join(item.name for item in left_out)}")
     return chosen
+
+
+WRITERS = {"vllm": as_vllm, "bencher": as_bencher}

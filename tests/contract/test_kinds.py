@@ -34,7 +34,7 @@ from bench_deepspeed.model import catalog
 from bench_deepspeed.report import terminal, vega
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Quoted, Section, Table, Text, Warnings
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
-from bench_deepspeed.results import export, files, glossary
+from bench_deepspeed.results import export, files, foreign, glossary
 from bench_deepspeed.results.compare import comparison
 
 HOSTILE = "</script><script>alert(1)</script><!-- & | `x`\x1b[2J\u202e"
@@ -283,7 +283,8 @@ def test_an_altered_file_is_shown_or_named_in_one_line(kind, tmp_path, no_drawin
     path = example(kind, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     refused = 0
-    turns = zip(places(content), itertools.cycle(ALTERED.values()), itertools.cycle(["markdown", "csv"]), strict=False)
+    forms = ["markdown", "csv", *(form for form, said in foreign.SAID.items() if said(registry.kind(kind)))]
+    turns = zip(places(content), itertools.cycle(ALTERED.values()), itertools.cycle(forms), strict=False)
     for (*above, last), value, form in turns:
         altered = copy.deepcopy(content)
         functools.reduce(operator.getitem, above, altered)[last] = value
