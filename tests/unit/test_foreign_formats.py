@@ -118,7 +118,8 @@ class Vllm(BaseModel):
     input_lens: list[int]
     output_lens: list[int]
     ttfts: list[FiniteFloat]
-    itls: list[list[FiniteFloat]]
+    itls: list[list[FiniteFloat]] | None = None
+    """None of files from before gaps were kept."""
     latencies: list[FiniteFloat]
     start_times: list[FiniteFloat]
     queue_times: list[FiniteFloat]
@@ -128,9 +129,8 @@ class Vllm(BaseModel):
 def vllm(path: Path) -> list[Vllm]:
     lines = [Vllm.model_validate_json(line) for line in written("vllm", path).splitlines()]
     for line in lines:
-        assert {len(getattr(line, f"{name}s")) for name in ("input_len", "output_len", "ttft", "itl", "error")} == {
-            line.num_prompts
-        }
+        lists = line.input_lens, line.output_lens, line.ttfts, line.itls, line.queue_times, line.errors
+        assert {len(of_requests) for of_requests in lists} == {line.num_prompts}
         numbers = {name: value for name, value in line.model_extra.items() if name.endswith("_ms")}
         assert all(isinstance(value, float) and numpy.isfinite(value) for value in numbers.values())
     return lines

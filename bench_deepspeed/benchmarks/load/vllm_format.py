@@ -64,7 +64,7 @@ def _prompts(due: Sequence[Record], ended: Sequence[Record], output_tokens: int,
 
 def _statistics(row: LevelRow, ended: Sequence[Record]) -> dict[str, float]:
     """Mean, standard deviation and percentiles of each latency, in ms."""
-    gaps = [gap for record in ended for gap, _ in (chunks_of(record) or [])[1:]]
+    gaps = [gap for record in ended for gap in _gaps(record)]
     series = {
         "ttft": [record.first_s - record.sent_s for record in ended],
         "tpot": [each for record in ended if (each := tpot(record)) is not None],
@@ -73,6 +73,11 @@ def _statistics(row: LevelRow, ended: Sequence[Record]) -> dict[str, float]:
     found = {name: _of(name, values, percentiles(values, PERCENTILES)) for name, values in series.items()}
     found["itl"] = _of("itl", gaps, row.statistics.latencies["chunk"])
     return {field: value for of_one in found.values() for field, value in of_one.items()}
+
+
+def _gaps(record: Record) -> list[float]:
+    """Seconds between its chunks, which is what vLLM calls ITL."""
+    return [gap for gap, _ in (chunks_of(record) or [])[1:]]
 
 
 def _of(name: str, values: Sequence[float], at: dict[float, Percentile]) -> dict[str, float]:
@@ -86,12 +91,13 @@ def _of(name: str, values: Sequence[float], at: dict[float, Percentile]) -> dict
 
 
 def _lists(due: Sequence[Record]) -> dict[str, list]:
-    """A value a request; of one that failed zeros, as vLLM has them, and the error."""
+    """A value a request; of one that failed zeros, as vLLM has them, and the error. Gaps only where they were kept."""
     ended = [record.error is None for record in due]
+    gaps = {"itls": [_gaps(record) if record.error is None else [] for record in due]}
     return {
+        **({} if any(record.chunks is None for record in due) else gaps),
         "output_lens": [record.new_tokens for record in due],
         "ttfts": [r.first_s - r.sent_s if ok else 0.0 for r, ok in zip(due, ended, strict=True)],
-        "itls": [[gap for gap, _ in (chunks_of(r) or [])[1:]] if ok else [] for r, ok in zip(due, ended, strict=True)],
         "latencies": [r.last_s - r.sent_s if ok else 0.0 for r, ok in zip(due, ended, strict=True)],
         "start_times": [record.sent_s for record in due],
         "queue_times": [None if record.sent_s is None else record.sent_s - record.due_s for record in due],
