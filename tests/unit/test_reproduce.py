@@ -13,6 +13,7 @@ from support import FENCE, PAGES, ROOT
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.plan import new_result, plan_of
 from bench_deepspeed.benchmarks.common.scenario import scenario_of
+from bench_deepspeed.benchmarks.load.records import Workload
 from bench_deepspeed.benchmarks.load.workload import workload_of
 from bench_deepspeed.benchmarks.sweep import plan
 from bench_deepspeed.cli import parser
@@ -65,8 +66,9 @@ def asked(scenario: dict) -> dict:
 
 def workload(of: dict) -> dict:
     """Without what a file held: how many requests, or the requests; with what older files lack."""
-    held = ("trace", "trace_requests", "prompts")
-    return {"requests": 0} | {name: value for name, value in of.items() if name not in held}
+    held = ("trace", "trace_requests", "trace_blocks", "trace_blocks_shared", "prompts", "answers")
+    defaults = {one.name: one.default for one in dataclasses.fields(Workload) if one.default is not dataclasses.MISSING}
+    return {name: value for name, value in (defaults | of).items() if name not in held}
 
 
 @pytest.fixture(scope="module")
