@@ -14,6 +14,7 @@ import psutil
 from bench_deepspeed.benchmarks.load.targets import target_class
 from bench_deepspeed.benchmarks.load.targets.base import LoopTarget, RequestError, Setup
 from bench_deepspeed.benchmarks.load.targets.kv_admission import NoKvSpaceError
+from bench_deepspeed.core import collector
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines.base import Streamed
@@ -100,10 +101,11 @@ class Session:
         server_cpu_s = self._target.cpu_s()
         admission = self._target.kv_admission
         waited = admission and admission.waited
-        cpu_s, started = self._cpu_s(), time.perf_counter()
-        flights = generator.run()
-        seconds = time.perf_counter() - started
-        own_cpu_s = self._cpu_s() - cpu_s
+        with self._collector():
+            cpu_s, started = self._cpu_s(), time.perf_counter()
+            flights = generator.run()
+            seconds = time.perf_counter() - started
+            own_cpu_s = self._cpu_s() - cpu_s
         window = generator.window
         server_cpu = {name: round((s - server_cpu_s[name]) / seconds, 4) for name, s in self._target.cpu_s().items()}
         for flight in flights:
@@ -123,6 +125,10 @@ class Session:
             token_chunks=_token_chunks(flights),
             check=self._check(flights, window),
         )
+
+    def _collector(self) -> contextlib.AbstractContextManager[None]:
+        """What holds the garbage collector while requests are timed: an engine in this process keeps its own."""
+        return contextlib.nullcontext() if self._target.engine_threads else collector.paused()
 
     def _generator(self, source: Iterator[Request], window: Window | Plan, clients: int | None) -> Generator:
         target = self._target
