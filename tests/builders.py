@@ -14,6 +14,8 @@ from support import ROOT
 from bench_deepspeed import weights
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, Workload
+from bench_deepspeed.benchmarks.referee.records import PacketCheck, RefereeResult, ToolRun, ToolVersion
+from bench_deepspeed.benchmarks.referee.records import Settings as RefereeSettings
 from bench_deepspeed.benchmarks.sweep.records import SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.machine.gpu import NvmlGpu
 from bench_deepspeed.measure.records import (
@@ -151,14 +153,52 @@ def ab() -> AbResult:
     return found
 
 
+def referee() -> RefereeResult:
+    """Two tools in one scenario, twice each, and one that cannot run it; the second tool's TTFT is 10% too long."""
+    cells = [(tool, number, off) for number in (1, 2) for tool, off in (("ours", 1.0), ("aiperf", 1.1))]
+    runs = [
+        ToolRun(
+            tool,
+            "steady_1",
+            number,
+            command=["bench.sh", "load"],
+            requests=6,
+            failed=0,
+            reported={"ttft": {"p50": off * 0.1, "p99": off * (0.1 + number / 100)}},
+            truth={"ttft": {"p50": 0.1, "p99": 0.1 + number / 100}},
+            reference={"ttft": {"p50": 0.1, "p99": 0.1 + number / 100}},
+            tokens_per_s=16.0,
+            true_tokens_per_s=16.0,
+            cpu_s=0.06,
+            cpu_requests=6,
+            cpu_total_s=2.0,
+            wall_s=8.0,
+            lag_s={"p50": 0.0001, "p99": 0.0002},
+            server_lag_s={"p50": 0.0001, "p99": 0.0002},
+        )
+        for tool, number, off in cells
+    ]
+    return RefereeResult(
+        RefereeSettings(["ours", "aiperf", "llama-benchy"], ["steady_1"], 2, 0),
+        [STARTED_AT],
+        status="complete",
+        environment=ENVIRONMENT,
+        server_cpus=[0],
+        tool_cpus=[1],
+        tools={"aiperf": ToolVersion("aiperf==0.13.0", {"aiperf": "0.13.0"})},
+        packets=[PacketCheck("steady_50", None, 100, 10, {"p50": 1e-5, "p99": 1e-4}, {"p50": 1e-5, "p99": 1e-4})],
+        runs=runs,
+    )
+
+
 def folder_of_every_kind(folder: Path) -> list[Path]:
     """A file of each kind; the check of answers is a published one."""
-    made = {"result": measured(result(processes=2)), "sweep": sweep(), "load": load(), "ab": ab()}
+    made = {"result": measured(result(processes=2)), "sweep": sweep(), "load": load(), "ab": ab(), "referee": referee()}
     for name, content in made.items():
         content.save(folder / f"{name}.json")
     (quality,) = (ROOT / "docs" / "results" / "quality").glob("smollm2-mii-h100.json")
     shutil.copy(quality, folder / "quality.json")
-    return [folder / f"{name}.json" for name in ("result", "quality", "sweep", "load", "ab")]
+    return [folder / f"{name}.json" for name in ("result", "quality", "sweep", "load", "ab", "referee")]
 
 
 AB_SCENARIO = Scenario("smollm2", "fake", "cpu", "float32", "pretrained", "hello", 8, 2, 2, 0, 0)

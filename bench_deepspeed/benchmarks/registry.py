@@ -14,6 +14,7 @@ KINDS = {
     "load": "bench_deepspeed.benchmarks.load.kind",
     "quality": "bench_deepspeed.benchmarks.quality.kind",
     "selftest": "bench_deepspeed.benchmarks.selftest.kind",
+    "referee": "bench_deepspeed.benchmarks.referee.kind",
 }
 """Name → the module that defines `KIND`. In this order documents and the page show them."""
 

@@ -153,6 +153,14 @@ COMMANDS = {
         dry_run="benchmarks.load.dry_run:show",
         measures=True,
     ),
+    "referee": Command(
+        "which benchmark tool is right? each against a server of known times",
+        "benchmarks.referee.flags:referee_parser",
+        "benchmarks.referee.command:run",
+        check="benchmarks.referee.flags:check",
+        dry_run="benchmarks.referee.dry_run:show",
+        measures=True,
+    ),
     "compare": Command(
         "saved results: what differs, and whether one is faster",
         "results.compare.flags:compare_parser",

@@ -18,7 +18,7 @@ from .compare.comparison import Comparison
 from .compare.view import blocks as compare_blocks
 
 COLUMNS = 80
-FIRST = {"run": 2, "quality": 4, "sweep": 2, "load": 4, "ab": 4, "compare": 4, "selftest": 3}
+FIRST = {"run": 2, "quality": 4, "sweep": 2, "load": 4, "ab": 4, "compare": 4, "selftest": 3, "referee": 2}
 """How many blocks of a command's output a document shows; what follows is warnings, legends and details."""
 
 

@@ -35,8 +35,8 @@ class SavedRun:
 def folders(root: Path) -> list[SavedRun]:
     """The folders below `root` that are named and placed as the suite does, and hold a file of a run; oldest first.
 
-    These are <model>/<time>, <model>/load/<time>, <model>/ab/<time> and selftest/<time>. Raises MachineError where
-    `root` is there and cannot be read.
+    These are <model>/<time>, <model>/load/<time>, <model>/ab/<time>, selftest/<time> and referee/<time>. Raises
+    MachineError where `root` is there and cannot be read.
     """
     try:
         parents = _below(root)

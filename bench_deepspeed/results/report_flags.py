@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="result.json, quality.json, sweep.json, load.json, ab.json or selftest.json, by any name "
+        help="result.json, quality.json, sweep.json, load.json, ab.json, selftest.json or referee.json, by any name "
         "(default: all in docs/results/)",  # not asked of the kinds, whose import would double the time of the help
     )
     parser.add_argument(

@@ -22,24 +22,12 @@ import zlib
 from collections import deque
 from typing import Any
 
+from bench_deepspeed.benchmarks.referee.wire import LAST, STREAM, choice, event, response, usage_of
+
 FAULTS = ("429", "redirect", "html", "error", "cut", "close", "hang", "no_json", "stream_error", "empty", "shape")
 DEFAULT_BEHAVIOUR: dict[str, Any] = {"first_s": 0.02, "gap_s": 0.01, "chunk": 1, "usage": True, "usage_off": 0}
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-LAST = b"0\r\n\r\n"
 TLS_HANDSHAKE = b"\x16\x03"
 BACKLOG = 4096
-
-
-def response(status: str, content_type: str, body: str) -> bytes:
-    """A whole response."""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body.encode())}\r\n\r\n"
-    return head.encode() + body.encode()
-
-
-def event(data: object) -> bytes:
-    """One server-sent event as one piece of a chunked body."""
-    line = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(line), line)
 
 
 WHOLE = {
@@ -109,7 +97,7 @@ class Connection(asyncio.Protocol):
     def _stream(self, asked: dict[str, Any], chat: bool) -> None:
         behaviour = self._server.behaviour
         *pieces, last = self._server.pieces(asked, chat)
-        self._transport.write(STREAM + event(_choice(chat, role="assistant", content="")) if chat else STREAM)
+        self._transport.write(STREAM + event(choice(chat, role="assistant", content="")) if chat else STREAM)
         first_s = asyncio.get_running_loop().time() + behaviour["first_s"]
         self._write_at(
             first_s, behaviour["chunk"] * behaviour["gap_s"], [*pieces, last + self._server.end(asked, chat)]
@@ -126,25 +114,18 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_at(due_s, write)
 
 
-def _choice(chat: bool, finish_reason: str | None = None, **content: Any) -> dict[str, Any]:
-    ids = {"token_ids": content.pop("ids")} if "ids" in content else {}
-    text = {"delta": content} if chat else {"text": content.get("content", "")}
-    return {"id": "1", "model": "m", "choices": [{"index": 0, **text, **ids, "finish_reason": finish_reason}]}
-
-
 @functools.cache  # a server that writes JSON all the time would be what limits the rate
 def _words(chat: bool, with_ids: bool, *numbers: int) -> bytes:
     """The event of so many words."""
     ids = {"ids": list(numbers)} if with_ids else {}
-    return event(_choice(chat, content="".join(f" w{number}" for number in numbers), **ids))
+    return event(choice(chat, content="".join(f" w{number}" for number in numbers), **ids))
 
 
 @functools.cache
 def _end(chat: bool, new_tokens: int | None) -> bytes:
     """What follows the last word: usage, where a count is given, the finish reason, and [DONE]."""
-    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": new_tokens}}
-    reported = b"" if new_tokens is None else event(usage)
-    return reported + event(_choice(chat, "length")) + event("[DONE]") + LAST
+    reported = b"" if new_tokens is None else event({"choices": [], "usage": usage_of(7, new_tokens)})
+    return reported + event(choice(chat, "length")) + event("[DONE]") + LAST
 
 
 class StubServer:

@@ -123,6 +123,7 @@ SAMPLES = {
     "load": [("levels", 0, "records", 3, "first_s"), ("levels", 1, "tokens_in_window"), ("levels", 0, "window_s", 1)],
     "quality": [("candidates", 0, "engine", 0, "early", "kl", 0), ("candidates", 0, "engine", 1, "edit_similarity")],
     "selftest": [("comparisons", 3, "harness_s", 0), ("comparisons", 4, "bare_s", 1)],
+    "referee": [("runs", 0, "reported", "ttft", "p50"), ("runs", 3, "truth", "ttft", "p99"), ("runs", 0, "cpu_s")],
 }
 """Kind → some of what was measured."""
 DERIVED = {
@@ -132,6 +133,7 @@ DERIVED = {
     "load": [("derived", 0, "ttft_p50_s"), ("derived", 1, "requests_per_s")],
     "quality": [("candidates", 0, "verdict", "ok"), ("derived", 0, "early_mean_kl")],
     "selftest": [("comparisons", 3, "ratio"), ("comparisons", 0, "low"), ("comparisons", 0, "verdict")],
+    "referee": [("derived", 1, "ttft_p50_error"), ("derived", 1, "cpu_request_s")],
 }
 """Kind → some of what its file derives from that."""
 

@@ -13,6 +13,7 @@ from support import FENCE, PAGES, README, ROOT, documented, section
 from bench_deepspeed.benchmarks import registry
 from bench_deepspeed.benchmarks.ab.records import AbResult, Round
 from bench_deepspeed.benchmarks.load.records import Level, LoadResult, Record, SloTerm
+from bench_deepspeed.benchmarks.referee.records import PacketCheck, RefereeResult, ToolRun, ToolVersion
 from bench_deepspeed.benchmarks.sweep.records import SweepLoad, SweepResult, SweepScenario, SweepSettings
 from bench_deepspeed.cli.commands import COMMANDS
 from bench_deepspeed.core.errors import EXIT_CODES
@@ -95,6 +96,7 @@ SCHEMAS = [Latency, Limits, Prefill, Result, Scenario, Run, Sample, Profile, Sha
 SCHEMAS += [SweepResult, SweepSettings, SweepScenario, SweepLoad]
 SCHEMAS += [LoadResult, SloTerm, Level, Record]
 SCHEMAS += [AbResult, Round]
+SCHEMAS += [RefereeResult, ToolRun, ToolVersion, PacketCheck]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)

@@ -1,0 +1,42 @@
+"""`bench.sh referee --dry_run`: what would be installed and run. Touches nothing."""
+
+from __future__ import annotations
+
+from bench_deepspeed.benchmarks.common.plan_lines import say
+
+from .install import installed
+from .measure import pending
+from .plan import resumed, settings_of
+from .records import RefereeResult
+from .scenarios import SCENARIOS
+from .tools import tool
+
+SECONDS = 10
+"""What a run takes, about: start, load and end of a tool."""
+
+
+def show(options) -> int:
+    """Print the plan; of `serve`, what its scenario is."""
+    if options.serve:
+        say_scenario(*options.scenarios)
+        return 0
+    result = resumed(options)[1] if options.resume else RefereeResult(settings_of(options), [])
+    for name in result.settings.tools:
+        one = tool(name)
+        there = installed(one, options.tools_dir)
+        say(
+            name,
+            "this suite" if one.requirement is None else f"{one.requirement}, {'installed' if there else 'to install'}",
+        )
+    for name in result.settings.scenarios:
+        say_scenario(name)
+    runs = len(pending(result))
+    say("runs", f"{runs}, about {max(1, round(runs * SECONDS / 60))} min")
+    say("results", f"{options.output_dir}/referee/<time>/: referee.json")
+    return 0
+
+
+def say_scenario(name: str) -> None:
+    """Print what a scenario is."""
+    scenario = SCENARIOS[name]
+    say("scenario", f"{name}: {scenario.title}; {scenario.requests} × {scenario.tokens} tokens, {scenario.load}")
