@@ -129,9 +129,8 @@ class Site:
 
     def _each_figure(self) -> Iterator[Figure]:
         for name in registry.KINDS:
-            for model in catalog.names():
-                if items := self._of_model(name, model):
-                    yield from _figures(registry.kind(name).overview(items, False))
+            for model in sorted({model for item in self._items[name] for model in item.subject.models}):
+                yield from _figures(registry.kind(name).overview(self._of_model(name, model), False))
 
     def file_of(self, figure: Figure) -> Path:
         """Where a published figure lies."""

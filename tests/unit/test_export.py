@@ -106,7 +106,7 @@ def test_the_first_process_says_how_long_compiling_took(bench, tmp_path):
 
 
 def test_a_comparison_is_one_line_with_both_sides(bench, files):
-    (row,) = read_csv(report(bench, files[-1], "--format", "csv"))
+    (row,) = read_csv(report(bench, files[-2], "--format", "csv"))
     ratio, half_width = 1 / math.sqrt(1.25 * 1.6), 12.7062047 * math.log(1.6 / 1.25) / 2
     assert float(row["ratio"]) == pytest.approx(ratio)
     assert float(row["ratio_low"]) == pytest.approx(ratio * math.exp(-half_width))
@@ -150,7 +150,7 @@ def test_samples_of_a_comparison_have_side_pair_and_round(bench, tmp_path):
 def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
     rows = [json.loads(line) for line in report(bench, *files, "--format", "jsonl").splitlines()]
     assert {row["kind"]: list(row) for row in rows} == {
-        kind: list(flat.columns_of(registry.kind(kind))) for kind in ("run", "quality", "sweep", "load", "ab")
+        kind: list(flat.columns_of(registry.kind(kind))) for kind in ("run", "quality", "sweep", "load", "ab", "referee")
     }
     assert rows[0]["energy_j_per_token"] is None
     assert rows[0]["tokens_per_s_mean"] == pytest.approx(8 / 4.5)
@@ -260,7 +260,7 @@ def test_the_same_file_twice_is_one_line(bench, files, tmp_path):
 
 def test_csv_has_one_line_a_result_with_raw_numbers(bench, files):
     row, *_ = rows = read_csv(report(bench, *files, "--format", "csv"))
-    assert [r["kind"] for r in rows] == ["run", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2, "ab"]
+    assert [r["kind"] for r in rows] == ["run", *["quality"] * 2, *["sweep"] * 4, *["load"] * 2, "ab", *["referee"] * 3]
     assert (row["processes"], row["repetitions"]) == ("2", "4")
     assert float(row["tokens_per_s_mean"]) == pytest.approx(8 / 4.5)
     assert float(row["tokens_per_s_low"]) == pytest.approx(8 / 4.5 * math.exp(-12.7062047 * 1.5 / 4.5))

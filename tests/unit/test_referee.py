@@ -9,7 +9,7 @@ from builders import referee
 
 from bench_deepspeed.benchmarks.referee import scores, truth
 from bench_deepspeed.benchmarks.referee.log import Served, Write
-from bench_deepspeed.benchmarks.referee.measure import order_of, pending
+from bench_deepspeed.benchmarks.referee.plan import order_of, pending
 from bench_deepspeed.benchmarks.referee.records import Settings
 from bench_deepspeed.benchmarks.referee.schedule import Behaviour, Slots, Stall, draw
 from bench_deepspeed.benchmarks.referee.scores import At

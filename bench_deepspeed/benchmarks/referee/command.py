@@ -20,7 +20,7 @@ from . import plan, truth, view
 from .install import install
 from .kind import KIND
 from .log import lags
-from .measure import Referee, pending
+from .measure import Referee
 from .processes import split_cpus
 from .records import FILE, RefereeResult, ToolVersion
 from .scenarios import SCENARIOS
@@ -52,7 +52,7 @@ def run(options) -> int:
             Referee(recorder, tools, bars, line=view.line).measure()
         print("\n" + terminal.render(view.view(result)))
         print(f"\nreferee  {paths.shown(recorder.path)}")
-        if left := pending(result):
+        if left := plan.pending(result):
             raise BenchError(f"{len(left)} runs failed, as reported above; --resume tries them again")
     return 0
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.plan_lines import say
 
 from .install import installed
-from .measure import pending
-from .plan import resumed, settings_of
+from .plan import pending, resumed, settings_of
 from .records import RefereeResult
 from .scenarios import SCENARIOS
 from .tools import tool

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core.errors import DAMAGE, BenchError
@@ -17,42 +15,16 @@ from bench_deepspeed.core.text import one_line
 
 from . import packets, tokenizer, truth
 from .log import Served, lags
+from .plan import Visit, pending
 from .processes import Ended, ServerProcess, ToolProcess
-from .records import PacketCheck, RefereeResult, Settings, ToolRun
+from .records import PacketCheck, RefereeResult, ToolRun
 from .scenarios import SCENARIOS
-from .tools import OURS, tool
+from .tools import OURS
 from .tools.base import Installed, Job, Reported, Tool
 
 TIMEOUT_S = 180.0
 CHECKED = ("steady_50", "steady_500")
 """Scenarios in which the server's log is held against packets."""
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One run that is to be: a tool, a scenario, and which of its repetitions."""
-
-    tool: str
-    scenario: str
-    repetition: int
-
-
-def order_of(settings: Settings) -> list[Visit]:
-    """All runs: each repetition of all before the next one, each in an order of its own, drawn from the seed.
-
-    A tool that cannot run a scenario has none of it.
-    """
-    drawn, order = random.Random(settings.seed), []
-    cells = [(t, s) for t in settings.tools for s in settings.scenarios if tool(t).refusal(SCENARIOS[s]) is None]
-    for repetition in range(1, settings.repetitions + 1):
-        order += [Visit(*cell, repetition) for cell in drawn.sample(cells, len(cells))]
-    return order
-
-
-def pending(result: RefereeResult) -> list[Visit]:
-    """The runs that are not there yet; those that failed are run again."""
-    done = {(run.tool, run.scenario, run.repetition) for run in result.runs if run.error is None}
-    return [visit for visit in order_of(result.settings) if dataclasses.astuple(visit) not in done]
 
 
 class Referee:

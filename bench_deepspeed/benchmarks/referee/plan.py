@@ -1,9 +1,11 @@
-"""What is run: the settings of the flags, and a saved one that is resumed."""
+"""What is run: the settings of the flags, a saved one that is resumed, and the order. Imports no package."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import random
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError, named
@@ -12,7 +14,34 @@ from bench_deepspeed.core.paths import file_in
 from .flags import REPETITIONS
 from .records import FILE, RefereeResult, Settings
 from .scenarios import SCENARIOS
-from .tools import TOOLS
+from .tools import TOOLS, tool
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One run that is to be: a tool, a scenario, and which of its repetitions."""
+
+    tool: str
+    scenario: str
+    repetition: int
+
+
+def order_of(settings: Settings) -> list[Visit]:
+    """All runs: each repetition of all before the next one, each in an order of its own, drawn from the seed.
+
+    A tool that cannot run a scenario has none of it.
+    """
+    drawn, order = random.Random(settings.seed), []
+    cells = [(t, s) for t in settings.tools for s in settings.scenarios if tool(t).refusal(SCENARIOS[s]) is None]
+    for repetition in range(1, settings.repetitions + 1):
+        order += [Visit(*cell, repetition) for cell in drawn.sample(cells, len(cells))]
+    return order
+
+
+def pending(result: RefereeResult) -> list[Visit]:
+    """The runs that are not there yet; those that failed are run again."""
+    done = {(run.tool, run.scenario, run.repetition) for run in result.runs if run.error is None}
+    return [visit for visit in order_of(result.settings) if dataclasses.astuple(visit) not in done]
 
 
 def settings_of(options) -> Settings:
