@@ -150,7 +150,8 @@ def test_samples_of_a_comparison_have_side_pair_and_round(bench, tmp_path):
 def test_jsonl_has_the_columns_of_its_kind_and_null_for_what_was_not_measured(bench, files):
     rows = [json.loads(line) for line in report(bench, *files, "--format", "jsonl").splitlines()]
     assert {row["kind"]: list(row) for row in rows} == {
-        kind: list(flat.columns_of(registry.kind(kind))) for kind in ("run", "quality", "sweep", "load", "ab", "referee")
+        kind: list(flat.columns_of(registry.kind(kind)))
+        for kind in ("run", "quality", "sweep", "load", "ab", "referee")
     }
     assert rows[0]["energy_j_per_token"] is None
     assert rows[0]["tokens_per_s_mean"] == pytest.approx(8 / 4.5)
