@@ -28,22 +28,19 @@ from .schedule import Answer, Behaviour, Slots, Stall, draw
 
 BACKLOG = 4096
 READ_BYTES = 2**18
-MODEL = "referee"
 SHOWN = 16
 """Characters of a prompt that the log keeps."""
 BUSY_S = 0.002
 """The last of a wait, which is spent in a busy loop."""
-BOOK = "/book.txt"
-"""A text of all words, for tools that make prompts of a book."""
 IDLE_S = 0.1
 """So long nothing is under way when "idle" is reported."""
 PATHS = {"/v1/completions": False, "/v1/chat/completions": True}
 """Path → whether it is that of a chat."""
-MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": MODEL}]}
+MODELS = {"object": "list", "data": [{"id": wire.MODEL, "object": "model", "owned_by": wire.MODEL}]}
 WHOLE = {
     "/v1/models": wire.response("200 OK", "application/json", json.dumps(MODELS)),
     "/health": wire.response("200 OK", "text/plain", "ok"),
-    BOOK: wire.response("200 OK", "text/plain", wire.text_of(range(wire.VOCABULARY))),
+    wire.BOOK: wire.response("200 OK", "text/plain", wire.text_of(range(wire.VOCABULARY))),
 }
 """Paths whose answer is always the same."""
 NO_PAGE = wire.response("404 Not Found", "application/json", '{"error": {"message": "no such page"}}')
@@ -316,7 +313,7 @@ class Playing:
         body = {
             "id": "1",
             "object": "chat.completion" if asked.chat else "text_completion",
-            "model": MODEL,
+            "model": wire.MODEL,
             "choices": [{"index": 0, **content, "finish_reason": "length"}],
             "usage": wire.usage_of(asked.prompt_tokens, tokens),
         }

@@ -9,6 +9,9 @@ from typing import Any
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 """The end of a chunked body."""
+MODEL = "referee"
+BOOK = "/book.txt"
+"""The path of a text of all words, for tools that make prompts of a book."""
 VOCABULARY = 4096
 """Different words that a server sends, each of which stands for one token."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.referee.log import Served
 from bench_deepspeed.benchmarks.referee.scenarios import PROMPT_TOKENS
-from bench_deepspeed.benchmarks.referee.server import MODEL
+from bench_deepspeed.benchmarks.referee.wire import MODEL
 
 from .base import Job, Reported, Tool
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.referee.log import Served
 from bench_deepspeed.benchmarks.referee.scenarios import PROMPT_TOKENS, Scenario
-from bench_deepspeed.benchmarks.referee.server import BOOK, MODEL
+from bench_deepspeed.benchmarks.referee.wire import BOOK, MODEL
 
 from .base import Job, Reported, Tool
 
