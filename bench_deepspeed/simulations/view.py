@@ -20,6 +20,7 @@ def generator_row(row: dict, _content: dict) -> dict[str, str]:
         "E2E p50, p99 beyond the known": f"{row['e2e_p50_error']:+.2%}, {row['e2e_p99_error']:+.2%}",
         "TTFT p50, p99": f"{row['ttft_p50_error']:+.2%}, {row['ttft_p99_error']:+.2%}",
         "lag p99": f"{1e3 * row['lag_p99_s']:.2f} ms",
+        "server's": "not known" if (lag_s := row["server_lag_p99_s"]) is None else f"{1e3 * lag_s:.2f} ms",
         "CPU": f"{row['cpu_share']:.0%}",
         "right": "yes" if row["right"] else "no",
     }

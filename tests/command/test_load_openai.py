@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from openai_stub import StubServer
 from support import InProcess, error_of, unwrapped, wait_until
 from support import saved_load as saved
 
 from bench_deepspeed.core.ports import free_port
-from bench_deepspeed.simulations.openai_stub import StubServer
 
 KEY = "sk-0123456789-secret"
 LOAD = ("load", "--target", "openai", "--seconds", "0.5", "-m", "3", "--prompt_tokens", "4", "--output_dir", "out")

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+from openai_stub import StubServer
 from support import no_progress
 
 from bench_deepspeed.benchmarks.load import latency
@@ -20,7 +21,6 @@ from bench_deepspeed.benchmarks.load.targets.base import Server, Setup
 from bench_deepspeed.benchmarks.load.targets.http_connection import Response
 from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.ports import free_port
-from bench_deepspeed.simulations.openai_stub import StubServer
 
 NO_SLA = {"ttft_s": None, "tpot_s": None}
 KEY = "sk-0123456789-secret"

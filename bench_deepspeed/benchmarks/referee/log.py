@@ -86,3 +86,11 @@ class Log:
 def lags(requests: Sequence[Served]) -> list[float]:
     """How late each chunk was handed over, in seconds."""
     return [write.lag_s for request in requests for write in request.writes]
+
+
+def first_by_word(requests: Sequence[Served]) -> dict[str, Served]:
+    """The first request of each prompt, by its first word: a number, where this suite sends."""
+    found: dict[str, Served] = {}
+    for request in requests:
+        found.setdefault(request.prompt.partition(" ")[0], request)
+    return found

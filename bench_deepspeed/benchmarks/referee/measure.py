@@ -74,7 +74,7 @@ class Referee:
             own = folder / "tool"
             own.mkdir()
             seed = self._result.settings.seed + visit.repetition
-            with ServerProcess(visit.scenario, seed, folder, self._result.server_cpus, cpu.hear) as server:
+            with ServerProcess(scenario.served, seed, folder, self._result.server_cpus, cpu.hear) as server:
                 job = Job(server.port, scenario, own, folder / "tokenizer")
                 command = installed.tool.command(job, installed.python)
                 environment = {"BENCH_PYTHON": sys.executable, **installed.tool.environment}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ from bench_deepspeed.core.paths import ROOT
 from bench_deepspeed.core.text import one_line
 
 from .log import Log
+from .schedule import Behaviour
 
 SERVE = "bench_deepspeed.benchmarks.referee.serve"
 OUTPUT = "output.log"
@@ -38,9 +40,9 @@ def split_cpus() -> tuple[list[int], list[int]]:
 class ServerProcess:
     """A context manager of a server in a process of its own. `hear` gets what it reports, see `server.Server`."""
 
-    def __init__(self, scenario: str, seed: int, folder: Path, cpus: Iterable[int], hear: Callable[[str], None]):
+    def __init__(self, behaviour: Behaviour, seed: int, folder: Path, cpus: Iterable[int], hear: Callable[[str], None]):
         self._file = folder / "server.json"
-        self._command = [sys.executable, "-m", SERVE, scenario, str(seed), "0", str(self._file)]
+        self._command = [sys.executable, "-m", SERVE, json.dumps(vars(behaviour)), str(seed), "0", str(self._file)]
         self._cpus, self._hear = cpus, hear
 
     def __enter__(self) -> ServerProcess:

@@ -1,6 +1,6 @@
 """The process of a server of known times.
 
-    python -m bench_deepspeed.benchmarks.referee.serve <scenario> <seed> <port, 0: any free one> <file of its log>
+    python -m bench_deepspeed.benchmarks.referee.serve <behaviour, JSON> <seed> <port, 0: any free> <file of its log>
 
 Lines on stdout: its port once it listens, and what `server.Server` reports. It writes its log and ends at the end of
 stdin, or at a signal to end.
@@ -14,7 +14,9 @@ import signal
 import sys
 from pathlib import Path
 
-from .scenarios import SCENARIOS
+from pydantic import TypeAdapter
+
+from .schedule import Behaviour
 from .server import Server, precise_loop
 
 
@@ -32,8 +34,8 @@ def _say(word: str) -> None:
     print(word, flush=True)
 
 
-def main(scenario: str, seed: str, port: str, file: str) -> None:
-    server = Server(SCENARIOS[scenario].served, int(seed), _say)
+def main(behaviour: str, seed: str, port: str, file: str) -> None:
+    server = Server(TypeAdapter(Behaviour).validate_json(behaviour), int(seed), _say)
     gc.disable()  # a collection would be a lag of the server's own; what it keeps is a log
     precise_loop().run_until_complete(_serve(server, int(port)))
     server.log().save(Path(file))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.load import latency
+from bench_deepspeed.benchmarks.load.prompts import NUMBERS_A_LEVEL
 from bench_deepspeed.benchmarks.load.records import FILE, LoadResult
-from bench_deepspeed.benchmarks.referee.log import Served
+from bench_deepspeed.benchmarks.referee.log import Served, first_by_word
 from bench_deepspeed.benchmarks.referee.scenarios import PROMPT_TOKENS
 from bench_deepspeed.core.paths import ROOT
 
@@ -19,8 +20,6 @@ CLIENTS_S = 3.0
 """Of a window with clients that wait."""
 BURST_S = 0.2
 """All clients of a scenario that sends once have sent after this time."""
-FIRST_PROMPT = 100_000
-"""The number that the first prompt of a level begins with."""
 
 
 class Ours(Tool):
@@ -56,10 +55,8 @@ class Ours(Tool):
         places = [place for place, record in enumerate(level.records) if start_s <= record.due_s < end_s]
         records = [level.records[place] for place in places]
         ok = [record for record in records if record.error is None]
-        first_asked: dict[str, Served] = {}
-        for request in served:  # answers are compared with those that come alone: these prompts are sent again
-            first_asked.setdefault(request.prompt.partition(" ")[0], request)
-        counted = [first_asked[str(FIRST_PROMPT + place)] for place in places]
+        by_word = first_by_word(served)  # answers are compared with those that come alone: prompts are sent again
+        counted = [by_word[str(NUMBERS_A_LEVEL + place)] for place in places]  # of the first level
         began_s = min(
             request.received_s - (record.sent_s or 0.0) for request, record in zip(counted, records, strict=True)
         )

@@ -1,6 +1,4 @@
-"""A server of OpenAI's API with known service times, to prove the client of `load --target openai` with.
-
-    python -m bench_deepspeed.simulations.openai_stub <port> <behaviour as JSON>
+"""A server of OpenAI's API with faults of all kinds, to try the client of `load --target openai` with.
 
 It listens on loopback, and streams `max_tokens` words, which follow from the prompt, at times known beforehand: the
 first `first_s` after the request came, the others `gap_s` apart. Further keys of a behaviour, all off by default:
@@ -16,7 +14,6 @@ import asyncio
 import functools
 import itertools
 import json
-import sys
 import threading
 import zlib
 from collections import deque
@@ -172,15 +169,3 @@ class StubServer:
     def stop(self) -> None:
         """Stop listening, in the thread that `start` has started."""
         self._loop.call_soon_threadsafe(self._listening.close)
-
-
-async def _serve(port: int, behaviour: dict[str, Any]) -> None:
-    server = StubServer(**behaviour)
-    print(await server.listen(port), flush=True)
-    await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_serve(int(sys.argv[1]), json.loads(sys.argv[2])))
