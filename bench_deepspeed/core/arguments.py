@@ -131,6 +131,17 @@ def seconds(text: str) -> float:
     return value
 
 
+def price(text: str) -> float:
+    """A price, in whatever currency."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price above 0, such as 2.5")
+    return value
+
+
 def percentage(text: str) -> float:
     """A share of 1, above 0 and below 1."""
     share = _share(text)

@@ -69,6 +69,10 @@ def _whole(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,.0f}"
 
 
+def _price(value: float | None) -> str:
+    return NOT_MEASURED if value is None else to_digits(value, 3)
+
+
 def _scaled(scale: float, digits: int, unit: str, small: float = 0.0) -> Callable[[float | None], str]:
     """Values in a unit with so many digits behind the point; below `small` of it with two digits that count."""
 
@@ -94,6 +98,7 @@ FORMATTERS: dict[str, Callable[..., str]] = {
     "FLOP/s": _scaled(1e12, 1, "TFLOP/s", small=1),
     "J/token": _scaled(1, 2, "J/token"),
     "W": _scaled(1, 0, "W"),
+    "price": _price,
     "logits": _scaled(1, 3, "logits"),
     "times": _scaled(1, 2, "×"),
 }

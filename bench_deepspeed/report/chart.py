@@ -48,12 +48,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A line through points, in their order."""
+    """A line through points, in their order; "none": the points alone."""
 
     name: str
     points: tuple[Point, ...]
     keys: Keys
-    stroke: Literal["solid", "dashed", "dotted"] = "solid"
+    stroke: Literal["solid", "dashed", "dotted", "none"] = "solid"
     marker: bool = True
     colour: str | None = None
 

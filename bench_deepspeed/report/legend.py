@@ -22,6 +22,7 @@ SHAPES = {  # a marker: its sign in the page's legend, and its path in a documen
 STROKES = {  # a line: the same
     "solid": ("━", "M-2.8,0H2.8"),
     "dashed": ("-", "M-2.8,0H-1.6M-0.7,0H0.7M1.6,0H2.8"),
+    "none": ("", ""),
     "dotted": ("·", "M-2.8,0h0.4M-1.8,0h0.4M-0.8,0h0.4M0.4,0h0.4M1.4,0h0.4M2.4,0h0.4"),
 }
 MARKERS = tuple(SHAPES)
@@ -63,7 +64,7 @@ def _entry(name: str, group: list[tuple[Series, Look]]) -> LegendEntry:
     colour = look.colour if len({member.colour for _, member in group}) == 1 else INK
     (line_sign, line), (sign, marker) = STROKES[series.stroke], SHAPES[look.shape] if series.marker else ("", "")
     middle = sign or line_sign
-    shown = middle if series.stroke == "solid" else f"{line_sign} {middle} {line_sign}"
+    shown = middle if series.stroke in ("solid", "none") else f"{line_sign} {middle} {line_sign}"
     return LegendEntry(name, colour, shown, line + marker, _keys(member for member, _ in group))
 
 

@@ -8,7 +8,7 @@ from .legend import Look, legend, series_looks
 from .scales import Scale, scale_of
 from .specs import Datasets, Place, axis, legend_layer, visible, width
 
-DASHES = {"solid": [1, 0], "dashed": [7, 4], "dotted": [2, 3]}
+DASHES = {"solid": [1, 0], "dashed": [7, 4], "dotted": [2, 3], "none": [1, 0]}
 CURVES_PX, CAP_PX = 380, 9
 BAR_STEP_PX, MOST_PX = 6.0, 22.0
 """Between the error bars of two series at the same place, and from the place to the last of them."""
@@ -25,13 +25,17 @@ def lines(chart: Lines, place: Place, data: Datasets):
     x, y = alt.X("x:Q", **axis(chart.x, x_scale)), alt.Y("y:Q", **axis(chart.y, y_scale))
     base = visible(points, data)
     colour, moved = alt.Stroke("colour:N", scale=None), {"xOffset": alt.expr("datum.moved")}
-    line = base.mark_line(strokeWidth=2.25, **moved).encode(
-        x=x,
-        y=y,
-        stroke=colour,
-        strokeDash=alt.StrokeDash("dash:N", scale=None),
-        detail=alt.Detail("id:N"),
-        order=alt.Order("order:Q"),
+    line = (
+        base.transform_filter("datum.joined")
+        .mark_line(strokeWidth=2.25, **moved)
+        .encode(
+            x=x,
+            y=y,
+            stroke=colour,
+            strokeDash=alt.StrokeDash("dash:N", scale=None),
+            detail=alt.Detail("id:N"),
+            order=alt.Order("order:Q"),
+        )
     )
     fill = alt.condition("datum.flagged", alt.value("transparent"), alt.Fill("colour:N", scale=None))
     shape, opacity = alt.Shape("shape:N", scale=None), alt.Opacity("opacity:Q", scale=None)
@@ -126,5 +130,6 @@ def _point(number: int, order: int, chart: Lines, series: Series, look: Look) ->
         "colour": look.colour,
         "shape": look.shape,
         "dash": DASHES[series.stroke],
+        "joined": series.stroke != "none",
         "opacity": 1 if series.marker else 0,  # its points are not seen, but hovered over
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -28,6 +29,8 @@ def run(options) -> int:
     items = files.read(options.files or files.published())
     if not items:
         raise UsageError("nothing is published here: name FILEs")
+    if options.gpu_hour is not None:
+        items = [_priced(item, options.gpu_hour) for item in items]
     _of_each(items, lambda item: item.kind.require_possible(item.content))
     text = (WRITERS | foreign.WRITERS)[options.format](items, options)
     text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
@@ -42,6 +45,12 @@ def run(options) -> int:
         raise MachineError(f"cannot write {options.output}: {error.strerror}") from error
     print(f"wrote {options.output}")
     return 0
+
+
+def _priced(item: Item, gpu_hour: float) -> Item:
+    """An item with the price of an hour of a GPU, where its kind has a cost."""
+    priced = item.kind.priced
+    return dataclasses.replace(item, content=priced(item.content, gpu_hour)) if priced else item
 
 
 def _is_stdout(path: Path) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench_deepspeed.benchmarks.common.flags import add_common
+from bench_deepspeed.benchmarks.common.flags import add_common, add_gpu_hour
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 
@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "them, one level a line; bencher: Bencher Metric Format",
     )
     parser.add_argument("--output", type=Path, metavar="PATH", help="where to (default: standard output)")
+    add_gpu_hour(parser)
     parser.add_argument("--samples", action="store_true", help="one line a raw sample, not a result: csv and jsonl")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 when a table differs from its evidence"
@@ -48,6 +49,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--verify writes nothing: it goes with FILEs alone")
     if not options.verify and options.format is None and (options.files or options.output or options.samples):
         raise UsageError(f"FILE, --output and --samples need a --format: {', '.join(FORMATS)}")
+    if options.gpu_hour is not None and options.format is None:
+        raise UsageError("--gpu_hour goes with a --format: the documents have no price")
     if options.format and options.check:
         raise UsageError("--check is about the documents: leave out --format")
     if options.output and os.path.realpath(options.output) in map(os.path.realpath, options.files):

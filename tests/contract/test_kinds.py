@@ -109,7 +109,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 def shown(path: Path, form: str, samples: bool = False) -> str:
     """What `bench.sh report FILE --format` writes."""
     output = path.parent / "out"
-    export.run(SimpleNamespace(files=[path], format=form, output=output, samples=samples))
+    export.run(SimpleNamespace(files=[path], format=form, output=output, samples=samples, gpu_hour=None))
     return output.read_text(encoding="utf-8")
 
 

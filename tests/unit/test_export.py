@@ -67,7 +67,7 @@ def test_what_is_altered_is_shown_or_named_in_one_line(files, tmp_path, name, pl
     functools.reduce(operator.getitem, above, content)[last] = value
     (tmp_path / name).write_text(json.dumps(content))
     for form in export.WRITERS:
-        options = SimpleNamespace(files=files, format=form, output=tmp_path / "out", samples=False)
+        options = SimpleNamespace(files=files, format=form, output=tmp_path / "out", samples=False, gpu_hour=None)
         try:
             export.run(options)
         except UsageError as error:

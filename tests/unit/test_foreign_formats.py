@@ -26,7 +26,7 @@ from bench_deepspeed.results import files as evidence
 
 def written(form: str, *paths: Path) -> str:
     output = paths[0].parent / f"out.{form}"
-    export.run(SimpleNamespace(files=list(paths), format=form, output=output, samples=False))
+    export.run(SimpleNamespace(files=list(paths), format=form, output=output, samples=False, gpu_hour=None))
     return output.read_text(encoding="utf-8")
 
 
@@ -70,7 +70,7 @@ def test_bencher_gets_each_metric_with_its_interval(tmp_path):
 def test_bencher_gets_published_results():
     every = [item.path for item in evidence.read(evidence.published()) if item.kind.row_name]
     for path in every:
-        options = SimpleNamespace(format="bencher", output=None, samples=False)
+        options = SimpleNamespace(format="bencher", output=None, samples=False, gpu_hour=None)
         assert BENCHER.validate_json(foreign.WRITERS["bencher"](evidence.read([path]), options))
 
 
@@ -172,7 +172,7 @@ def test_vllm_gets_a_line_a_level_with_its_own_definitions(tmp_path):
 
 def test_vllm_gets_published_load_tests():
     (item,) = evidence.read([MEASURED_LOAD])
-    options = SimpleNamespace(format="vllm", output=None, samples=False)
+    options = SimpleNamespace(format="vllm", output=None, samples=False, gpu_hour=None)
     lines = [Vllm.model_validate_json(line) for line in foreign.WRITERS["vllm"]([item], options).splitlines()]
     rows = [row for row in LOAD.rows(item.content) if row.measured]
     assert [line.label for line in lines] == [row.level.name for row in rows]

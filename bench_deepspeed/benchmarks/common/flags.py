@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_deepspeed import __version__
 from bench_deepspeed.core import number_lists
-from bench_deepspeed.core.arguments import percentage, positive_integer, whole_number
+from bench_deepspeed.core.arguments import percentage, positive_integer, price, whole_number
 from bench_deepspeed.core.capabilities import DEFAULT
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS, MODELS, QUESTIONS
@@ -210,3 +210,13 @@ def check_gate(options: argparse.Namespace) -> None:
     """Raises UsageError for --fail_on_inconclusive without a gate."""
     if options.fail_on_inconclusive and options.fail_on_regression is None:
         raise UsageError("--fail_on_inconclusive needs --fail_on_regression P%: give that as well")
+
+
+def add_gpu_hour(parser) -> None:
+    """Add the price that a million tokens follow from."""
+    parser.add_argument(
+        "--gpu_hour",
+        type=price,
+        metavar="PRICE",
+        help="price of an hour of one GPU, in any currency: load tests show what a million output tokens cost",
+    )

@@ -97,6 +97,8 @@ class Kind(Generic[Saved, Row]):
     row_name: Callable[[Row], str] | None = None
     """What a row measures, the same for every measurement of it: model, engine, machine, settings. None: rows are not
     followed over time."""
+    priced: Callable[[Saved, float], Saved] | None = None
+    """With the price of an hour of a GPU, where a cost follows from it."""
     vllm_records: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
     """Its rows as vLLM's serving benchmark writes them, where it is one of serving."""
     possible: Callable[[Saved], None] = lambda _saved: None

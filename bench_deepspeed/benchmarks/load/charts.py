@@ -1,14 +1,15 @@
-"""The chart of load tests: latency over throughput, as in FastGen's post."""
+"""The charts of load tests: latency over throughput, as in FastGen's post, and what a GPU and a user get."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.report.chart import Axis, Lines, Point, Series
 
+from .efficiency import per_gpu, per_user
 from .labels import facets_of, percentile_text, settings
 from .metrics import LevelRow, percentile_title, rows
 from .records import LoadResult
@@ -89,3 +90,64 @@ def _bar(median: Percentile) -> tuple[float, float] | None:
     if median.low is None or median.high is None or math.isinf(median.high):
         return None
     return 1e3 * median.low, 1e3 * median.high
+
+
+def pareto(model: str, results: Sequence[LoadResult]) -> Lines | None:
+    """Tokens/s of a GPU over tokens/s of a user, a point a level: as measured, so that no line joins them.
+
+    An open one is beaten: another measured level, of whatever test with requests of these lengths, has as many of both
+    and more of one. None where no level has both.
+    """
+    names, shared = _names(results)
+    tests = [(name, result, _efficient(result)) for name, result in zip(names, results, strict=True)]
+    rivals: dict[str, list[tuple[float, float]]] = {}
+    for _, result, levels in tests:
+        rivals.setdefault(settings(result)[-1], []).extend(place for _, place in levels)
+    series = [
+        Series(
+            name,
+            tuple(_pareto_point(row, place, rivals[settings(result)[-1]]) for row, place in levels),
+            (facets_of(result),),
+            "none",
+            colour=name,
+        )
+        for name, result, levels in tests
+        if levels
+    ]
+    if not series:
+        return None
+    x, y = Axis("tokens/s of a user (1 ∕ median TPOT)", from_zero=True), Axis("tokens/s per GPU", from_zero=True)
+    return Lines(
+        f"What a GPU and a user get of {model}",
+        x,
+        y,
+        tuple(_numbered(series)),
+        f"Tokens/s per GPU over tokens/s of a user of {model}; the tables have its values",
+        ", ".join([*shared, "measured points only, each with its clients or its requests/s"]),
+        flag="another level, of requests of these lengths, gives as much of one and more of the other",
+    )
+
+
+def _efficient(result: LoadResult) -> list[tuple[LevelRow, tuple[float, float]]]:
+    """The levels that have both, each with its tokens/s of a user and of a GPU."""
+    measured = [row for row in rows(result) if row.measured]
+    places = [(per_user(row.median_tpot), per_gpu(row.statistics.tokens_per_s, result)) for row in measured]
+    return [(row, (x, y)) for row, (x, y) in zip(measured, places, strict=True) if x is not None and y is not None]
+
+
+def _pareto_point(row: LevelRow, place: tuple[float, float], rivals: Sequence[tuple[float, float]]) -> Point:
+    (x, y), level = place, row.level
+    bounds = row.tokens_interval
+    low, high = (per_gpu(bound, row.result) for bound in bounds or (None, None))
+    return Point(
+        x,
+        y,
+        None if low is None or high is None else (low, high),
+        label=level.name if level.clients is None and level.rate is None else f"{level.clients or f'{level.rate:g}/s'}",
+        hover=f"{row.level.name}: {x:,.1f} tokens/s of a user, {y:,.1f} tokens/s per GPU",
+        flagged=any(other != place and other[0] >= x and other[1] >= y for other in rivals),
+    )
+
+
+CHARTS: dict[str, Callable[[str, Sequence[LoadResult]], Lines | None]] = {"load": latency, "pareto": pareto}
+"""Name in the names of figures → chart of one model's load tests."""

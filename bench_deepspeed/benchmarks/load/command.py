@@ -89,6 +89,8 @@ def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:
         workload=_kept(workload),
         sla=objective.sla_of(slo.terms) if slo else sla,
         slo=slo,
+        gpus=options.gpus,
+        gpu_hour=options.gpu_hour,
         started_at=utc_now(),
     )
 

@@ -8,7 +8,14 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench_deepspeed.benchmarks.common.flags import add_choice, add_common, add_dry_run, add_output, add_place
+from bench_deepspeed.benchmarks.common.flags import (
+    add_choice,
+    add_common,
+    add_dry_run,
+    add_gpu_hour,
+    add_output,
+    add_place,
+)
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.objective import EXAMPLE, MLPERF, slo
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, OPENAI, TARGETS, target_class
@@ -64,6 +71,11 @@ def add(parser) -> None:
     parser.add_argument("--port", type=_port, metavar="N", help="where serve and stub listen (default: any free one)")
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
+    )
+
+    add_gpu_hour(parser)
+    parser.add_argument(
+        "--gpus", type=positive_integer, metavar="N", help="of --target openai: GPUs that the server uses, for its cost"
     )
 
 
@@ -223,7 +235,7 @@ def _check_slo(options: argparse.Namespace) -> None:
 def _check_server(options: argparse.Namespace) -> None:
     """Raises UsageError where flags of a server that is up, and of one that is started here, are mixed."""
     own = {"--url": options.url, "--api": options.api, "--served_model": options.served_model}
-    own |= {"--api_key_env": options.api_key_env, "--tokenizer": options.tokenizer}
+    own |= {"--api_key_env": options.api_key_env, "--tokenizer": options.tokenizer, "--gpus": options.gpus}
     if options.target != OPENAI:
         for flag in (flag for flag, value in own.items() if value is not None):
             raise UsageError(f"{flag} is of --target {OPENAI}: leave it out, or give --target {OPENAI}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.core.text import NOT_MEASURED
 
@@ -83,4 +85,5 @@ KIND = Kind(
     possible=require_possible,
     row_name=lambda row: f"load: {title(row.result)}, {row.level.name}",
     vllm_records=vllm_format.records,
+    priced=lambda result, gpu_hour: dataclasses.replace(result, gpu_hour=gpu_hour),
 )

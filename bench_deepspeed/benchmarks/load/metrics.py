@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.metric import Bounds, Metric, Value
 from bench_deepspeed.measure.percentiles import Percentile
 
-from . import token_counts
+from . import efficiency, token_counts
 from .attainment import Attainment, Share, share_within
 from .attainment import judge as judge_slo
 from .labels import percentile_cell
@@ -58,6 +59,15 @@ class LevelRow:
     def attainment(self) -> Attainment | None:
         """Whether the level attains the objective; None for a test without one."""
         return judge_slo(self.level, self.result.slo) if self.result.slo is not None else None
+
+    @cached_property
+    def tokens_interval(self) -> Bounds | None:
+        """Of its tokens a second; None where that is not measured."""
+        return efficiency.tokens_interval(self.level) if self.measured else None
+
+    @property
+    def median_tpot(self) -> Percentile | None:
+        return self.statistics.latencies.get("tpot", {}).get(50)
 
     @property
     def measured(self) -> bool:
@@ -127,6 +137,23 @@ def _server_cpu(combine: Callable[[list[float]], float]) -> Callable[[LevelRow],
     return lambda row: combine(list(row.level.server_cpu_share.values())) if row.level.server_cpu_share else None
 
 
+def _tokens_cell(row: LevelRow) -> str:
+    """With the interval, where there is one."""
+    cell, bounds = units.show(row.statistics.tokens_per_s, "tokens/s"), row.tokens_interval
+    return f"{cell} [{', '.join(units.show(bound, 'tokens/s') for bound in bounds)}]" if bounds else cell
+
+
+def _per_gpu_interval(row: LevelRow) -> Bounds | None:
+    bounds = [efficiency.per_gpu(bound, row.result) for bound in row.tokens_interval or ()]
+    return None if None in bounds or not bounds else (bounds[0], bounds[1])
+
+
+def _cost_interval(row: LevelRow) -> Bounds | None:
+    """That of tokens/s, the other way round; None where that contains no tokens at all."""
+    low, high = (efficiency.cost(bound, row.result) for bound in reversed(row.tokens_interval or (None, None)))
+    return None if low is None or high is None else (low, high)
+
+
 def _verdict(row: LevelRow) -> str:
     if row.verdict is None:
         return ""
@@ -192,7 +219,41 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "total over total: all tokens that came in the window ∕ its seconds",
         _statistic("tokens_per_s"),
         "higher",
+        interval=lambda r: r.tokens_interval,
+        interval_of="the ten parts of the window",
         place="summary",
+        shown=_tokens_cell,
+    ),
+    Metric(
+        "cost_per_million_tokens",
+        "cost of 1M tokens",
+        "price",
+        "price of the GPUs for the time that a million output tokens take, in the currency of `--gpu_hour`",
+        lambda r: efficiency.cost(r.statistics.tokens_per_s, r.result),
+        "lower",
+        interval=_cost_interval,
+        interval_of="the ten parts of the window",
+        place="summary",
+    ),
+    Metric(
+        "tokens_per_s_per_gpu",
+        "tokens/s per GPU",
+        "tokens/s",
+        "output tokens/s ∕ GPUs of the target; on a CPU of the machine",
+        lambda r: efficiency.per_gpu(r.statistics.tokens_per_s, r.result),
+        "higher",
+        interval=_per_gpu_interval,
+        interval_of="the ten parts of the window",
+    ),
+    Metric(
+        "tokens_per_s_per_user",
+        "tokens/s per user",
+        "tokens/s",
+        "1 ∕ median TPOT: how fast a user sees the tokens of an answer come",
+        lambda r: efficiency.per_user(r.median_tpot),
+        "higher",
+        interval=lambda r: efficiency.per_user_interval(r.median_tpot),
+        interval_of="the requests",
     ),
     *(_percentile(name, percent) for name in LATENCIES for percent in PERCENTILES),
     Metric("chunk_tokens", "tokens per chunk", "", "mean tokens that came together", _statistic("chunk_tokens")),

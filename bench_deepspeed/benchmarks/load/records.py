@@ -183,6 +183,10 @@ class LoadResult:
     levels: list[Level] = field(default_factory=list)
     slo: Slo | None = None
     """The objective whose highest rate was searched; None: the levels were requested one by one."""
+    gpus: int | None = None
+    """GPUs of a server that somebody else has started, where the user said it."""
+    gpu_hour: float | None = None
+    """The price of an hour of one of them."""
     kind: str = "load"
     schema_version: int = SCHEMA_VERSION
 

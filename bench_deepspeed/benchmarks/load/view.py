@@ -12,6 +12,7 @@ from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Facts, Figure, Link, Section, Table, Text
 
 from . import charts, search, token_counts
+from .efficiency import gpus
 from .labels import facets_of, model_name, model_title, percentile_text, title
 from .metrics import METRICS, TABLE_LATENCIES, TABLE_PERCENTILES, LevelRow, latency_title, percentile_title, rows
 from .records import PERCENTILES, Level, LoadResult
@@ -125,7 +126,7 @@ def fastest(result: LoadResult) -> LevelRow | None:
 def answer(result: LoadResult) -> str:
     """The one sentence: what was loaded, and the most tokens/s of a level."""
     best = fastest(result)
-    most = f"tokens/s {NOT_MEASURED}" if best is None else f"{_cells(best)['tokens/s']} tokens/s"
+    most = f"tokens/s {NOT_MEASURED}" if best is None else f"{_bare(_cells(best))['tokens/s']} tokens/s"
     return f"{title(result)}: {most}{f' ({best.level.name}, the level with the most)' if best else ''}"
 
 
@@ -135,6 +136,8 @@ def conclusions(result: LoadResult) -> list[str]:
     if result.stopped:
         lines.append(f"stopped at {_reason(result.stopped)}")
     lines.extend([*_served(result), *_sent(result)])
+    if result.gpu_hour is not None:
+        lines.append(_price(result))
     if result.slo is not None:
         lines.extend(search.words(result.levels, result.slo))
     if any(level.rate is not None for level in result.levels):
@@ -143,6 +146,18 @@ def conclusions(result: LoadResult) -> list[str]:
 
 
 SAMPLED = "the server takes no field for greedy decoding, so answers may be sampled"
+
+
+def _price(result: LoadResult) -> str:
+    """What the cost is made of."""
+    number = gpus(result)
+    if number is None:
+        return f"cost {NOT_MEASURED}: how many GPUs the server uses is not known, which --gpus says"
+    each = "each of " if number > 1 else ""
+    return (
+        f"cost: {result.gpu_hour:g} for an hour of {each}{counted(number, 'GPU')}, over the output tokens of a level's "
+        "window; idle hours are not in it"
+    )
 
 
 def _sent(result: LoadResult) -> list[str]:
@@ -204,15 +219,23 @@ def overview(items: Sequence[Item[LoadResult]], compact: bool) -> list[Block]:
     groups = [[item for item in items if model_title(item.content) == model] for model in models]
     facets = frozenset(facets_of(item.content) for item in items)
     legend = Section("What the columns are", [Text(LEGEND)], folded=True, facets=facets)
-    return [*(figure for group in groups for figure in _figure(group)), *map(_section, items), legend]
+    return [*(figure for group in groups for figure in _figures(group)), *map(_section, items), legend]
 
 
-def _figure(items: Sequence[Item[LoadResult]]) -> list[Figure]:
-    """The chart of one model's load tests, where they have points for one."""
-    first = items[0].content
-    chart = charts.latency(model_title(first), [item.content for item in items])
-    name = figure_name(model_name(first), first.scenario["weights"], "load")
-    return [Figure(chart, name, chart.title, tuple(item.path for item in items))] if chart else []
+def _figures(items: Sequence[Item[LoadResult]]) -> list[Figure]:
+    """The charts of one model's load tests, those that they have points for."""
+    first, contents = items[0].content, [item.content for item in items]
+    drawn = {name: chart(model_title(first), contents) for name, chart in charts.CHARTS.items()}
+    return [
+        Figure(
+            chart,
+            figure_name(model_name(first), first.scenario["weights"], name),
+            chart.title,
+            tuple(item.path for item in items),
+        )
+        for name, chart in drawn.items()
+        if chart
+    ]
 
 
 def _section(item: Item[LoadResult]) -> Section:
