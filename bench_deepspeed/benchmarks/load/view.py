@@ -153,10 +153,11 @@ def _price(result: LoadResult) -> str:
     number = gpus(result)
     if number is None:
         return f"cost {NOT_MEASURED}: how many GPUs the server uses is not known, which --gpus says"
+    priced = "the machine" if result.scenario["device"] == "cpu" else counted(number, "GPU")
     each = "each of " if number > 1 else ""
     return (
-        f"cost: {result.gpu_hour:g} for an hour of {each}{counted(number, 'GPU')}, over the output tokens of a level's "
-        "window; idle hours are not in it"
+        f"cost: {result.gpu_hour:g} for an hour of {each}{priced}, over the output tokens of a level's window; idle "
+        "hours are not in it"
     )
 
 
