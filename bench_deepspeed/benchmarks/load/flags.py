@@ -72,11 +72,7 @@ def add(parser) -> None:
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
     )
-
     add_gpu_hour(parser)
-    parser.add_argument(
-        "--gpus", type=positive_integer, metavar="N", help="of --target openai: GPUs that the server uses, for its cost"
-    )
 
 
 def _add_server(parser) -> None:
@@ -101,6 +97,9 @@ def _add_server(parser) -> None:
         metavar="DIR",
         help="of --target openai: a local folder with the model's tokenizer; it makes prompts of exact lengths, counts "
         "tokens where the server does not, and checks its counts where it does",
+    )
+    parser.add_argument(
+        "--gpus", type=positive_integer, metavar="N", help="of --target openai: GPUs that the server uses, for its cost"
     )
 
 
@@ -273,7 +272,7 @@ def _rates(text: str) -> list[float]:
 
 
 def _shape(text: str) -> float:
-    """The shape of a gamma distribution; below 0.01 a level has one burst, above 100 no chance."""
+    """The shape of a gamma distribution, from a level that is one burst to gaps that are all alike."""
     try:
         value = float(text)
     except ValueError:

@@ -132,14 +132,13 @@ class LoadTest:
         workload, scenario = self._workload, self._scenario
         if listens := self._target.listens or (not self._server and engine_class(scenario.engine).listens):
             note_once(listens)
-        longest = max([workload.max_tokens or 0, *(row[2] for row in workload.trace or [])])
         setup = Setup(
             scenario.engine,
             model_folder,
             scenario.device,
             scenario.precision,
             worker.log_folder,
-            max_tokens=longest,
+            max_tokens=workload.max_tokens or 0,
             timeout_s=workload.timeout_s,
             port=self._port,
             server=self._server,

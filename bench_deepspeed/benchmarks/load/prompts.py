@@ -104,7 +104,7 @@ def requests(workload: Workload, source: Words) -> list[Request]:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
         texts = _texts_of_trace(workload, source)
     elif workload.prompts:
-        texts = _repeated(workload.prompts, MOST_PROMPTS)
+        texts = _repeated(workload.prompts)
         sizes = _sizes_of_prompts(workload, source, len(texts))
     else:
         shared = workload.shared_prefix
@@ -120,27 +120,29 @@ def requests(workload: Workload, source: Words) -> list[Request]:
     return different
 
 
-def _repeated(texts: list[str], most: int) -> list[str]:
-    """The texts of a file, up to so many, repeated up to the number of requests whose lengths are drawn."""
-    return [texts[number % len(texts)] for number in range(max(DIFFERENT_REQUESTS, min(len(texts), most)))]
+def _repeated(texts: list[str]) -> list[str]:
+    """The texts of a file, repeated up to the number of requests whose lengths are drawn."""
+    return [texts[number % len(texts)] for number in range(max(DIFFERENT_REQUESTS, min(len(texts), MOST_PROMPTS)))]
 
 
 def _sizes_of_prompts(workload: Workload, source: Words, count: int) -> list[tuple[int, int]]:
     """(1, output tokens) of each prompt of a file: as long as its answer in the file, or as drawn."""
     if workload.answers is None:
         return lengths(dataclasses.replace(workload, prompt_tokens=1), source.context_tokens, count)
-    answers = _repeated(workload.answers, MOST_PROMPTS)
-    return [(1, max(1, source.count(answer) - source.added)) for answer in answers]
+    return [(1, max(1, source.count(answer) - source.added)) for answer in _repeated(workload.answers)]
 
 
 def _texts_of_trace(workload: Workload, source: Words) -> list[str]:
-    """A text of each request: of its own, or of the blocks that it shares with others, by their ids."""
+    """A text of each request: of its own, or of the blocks that it shares with others, by their ids.
+
+    Blocks have the numbers of the only level: no prompt that is sent before it begins as one of them.
+    """
     fitting = [min(prompt, source.context_tokens) for _, prompt, _ in workload.trace]
     if workload.trace_blocks is None:
         return [source.text(number, prompt) for number, prompt in enumerate(fitting)]
     numbers: dict[int, int] = {}
     for block in itertools.chain.from_iterable(workload.trace_blocks):
-        numbers.setdefault(block, len(numbers))
+        numbers.setdefault(block, NUMBERS_A_LEVEL + len(numbers))
     return [
         " ".join(_words_of_blocks([numbers[block] for block in blocks], max(1, prompt - source.added), source))
         for blocks, prompt in zip(workload.trace_blocks, fitting, strict=True)

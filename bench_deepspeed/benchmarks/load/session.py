@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,11 +48,13 @@ class Session:
         self._target.open(dataclasses.replace(setup, tokens=longest, max_tokens=longest_answer), progress)
 
     def warm_up(self) -> None:
-        """One request after the other; `alone_s` is then the time that the last one took.
+        """One request after the other, as long as those of the levels; `alone_s` is then the time that the last took.
 
-        Raises BenchError when one fails: the others would as well.
+        Their texts come in no level, not even where those are of a file: a prefix cache would know them. Raises
+        BenchError when one fails: the others would as well.
         """
-        for request in self._requests[:WARM_UPS]:
+        asked = endless(self._requests, self._source, 0, self._workload.shared_prefix)
+        for request in itertools.islice(asked, min(WARM_UPS, len(self._requests))):
             started = time.perf_counter()
             try:
                 came = len(self._send(request).times)

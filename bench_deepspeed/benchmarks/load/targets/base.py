@@ -44,8 +44,8 @@ class Server:
 class Setup:
     """What a target is opened with. `folder` is the model's, None for none; `port` is None for any free one.
 
-    `tokens` are those of the longest request with its answer; the session fills them in. `server` is for a target that
-    starts none itself; `folder` then holds its tokenizer.
+    `max_tokens` are those of the longest answer, `tokens` those of the longest request with its answer; the session
+    knows both, and fills them in. `server` is for a target that starts none itself; `folder` then holds its tokenizer.
     """
 
     engine: str
