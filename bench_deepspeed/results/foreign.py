@@ -14,8 +14,6 @@ from bench_deepspeed.report.flat_files import as_jsonl
 
 SAID: dict[str, Callable[[Kind], object]] = {"vllm": lambda kind: kind.vllm_records, "bencher": lambda k: k.row_name}
 """Format → whether it can say what a kind holds."""
-LONGEST_MEASURE = 64
-"""Characters of the name of a measure that Bencher takes."""
 
 
 def as_vllm(items: Sequence[Item], _options) -> str:
@@ -41,7 +39,7 @@ def as_bencher(items: Sequence[Item], _options) -> str:
     for item in _chosen(items, "bencher"):
         with named(item.path):
             for row in item.kind.rows(item.content):
-                measures = {m.name[:LONGEST_MEASURE]: one for m in item.kind.metrics if (one := _measure(m, row))}
+                measures = {m.name: one for m in item.kind.metrics if (one := _measure(m, row))}
                 if (name := item.kind.row_name(row)) in found and measures:
                     raise UsageError(f"{item.path} has another result of {name!r}: give one of them")
                 found |= {name: measures} if measures else {}

@@ -46,6 +46,21 @@ def _end(found: dict, end: str, wrong: str, runs: int) -> str:
     return f"{where}; found in {found[f'{end}_found'] / runs:.1%}, {wrong} 1 in {told:.1%}"
 
 
+def slo_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one objective and queue in the simulation of searches."""
+    runs, mean = content["runs"], row["mean_of_highest"]
+    return {
+        "served": row["served"],
+        "objective": row["slo"],
+        "requests in the window": f"{row['requests']:,}",
+        "highest utilization": f"{row['highest_utilization']:.2f}",
+        "found": f"{row['found'] / runs:.0%}",
+        "found ∕ highest, mean": "none" if mean is None else f"{mean:.2f}",
+        "found above it": f"{row['above'] / runs:.1%}, by more than 10% {row['far_above'] / runs:.1%}",
+        "levels, mean": f"{row['mean_levels']:.1f}",
+    }
+
+
 def percentiles_row(row: dict, content: dict) -> dict[str, str]:
     """Column title → cell of one kind of latencies in the simulation of percentiles."""
     cells = {"latencies": row["latencies"], "utilization": f"{row['utilization']:g}" if row["utilization"] else ""}
@@ -152,6 +167,7 @@ SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] 
     "load_generator": ("load_generator", "rows", generator_row),
     "load_openai": ("load_openai", "rows", generator_row),
     "saturation": ("saturation", "rows", saturation_row),
+    "slo": ("slo", "rows", slo_row),
     "percentiles": ("percentiles", "rows", percentiles_row),
     "ab": ("ab", "rows", ab_row),
     "power": ("power", "rows", power_row),

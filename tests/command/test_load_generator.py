@@ -163,6 +163,24 @@ def test_the_stub_listens_on_loopback_only(tmp_path, monkeypatch):
     assert listening == ["127.0.0.1"]
 
 
+def test_what_warms_up_comes_in_no_level(tmp_path, monkeypatch):
+    """A prefix cache would know it: not even the prompts of a file, which are sent as they are."""
+    sent, send = [], StubTarget.send
+    monkeypatch.setenv("BENCH_STUB", "{}")
+    monkeypatch.setattr(StubTarget, "send", lambda self, asked: (sent.append(asked.prompt), send(self, asked))[1])
+    workload = Workload(None, 1, 0.0, 1.0, 30.0, 0, prompts=["the first of a file", "the second of a file"])
+    one = Session("stub", setup(tmp_path), workload, no_progress)
+    one.warm_up()
+    warmed = list(sent)
+    one.level(1, None, 0.2)
+    one.close()
+    assert len(warmed) == 3
+    assert {len(prompt.split()) for prompt in warmed} == {5}
+    assert set(sent[3:]) == set(workload.prompts)
+    assert not set(warmed) & set(workload.prompts)
+    assert one.alone_s > 0
+
+
 def test_a_target_knows_the_longest_request(tmp_path, monkeypatch):
     reported = []
     monkeypatch.setattr(StubTarget, "open", lambda _self, setup, _progress: reported.append(setup.tokens))

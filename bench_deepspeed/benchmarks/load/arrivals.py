@@ -76,9 +76,9 @@ def open_loop(requests: Iterator[Request], times: Iterable[float]) -> Iterator[R
         yield dataclasses.replace(request, due_s=due_s)
 
 
-def p99_cost(rates: list[float], p99: bool) -> str:
+def p99_cost(rates: list[float], p99: bool, burstiness: float = 1.0) -> str:
     """What a 99th percentile costs at each rate, in words; with --p99 that is what will be taken."""
-    times = ", ".join(f"{seconds_for(P99_REQUESTS, rate):.0f} s at {rate:g} requests/s" for rate in rates)
+    times = ", ".join(f"{seconds_for(P99_REQUESTS, rate, burstiness):.0f} s at {rate:g} requests/s" for rate in rates)
     need = f"a 99th percentile needs {needed(99)} independent requests, so {P99_REQUESTS} or more in a window"
     return f"{need}{times and ': '}{times}" + (
         "" if p99 else "; with --p99 the windows are as long, else none is shown"

@@ -37,8 +37,8 @@ def run(scenario: Scenario, options) -> int:
     others = [_saved(path) for path in options.beside]
     result = _opened(scenario, options, workload)
     if not options.trace:
-        cost = objective.cost(options.slo) if options.slo else p99_cost(options.rates or [], options.p99)
-        note_once(wrapped(cost, columns()))
+        cost = p99_cost(options.rates or [], options.p99, workload.burstiness)
+        note_once(wrapped(objective.cost(options.slo) if options.slo else cost, columns()))
     place = options.output_dir / scenario.model / SUBFOLDER
     with RunFolder(place, FILE, result, close=partial(close, KIND)) as recorder:
         with Bars() as bars:

@@ -33,7 +33,7 @@ def show(scenario: Scenario, options) -> int:
         say("measure", f"{counted(len(levels), 'level')}: {', '.join(names)}")
     if not options.trace and not options.slo:
         say("", f"each for a window of {seconds:g} s, after its warm-up: {len(levels) * seconds:.0f} s at least")
-        say("", p99_cost(options.rates or [], options.p99))
+        say("", p99_cost(options.rates or [], options.p99, workload.burstiness))
     if workload.prompt_tokens:
         unit = " words" if options.url and not options.tokenizer else ""
         say("", f"requests of {workload.prompt_tokens}{unit} + {workload.max_tokens} tokens")

@@ -48,6 +48,8 @@ class LoadTest:
         self._server = server_of(options)
         self._target = target_class(options.target)
         self._levels = [] if options.slo else levels_of(options, scenario.device)
+        self._attained: dict[float, bool] = {}
+        """Of a search: rate → whether its level attained the objective."""
         self._first_rate = options.rates[0] if options.slo and options.rates else None
 
     def run(self) -> None:
@@ -72,11 +74,11 @@ class LoadTest:
         if self.result.slo is None:
             return None if self.result.stopped or len(done) == len(self._levels) else self._levels[len(done)]
         first = self._first_rate or search.first_rate(self.result.target["alone_s"])
-        rate = search.next_rate(done, self.result.slo, first)
+        rate = search.next_rate(self._attained, first)
         return None if rate is None else (None, rate)
 
     def _measure(self, worker: WorkerProcess, clients: int | None, rate: float | None) -> bool:
-        """Hold a load and add it to the levels. Returns whether the target is as before; sets `stopped`.
+        """Hold a load and add it to the levels. Returns whether the target is as before; notes what follows for others.
 
         A rate whose verdict is open is held again, for longer, and that is kept instead.
         """
@@ -87,7 +89,9 @@ class LoadTest:
             level = self._hold(worker, clients, rate, LONGER)
             self.result.levels[-1] = level
             self._checked(level)
-        if rate is not None and self.result.slo is None and (reason := too_high(level)):
+        if rate is not None and self.result.slo is not None:
+            self._attained[rate] = attainment.judge(level, self.result.slo).state == "attained"
+        elif rate is not None and (reason := too_high(level)):
             self.result.stopped = f"{level.name}: {reason}"
         return self._target.sound_after_failure or _is_healthy(level)
 

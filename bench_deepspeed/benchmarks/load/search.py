@@ -1,10 +1,12 @@
-"""The search for the highest request rate that attains a service level objective. Pure functions of the levels."""
+"""The search for the highest request rate that attains a service level objective. Pure functions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from bench_deepspeed.core.text import NOT_MEASURED
 
 from .attainment import judge
 from .level_statistics import due_in_window, window_s
@@ -26,16 +28,17 @@ def first_rate(alone_s: float) -> float:
     return _rounded(min(FIRST / alone_s, MOST_RATE))
 
 
-def next_rate(levels: Sequence[Level], slo: Slo, first: float) -> float | None:
-    """The rate to measure next, in requests a second; None where the search is over.
+def next_rate(attained: Mapping[float, bool], first: float) -> float | None:
+    """The rate to measure next, in requests a second, after those that did or did not attain the objective.
 
-    Up or down by a factor until one rate attains the objective and one does not, then the middle of the two on a
-    logarithmic scale. A level that is inconclusive does not attain: what is found is what was shown.
+    None where the search is over. Up or down by a factor until one rate attains the objective and one does not, then
+    the middle of the two on a logarithmic scale. A level that is inconclusive does not attain: what is found is what
+    was shown.
     """
-    if not levels:
+    if not attained:
         return first
-    low, high = _bounds(levels, slo)
-    if len(levels) >= MOST_LEVELS or (low is None and len(levels) > MOST_DOWN):
+    low, high = _bounds(attained)
+    if len(attained) >= MOST_LEVELS or (low is None and len(attained) > MOST_DOWN):
         return None
     if low is None or high is None:
         following = _rounded(high / FACTOR if low is None else min(low * FACTOR, MOST_RATE))
@@ -43,9 +46,8 @@ def next_rate(levels: Sequence[Level], slo: Slo, first: float) -> float | None:
     return None if high <= PRECISION * low else _rounded(math.sqrt(low * high))
 
 
-def _bounds(levels: Sequence[Level], slo: Slo) -> tuple[float | None, float | None]:
+def _bounds(attained: Mapping[float, bool]) -> tuple[float | None, float | None]:
     """The highest rate that attains the objective, and the lowest above it that does not."""
-    attained = {level.rate: judge(level, slo).state == "attained" for level in levels}
     low = max((rate for rate, shown in attained.items() if shown), default=None)
     return low, min((rate for rate, shown in attained.items() if not shown and rate > (low or 0.0)), default=None)
 
@@ -65,8 +67,8 @@ class Found:
 
 def found(levels: Sequence[Level], slo: Slo) -> Found:
     """What a search has found so far."""
-    by_rate = {level.rate: level for level in levels}
-    low, high = _bounds(levels, slo)
+    by_rate = {level.rate: level for level in levels if level.rate is not None}
+    low, high = _bounds({rate: judge(level, slo).state == "attained" for rate, level in by_rate.items()})
     return Found(by_rate.get(low), by_rate.get(high))
 
 
@@ -74,7 +76,7 @@ def words(levels: Sequence[Level], slo: Slo) -> list[str]:
     """What a search has found and how sure that is, in lines."""
     ends = found(levels, slo)
     if ends.attained is None:
-        highest = f"none that was tried ({MOST_DOWN} times lower rates)" if len(levels) > MOST_DOWN else "not measured"
+        highest = "none of those that were tried" if len(levels) > MOST_DOWN else NOT_MEASURED
         lines = [f"highest rate that attains the SLO: {highest}"]
     else:
         said = judge(ends.attained, slo).words

@@ -167,7 +167,8 @@ def _sent(result: LoadResult) -> list[str]:
     shared, prompts = workload.get("shared_prefix", 0), workload.get("prompts")
     lines = []
     if shared:
-        lines.append(f"all prompts begin with the same {shared:,} tokens, whose work a prefix cache saves")
+        unit = "words" if result.target.get("prompts_of") == "words" else "tokens"
+        lines.append(f"all prompts begin with the same {shared:,} {unit}, whose work a prefix cache saves")
     if workload.get("trace_blocks_shared"):
         share = workload["trace_blocks_shared"]
         lines.append(
