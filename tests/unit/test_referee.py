@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import statistics
 
 import pytest
@@ -9,11 +11,12 @@ from builders import referee
 
 from bench_deepspeed.benchmarks.referee import scores, truth
 from bench_deepspeed.benchmarks.referee.log import Served, Write
-from bench_deepspeed.benchmarks.referee.plan import order_of, pending
+from bench_deepspeed.benchmarks.referee.plan import order_of, pending, resumed
 from bench_deepspeed.benchmarks.referee.records import Settings
 from bench_deepspeed.benchmarks.referee.schedule import Behaviour, Slots, Stall, draw
 from bench_deepspeed.benchmarks.referee.scores import At
 from bench_deepspeed.benchmarks.referee.tools import TOOLS
+from bench_deepspeed.core.errors import UsageError
 
 MANY = 400
 ONE = Behaviour(first_s=0.1, gap_s=0.02, spread=0.0)
@@ -117,6 +120,32 @@ def test_what_was_run_is_not_run_again_unless_it_failed():
     assert pending(result) == []
     lost = result.runs.pop()
     assert [(visit.tool, visit.repetition) for visit in pending(result)] == [(lost.tool, lost.repetition)]
+
+
+def test_a_saved_one_gets_more_repetitions_and_no_other_settings(tmp_path):
+    referee().save(tmp_path / "referee.json")
+    flags = argparse.Namespace(resume=tmp_path, tools=None, scenarios=None, seed=None, repetitions=5)
+    _, result = resumed(flags)
+    assert result.settings.repetitions == 5
+    assert len(pending(result)) == 6  # three more of both tools that can run it
+    for name, other in (("repetitions", 1), ("seed", 7), ("tools", ["ours"])):
+        with pytest.raises(UsageError, match=f"--{name}"):
+            resumed(argparse.Namespace(**{**vars(flags), name: other}))
+
+
+def test_a_tool_is_more_exact_where_the_intervals_do_not_overlap():
+    result = referee()
+    place = At("TTFT", "p50")
+    assert scores.more_exact(scores.scores(result), place) == []
+    off = {1: 1.2, 2: 1.21}
+    result.runs = [
+        dataclasses.replace(run, reported={"ttft": {"p50": 0.1 * (off[run.repetition] if run.tool == "ours" else 1.0)}})
+        for run in result.runs
+    ]
+    ((score, ours),) = scores.more_exact(scores.scores(result), place)
+    assert (score.tool, ours.tool) == ("aiperf", "ours")
+    result.runs = result.runs[:2]  # one repetition has no interval
+    assert scores.more_exact(scores.scores(result), place) == []
 
 
 def test_an_error_is_over_the_truth_and_its_interval_over_the_runs():

@@ -50,7 +50,7 @@ def run(options) -> int:
             tools = {name: _installed(name, options.tools_dir, bars) for name in result.settings.tools}
             result.tools = {name: ToolVersion(t.tool.requirement, dict(t.packages)) for name, t in tools.items()}
             Referee(recorder, tools, bars, line=view.line).measure()
-        print("\n" + terminal.render(view.view(result)))
+        print("\n" + terminal.render(view.after(result)))
         print(f"\nreferee  {paths.shown(recorder.path)}")
         if left := plan.pending(result):
             raise BenchError(f"{len(left)} runs failed, as reported above; --resume tries them again")

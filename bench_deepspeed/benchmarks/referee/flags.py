@@ -50,7 +50,10 @@ def referee_parser() -> WordsParser:
         help="results go to DIR/referee/<time>/ (default: logs/ of this suite)",
     )
     other.add_argument(
-        "--resume", type=Path, metavar="PATH", help="continue this one (its folder or referee.json) with its settings"
+        "--resume",
+        type=Path,
+        metavar="PATH",
+        help="continue this one (its folder or referee.json) with its settings; --repetitions may be more",
     )
     add_dry_run(other)
     add_output(other)

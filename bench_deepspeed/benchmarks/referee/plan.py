@@ -55,13 +55,22 @@ def settings_of(options) -> Settings:
 
 
 def resumed(options) -> tuple[Path, RefereeResult]:
-    """The file of a saved referee's run, and its content. Raises UsageError for another file or other settings."""
+    """The file of a saved referee's run, and its content, to which --repetitions may add.
+
+    Raises UsageError for another file or other settings.
+    """
     path = file_in(options.resume, FILE)
     if not os.path.isfile(path):  # noqa: PTH113 – Path.is_file raises for a name that is too long
         raise UsageError(f"--resume {options.resume}: there is no {FILE}")
     with named(path):
         result = RefereeResult.load(path)
-    for name, value in dataclasses.asdict(result.settings).items():
-        if getattr(options, name) not in (None, value):
+    for name in ("tools", "scenarios", "seed"):
+        if getattr(options, name) not in (None, getattr(result.settings, name)):
             raise UsageError(f"--resume: it was started with other --{name}; leave the flag out, or start another one")
+    repetitions = options.repetitions or result.settings.repetitions
+    if repetitions < result.settings.repetitions:
+        raise UsageError(
+            f"--resume: it was started with --repetitions {result.settings.repetitions}: give as many or more"
+        )
+    result.settings = dataclasses.replace(result.settings, repetitions=repetitions)
     return path.resolve(), result

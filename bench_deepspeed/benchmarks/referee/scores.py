@@ -14,7 +14,7 @@ from bench_deepspeed.measure.statistics import Interval, mean_interval
 
 from .records import RefereeResult, ToolRun
 from .scenarios import SCENARIOS
-from .tools import tool
+from .tools import OURS, tool
 from .truth import FIRST, LATENCIES, PERCENTS
 
 
@@ -83,6 +83,24 @@ def apart(runs: Sequence[ToolRun], definition: str, percentile: str) -> Interval
 def runs_of(result: RefereeResult, name: str, scenario: str) -> list[ToolRun]:
     """The runs of one tool in one scenario that measured something."""
     return [run for run in result.runs if (run.tool, run.scenario, run.error) == (name, scenario, None)]
+
+
+def more_exact(measured: Sequence[Score], at: At) -> list[tuple[Score, Score]]:
+    """Where another tool is more exact than this suite: (its score, this suite's in that scenario).
+
+    That is where its error is smaller in size and their intervals do not overlap.
+    """
+    own = {score.scenario: score for score in measured if score.tool == OURS}
+    pairs = [(score, own[score.scenario]) for score in measured if score.tool != OURS and score.scenario in own]
+    return [(score, ours) for score, ours in pairs if _is_apart_and_less(score.errors[at], ours.errors[at])]
+
+
+def _is_apart_and_less(error: Interval | None, other: Interval | None) -> bool:
+    if error is None or other is None or abs(error.mean) >= abs(other.mean):
+        return False
+    if None in (error.low, error.high, other.low, other.high):
+        return False
+    return error.high < other.low or other.high < error.low
 
 
 def _score(result: RefereeResult, name: str, scenario: str) -> Score:

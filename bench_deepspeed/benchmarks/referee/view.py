@@ -12,15 +12,17 @@ from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Figure, Link, Section, Table, Text
 
 from . import charts
-from .metrics import METRICS
+from .metrics import METRICS, share
 from .records import RefereeResult, ToolRun
 from .scenarios import SCENARIOS
-from .scores import Score, apart, definitions_of, runs_of, scores
-from .tools import tool
+from .scores import PLACES, Score, apart, definitions_of, more_exact, runs_of, scores
+from .tools import OURS, tool
 from .truth import LATENCIES
 
 OPTIONAL = ("sent late p99", "ITL p99", "ITL p50", "failed", "E2E p99", "E2E p50", "TPOT p99", "TPOT p50", "tokens/s")
 """Columns that a narrow terminal does not show, the first one first."""
+AIM = {"p50": 0.01, "p99": 0.02}
+"""The largest errors that this suite is to have."""
 LEGEND = (
     "errors: reported ∕ truth − 1, by the tool's own definition and clock; the mean over the runs ± half of its 95% "
     "interval, in percentage points"
@@ -57,17 +59,46 @@ def _largest(result: RefereeResult, name: str) -> str:
 
 
 def view(result: RefereeResult) -> list[Block]:
+    """What `after` shows, and whether all that was requested is there."""
+    first, *others = after(result)
+    return [first, *map(Text, unfinished(result)), *others]
+
+
+def after(result: RefereeResult) -> list[Block]:
     """The largest errors, the table, how exact the truth is, and what was not measured."""
     measured = [score for score in scores(result) if score.runs]
-    blocks: list[Block] = [Text(f"largest errors: {headline(result)}", strong=True), *map(Text, unfinished(result))]
+    blocks: list[Block] = [Text(f"largest errors: {headline(result)}", strong=True)]
     if measured:
-        blocks += [_table(measured), Text(LEGEND)]
+        blocks += [_table(measured), Text(LEGEND), Text(_beaten(measured)), Text(_beyond(measured))]
     return [*blocks, *_server(result), *map(Text, _missing(result))]
 
 
 def _table(measured: Sequence[Score]) -> Table:
     rows = [metric.cells(METRICS, score, "summary") for score in measured]
     return Table(rows, "Errors", optional=OPTIONAL)
+
+
+def _beaten(measured: Sequence[Score]) -> str:
+    """Where this suite is not the most exact."""
+    found = [
+        f"{score.title}, {at.metric} {at.percentile} in {score.scenario}: {share(score.errors[at])} against "
+        f"{share(ours.errors[at])}"
+        for at in PLACES
+        for score, ours in more_exact(measured, at)
+    ]
+    return f"more exact than bench.sh load, with intervals that do not overlap: {'; '.join(found) or 'no tool'}"
+
+
+def _beyond(measured: Sequence[Score]) -> str:
+    """Where this suite misses its own aim."""
+    found = [
+        f"{at.metric} {at.percentile} in {score.scenario} ({share(error)})"
+        for score in measured
+        for at, error in score.errors.items()
+        if score.tool == OURS and error is not None and abs(error.mean) > AIM[at.percentile]
+    ]
+    aim = " and ".join(f"{limit:.0%} at {percentile}" for percentile, limit in AIM.items())
+    return f"bench.sh load is beyond its aim of {aim} in: {', '.join(found) or 'none'}"
 
 
 def _definitions(result: RefereeResult) -> Table:
