@@ -171,7 +171,10 @@ def _documented(item: Item[RefereeResult]) -> list[Block]:
     chart = charts.errors(result)
     figure = [Figure(chart, f"referee-{item.path.stem}", chart.title, [item.path])] if chart else []
     measured = origin(result.environment, "cpu", result.started_at[-1])
-    cpus = f"The server had CPU {_listed(result.server_cpus)}, the tools had {_listed(result.tool_cpus)}."
+    cpus = (
+        f"The server had CPU {_listed(result.server_cpus)}, the tools had {_listed(result.tool_cpus)}; "
+        f"{result.settings.repetitions} runs of each tool in each scenario."
+    )
     return [
         *view(result),
         *figure,
