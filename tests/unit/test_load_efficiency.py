@@ -121,3 +121,4 @@ def test_the_chart_has_measured_points_only_and_marks_those_that_are_beaten():
     apart = charts.pareto("A model", [of(*levels), longer])  # other requests: no rival
     assert [point.flagged for series in apart.series for point in series.points] == [False, False, True, False]
     assert charts.pareto("A model", [of(level([record(3.0, tokens=1)]))]) is None  # one token has no TPOT
+    assert charts.pareto("A model", [of(levels[0])]) is None  # no trade

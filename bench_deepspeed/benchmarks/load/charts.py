@@ -96,7 +96,7 @@ def pareto(model: str, results: Sequence[LoadResult]) -> Lines | None:
     """Tokens/s of a GPU over tokens/s of a user, a point a level: as measured, so that no line joins them.
 
     An open one is beaten: another measured level, of whatever test with requests of these lengths, has as many of both
-    and more of one. None where no level has both.
+    and more of one. None where fewer than two levels have both: there is no trade to show.
     """
     names, shared = _names(results)
     tests = [(name, result, _efficient(result)) for name, result in zip(names, results, strict=True)]
@@ -114,7 +114,7 @@ def pareto(model: str, results: Sequence[LoadResult]) -> Lines | None:
         for name, result, levels in tests
         if levels
     ]
-    if not series:
+    if sum(len(one.points) for one in series) < 2:
         return None
     x, y = Axis("tokens/s of a user (1 ∕ median TPOT)", from_zero=True), Axis("tokens/s per GPU", from_zero=True)
     return Lines(
