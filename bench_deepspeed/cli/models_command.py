@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,13 @@ def needs_packages(options) -> bool:
 
 
 def _is_gguf(options) -> bool:
-    return len(options.words) == 2 and options.words[1].lower().endswith(".gguf") and Path(options.words[1]).is_file()
+    return len(options.words) == 2 and options.words[1].lower().endswith(".gguf") and os.path.isfile(options.words[1])  # noqa: PTH113 – Path raises for a name that is too long
 
 
 def _asks_hub(options) -> bool:
     """A file or folder of that name comes first."""
     words = options.words
-    return len(words) == 2 and bool(HUB_ID.fullmatch(words[1])) and not Path(words[1]).exists()
+    return len(words) == 2 and bool(HUB_ID.fullmatch(words[1])) and not os.path.exists(words[1])  # noqa: PTH110
 
 
 def run(options) -> int:

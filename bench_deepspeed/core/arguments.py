@@ -161,3 +161,11 @@ def spread(text: str) -> float:
 def _share(text: str) -> float | None:
     number = re.fullmatch(r"(\d+(?:\.\d+)?)%", text)
     return float(number[1]) / 100 if number else None
+
+
+def port(text: str) -> int:
+    """A port that any user may listen on. Raises ArgumentTypeError."""
+    value = positive_integer(text)
+    if not 1024 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port between 1024 and 65535")
+    return value

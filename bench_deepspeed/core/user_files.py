@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from .json_files import parse_json, read_bytes
 
 SUFFIXES = {".json": "JSON", ".jsonl": "JSON lines", ".ndjson": "JSON lines", ".csv": "CSV"}
 """Suffix → format; a file of another suffix is of the format that its content is of."""
+MOST_LINED = 1_000_000
+"""Characters of a JSON file up to which the lines of its elements are looked up: PyYAML is slow."""
 
 
 @dataclass(frozen=True)
@@ -45,31 +48,45 @@ class UserFile:
         values = self.entries[0].value
         if not isinstance(values, list):
             raise self.error(1, "a list is expected")
-        return [Entry(self.line_of(index), value) for index, value in enumerate(values)]
+        lines = self._lines_of_elements() if len(self.text) <= MOST_LINED else []
+        return [Entry(line, value) for line, value in zip_longest(lines, values, fillvalue=0)]
 
-    def line_of(self, *place: str | int) -> int:
-        """The line on which a value of a JSON file begins, or the nearest value around it; 0 without PyYAML.
+    def _lines_of_elements(self) -> list[int]:
+        """The lines of a list's elements; none where they are not known."""
+        try:
+            root = self._root()
+        except ImportError:
+            return []
+        nodes = root.value if root is not None else []
+        return [node.start_mark.line + 1 for node in nodes] if len(nodes) == len(self.entries[0].value) else []
+
+    def _root(self) -> Any:
+        """The whole of a JSON file as PyYAML's node; None where that does not take it. Raises ImportError.
 
         JSON is YAML, but for tabs and other characters that are not printable; and PyYAML remembers lines, which
         json does not.
         """
-        try:
-            import yaml
-        except ImportError:  # a plan is made before anything is installed
-            return 0
+        import yaml
+
         printable = "".join(c if c.isprintable() or c == "\n" else " " for c in self.text)
         try:
-            node = yaml.compose(printable, Loader=yaml.SafeLoader)
-        except (
-            yaml.YAMLError,
-            RecursionError,
-        ):  # a key of 2,000 characters, for example
+            return yaml.compose(printable, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, RecursionError):  # a key of 2,000 characters, for example
+            return None
+
+    def line_of(self, *place: str | int) -> int:
+        """The line on which a value of a JSON file begins, or the nearest value around it; 0 without PyYAML."""
+        try:
+            node = self._root()
+        except ImportError:  # a plan is made before anything is installed
+            return 0
+        if node is None:
             return 1
         for step in place:
-            if isinstance(node, yaml.MappingNode):
+            if node.id == "mapping":
                 inner = next((value for key, value in node.value if key.value == step), None)
             else:
-                is_place = isinstance(node, yaml.SequenceNode) and isinstance(step, int)
+                is_place = node.id == "sequence" and isinstance(step, int)
                 inner = node.value[step] if is_place else None
             if inner is None:
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
@@ -22,7 +22,7 @@ def shape_of(config: object) -> dict[str, Any]:
     model_type = config.get("model_type")
     if model_type not in FAMILIES:
         raise UsageError(f"its model_type is {model_type!a:.40}; the suite measures {' and '.join(FAMILIES)}")
-    if reason := _refusal(config):
+    if reason := next(_refusals(config), None):
         raise UsageError(reason)
     heads = config["num_attention_heads"]
     derived = {
@@ -35,19 +35,21 @@ def shape_of(config: object) -> dict[str, Any]:
     return {**defaults, **own, **derived}
 
 
-def _refusal(config: Mapping[str, Any]) -> str | None:
-    """What of a configuration the suite does not measure, in words."""
-    for name in REQUIRED:
+def _refusals(config: Mapping[str, Any]) -> Iterator[str]:
+    """What of a configuration the suite does not measure, in words; each holds where none before it does."""
+    for name in REQUIRED + (("num_key_value_heads",) if config["model_type"] == "mistral" else ()):
         value = config.get(name)
         if type(value) is not int or value < 1:
-            return f"its config.json has no {name} that is a whole number above 0"
+            yield f"its config.json has no {name} that is a whole number above 0"
     if "auto_map" in config:
-        return "it brings code of its own (auto_map), which the suite does not run"
+        yield "it brings code of its own (auto_map), which the suite does not run"
     if config.get("quantization_config"):
-        return "its weights are quantized: name a folder with values of 16 or 32 bits"
+        yield "its weights are quantized: name a folder with values of 16 or 32 bits"
+    for name in ("rope_scaling", "rope_parameters"):
+        if not isinstance(config.get(name) or {}, dict):
+            yield f"its {name} is {config[name]!a:.40}, and not an object"
     for name, only in MUST_BE.items():
         if (value := config.get(name, only)) != only:
-            return f"its {name} is {value!a:.40}; the suite measures models with {only!a}"
-    if "head_dim" not in config and config["hidden_size"] % config["num_attention_heads"]:
-        return "its hidden_size is no multiple of num_attention_heads, and it names no head_dim"
-    return None
+            yield f"its {name} is {value!a:.40}; the suite measures models with {only!a}"
+    if not config.get("head_dim") and config["hidden_size"] % config["num_attention_heads"]:
+        yield "its hidden_size is no multiple of num_attention_heads, and it names no head_dim"

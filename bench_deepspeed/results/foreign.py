@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import UsageError, named
-from bench_deepspeed.core.progress_bars import note_once
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.report.flat_files import as_jsonl
 
@@ -65,7 +65,10 @@ def _chosen(items: Sequence[Item], form: str) -> list[Item]:
             f"--format {form}: {left_out[0].path} is {left_out[0].kind.what}, which that format cannot say"
         )
     if left_out:
-        note_once(f"left out, since --format {form} cannot say them: {', '.join(item.name for item in left_out)}")
+        print(
+            f"left out, since --format {form} cannot say them: {', '.join(item.name for item in left_out)}",
+            file=sys.stderr,
+        )
     return chosen
 
 

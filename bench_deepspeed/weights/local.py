@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,6 +17,8 @@ from . import store
 from .listing import WANTED
 
 WEIGHTS = "model*.safetensors"
+COARSE_NS = 2_000_000_000
+"""File systems keep a copy's time to this or better: FAT to two seconds."""
 
 
 def files(folder: Path) -> list[Path]:
@@ -34,12 +37,17 @@ def size(spec: ModelSpec) -> int:
 def damage(spec: ModelSpec, base: Path) -> str | None:
     """In words, that the folder has changed since it was copied; None for one that is gone: the copy is whole."""
     stamp = store.stamp_of(base)
-    copied = {name: entry[:2] for name, entry in stamp["files"].items()} if stamp else {}
+    copied = stamp["files"] if stamp else {}
     try:
-        there = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files(_folder(spec))}
+        there = {path.name: path.stat() for path in files(_folder(spec))}
     except OSError:
         return None
-    return None if there == copied else f"{_folder(spec)} has changed since it was copied"
+    same = there.keys() == copied.keys() and all(_is_same(there[name], *copied[name][:2]) for name in there)
+    return None if same else f"{_folder(spec)} has changed since it was copied"
+
+
+def _is_same(original: os.stat_result, size: int, mtime_ns: int) -> bool:
+    return original.st_size == size and abs(original.st_mtime_ns - mtime_ns) <= COARSE_NS
 
 
 def write(spec: ModelSpec, folder: Path, progress: Progress) -> dict:

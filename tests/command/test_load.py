@@ -73,7 +73,7 @@ def test_a_target_that_dies_while_a_rate_is_held_again_leaves_the_first_level(be
     assert 1.99 <= level.window_s[1] - level.window_s[0] < 3 * 2
 
 
-SLO = ("--slo", "e2e_p50<=60ms", "--seconds", "0.2", "-m", "1")
+SLO = ("--slo", "e2e_p50<=300ms", "--seconds", "0.2", "-m", "1")
 ONE_AT_ONCE = {"first_s": 0.01, "gap_s": 0.0, "at_once": 1}  # 100 requests a second at most
 
 
@@ -95,7 +95,7 @@ def test_an_interrupted_search_keeps_and_prints_what_was_measured(bench, tmp_pat
     done = bench.finish(process)
     assert done.returncode == 130, done
     assert saved(tmp_path).levels[0].rate == 20.0
-    assert "SLO e2e_p50<=60ms" in done.stdout
+    assert "SLO e2e_p50<=300ms" in done.stdout
 
 
 def test_a_rate_at_which_requests_fail_ends_the_sweep(bench, tmp_path):

@@ -77,7 +77,8 @@ def test_failures_are_counted_by_kind_and_a_server_that_is_gone_leaves_what_was_
     result = saved(tmp_path)
     assert result.status == "failed"
     assert {record.error for record in result.levels[0].records} == {None}
-    assert {record.error for record in result.levels[1].records} == {None, "HTTP 429: slow down (/v1/completions)"}
+    # Its first requests may have come before the fault.
+    assert {record.error for record in result.levels[1].records} - {None} == {"HTTP 429: slow down (/v1/completions)"}
     bench.require_none_left()
 
 

@@ -20,6 +20,7 @@ CONFIG = {
     "intermediate_size": 512,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
+    "num_key_value_heads": 2,
 }
 
 
@@ -64,6 +65,7 @@ def test_a_folder_becomes_a_model_that_every_command_knows(models, mine, tmp_pat
         (("models", "--name", "x"), "--name belongs to `bench.sh models add`"),
         (("models", "add", "My Mistral!", "--revision", "v1"), "--revision is for a repository of the hub"),
         (("models", "add", "nowhere"), "cannot read "),
+        (("models", "add", f"{'x' * 300}.gguf"), "File name too long"),
         (("models", "add", "My Mistral!", "--name", "../x"), "'../x' is no name of a model"),
         (("models", "add", "My Mistral!", "--name", "X"), "'X' is no name of a model"),
         (("-n", "./My Mistral!", "-d", "cpu"), "is no name: `bench.sh models add` makes a model of it"),

@@ -31,8 +31,8 @@ FOREIGN = "llama-benchy"
 
 def served(tmp_path, scenario, client):
     """The log of a server, after a client had its port."""
-    file = tmp_path / "log.json"
-    command = [sys.executable, "-m", "bench_deepspeed.benchmarks.referee.serve", scenario, "7", "0", str(file)]
+    file, behaviour = tmp_path / "log.json", json.dumps(vars(SCENARIOS[scenario].served))
+    command = [sys.executable, "-m", "bench_deepspeed.benchmarks.referee.serve", behaviour, "7", "0", str(file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         client(int(process.stdout.readline()))
         process.stdin.close()
@@ -155,6 +155,7 @@ def test_a_tool_that_ends_without_a_result_has_its_last_words_as_its_error(bench
     assert "1 runs failed" in done.stderr
     (run,) = RefereeResult.load(file_of(tmp_path)).runs
     assert run.error.startswith("it ended with code 7: no luck today (FileNotFoundError")
+    assert str(tmp_path) not in run.error  # results are published
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,8 @@ def test_a_tool_that_ends_without_a_result_has_its_last_words_as_its_error(bench
         (("serve",), "serve needs one of --scenarios"),
         (("serve", "--scenarios", "short", "--tools", "ours"), "--tools does not go with `serve`"),
         (("--port", "8000"), "--port belongs to `serve`"),
+        (("serve", "--scenarios", "short", "--port", "99999"), "99999 is not a port between 1024 and 65535"),
+        (("serve", "--scenarios", "short", "--log", "no/such/file"), "the folder is not there"),
         (("serv",), "'serv': give `serve`, or nothing"),
         (("--resume", "out"), "--resume out: there is no referee.json"),
     ],

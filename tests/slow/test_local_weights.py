@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_weights_that_changed_are_copied_again(models, folder, spec):
     model = AutoModelForCausalLM.from_pretrained(folder)
     torch.nn.init.ones_(model.lm_head.weight)
     model.save_pretrained(folder)
+    later_s = (folder / "config.json").stat().st_mtime + 60
+    os.utime(folder / "model.safetensors", (later_s, later_s))
     (step,) = weights.plan(models, spec, AS_IT_IS)
     assert step.damage == f"{folder} has changed since it was copied"
     after = weights.prepare(models, spec, AS_IT_IS, no_progress)

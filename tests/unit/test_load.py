@@ -36,6 +36,7 @@ import pytest
         (("--slo", "e2e_p99<=1s", "--clients", "1"), "leave out --clients"),
         (("--slo", "e2e_p99<=1s", "--sla_ttft", "1"), "leave out --sla_ttft"),
         (("--slo", "e2e_p99<=1s", "--rates", "1,2"), "give --rates one"),
+        (("--slo", "e2e_p99<=1s", "--rates", "1200"), "--slo searches up to 1,000 requests/s"),
     ],
 )
 def test_impossible_values_are_refused(bench, flags, problem):

@@ -70,7 +70,10 @@ LINE = '{"arrival_s": 0, "prompt_tokens": 5, "output_tokens": 2}\n'
     [
         ("nothing", "line 3: not JSON"),
         ("[1]", "line 3: arrival_s, prompt_tokens, output_tokens are expected"),
-        ('{"arrival_s": 2, "prompt_tokens": 0, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number, 1"),
+        (
+            '{"arrival_s": 2, "prompt_tokens": 0, "output_tokens": 2}',
+            "line 3: prompt_tokens must be a whole number from 1",
+        ),
         ('{"arrival_s": 2, "prompt_tokens": 2.5, "output_tokens": 2}', "line 3: prompt_tokens must be a whole number"),
         ('{"arrival_s": true, "prompt_tokens": 2, "output_tokens": 2}', "line 3: arrival_s must be a number, 0"),
         ('{"arrival_s": NaN, "prompt_tokens": 2, "output_tokens": 2}', "line 3: arrival_s must be a number, 0"),

@@ -110,6 +110,7 @@ def test_a_search_ends_where_there_is_no_such_rate():
     nowhere = searched(1e-9, 8.0)
     assert [one.rate for one in nowhere] == [8.0, 2.0, 0.5, 0.125, 0.0312]
     assert search.found(nowhere, P99).attained is None
+    assert [one.rate for one in searched(1e9, 1200.0)] == [1200.0, 1000.0]
     everywhere = searched(1e9, 300.0)
     assert [one.rate for one in everywhere] == [300.0, 1000.0]
     assert search.found(everywhere, P99).above is None

@@ -145,7 +145,11 @@ OTHER_TRACES = {
     ),
     "a word": (
         "arrival_s,prompt_tokens,output_tokens\n0,1,1\n1,two,2\n",
-        "line 3: prompt_tokens must be a whole number, 1 or more",
+        "line 3: prompt_tokens must be a whole number from 1 to 1,048,576",
+    ),
+    "a number without end": (
+        f"arrival_s,prompt_tokens,output_tokens\n0,1,1\n{'9' * 400},2,2\n",
+        "line 3: arrival_s must be a number, 0 or more",
     ),
     "half a token": (
         "arrival_s,prompt_tokens,output_tokens\n0,1.5,1\n",

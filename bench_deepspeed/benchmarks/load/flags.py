@@ -17,10 +17,10 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_place,
 )
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.benchmarks.load.objective import EXAMPLE, MLPERF, slo
+from bench_deepspeed.benchmarks.load.objective import EXAMPLE, MLPERF, MOST_RATE, slo
 from bench_deepspeed.benchmarks.load.targets import DEFAULT_TARGETS, OPENAI, TARGETS, target_class
 from bench_deepspeed.core import capabilities, number_lists
-from bench_deepspeed.core.arguments import Parser, positive_integer, seconds, spread
+from bench_deepspeed.core.arguments import Parser, port, positive_integer, seconds, spread
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.text import REMOTE
 from bench_deepspeed.engines import engine_class
@@ -68,7 +68,7 @@ def add(parser) -> None:
         metavar="S",
         help="a request without its answer after this has failed (default: %(default)g)",
     )
-    parser.add_argument("--port", type=_port, metavar="N", help="where serve and stub listen (default: any free one)")
+    parser.add_argument("--port", type=port, metavar="N", help="where serve and stub listen (default: any free one)")
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
     )
@@ -229,6 +229,8 @@ def _check_slo(options: argparse.Namespace) -> None:
         raise UsageError(f"--slo sets the levels and what they must meet: leave out {flag}")
     if options.slo and len(options.rates or []) > 1:
         raise UsageError("--slo searches the rate: give --rates one, where the search begins, or none")
+    if options.slo and max(options.rates or [0]) > MOST_RATE:
+        raise UsageError(f"--slo searches up to {MOST_RATE:,g} requests/s: begin below that")
 
 
 def _check_server(options: argparse.Namespace) -> None:
@@ -296,13 +298,6 @@ def _url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://localhost:8000")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
-
-
-def _port(text: str) -> int:
-    value = positive_integer(text)
-    if not 1024 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port between 1024 and 65535")
-    return value
 
 
 def _shown(values: list) -> str:

@@ -16,6 +16,8 @@ EXAMPLE = "ttft_p99<=500ms tpot_p99<=50ms e2e_p99<=10s"
 LATENCIES = ("ttft", "tpot", "e2e")
 TERM = re.compile(rf"({'|'.join(LATENCIES)})_p(\d{{1,2}}(?:\.\d)?)<=(\d+(?:\.\d+)?)(ms|s)", re.ASCII)
 LEAST_PERCENT = 50
+MOST_RATE = 1000.0
+"""Requests a second up to which a search goes, and the generator was tried: docs/method/load.md."""
 MLPERF = "mlperf:"
 SOURCE = "MLPerf Inference, Server: loadgen/mlperf.conf in github.com/mlcommons/inference at b66003e (2026-08-20)"
 MLPERF_MS = {

@@ -10,6 +10,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 
 from .attainment import judge
 from .level_statistics import due_in_window, window_s
+from .objective import MOST_RATE
 from .records import Level, Slo
 
 FIRST = 0.5
@@ -19,8 +20,6 @@ FACTOR = 4.0
 PRECISION = 1.1
 """The search ends where the lowest rate that does not attain is so many times the highest one that does, or less."""
 MOST_LEVELS, MOST_DOWN = 16, 4
-MOST_RATE = 1000.0
-"""Requests a second up to which the generator is shown to be right: docs/method/load.md."""
 
 
 def first_rate(alone_s: float) -> float:
@@ -42,7 +41,7 @@ def next_rate(attained: Mapping[float, bool], first: float) -> float | None:
         return None
     if low is None or high is None:
         following = _rounded(high / FACTOR if low is None else min(low * FACTOR, MOST_RATE))
-        return None if following in (low, high) else following
+        return None if following in attained else following
     return None if high <= PRECISION * low else _rounded(math.sqrt(low * high))
 
 

@@ -16,6 +16,10 @@ from bench_deepspeed.core import user_files
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.user_files import Entry, UserFile
 
+LARGEST = 1e15
+"""Of any number: the milliseconds of a clock since 1970 have 13 digits."""
+MOST_TOKENS = 2**20
+"""Of a prompt or an answer."""
 BLOCK_TOKENS = 512
 """Tokens of a prompt that one of Mooncake's `hash_ids` stands for."""
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?(?:Z|\+00:00)?", re.ASCII)
@@ -60,7 +64,7 @@ def _number(value: object) -> int | float | None:
                 return _number(kind(value))
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and abs(value) < float("inf") else None
+    return value if is_number and abs(value) <= LARGEST else None
 
 
 def _milliseconds(value: object) -> float | None:
@@ -147,8 +151,8 @@ def _add(trace: Trace, file: UserFile, entry: Entry, form: Format, arrival_s: fl
     tokens = []
     for name in form.fields[1:]:
         value, least = _number(entry.value[name]), 1 if form.own else 0
-        if not isinstance(value, int) or value < least:
-            raise file.error(entry.line, f"{name} must be a whole number, {least} or more")
+        if not isinstance(value, int) or not least <= value <= MOST_TOKENS:
+            raise file.error(entry.line, f"{name} must be a whole number from {least} to {MOST_TOKENS:,}")
         tokens.append(value)
     if 0 in tokens:
         trace.left_out += 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.evidence import close
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths
-from bench_deepspeed.core.errors import BenchError, MachineError
+from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.ports import require_free
 from bench_deepspeed.core.progress_bars import Bars
@@ -67,6 +68,8 @@ def _serve(options) -> int:
     (scenario,) = options.scenarios
     if options.port:
         require_free(options.port)
+    if options.log and not os.access(options.log.absolute().parent, os.W_OK):
+        raise UsageError(f"--log {options.log}: the folder is not there, or nothing can be written to it")
     server, loop = Server(SCENARIOS[scenario].served, options.seed or 0), precise_loop()
     port = loop.run_until_complete(server.listen(options.port or 0))
     print(f"{scenario} on http://127.0.0.1:{port}/v1 until Ctrl-C", flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_deepspeed.benchmarks.common.flags import add_common, add_dry_run, add_output
 from bench_deepspeed.core import number_lists
-from bench_deepspeed.core.arguments import WordsParser, positive_integer, whole_number
+from bench_deepspeed.core.arguments import WordsParser, port, positive_integer, whole_number
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.paths import LOGS, ROOT
 
@@ -30,7 +30,7 @@ def referee_parser() -> WordsParser:
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     _add_what(parser.add_argument_group("what is run"))
     serve = parser.add_argument_group("serve: one scenario's server, until Ctrl-C")
-    serve.add_argument("--port", type=positive_integer, metavar="N", help="where it listens (default: any free one)")
+    serve.add_argument("--port", type=port, metavar="N", help="where it listens (default: any free one)")
     serve.add_argument(
         "--log", type=Path, metavar="FILE", help="its log, written at the end: when each chunk was handed over"
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
 from bench_deepspeed.core.errors import DAMAGE, BenchError
+from bench_deepspeed.core.paths import without_home
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.core.text import one_line
 
@@ -59,7 +61,7 @@ class Referee:
         try:
             return self._run(visit)[0]
         except (BenchError, OSError, *DAMAGE) as error:
-            return ToolRun(**vars(visit), error=one_line(str(error) or repr(error)))
+            return ToolRun(**vars(visit), error=self._words(error))
 
     def _run(self, visit: Visit, sniffing: list[packets.Packet] | None = None) -> tuple[ToolRun, Sequence[Served]]:
         """One run, and the server's log of it; its packets where they are wanted.
@@ -99,6 +101,11 @@ class Referee:
             )
             return run, served
 
+    def _words(self, error: BaseException) -> str:
+        """An error in one line, without the folders of this run: results are published."""
+        scratch = re.compile(re.escape(f"{self._recorder.folder.absolute()}/") + r"(\.scratch[^/]*/)?")
+        return without_home(scratch.sub("", one_line(str(error) or repr(error))))
+
     def _check(self, scenario: str) -> PacketCheck:
         """Hold the server's log against packets, with this suite as the client."""
         if reason := packets.permitted():
@@ -109,7 +116,7 @@ class Referee:
                 _, served = self._run(Visit(OURS, scenario, 0), seen)
             agreement = packets.compare(seen, [request for request in served if request.stream])
         except (BenchError, OSError, *DAMAGE) as error:
-            return PacketCheck(scenario, error=one_line(str(error)))
+            return PacketCheck(scenario, error=self._words(error))
         sent_s, read_s = (_rounded(truth.percentiles(values)) for values in (agreement.sent_s, agreement.read_s))
         return PacketCheck(scenario, None, len(agreement.sent_s), len(agreement.read_s), sent_s, read_s)
 

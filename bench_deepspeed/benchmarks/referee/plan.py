@@ -64,6 +64,7 @@ def resumed(options) -> tuple[Path, RefereeResult]:
         raise UsageError(f"--resume {options.resume}: there is no {FILE}")
     with named(path):
         result = RefereeResult.load(path)
+        _require_known(result.settings)
     for name in ("tools", "scenarios", "seed"):
         if getattr(options, name) not in (None, getattr(result.settings, name)):
             raise UsageError(f"--resume: it was started with other --{name}; leave the flag out, or start another one")
@@ -74,3 +75,12 @@ def resumed(options) -> tuple[Path, RefereeResult]:
         )
     result.settings = dataclasses.replace(result.settings, repetitions=repetitions)
     return path.resolve(), result
+
+
+def _require_known(settings: Settings) -> None:
+    """Raise UsageError for tools and scenarios of another version of this suite."""
+    unknown = {*settings.tools} - {*TOOLS} | {*settings.scenarios} - {*SCENARIOS}
+    if unknown:
+        raise UsageError(f"this version has no {min(unknown)!a:.80}: start another one")
+    if settings.repetitions < 1:
+        raise UsageError("it has no repetitions")
