@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -18,6 +19,7 @@ from bench_deepspeed.benchmarks.load.records import Level, LoadResult, SloTerm
 from bench_deepspeed.measure.statistics import share_interval
 from bench_deepspeed.report import terminal
 from bench_deepspeed.simulations import slo as simulated
+from bench_deepspeed.simulations.view import simulation_table
 
 P99 = objective.slo("ttft_p99<=500ms e2e_p90<=1.5s")
 
@@ -149,3 +151,16 @@ def test_a_search_on_a_simulated_queue_finds_no_more_than_it_sustains():
         assert len(levels) <= 9
         above += best is not None and best.rate > limit
     assert above <= 2  # each statement may be wrong with 2.5%, and a search makes several
+
+
+def test_the_published_simulation_is_of_these_rules():
+    published = json.loads(simulated.EVIDENCE.read_text())
+    cases = [(slo, times * objective.requests_for(objective.slo(slo))) for slo, times in simulated.CASES]
+    assert [(row["slo"], row["requests"], row["served"]) for row in published["rows"]] == [
+        (*case, kind) for case in cases for kind in simulated.QUEUES
+    ]
+    for row in published["rows"]:
+        assert row["above"] <= 0.1 * published["runs"]
+        assert row["far_above"] <= 0.05 * published["runs"]
+        assert row["mean_levels"] <= 9
+    assert "found above it" in simulation_table(published, "slo")
