@@ -24,7 +24,7 @@ from .blocks import Block, Cell, Facets, Figure, Headline, Link, Quoted, Section
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = 36
 """Characters of a cell beyond which its column breaks lines."""
-INTERVAL = re.compile(r"\[[^][<]*\]")
+INTERVAL = re.compile(r"\[[^][<]*\]|± \S+")
 """What is not broken over two lines in a cell."""
 SHORT = 13
 """Characters of a cell up to which its column breaks none."""
@@ -205,11 +205,19 @@ def _short_names(files: Sequence[File]) -> dict[Path, str]:
 
 def _widths(table: Table) -> dict[str, str]:
     """Title of a column → the class of its cells: "words" break anywhere, "short" ones nowhere, others at spaces."""
-    longest: dict[str, int] = {}
+    columns: dict[str, list[str]] = {}
     for row in table.rows:
         for title, cell in row.items():
-            longest[title] = max(longest.get(title, 0), len(_plain(cell)))
-    return {title: "words" if n > WORDS else "short" if n <= SHORT else "" for title, n in longest.items()}
+            columns.setdefault(title, []).append(_plain(cell))
+    return {title: _width(cells) for title, cells in columns.items()}
+
+
+def _width(cells: Sequence[str]) -> str:
+    """A value and its interval may stand on two lines."""
+    longest = max(map(len, cells))
+    if longest > WORDS:
+        return "words"
+    return "short" if longest <= SHORT and not any(map(INTERVAL.search, cells)) else ""
 
 
 def _plain(cell: Cell) -> str:

@@ -45,9 +45,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of every kind of file about a model, of two models, two engines and two devices."""
+    """A page of every kind of file, of two models, two engines and two devices."""
     folder = tmp_path_factory.mktemp("report")
-    files = [file for file in folder_of_every_kind(folder) if file.stem != "referee"]
+    files = folder_of_every_kind(folder)
     made = {
         "other": result(engine="transformers", precision="bfloat16", seconds=(8.0, 8.5), processes=2),
         "random": result(model="mistral", weights="random", prompt=HOSTILE, environment={"gpu_used": "Other GPU"}),
@@ -139,7 +139,7 @@ def test_it_loads_without_a_word_and_without_a_request(shown, report):
 
 def test_every_section_is_there_with_its_figures_and_evidence(shown):
     titles = shown.page.locator("main h2").all_inner_texts()
-    assert titles == ["Speed", "A/B", "Batches", "Load", "Quality"]
+    assert titles == ["Speed", "A/B", "Batches", "Load", "Quality", "Benchmark tools"]
     assert shown.page.locator("nav a").all_inner_texts() == [*titles, "Files"]
     names = {"speed": 2, "ttft_s": 1, "tpot_s": 1, "decode-step": 1, "throughput": 1, "load": 1, "ratios": 1}
     for name, count in names.items():

@@ -24,6 +24,10 @@
     for (const element of document.querySelectorAll("[data-keys]")) {
       element.hidden = !element.dataset.keys.split(" ").some((key) => visible.has(Number(key)));
     }
+    // What is about no model is none of what was chosen.
+    const chosen = boxes.some((box) => box.checked);
+    const general = "main > section > :is(article, details):not([data-keys])";
+    for (const part of document.querySelectorAll(general)) part.hidden = chosen;
     const chapters = [...document.querySelectorAll("main > section")];
     for (const chapter of chapters) {
       chapter.hidden = [...chapter.querySelectorAll(":scope > article, :scope > details")].every((part) => part.hidden);
