@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from bench_deepspeed.benchmarks.common.flags import add_help
 from bench_deepspeed.core.arguments import Parser, WordsParser
 from bench_deepspeed.core.errors import MachineError, UsageError, named
 from bench_deepspeed.core.json_files import parse_json, read_bytes, write_atomically
-from bench_deepspeed.core.paths import MODELS, shown
+from bench_deepspeed.core.paths import MODELS, exists, is_file, shown
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
 from bench_deepspeed.machine import environment
@@ -58,14 +57,18 @@ def needs_packages(options) -> bool:
     return _is_gguf(options) or _asks_hub(options)
 
 
+def _added(options) -> str:
+    """What is to be added; nothing for another command line."""
+    return options.words[1] if len(options.words) == 2 and options.words[0] == "add" else ""
+
+
 def _is_gguf(options) -> bool:
-    return len(options.words) == 2 and options.words[1].lower().endswith(".gguf") and os.path.isfile(options.words[1])  # noqa: PTH113 – Path raises for a name that is too long
+    return _added(options).lower().endswith(".gguf") and is_file(_added(options))
 
 
 def _asks_hub(options) -> bool:
     """A file or folder of that name comes first."""
-    words = options.words
-    return len(words) == 2 and bool(HUB_ID.fullmatch(words[1])) and not os.path.exists(words[1])  # noqa: PTH110
+    return bool(HUB_ID.fullmatch(_added(options))) and not exists(_added(options))
 
 
 def run(options) -> int:
@@ -98,7 +101,7 @@ def _lines(spec: ModelSpec, models_dir: Path, device: str, memory: int) -> list[
 
 def _add(options) -> int:
     """Write the manifest of another model."""
-    if len(options.words) != 2 or options.words[0] != "add":
+    if not _added(options):
         raise UsageError(f"{' '.join(options.words)!r}: give `add FOLDER`, or nothing to list the models")
     if options.revision is not None and not _asks_hub(options):
         raise UsageError("--revision is for a repository of the hub, OWNER/NAME")
@@ -106,8 +109,8 @@ def _add(options) -> int:
     read = _of_hub if _asks_hub(options) else _of_gguf if _is_gguf(options) else _of_folder
     spec = _write(name, read(options))
     print(f"added {name}: {spec.parameters / 1e9:.2f} billion parameters; {shown(MODELS / name)}.json")
-    for engine, device in (("mii", "cuda"), ("deepspeed", "cuda"), ("transformers", "cuda")):
-        if reason := precisions.refusal(spec, engine, device, "float16"):
+    for engine in ("mii", "deepspeed", "transformers"):
+        if reason := precisions.refusal(spec, engine, "cuda", "float16"):
             print(wrapped(f"not with {engine}: {reason}", columns(), "  "))
     print(f"next    bench.sh -n {name}")
     return 0
@@ -115,7 +118,7 @@ def _add(options) -> int:
 
 def _name(options) -> str:
     """The name of a model to add. Raises UsageError for one that is none, or that another model has."""
-    last = Path(options.words[1]).resolve().name.removesuffix(".gguf")
+    last = Path(_added(options)).resolve().name.removesuffix(".gguf")
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("-.")[:64]
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name of a model: give --name, of small letters, digits, `-`, `.` and `_`")
@@ -125,7 +128,7 @@ def _name(options) -> str:
 
 
 def _of_folder(options) -> dict[str, Any]:
-    folder = Path(options.words[1]).resolve()
+    folder = Path(_added(options)).resolve()
     file = folder / "config.json"
     with named(file):
         shape = from_config.shape_of(parse_json(read_bytes(file), file))
@@ -137,7 +140,7 @@ def _of_gguf(options) -> dict[str, Any]:
     from bench_deepspeed.core.progress_bars import Bars
     from bench_deepspeed.weights import gguf_file  # needs Transformers
 
-    file = Path(options.words[1]).resolve()
+    file = Path(_added(options)).resolve()
     with Bars() as bars, bars.spinner(f"reading {file.name}"), named(file):
         shape = from_config.shape_of(gguf_file.config_of(file))
         source = gguf_file.source_of(file)
@@ -147,8 +150,8 @@ def _of_gguf(options) -> dict[str, Any]:
 def _of_hub(options) -> dict[str, Any]:
     from bench_deepspeed.weights import hub_model  # needs huggingface_hub
 
-    manifest, config = hub_model.read(options.words[1], options.revision or "main")
-    with named(Path(options.words[1])):
+    manifest, config = hub_model.read(_added(options), options.revision or "main")
+    with named(Path(_added(options))):
         return {**manifest, "shape": from_config.shape_of(config)}
 
 

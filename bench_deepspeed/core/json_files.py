@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import BenchError
+from .errors import BenchError, UsageError
+from .paths import file_in, is_file
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ERRORS = "backslashreplace"
 """How what is not UTF-8, such as bytes of a file name, is written: as an escape, which is JSON as well."""
+
+
+def file_to_resume(path: Path, name: str) -> Path:
+    """The file of that name, from its folder or itself, behind all links. Raises UsageError where there is none."""
+    file = file_in(path, name)
+    if not is_file(file):
+        raise UsageError(f"--resume {path}: there is no {name}")
+    return file.resolve()  # the rest of the run is next to the file, not next to a link to it
 
 
 def require_divisors(values: Iterable[float], path: Path, what: str) -> None:

@@ -19,6 +19,16 @@ MODEL_DATA = VENV / "model-data"
 SETUP = ROOT / "setup.sh"
 
 
+def is_file(path: str | Path) -> bool:
+    """As Path.is_file, which raises for a name that is too long."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def exists(path: str | Path) -> bool:
+    """As Path.exists, which raises for a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def file_in(path: Path, name: str) -> Path:
     """The file of that name in a folder; the path itself where it is no folder, or cannot be one."""
     return path / name if os.path.isdir(path) else path  # noqa: PTH112 – Path.is_dir raises for a name that is too long

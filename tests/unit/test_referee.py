@@ -123,14 +123,15 @@ def test_what_was_run_is_not_run_again_unless_it_failed():
 
 
 def test_a_saved_one_gets_more_repetitions_and_no_other_settings(tmp_path):
-    referee().save(tmp_path / "referee.json")
-    flags = argparse.Namespace(resume=tmp_path, tools=None, scenarios=None, seed=None, repetitions=5)
-    _, result = resumed(flags)
+    file = tmp_path / "referee.json"
+    referee().save(file)
+    flags = argparse.Namespace(tools=None, scenarios=None, seed=None, repetitions=5)
+    result = resumed(file, flags)
     assert result.settings.repetitions == 5
     assert len(pending(result)) == 6  # three more of both tools that can run it
     for name, other in (("repetitions", 1), ("seed", 7), ("tools", ["ours"])):
         with pytest.raises(UsageError, match=f"--{name}"):
-            resumed(argparse.Namespace(**{**vars(flags), name: other}))
+            resumed(file, argparse.Namespace(**{**vars(flags), name: other}))
 
 
 def test_a_tool_is_more_exact_where_the_intervals_do_not_overlap():

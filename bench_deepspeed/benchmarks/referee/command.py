@@ -11,6 +11,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold
+from bench_deepspeed.core.json_files import file_to_resume
 from bench_deepspeed.core.ports import require_free
 from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.core.units import milliseconds
@@ -38,9 +39,9 @@ def run(options) -> int:
         return _serve(options)
     place, result = options.output_dir / "referee", None
     if options.resume is not None:
-        saved, _ = plan.resumed(options)
+        saved = file_to_resume(options.resume, FILE)
         hold(saved.parent)  # before it is read: another process may still be writing it
-        place, result = saved.parent, plan.resumed(options)[1]
+        place, result = saved.parent, plan.resumed(saved, options)
     result = result or RefereeResult(plan.settings_of(options), [])
     result.started_at.append(utc_now())
     recorder = RunFolder(place, FILE, result, new=options.resume is None, where=GO_ON, close=partial(close, KIND))

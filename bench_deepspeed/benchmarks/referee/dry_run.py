@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.plan_lines import say
+from bench_deepspeed.core.json_files import file_to_resume
 
 from .install import installed
 from .plan import pending, resumed, settings_of
-from .records import RefereeResult
+from .records import FILE, RefereeResult
 from .scenarios import SCENARIOS
 from .tools import tool
 
@@ -19,7 +20,10 @@ def show(options) -> int:
     if options.serve:
         say_scenario(*options.scenarios)
         return 0
-    result = resumed(options)[1] if options.resume else RefereeResult(settings_of(options), [])
+    if options.resume:
+        result = resumed(file_to_resume(options.resume, FILE), options)
+    else:
+        result = RefereeResult(settings_of(options), [])
     for name in result.settings.tools:
         one = tool(name)
         there = installed(one, options.tools_dir)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench_deepspeed.core.errors import UsageError, named
-from bench_deepspeed.core.paths import file_in
 
 from .flags import REPETITIONS
-from .records import FILE, RefereeResult, Settings
+from .records import RefereeResult, Settings
 from .scenarios import SCENARIOS
 from .tools import TOOLS, tool
 
@@ -54,14 +52,11 @@ def settings_of(options) -> Settings:
     )
 
 
-def resumed(options) -> tuple[Path, RefereeResult]:
-    """The file of a saved referee's run, and its content, to which --repetitions may add.
+def resumed(path: Path, options) -> RefereeResult:
+    """A saved referee's run, to which --repetitions may add.
 
     Raises UsageError for another file or other settings.
     """
-    path = file_in(options.resume, FILE)
-    if not os.path.isfile(path):  # noqa: PTH113 – Path.is_file raises for a name that is too long
-        raise UsageError(f"--resume {options.resume}: there is no {FILE}")
     with named(path):
         result = RefereeResult.load(path)
         _require_known(result.settings)
@@ -74,7 +69,7 @@ def resumed(options) -> tuple[Path, RefereeResult]:
             f"--resume: it was started with --repetitions {result.settings.repetitions}: give as many or more"
         )
     result.settings = dataclasses.replace(result.settings, repetitions=repetitions)
-    return path.resolve(), result
+    return result
 
 
 def _require_known(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from bench_deepspeed.benchmarks.common.run_folder import RunFolder, utc_now
 from bench_deepspeed.core import paths, progress_bars
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, QualityError
 from bench_deepspeed.core.folder_lock import hold
+from bench_deepspeed.core.json_files import file_to_resume
 from bench_deepspeed.machine import environment
 from bench_deepspeed.report import svg, terminal
 
@@ -29,7 +30,7 @@ def run(options) -> int:
     Raises BenchError at the end when scenarios failed, ImpossibleError when one was beyond the device's limits.
     """
     if options.resume is not None:
-        saved = plan.file_of(options.resume)
+        saved = file_to_resume(options.resume, FILE)
         place, file = saved.parent, saved.name
         hold(place)  # before it is read: another process may still be writing it
         result = plan.resumed(saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common.plan_lines import WIDTH, say_machine
+from bench_deepspeed.core.json_files import file_to_resume
 from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.machine import environment
@@ -12,7 +13,7 @@ from bench_deepspeed.report import terminal
 from bench_deepspeed.report.blocks import Table, Text
 
 from . import derived, plan
-from .records import SweepResult, SweepScenario
+from .records import FILE, SweepResult, SweepScenario
 
 COLUMNS = ("engine", "precision", "batch", "prompt", "new tokens", "KV cache", "read a step", "time", "state")
 OPTIONAL = ("read a step", "KV cache")
@@ -27,7 +28,7 @@ LEGEND = (
 def show(options) -> int:
     """Print the plan; of a sweep to be resumed, with what was measured."""
     if options.resume is not None:
-        sweep = plan.resumed(plan.file_of(options.resume))
+        sweep = plan.resumed(file_to_resume(options.resume, FILE))
         plan.settings_of(options, sweep.settings)
     else:
         sweep = plan.new_result(plan.settings_of(options))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -15,14 +14,13 @@ from bench_deepspeed.benchmarks.common import precisions, questions, tensor_para
 from bench_deepspeed.benchmarks.common.scenario import METAL, MODEL, WORKSPACE_BYTES
 from bench_deepspeed.core import capabilities
 from bench_deepspeed.core.errors import UsageError, named
-from bench_deepspeed.core.paths import file_in
 from bench_deepspeed.core.units import gigabytes
 from bench_deepspeed.engines import DEFAULT_ENGINES, engine_class
 from bench_deepspeed.machine.environment import default_device, require_gpu
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
-from .records import FILE, SweepResult, SweepScenario, SweepSettings, Visit, load_title
+from .records import SweepResult, SweepScenario, SweepSettings, Visit, load_title
 
 LISTS = {  # on a CPU a first try ends within a couple of minutes
     "batch_sizes": {"cuda": [1, 2, 4, 8, 16, 32, 64], "cpu": [1, 2, 4]},
@@ -202,14 +200,6 @@ def to_measure(sweep: SweepResult, visit: Visit) -> list[SweepScenario]:
         if scenario.key == visit.key and scenario.status == "pending" and len(scenario.rounds) < visit.process
     ]
     return scenarios[::-1] if (sweep.settings.processes - visit.process) % 2 else scenarios
-
-
-def file_of(path: Path) -> Path:
-    """The file of a saved sweep, from its folder or itself. Raises UsageError where there is none."""
-    file = file_in(path, FILE)
-    if not os.path.isfile(file):  # noqa: PTH113 – Path.is_file raises for a name that is too long
-        raise UsageError(f"--resume {path}: there is no {FILE}")
-    return file.resolve()  # the rest of the sweep is next to the file, not next to a link to it
 
 
 def resumed(file: Path) -> SweepResult:
