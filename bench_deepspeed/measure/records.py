@@ -358,12 +358,17 @@ class Gpu:
     """The driver's version."""
 
 
+COMMITS = ", "
+"""Between the commits of a measurement that went on at another one."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """Where and with what something ran. None: not recorded, or not there."""
 
     suite: str | None = None
     commit: str | None = None
+    """Of the suite; of a measurement that went on at another one each of them, in their order, see `COMMITS`."""
     python: str | None = None
     system: str | None = None
     cpu: str | None = None
@@ -404,6 +409,12 @@ class Environment:
         """This environment, with what `later` has recorded in the place of what was recorded before."""
         recorded = {name: value for name, value in vars(later).items() if value is not None}
         return dataclasses.replace(self, **recorded)
+
+    def resumed(self, later: Environment) -> Environment:
+        """As `updated`, where a measurement goes on: with its first command, and each commit that measured of it."""
+        commits = dict.fromkeys(filter(None, [*(self.commit or "").split(COMMITS), later.commit]))
+        command = self.command or later.command
+        return dataclasses.replace(self.updated(later), commit=COMMITS.join(commits) or None, command=command)
 
 
 @dataclass

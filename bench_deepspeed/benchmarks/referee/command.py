@@ -47,7 +47,7 @@ def run(options) -> int:
     recorder = RunFolder(place, FILE, result, new=options.resume is None, where=GO_ON, close=partial(close, KIND))
     with recorder:
         with Bars(leave=False) as bars:
-            result.environment = result.environment.updated(environment.host_facts())
+            result.environment = result.environment.resumed(environment.host_facts())
             result.server_cpus, result.tool_cpus = split_cpus()
             tools = {name: _installed(name, options.tools_dir, bars) for name in result.settings.tools}
             result.tools = {name: ToolVersion(t.tool.requirement, dict(t.packages)) for name, t in tools.items()}

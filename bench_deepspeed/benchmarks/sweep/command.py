@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from functools import partial
 
@@ -36,7 +35,6 @@ def run(options) -> int:
         result = plan.resumed(saved)
         plan.settings_of(options, result.settings)
         host = environment.host_facts()
-        host = dataclasses.replace(host, command=result.environment.command)  # the one that it was started with
         now = {name: value for name, value in host.facts.items() if name in plan.COMPARED}
         plan.require_same(result.environment.facts, now, "the environment's")
     else:
@@ -49,7 +47,7 @@ def run(options) -> int:
     with recorder:
         with progress_bars.Bars(leave=False) as bars:
             recorder.write_log(*run_log.facts("setting", vars(result.settings)))
-            result.environment = result.environment.updated(host)
+            result.environment = result.environment.resumed(host)
             SweepRun(recorder, options.models_dir, bars, view).measure()
         unchecked = answers.check(recorder, options) if result.settings.quality else []
     _close(recorder)

@@ -44,7 +44,9 @@ def _headline(sweep: SweepResult) -> str:
 
 
 def _refusal(sweep: SweepResult) -> str | None:
-    if reason := status_refusal(sweep):
+    """A sweep that was interrupted once all was measured lacks checks of answers alone, and each cell says which."""
+    unmeasured = any(scenario.status == "pending" for scenario in sweep.scenarios)
+    if (reason := status_refusal(sweep)) and (unmeasured or sweep.status != "interrupted"):
         return reason
     return "the fake engine measures nothing" if "fake" in sweep.settings.engines else None
 
