@@ -205,7 +205,7 @@ def test_another_librarys_weights_may_err_twice_as_much_and_no_more():
 
 def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkeypatch, tmp_path):
     asked, computed, kept = questions.QuestionSet("", 4, ["Hello"], [{}]), [], []
-    shared = Shared(tmp_path)
+    shared = Shared(tmp_path, several=True)
 
     def assess(checker, engine, precision, _reference, *, keep=None, floor=None, ranks=1):
         computed.append((engine, precision))
@@ -230,6 +230,8 @@ def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkey
 
     cells = [("mii", "bfloat16"), ("transformers", "bfloat16"), ("deepspeed", "bfloat16"), ("deepspeed", "float16")]
     first, second, third, _fourth = (check(*cell) for cell in cells)
+    packed_cells = [(engine, "int8") for engine in ("deepspeed", "transformers", "transformers_compiled")]
+    one, other, compiled = (check(*cell) for cell in packed_cells)
     assert computed == [
         "reference",
         ("transformers", "bfloat16"),
@@ -237,8 +239,13 @@ def test_checks_of_several_engines_compute_the_reference_and_a_floor_once(monkey
         ("deepspeed", "bfloat16"),
         ("transformers", "float16"),
         ("deepspeed", "float16"),
+        ("transformers", "int8"),
+        *packed_cells,
     ]
+    assert other.candidates[0]["floor"] == one.candidates[0]["engine"]  # each is the other's baseline
+    assert compiled.candidates[0]["floor"] == other.candidates[0]["engine"]
     assert first.candidates[0]["engine"] == [{"engine": "mii", "against": "transformers-bfloat16"}]
     assert second.candidates[0]["engine"] == second.candidates[0]["floor"] == third.candidates[0]["floor"]
     assert second.environment.cpu == "transformers"  # of what was computed for an earlier check
-    assert kept == [["transformers-bfloat16"]] * 3 + [["transformers-float16"]]
+    both = ["deepspeed-int8", "transformers-int8"]
+    assert kept == [["transformers-bfloat16"]] * 3 + [["transformers-float16"]] + [both] * 3

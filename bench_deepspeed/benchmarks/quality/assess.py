@@ -50,8 +50,9 @@ def _assess_question(engine: Engine, task: Task, number: int, expected: dict) ->
         with store.disk_errors(task.keep):
             reference.save_logits(logits, task.keep, number)
     truth = reference.read_logits(task.folder, number)
-    # The floor, which keeps its logits, is its own neighbour: nothing is on top of it.
-    neighbour = logits if task.keep else reference.read_logits(task.floor or task.folder, number)
+    # A floor, which keeps its logits and has none below it, is its own neighbour: nothing is on top of it.
+    is_floor = task.keep and not task.floor
+    neighbour = logits if is_floor else reference.read_logits(task.floor or task.folder, number)
     result = {"text": reference.text_of(engine.tokenizer, answer), "tokens": len(answer)}
     result |= agreement.free_running(tokens, answer)
     eos = engine.tokenizer.eos_token_id

@@ -30,3 +30,8 @@ def baseline_of(spec: ModelSpec, engine: str, device: str, precision: str) -> st
         if not precisions.lacking(cell, precision):
             return other
     return None
+
+
+def is_baseline(engine: str, precision: str) -> bool:
+    """Whether an engine in a precision is what others may be compared with."""
+    return engine == TRANSFORMERS if precision in PRECISIONS else engine in PACKERS

@@ -22,7 +22,7 @@ from bench_deepspeed.worker.client import WorkerProcess
 from . import reference as references
 from . import verdict
 from .assess import Task, assess
-from .baseline import baseline_of
+from .baseline import baseline_of, is_baseline
 from .records import Quality
 from .reference import Reference
 
@@ -42,10 +42,12 @@ class Floor:
 class Shared:
     """What checks of several engines of one model have in common, each made once.
 
-    `folder` is where the logits of the baselines go: those of one precision at a time.
+    `folder` is where the logits of the baselines go: those of one precision at a time. `several`: others are checked
+    afterwards, so that an engine that may be their baseline is kept as one.
     """
 
     folder: Path
+    several: bool = False
     reference: Reference | None = None
     floors: dict[tuple[str, str], Floor] = field(default_factory=dict)
     """(engine, precision) → what it answered as a baseline."""
@@ -110,18 +112,33 @@ class Checker:
         if name == baseline and floor is not None and ranks == 1:
             engine = floor.answers
         else:
-            kept = floor.logits if floor else None
-            engine = self._assess(name, precision, reference, floor=kept, ranks=ranks)
+            engine = self._engine(precision, reference, floor)
         answers = {"engine": engine, "floor": floor.answers if floor else None}
         candidate = {"precision": precision, "baseline": baseline, **answers}
         return {**candidate, "verdict": verdict.verdict_of(candidate, name, device, ranks)}
+
+    def _engine(self, precision: str, reference: Reference, floor: Floor | None) -> list[dict]:
+        """The answers of the engine that is checked, kept where they are the baseline of one that is checked later."""
+        name, ranks = self.scenario.engine, self.scenario.tensor_parallel
+        kept = floor.logits if floor else None
+        serves = self.shared.several and ranks == 1 and kept and is_baseline(name, precision)
+        own = self._logits(name, precision) if serves else None
+        answers = self._assess(name, precision, reference, keep=own, floor=kept, ranks=ranks)
+        if own is not None:
+            self.shared.floors[name, precision] = Floor(answers, own, self.quality.environment)
+        return answers
+
+    def _logits(self, engine: str, precision: str) -> Path:
+        """A folder for the logits of a baseline."""
+        folder = (self.shared.folder / f"{engine}-{precision}").absolute()
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _floor(self, baseline: str, precision: str, reference: Reference) -> Floor:
         floors, key = self.shared.floors, (baseline, precision)
         self.shared.keep_only(precision)
         if key not in floors:
-            logits = (self.shared.folder / f"{baseline}-{precision}").absolute()
-            logits.mkdir(exist_ok=True)
+            logits = self._logits(baseline, precision)
             answers = self._assess(baseline, precision, reference, keep=logits)
             floors[key] = Floor(answers, logits, self.quality.environment)
         self.quality.environment = self.quality.environment.updated(floors[key].environment)

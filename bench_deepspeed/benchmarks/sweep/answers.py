@@ -28,7 +28,7 @@ def check(recorder: RunFolder[SweepResult], options) -> list[str]:
     """
     result, unchecked = recorder.result, []
     with recorder.scratch() as scratch:
-        shared = Shared(scratch)
+        shared = Shared(scratch, several=True)
         for key in _pending(result):
             title = load_title(*key)
             print(f"quality {title}", flush=True)
