@@ -108,7 +108,7 @@ def _add(options) -> int:
     name = _name(options)
     read = _of_hub if _asks_hub(options) else _of_gguf if _is_gguf(options) else _of_folder
     spec = _write(name, read(options))
-    print(f"added {name}: {spec.parameters / 1e9:.2f} billion parameters; {shown(MODELS / name)}.json")
+    print(f"added {name}: {spec.parameters / 1e9:.2f} billion parameters; {shown(catalog.own_file(name))}")
     for engine in ("mii", "deepspeed", "transformers"):
         if reason := precisions.refusal(spec, engine, "cuda", "float16"):
             print(wrapped(f"not with {engine}: {reason}", columns(), "  "))
@@ -120,10 +120,11 @@ def _name(options) -> str:
     """The name of a model to add. Raises UsageError for one that is none, or that another model has."""
     last = Path(_added(options)).resolve().name.removesuffix(".gguf")
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("-.")[:64]
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name == catalog.OWN:
         raise UsageError(f"{name!r} is no name of a model: give --name, of small letters, digits, `-`, `.` and `_`")
     if name in catalog.names():
-        raise UsageError(f"there is a model {name}: give another --name, or remove {shown(MODELS / name)}.json first")
+        file = shown(catalog.file_of(name))
+        raise UsageError(f"there is a model {name}: give another --name, or remove {file} first")
     return name
 
 
@@ -158,8 +159,10 @@ def _of_hub(options) -> dict[str, Any]:
 def _write(name: str, manifest: dict[str, Any]) -> ModelSpec:
     """Write the manifest. Raises UsageError for a shape that no model has, MachineError where it cannot be written."""
     spec = catalog.checked(name, manifest)
+    file = catalog.own_file(name)
     try:
-        write_atomically(MODELS / f"{name}.json", json.dumps(manifest, indent=2) + "\n")
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
-        raise MachineError(f"cannot write to {MODELS} ({error.strerror}): use a checkout of your own") from error
+        raise MachineError(f"cannot write to {file.parent} ({error.strerror}): use a checkout of your own") from error
     return spec

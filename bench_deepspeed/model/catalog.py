@@ -1,10 +1,14 @@
-"""The models: one JSON file each in `models/`. A new file there is a new `--model_name`."""
+"""The models: one JSON file each in `models/`, and in `models/own/` of those that the user added.
+
+A new file there is a new `--model_name`.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from bench_deepspeed.core.errors import BenchError, UsageError
@@ -33,6 +37,8 @@ IN_WORDS: dict[type, str] = {
     bool: "true or false",
     dict: "an object",
 }
+QWEN2 = "qwen2"
+"""The model type of Qwen2 and Qwen2.5: Llama's tensors, and biases of queries, keys and values."""
 LARGEST = 10**15
 """Products of larger ones are no number that a computer takes for a size."""
 MOST_LAYERS = 10_000
@@ -57,7 +63,7 @@ class ModelSpec:
 
     @cached_property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor of the model, by its name in a Llama or Mistral checkpoint."""
+        """Every tensor of the model, by its name in a Llama, Mistral or Qwen2 checkpoint."""
         s = self.shape
         hidden, inner = s["hidden_size"], s["intermediate_size"]
         query = s["num_attention_heads"] * s["head_dim"]
@@ -76,6 +82,9 @@ class ModelSpec:
                 f"{p}.input_layernorm.weight": (hidden,),
                 f"{p}.post_attention_layernorm.weight": (hidden,),
             }
+            if s.get("model_type") == QWEN2:
+                widths = {"q": query, "k": kv, "v": kv}
+                shapes |= {f"{p}.self_attn.{part}_proj.bias": (width,) for part, width in widths.items()}
         shapes["model.norm.weight"] = (hidden,)
         if not s["tie_word_embeddings"]:
             shapes[HEAD] = (s["vocab_size"], hidden)
@@ -87,9 +96,33 @@ class ModelSpec:
         return sum(math.prod(shape) for shape in self.tensor_shapes.values())
 
 
+OWN = "own"
+"""The folder of the user's manifests in that of the suite's; no model has this name, since its weights go there."""
+
+
+def pinned() -> list[str]:
+    """The names of the suite's own models."""
+    return sorted(path.stem for path in MODELS.glob("*.json"))
+
+
 def names() -> list[str]:
     """The names that `--model_name` takes."""
-    return sorted(path.stem for path in MODELS.glob("*.json"))
+    return sorted({*pinned(), *(path.stem for path in own_file("*").parent.glob("*.json"))})
+
+
+def own_file(name: str) -> Path:
+    """Where the manifest of a model of the user's is."""
+    return MODELS / OWN / f"{name}.json"
+
+
+def shown_file(name: str) -> str:
+    """Where a model's manifest is, for a message."""
+    return f"models/{file_of(name).relative_to(MODELS).as_posix()}"
+
+
+def file_of(name: str) -> Path:
+    """The manifest of one of `names`."""
+    return MODELS / f"{name}.json" if name in pinned() else own_file(name)
 
 
 def load(name: str) -> ModelSpec:
@@ -99,11 +132,11 @@ def load(name: str) -> ModelSpec:
     """
     if name not in names():
         raise UsageError(f"{name!a:.80} is not a model of this suite: it has {', '.join(names())}")
-    path = MODELS / f"{name}.json"
+    path = file_of(name)
     try:
         return checked(name, parse_json(read_bytes(path), path))
     except BenchError as error:
-        raise UsageError(f"models/{name}.json is not a model's manifest: {error}") from error
+        raise UsageError(f"{shown_file(name)} is not a model's manifest: {error}") from error
 
 
 def checked(name: str, manifest: Any) -> ModelSpec:

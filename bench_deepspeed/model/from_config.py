@@ -7,10 +7,17 @@ from typing import Any
 
 from bench_deepspeed.core.errors import UsageError
 
-FAMILIES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
+from .catalog import QWEN2
+
+FAMILIES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", QWEN2: "Qwen2ForCausalLM"}
 """Model type → the class whose tensors `ModelSpec.tensor_shapes` lists."""
 REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-MUST_BE: dict[str, Any] = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+MUST_BE: dict[str, Any] = {
+    "hidden_act": "silu",
+    "attention_bias": False,  # Qwen2's biases are of its architecture, and no setting
+    "mlp_bias": False,
+    "use_sliding_window": False,
+}
 """Setting → its only value in models that are measured here; also what Transformers takes where it is missing."""
 NOT_OF_THE_SHAPE = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache")
 
@@ -21,7 +28,7 @@ def shape_of(config: object) -> dict[str, Any]:
         raise UsageError("config.json must hold an object")
     model_type = config.get("model_type")
     if model_type not in FAMILIES:
-        raise UsageError(f"its model_type is {model_type!a:.40}; the suite measures {' and '.join(FAMILIES)}")
+        raise UsageError(f"its model_type is {model_type!a:.40}; the suite measures {', '.join(FAMILIES)}")
     if reason := next(_refusals(config), None):
         raise UsageError(reason)
     heads = config["num_attention_heads"]
@@ -32,6 +39,8 @@ def shape_of(config: object) -> dict[str, Any]:
     }
     defaults = {"max_position_embeddings": 2048, "tie_word_embeddings": False, "initializer_range": 0.02}
     own = {name: value for name, value in config.items() if name not in NOT_OF_THE_SHAPE}
+    if model_type == QWEN2:  # it names a window that it does not use
+        own["sliding_window"] = None
     return {**defaults, **own, **derived}
 
 

@@ -43,12 +43,12 @@ def write(source: Path, precision: str, folder: Path, progress: Progress) -> dic
     read = _reader(source)
 
     def repeats_of(name: str) -> int:
-        return repeats if name.endswith(("k_proj.weight", "v_proj.weight")) else 1
+        return repeats if name.rpartition(".")[0].endswith(("k_proj", "v_proj")) else 1
 
     def make(name: str) -> torch.Tensor:
         tensor = read(name)
         if repeats_of(name) > 1:
-            heads = tensor.view(config.num_key_value_heads, -1, tensor.shape[-1])
+            heads = tensor.view(config.num_key_value_heads, -1, *tensor.shape[1:])
             tensor = heads.repeat_interleave(repeats, dim=0).flatten(0, 1)
         tensor = tensor.to(dtype).contiguous()
         if not torch.isfinite(tensor).all():

@@ -9,6 +9,7 @@ from typing import Any
 from bench_deepspeed.core.errors import UsageError, WeightsError
 from bench_deepspeed.core.progress import Progress
 from bench_deepspeed.engines import checkpoint
+from bench_deepspeed.model import catalog
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .store import sha256_of
@@ -74,7 +75,7 @@ def write_tokenizer(file: Path, folder: Path, eos_token: str | None = None) -> N
 
 def file_of(spec: ModelSpec) -> Path:
     """The verified file of a model whose source is one. Raises WeightsError."""
-    remedy = f"remove models/{spec.name}.json, and add the file again"
+    remedy = f"remove {catalog.shown_file(spec.name)}, and add the file again"
     return require(Path(spec.source["path"]), spec.source, remedy)
 
 

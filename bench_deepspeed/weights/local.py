@@ -10,7 +10,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import WeightsError, named
 from bench_deepspeed.core.json_files import parse_json, read_bytes
 from bench_deepspeed.core.progress import Progress
-from bench_deepspeed.model import from_config
+from bench_deepspeed.model import catalog, from_config
 from bench_deepspeed.model.catalog import ModelSpec
 
 from . import store
@@ -82,7 +82,8 @@ def _require_shape(spec: ModelSpec, config: Path) -> None:
         shape = from_config.shape_of(parse_json(read_bytes(config), config))
     if shape != spec.shape:
         raise WeightsError(
-            f"{config} has changed since {spec.name} was added: remove models/{spec.name}.json, and add it again"
+            f"{config} has changed since {spec.name} was added: remove {catalog.shown_file(spec.name)}, and add it "
+            "again"
         )
 
 

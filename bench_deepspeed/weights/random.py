@@ -23,7 +23,7 @@ TOKENIZER = {
 
 
 def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
-    """Write a float16 model with normal values of the model's own initializer range; norms are one.
+    """Write a float16 model with normal values of the model's own initializer range, biases too; norms are one.
 
     Each tensor has a generator seeded by `seed` and its name, so the values do not depend on the order
     or the number of threads. Returns the facts for the stamp.
@@ -36,7 +36,7 @@ def write(spec: ModelSpec, seed: int, folder: Path, progress: Progress) -> dict:
 
     def make(name: str) -> torch.Tensor:
         shape = spec.tensor_shapes[name]
-        if len(shape) == 1:
+        if len(shape) == 1 and not name.endswith(".bias"):
             return torch.ones(shape, dtype=torch.float16)
         key = hashlib.sha256(f"{seed} {name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(key[:8], "little", signed=True))

@@ -49,6 +49,7 @@ def test_a_folder_becomes_a_model_that_every_command_knows(models, mine, tmp_pat
     assert "added my-mistral: 0.00 billion parameters; " in done.stdout
     assert "not with mii: mii cannot run my-mistral: its heads have 48 values" in " ".join(done.stdout.split())
     assert done.stdout.endswith("next    bench.sh -n my-mistral\n")
+    assert (catalog.pinned(), list(models.iterdir())) == ([], [models / "own"])
     assert catalog.load("my-mistral").source == {"kind": "folder", "path": str(mine)}
     assert "my-mistral My Mistral!, 0.00 billion parameters" in run("models").stdout
     plan = run("-d", "cpu", "-n", "my-mistral", "--dry_run", "--models_dir", "w").stdout
@@ -67,6 +68,7 @@ def test_a_folder_becomes_a_model_that_every_command_knows(models, mine, tmp_pat
         (("models", "add", "nowhere"), "cannot read "),
         (("models", "add", f"{'x' * 300}.gguf"), "File name too long"),
         (("models", "add", "My Mistral!", "--name", "../x"), "'../x' is no name of a model"),
+        (("models", "add", "My Mistral!", "--name", "own"), "'own' is no name of a model"),
         (("models", "add", "My Mistral!", "--name", "X"), "'X' is no name of a model"),
         (("-n", "./My Mistral!", "-d", "cpu"), "is no name: `bench.sh models add` makes a model of it"),
     ],

@@ -86,10 +86,11 @@ def test_a_file_that_changed_is_refused(added, tmp_path):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"its SHA-256 differs\): remove models/tiny\.json, and add the file again"):
+    remedy = r"its SHA-256 differs\): remove models/own/tiny\.json, and add the file again"
+    with pytest.raises(WeightsError, match=remedy):
         prepared(spec, tmp_path / "models")
     file.unlink()
-    with pytest.raises(WeightsError, match="is missing: remove models/tiny"):
+    with pytest.raises(WeightsError, match="is missing: remove models/own/tiny"):
         prepared(spec, tmp_path / "models", "random")
     assert not list((tmp_path / "models").rglob("*.safetensors"))
 

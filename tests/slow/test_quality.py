@@ -128,9 +128,11 @@ def test_rope_cast_to_bfloat16_is_found_and_only_that(model, truth, tmp_path):
     assert repaired["measures"]["early"]["on_top_kl"] == repaired["measures"]["late"]["on_top_kl"] == 0.0
 
 
-@pytest.fixture(scope="module", params=[("llama", LLAMA), ("mistral", MISTRAL)], ids=lambda param: param[0])
+@pytest.fixture(
+    scope="module", params=[("llama", LLAMA), ("mistral", MISTRAL), ("qwen2", MISTRAL)], ids=lambda param: param[0]
+)
 def small_model(request, model, tmp_path_factory):
-    """A folder with a small model of random values, of an architecture and with a template like its 7B sibling's."""
+    """A folder with a small model of random values, of an architecture and with a template like a 7B model's."""
     architecture, template = request.param
     folder = tmp_path_factory.mktemp(architecture)
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -145,7 +147,7 @@ def small_model(request, model, tmp_path_factory):
     return folder
 
 
-def test_both_architectures_go_the_same_way(small_model, tmp_path):
+def test_every_architecture_goes_the_same_way(small_model, tmp_path):
     """From the chat template to the verdict, as the 7B models do."""
     truth = computed(loaded(TransformersEngine(), small_model, tmp_path), TWO, tmp_path / "reference")
     result = judged(loaded(DeepSpeedEngine(), small_model, tmp_path), truth)

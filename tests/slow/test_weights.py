@@ -14,14 +14,15 @@ from builders import RANDOM, RANDOM_MII, SHAPE, TINY
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support import no_progress
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MistralConfig, Qwen2Config
 
 from bench_deepspeed import weights
 from bench_deepspeed.core.errors import MachineError, WeightsError
-from bench_deepspeed.model import arithmetic, catalog
+from bench_deepspeed.model import arithmetic, catalog, from_config
+from bench_deepspeed.model.catalog import ModelSpec
 from bench_deepspeed.weights import convert, random, shards, store
 
-CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig}
+CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
 
 
 def tiny_model(folder: Path, kind: str = "llama", ratio: int = 3, tied: bool = True, dtype: str = "float32", **shape):
@@ -43,6 +44,9 @@ def tiny_model(folder: Path, kind: str = "llama", ratio: int = 3, tied: bool = T
     )
     torch.manual_seed(ratio)
     model = AutoModelForCausalLM.from_config(config).to(getattr(torch, dtype))
+    for name, value in model.named_parameters():
+        if name.endswith(".bias"):  # zeros otherwise
+            torch.nn.init.normal_(value)
     model.save_pretrained(folder)
 
 
@@ -311,9 +315,15 @@ def test_another_base_makes_the_conversion_stale(tmp_path):
     assert folders == [tmp_path / "tiny" / "random-0", first.folder]
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_the_manifest_has_the_shape_that_transformers_would_build(name):
-    spec = catalog.load(name)
+def family(kind: str) -> ModelSpec:
+    """A small model of a family, as it is added by its config.json."""
+    sizes = {"hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 6}
+    config = CONFIGS[kind](**sizes, num_key_value_heads=2, vocab_size=128, tie_word_embeddings=True).to_dict()
+    return ModelSpec(kind, kind, "none", {"kind": "folder", "path": "/none"}, from_config.shape_of(config))
+
+
+@pytest.mark.parametrize("spec", [*map(catalog.load, catalog.pinned()), *map(family, CONFIGS)], ids=lambda s: s.name)
+def test_the_manifest_has_the_shape_that_transformers_would_build(spec):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**spec.shape))
     assert {key: tuple(value.shape) for key, value in model.named_parameters()} == spec.tensor_shapes

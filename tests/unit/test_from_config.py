@@ -41,7 +41,7 @@ def test_what_a_config_leaves_out_is_what_transformers_takes():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "gpt2"}, "its model_type is 'gpt2'; the suite measures llama and mistral"),
+        ({"model_type": "gpt2"}, "its model_type is 'gpt2'; the suite measures llama, mistral, qwen2"),
         ({"hidden_size": "256"}, "no hidden_size that is a whole number above 0"),
         ({"num_hidden_layers": 0}, "no num_hidden_layers"),
         ({"auto_map": {"AutoModel": "mine.py"}}, "code of its own"),
@@ -53,6 +53,7 @@ def test_what_a_config_leaves_out_is_what_transformers_takes():
         ({"rope_scaling": "linear"}, "its rope_scaling is 'linear', and not an object"),
         ({"model_type": "mistral"}, "no num_key_value_heads that is a whole number above 0"),
         ({"hidden_size": 255, "head_dim": None}, "no multiple of num_attention_heads"),
+        ({"model_type": "qwen2", "use_sliding_window": True}, "its use_sliding_window is True"),
         ({"num_key_value_heads": 3}, "num_attention_heads must be a multiple"),
         ({"num_hidden_layers": 10**6}, "num_hidden_layers must be 10000 or less"),
     ],
@@ -60,6 +61,15 @@ def test_what_a_config_leaves_out_is_what_transformers_takes():
 def test_what_is_not_measured_is_named(changes, words):
     with pytest.raises(UsageError, match=words):
         spec_of(**changes)
+
+
+def test_qwen2_has_biases_and_no_window_but_one_that_it_uses():
+    spec = spec_of(model_type="qwen2", sliding_window=4096, use_sliding_window=False, num_key_value_heads=2)
+    assert arithmetic.window(spec) == float("inf")
+    biases = {name: size for name, (size, *rest) in spec.tensor_shapes.items() if not rest and name.endswith(".bias")}
+    assert {name.split(".")[4]: size for name, size in biases.items()} == {"q_proj": 256, "k_proj": 128, "v_proj": 128}
+    assert len(biases) == 6
+    assert spec.parameters == spec_of(num_key_value_heads=2).parameters + 2 * (256 + 128 + 128)
 
 
 def test_what_is_no_config_is_refused():
@@ -84,6 +94,6 @@ def test_mii_refuses_what_its_kernels_do_not_run(changes, words):
     assert precisions.refusal(spec_of(**changes), "transformers", "cuda", "float16") is None
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", catalog.pinned())
 def test_mii_runs_every_model_of_the_suite(name):
     assert arithmetic.kernel_refusal(catalog.load(name).shape) is None
