@@ -14,7 +14,7 @@ from bench_deepspeed.model.arithmetic import decode_bytes, mean_context, prefill
 from bench_deepspeed.model.catalog import ModelSpec
 
 from .distributions import student_quantile
-from .records import Energy, Latency, Result
+from .records import Energy, EnergyPart, Latency, Result
 
 DECODE_SHARE = 0.5
 """Where decoding is less than this share of a generation, what is left of its time without TTFT is the
@@ -171,7 +171,7 @@ def first_token_came_late(latency: Latency) -> bool:
     return bool(gaps) and 2 * late > len(gaps)
 
 
-def joules_per_token(energy: Energy) -> float | None:
+def joules_per_token(energy: Energy | EnergyPart) -> float | None:
     """Energy of the whole generation, prefill included, over its new tokens."""
     return energy.joules / energy.new_tokens if energy.new_tokens else None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import no_progress
 
 from bench_deepspeed.benchmarks.load import latency, level_statistics
+from bench_deepspeed.benchmarks.load import session as sessions
+from bench_deepspeed.benchmarks.load.metrics import METRICS, LevelRow
 from bench_deepspeed.benchmarks.load.records import Level, Workload
 from bench_deepspeed.benchmarks.load.session import Session
 from bench_deepspeed.benchmarks.load.targets.base import Setup
@@ -59,6 +62,30 @@ def test_an_open_loop_sends_what_is_due_whatever_comes_back(session):
     assert max(record.due_s for record in level.records) < end_s + start_s
     assert len(level_statistics.due_in_window(level)) > 20
     assert level.tokens_in_window > 0
+
+
+class Counting:
+    """An energy counter that rises by 10 J with each look, until it cannot be read any more."""
+
+    def __init__(self, looks: int):
+        self._left, self._total = looks, 0.0
+
+    def joules(self) -> float:
+        if self._left == 0:
+            raise BenchError("the GPU's energy counter cannot be read any more")
+        self._left, self._total = self._left - 1, self._total + 10.0
+        return self._total
+
+
+def test_the_energy_of_a_level_is_over_all_that_it_sent(session, monkeypatch):
+    monkeypatch.setattr(sessions, "_counter", lambda _: Counting(looks=3))
+    opened = session({})
+    level = opened.level(None, 60.0, 1.0)
+    assert (level.energy.joules, level.energy.new_tokens) == (10.0, 3 * len(level.records))
+    shown = LevelRow(SimpleNamespace(sla=NO_SLA), level)
+    (energy,) = [metric for metric in METRICS if metric.name == "energy_j_per_token"]
+    assert energy.value(shown) == 10.0 / (3 * len(level.records))
+    assert opened.level(None, 60.0, 1.0).energy is None  # the counter is lost half-way: nothing measured is
 
 
 def test_the_window_begins_when_the_loaded_latency_has_settled(session):

@@ -15,7 +15,7 @@ DEPLOYED_S = 600  # a fresh machine builds MII's kernels before it serves, and r
 SMALL = ("-d", "cuda", "-n", "smollm2", "--prompt_tokens", "64", "-m", "16", "--spread", "30%", "--seconds", "5")
 
 
-@pytest.mark.parametrize("target", ["async", "serve"])
+@pytest.mark.parametrize("target", ["async", "serve", "mii_openai"])
 def test_every_request_brings_its_tokens(target, bench, tmp_path):
     flags = ("--target", target, "--clients", "1,8", "--rates", "4", "--models_dir", ROOT / "models")
     done = bench("load", *SMALL, *flags, "--output_dir", "out")
@@ -26,7 +26,9 @@ def test_every_request_brings_its_tokens(target, bench, tmp_path):
     for level in result.levels:
         assert level.records
         assert all(record.error is None for record in level.records)
-        assert all(record.new_tokens == record.max_tokens for record in level.records)
+        if target != "mii_openai":  # its text is tokenized again, which need not give as many
+            assert all(record.new_tokens == record.max_tokens for record in level.records)
+        assert level.energy.joules > 0
         assert all(record.due_s <= record.sent_s < record.first_s for record in level.records)
     assert result.levels[1].tokens_in_window > result.levels[0].tokens_in_window  # it batches
     bench.require_none_left()

@@ -7,13 +7,17 @@ import queue
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import tokenizers
 from support import wait_until
+from transformers import PreTrainedTokenizerFast
 
 from bench_deepspeed.benchmarks.load.records import Request
-from bench_deepspeed.benchmarks.load.targets.base import RequestError
+from bench_deepspeed.benchmarks.load.targets.base import RequestError, Setup
+from bench_deepspeed.benchmarks.load.targets.mii_openai import MiiOpenAiTarget
 from bench_deepspeed.benchmarks.load.targets.serve import ServeTarget, deployment
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.ports import free_port
@@ -24,9 +28,10 @@ class Pipeline:
 
     def __init__(self):
         self._local = threading.local()
+        self.requested: list[dict] = []
 
     def put_request(self, prompt: str, kwargs: dict) -> int:
-        assert (kwargs["ignore_eos"], kwargs["do_sample"], kwargs["stream"]) == (True, False, True)
+        self.requested.append(kwargs)
         if prompt == "refuse":
             raise ValueError("refused")
         self._local.messages = queue.Queue()
@@ -62,6 +67,9 @@ def serve_in_thread(servers, service, port: int, interceptors: tuple = ()) -> th
     return thread
 
 
+PIPELINE = Pipeline()
+
+
 @pytest.fixture(scope="module")
 def target():
     """A target connected to a real load balancer, which asks a real server of MII with the stand-in behind it."""
@@ -74,7 +82,7 @@ def target():
     port, replicas = settings["port_number"], settings["replica_configs"]
     model = mii.config.ModelConfig(model_name_or_path="none", replica_configs=replicas)
     (own_port,) = replicas[0]["tensor_parallel_ports"]
-    behind = servers.ModelResponse(async_pipeline=Pipeline())
+    behind = servers.ModelResponse(async_pipeline=PIPELINE)
     serving = [serve_in_thread(servers, behind, own_port)]
     asyncio.set_event_loop(asyncio.new_event_loop())
     balancer = servers.LoadBalancingInterceptor(model)
@@ -102,6 +110,35 @@ def test_each_token_is_timed_and_the_empty_message_is_none(target):
     assert streamed.tokens == ["a0", "a1", "a2", "a3", "a4"]
     assert len(times) == 5
     assert before < times[0] <= times[-1] < time.perf_counter()
+    kwargs = PIPELINE.requested[-1]
+    assert (kwargs["ignore_eos"], kwargs["do_sample"], kwargs["stream"]) == (True, False, True)
+
+
+def test_miis_own_server_of_openais_api_is_put_in_front(target, tmp_path):
+    folder = tmp_path / "a model"
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, "[UNK]")).save(str(folder.with_suffix(".json")))
+    folder.mkdir()
+    PreTrainedTokenizerFast(tokenizer_file=str(folder.with_suffix(".json")), unk_token="[UNK]").save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    setup = Setup("mii", folder, "cuda", "float16", tmp_path, 8, timeout_s=10)
+    opened = MiiOpenAiTarget()
+    opened._deployment = SimpleNamespace(check=lambda: None, describe=dict, cpu_s=dict, close=lambda: None)
+    opened.connect(setup, target._client.port, lambda label, done, total: None)
+    try:
+        answer = opened.send(Request("a", 1, 5))
+        assert (answer.text, len(answer.times)) == ("a0a1a2a3a4", 5)
+        assert PIPELINE.requested[-1]["min_new_tokens"] == PIPELINE.requested[-1]["max_new_tokens"] == 5
+        assert opened.counted(Request("a", 1, 5), answer).by == "tokenizer"
+        assert "min_tokens" in opened.describe()["lengths"]
+        assert str(tmp_path) not in json.dumps(opened.describe())
+        (listening,) = [c.laddr.ip for c in opened._seen.net_connections() if c.status == "LISTEN"]
+        assert listening == "127.0.0.1"
+        opened._process.kill()
+        opened._process.wait()
+        with pytest.raises(BenchError, match="ended with code -9 while requests were under way"):
+            opened.check()
+    finally:
+        opened.close()
 
 
 def test_miis_servers_listen_on_every_interface_as_the_suite_says(target):

@@ -137,10 +137,25 @@ def test_a_tokenizer_without_the_words_is_reported_with_the_remedy():
 def test_real_prompts_are_sent_in_turn_and_must_fit():
     made = prompts.requests(workload(prompts=["a b c", "d"], prompt_tokens=None, spread=0.0), prompts.Words())
     assert [(asked.prompt, asked.prompt_tokens) for asked in made[:3]] == [("a b c", 3), ("d", 1), ("a b c", 3)]
-    narrow = prompts.Words()
-    narrow.context_tokens = 61
     with pytest.raises(UsageError, match="request 1 has 3 prompt tokens and asks for 60 more"):
-        prompts.requests(workload(prompts=["a b c"], prompt_tokens=None, spread=0.0), narrow)
+        prompts.fitting(made, workload(prompts=["a b c", "d"]), context_tokens=61)
+
+
+def test_what_is_too_long_of_a_recorded_file_is_left_out_and_counted():
+    of_trace = workload(trace=[(0.0, 3, 4), (1.0, 30, 40), (2.0, 5, 6)], trace_format="Azure", recorded=True)
+    made = prompts.requests(of_trace, prompts.Words())
+    sent, kept, too_long = prompts.fitting(made, of_trace, context_tokens=69)
+    assert [(one.prompt_tokens, one.max_tokens) for one in sent] == [(3, 4), (5, 6)]
+    assert (kept.trace, kept.trace_blocks, too_long) == ([(0.0, 3, 4), (2.0, 5, 6)], None, 1)
+    assert prompts.fitting(made, of_trace, context_tokens=70) == (made, of_trace, 0)
+    with pytest.raises(UsageError, match="no request of the file fits"):
+        prompts.fitting(made, of_trace, context_tokens=6)
+    own = dataclasses.replace(of_trace, trace_format="this suite", recorded=False)
+    with pytest.raises(UsageError, match="request 2 has 30 prompt tokens and asks for 40 more"):
+        prompts.fitting(made, own, context_tokens=69)
+    talk = workload(prompts=["a b c", "d"], answers=["e " * 9, "f"], prompt_tokens=None, recorded=True)
+    sent, _, too_long = prompts.fitting(prompts.requests(talk, prompts.Words()), talk, context_tokens=5)
+    assert ({(one.prompt, one.max_tokens) for one in sent}, too_long) == ({("d", 1)}, 1)
 
 
 def test_what_is_due_in_the_window_counts_however_long_it_takes():

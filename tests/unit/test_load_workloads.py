@@ -208,4 +208,6 @@ def test_what_a_prefix_cache_can_save_is_said():
     assert "8 prompts of a file made 21 requests: a prefix cache may" in lines(prompts=8)
     assert "prefix cache" not in lines(prompts=30)
     assert "3 requests of the trace without a prompt or an answer were not sent" in lines(trace_left_out=3)
+    beyond = dataclasses.replace(load_result(), target=load_result().target | {"too_long": 2})
+    assert "2 requests of the file longer than the model's context were not sent" in load_view.conclusions(beyond)
     assert re.search("gamma distributed, of shape 0.5", lines(burstiness=0.5))

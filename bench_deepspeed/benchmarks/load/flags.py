@@ -68,7 +68,9 @@ def add(parser) -> None:
         metavar="S",
         help="a request without its answer after this has failed (default: %(default)g)",
     )
-    parser.add_argument("--port", type=port, metavar="N", help="where serve and stub listen (default: any free one)")
+    parser.add_argument(
+        "--port", type=port, metavar="N", help="where serve, mii_openai and stub listen (default: any free one)"
+    )
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
     )

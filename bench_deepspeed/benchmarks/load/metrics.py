@@ -10,6 +10,7 @@ from functools import cached_property
 from bench_deepspeed.core import units
 from bench_deepspeed.core.text import NOT_MEASURED
 from bench_deepspeed.measure.metric import Bounds, Metric, Value
+from bench_deepspeed.measure.metrics import joules_per_token
 from bench_deepspeed.measure.percentiles import Percentile
 
 from . import efficiency, token_counts
@@ -308,6 +309,14 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "share",
         "of one CPU, taken by the load generator",
         lambda r: r.level.generator_cpu_share,
+    ),
+    Metric(
+        "energy_j_per_token",
+        "energy",
+        "J/token",
+        "energy of the target's device over the whole level ∕ all tokens that came in it",
+        lambda r: joules_per_token(r.level.energy) if r.level.energy else None,
+        "lower",
     ),
     Metric(
         "server_cpu_share",

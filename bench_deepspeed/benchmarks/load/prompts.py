@@ -99,7 +99,7 @@ class Tokens(Words):
 
 
 def requests(workload: Workload, source: Words) -> list[Request]:
-    """The different requests of a workload, in their order. Raises UsageError for what the context cannot hold."""
+    """The different requests of a workload, in their order, whether the context holds them or not; see `fitting`."""
     if workload.trace:
         sizes = [(prompt, output) for _, prompt, output in workload.trace]
         texts = _texts_of_trace(workload, source)
@@ -110,14 +110,31 @@ def requests(workload: Workload, source: Words) -> list[Request]:
         shared = workload.shared_prefix
         sizes = [(shared + prompt, new) for prompt, new in lengths(workload, source.context_tokens, DIFFERENT_REQUESTS)]
         texts = [source.text(number, prompt, shared) for number, (prompt, _) in enumerate(sizes)]
-    different = [Request(text, source.count(text), new) for text, (_, new) in zip(texts, sizes, strict=True)]
-    for number, (request, (prompt, _)) in enumerate(zip(different, sizes, strict=True), start=1):
-        if max(request.prompt_tokens, prompt) + request.max_tokens > source.context_tokens:
-            raise UsageError(
-                f"request {number} has {max(request.prompt_tokens, prompt)} prompt tokens and asks for "
-                f"{request.max_tokens} more, but the model's context is {source.context_tokens}"
-            )
-    return different
+    return [
+        Request(text, max(source.count(text), prompt), new) for text, (prompt, new) in zip(texts, sizes, strict=True)
+    ]
+
+
+def fitting(different: list[Request], workload: Workload, context_tokens: int) -> tuple[list[Request], Workload, int]:
+    """The requests that the context holds, the workload of these alone, and how many of a recorded file it lacks.
+
+    Raises UsageError where none fits, and for a request that does not fit where its length was chosen.
+    """
+    fits = [request.prompt_tokens + request.max_tokens <= context_tokens for request in different]
+    if not all(fits) and not (workload.recorded and any(fits)):
+        number = fits.index(False)
+        raise UsageError(
+            f"request {number + 1} has {different[number].prompt_tokens} prompt tokens and asks for "
+            f"{different[number].max_tokens} more, but the model's context is {context_tokens}"
+            f"{'; no request of the file fits' if workload.recorded else ''}"
+        )
+    kept = dataclasses.replace(
+        workload,
+        trace=workload.trace and list(itertools.compress(workload.trace, fits)),
+        trace_blocks=workload.trace_blocks and list(itertools.compress(workload.trace_blocks, fits)),
+    )
+    of_file = fits[: len(workload.prompts)] if workload.prompts else fits
+    return list(itertools.compress(different, fits)), kept, of_file.count(False)
 
 
 def _repeated(texts: list[str]) -> list[str]:

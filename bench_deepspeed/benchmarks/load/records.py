@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.json_files import read_json, write_json
-from bench_deepspeed.measure.records import SCHEMA_VERSION, Environment
+from bench_deepspeed.measure.records import SCHEMA_VERSION, EnergyPart, Environment
 
 PERCENTILES = (50, 90, 95, 99)
 FILE = "load.json"
@@ -52,7 +52,8 @@ class Workload:
 
     `shared_prefix` tokens begin every prompt that is made, in addition to `prompt_tokens`. `trace_blocks` are the ids
     of the blocks of each prompt of a trace, see `traces.Trace`; `trace_left_out` counts its requests that are not sent.
-    `answers` are texts as long as the answers to `prompts`. `burstiness` and `ramp_s`: see `arrivals.arrivals`.
+    `answers` are texts as long as the answers to `prompts`. `recorded` says that the lengths are those of a recorded
+    file, which nobody chose for this model. `burstiness` and `ramp_s`: see `arrivals.arrivals`.
     """
 
     prompt_tokens: int | None
@@ -69,6 +70,7 @@ class Workload:
     trace_left_out: int = 0
     trace_blocks: list[list[int]] | None = None
     answers: list[str] | None = None
+    recorded: bool = False
     burstiness: float = 1.0
     ramp_s: float = 0.0
 
@@ -153,6 +155,8 @@ class Level:
     token_chunks: bool | None = None
     check: LevelCheck | None = None
     """None: the answers were not compared with those of the same requests alone."""
+    energy: EnergyPart | None = None
+    """Of the target's device over the whole level; None where it has no counter that can be read."""
 
     @property
     def name(self) -> str:

@@ -18,14 +18,18 @@ from bench_deepspeed.benchmarks.load.targets.kv_admission import NoKvSpaceError
 from bench_deepspeed.core import collector
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.progress import Progress
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.engines.base import Streamed
+from bench_deepspeed.machine.gpu import NvmlGpu
+from bench_deepspeed.measure.records import EnergyPart
+from bench_deepspeed.worker.energy import Counter, open_counter
 from bench_deepspeed.worker.state import Worker
 
 from . import latency, level_statistics
 from .arrivals import arrivals, open_loop
 from .audit import Answer, check_level
 from .generator import Generator, InFlightRequest, Plan, Window
-from .prompts import Tokens, Words, endless, requests, tokenizer_of
+from .prompts import Tokens, Words, endless, fitting, requests, tokenizer_of
 from .records import Level, LevelCheck, Request, Workload
 
 WARM_UPS = 3
@@ -37,15 +41,16 @@ class Session:
     """One target, opened and warmed up, and the requests that every level sends."""
 
     def __init__(self, target: str, setup: Setup, workload: Workload, progress: Progress):
-        self._workload = workload
         self._source = _source(setup.folder, workload.seed)
-        self._requests = requests(workload, self._source)
+        different = requests(workload, self._source)
+        self._requests, self._workload, self._too_long = fitting(different, workload, self._source.context_tokens)
         self._levels = 0
         self.alone_s: float | None = None
         self._target = target_class(target)()
         longest = max(request.prompt_tokens + request.max_tokens for request in self._requests)
         longest_answer = max(request.max_tokens for request in self._requests)
         self._target.open(dataclasses.replace(setup, tokens=longest, max_tokens=longest_answer), progress)
+        self._counter = _counter(setup)
 
     def warm_up(self) -> None:
         """One request after the other, as long as those of the levels; `alone_s` is then the time that the last took.
@@ -105,7 +110,7 @@ class Session:
         admission = self._target.kv_admission
         waited = admission and admission.waited
         with self._collector():
-            cpu_s, started = self._cpu_s(), time.perf_counter()
+            joules, cpu_s, started = self._joules(), self._cpu_s(), time.perf_counter()
             flights = generator.run()
             seconds = time.perf_counter() - started
             own_cpu_s = self._cpu_s() - cpu_s
@@ -127,7 +132,21 @@ class Session:
             settled=generator.settled,
             token_chunks=_token_chunks(flights),
             check=self._check(flights, window),
+            energy=self._energy(joules, seconds, flights),
         )
+
+    def _joules(self) -> float | None:
+        """What the device's counter shows; None where there is none, or where it cannot be read any more."""
+        with contextlib.suppress(BenchError):
+            return self._counter.joules() if self._counter else None
+        return None
+
+    def _energy(self, before: float | None, seconds: float, flights: list[InFlightRequest]) -> EnergyPart | None:
+        """Of a whole level, what goes before and after its window included, and all tokens that came."""
+        now = self._joules()
+        if before is None or now is None:
+            return None
+        return EnergyPart(round(now - before, 3), round(seconds, 6), sum(flight.new_tokens for flight in flights))
 
     def _collector(self) -> contextlib.AbstractContextManager[None]:
         """What holds the garbage collector while requests are timed: an engine in this process keeps its own."""
@@ -167,7 +186,7 @@ class Session:
         return time.process_time() - sum(t.user_time + t.system_time for t in threads if t.id in engine)
 
     def describe(self) -> dict[str, Any]:
-        return self._target.describe() | {"alone_s": self.alone_s}
+        return self._target.describe() | {"alone_s": self.alone_s, "too_long": self._too_long}
 
     def close(self) -> None:
         self._target.close()
@@ -190,6 +209,13 @@ def _token_chunks(flights: list[InFlightRequest]) -> bool | None:
     """Whether each chunk was one token, as far as counts can say; see `Level.token_chunks`."""
     counted = [flight for flight in flights if flight.error is None and flight.count and flight.count.by]
     return all(flight.new_tokens == len(flight.times) for flight in counted) if counted else None
+
+
+def _counter(setup: Setup) -> Counter | None:
+    """The energy counter of the target's device; None for a server elsewhere, and for one that computes nothing."""
+    if setup.server is not None or engine_class(setup.engine).form is None:
+        return None
+    return open_counter(setup.device, [NvmlGpu.of_torch()] if setup.device == "cuda" else [])
 
 
 def _source(folder: Path | None, seed: int) -> Words:

@@ -83,8 +83,9 @@ def _stamp(value: object) -> float | None:
     return None
 
 
+OWN = "this suite"
 FORMATS = (
-    Format("this suite", ("arrival_s", "prompt_tokens", "output_tokens"), _number, own=True),
+    Format(OWN, ("arrival_s", "prompt_tokens", "output_tokens"), _number, own=True),
     Format("Mooncake", ("timestamp", "input_length", "output_length"), _milliseconds),
     Format("BurstGPT", ("Timestamp", "Request tokens", "Response tokens"), _number),
     Format("Azure", ("TIMESTAMP", "ContextTokens", "GeneratedTokens"), _stamp),

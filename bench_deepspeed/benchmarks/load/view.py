@@ -174,29 +174,33 @@ def _sent(result: LoadResult) -> list[str]:
         lines.append(
             f"{share:.0%} of the prompts' blocks came before, as the trace has it: a prefix cache saves their work"
         )
-    if prompts and sent > prompts:
+    too_long = result.target.get("too_long", 0)
+    if prompts and sent > (whole := prompts - too_long):
         lines.append(
-            f"{counted(prompts, 'prompt')} of a file made {sent:,} requests: a prefix cache may have saved their work"
+            f"{counted(whole, 'prompt')} of a file made {sent:,} requests: a prefix cache may have saved their work"
         )
     if left_out := workload.get("trace_left_out"):
         lines.append(f"{counted(left_out, 'request')} of the trace without a prompt or an answer were not sent")
+    if too_long:
+        lines.append(f"{counted(too_long, 'request')} of the file longer than the model's context were not sent")
     if workload.get("burstiness", 1.0) != 1.0:
         lines.append(f"the gaps between requests are gamma distributed, of shape {workload['burstiness']:g}")
     return lines
 
 
 def _served(result: LoadResult) -> list[str]:
-    """What must be known of a server that is not this suite's: what counts tokens, and whether lengths are exact."""
+    """What must be known of a server of OpenAI's API: what counts tokens, and whether lengths are exact."""
     target = result.target
-    if "url" not in target:
+    if "tokens_counted_by" not in target:
         return []
     counts = token_counts.counted_by(record for level in result.levels for record in level.records)
     by = ", ".join(f"{token_counts.WORDS[who]} ({number:,} answers)" for who, number in counts.most_common())
     asked = target["lengths"]
     lengths = f"requested with {asked}" if asked != token_counts.AS_THEY_COME else "those that came"
     other = "the same request alone gets other answers" if {"temperature", "top_k"} & set(target["fields"]) else SAMPLED
+    elsewhere = "; the server's machine is not known" if "url" in target else ""
     return [
-        f"tokens counted by {by or NOT_MEASURED}; lengths are {lengths}; the server's machine is not known",
+        f"tokens counted by {by or NOT_MEASURED}; lengths are {lengths}{elsewhere}",
         *([] if target["answers_repeat"] else [f"{other}: they are not compared"]),
     ]
 

@@ -37,12 +37,14 @@ def workload_of(scenario: Scenario, options) -> Workload:
         trace_left_out=trace.left_out if trace else 0,
         trace_blocks=trace and trace.blocks,
         answers=answers,
+        recorded=bool(answers or (trace and trace.format != traces.OWN)),
         burstiness=options.burstiness or 1.0,
         ramp_s=options.ramp or 0.0,
     )
     if device == REMOTE:
         return workload  # what its context is, the server knows
     longest = workload.shared_prefix + (workload.prompt_tokens or 1), workload.max_tokens or 1
-    for prompt_tokens, new_tokens in [longest, *((prompt, new) for _, prompt, new in workload.trace or ())]:
+    chosen = () if workload.recorded else workload.trace or ()
+    for prompt_tokens, new_tokens in [longest, *((prompt, new) for _, prompt, new in chosen)]:
         require_context(scenario.model, scenario.engine, prompt_tokens, new_tokens)
     return workload

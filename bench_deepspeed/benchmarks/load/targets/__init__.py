@@ -10,6 +10,7 @@ TARGETS = {
     "serve": "serve:ServeTarget",
     "async": "async_pipeline:AsyncTarget",
     "sequential": "sequential:SequentialTarget",
+    "mii_openai": "mii_openai:MiiOpenAiTarget",
     "openai": "openai:OpenAiTarget",
     "stub": "stub:StubTarget",
 }
