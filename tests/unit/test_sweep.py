@@ -21,7 +21,7 @@ from bench_deepspeed.benchmarks.sweep import answers, batches, charts, command, 
 from bench_deepspeed.benchmarks.sweep import view as report
 from bench_deepspeed.benchmarks.sweep.records import BatchCheck, CellQuality, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, MachineError, QualityError
-from bench_deepspeed.measure.records import Limits, Memory, Sample
+from bench_deepspeed.measure.records import Environment, Limits, Memory, Sample
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.results import documents
 
@@ -263,13 +263,28 @@ def test_a_figure_of_other_evidence_is_stale(tmp_path):
         render(page, check=True)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"status": "interrupted"}, {"settings": SweepSettings(**{**vars(SETTINGS), "engines": ["fake"]})}]
-)
+UNMEASURED = {"status": "interrupted", "scenarios": plan.scenarios_of(SETTINGS)}
+FAKE = {"settings": SweepSettings(**{**vars(SETTINGS), "engines": ["fake"]})}
+
+
+@pytest.mark.parametrize("changes", [UNMEASURED, {"status": "failed"}, FAKE], ids=["unmeasured", "failed", "fake"])
 def test_what_measures_nothing_is_not_published(tmp_path, changes):
     page, _ = published(tmp_path, **changes)
     with pytest.raises(BenchError, match="cannot be published"):
         render(page)
+
+
+def test_a_sweep_that_lacks_checks_alone_is_published_and_says_so(tmp_path):
+    page, _ = published(tmp_path, status="interrupted")
+    assert "Interrupted: not everything that was requested is here" in render(page)
+
+
+def test_a_sweep_that_goes_on_names_its_first_command_and_each_commit():
+    first = Environment(commit="aa", command="bench.sh sweep -n llama", cpu="one")
+    again = first.resumed(Environment(commit="bb+changes", command="bench.sh sweep --resume here", cpu="one"))
+    assert (again.commit, again.command) == ("aa, bb+changes", "bench.sh sweep -n llama")
+    assert again.resumed(Environment(commit="aa")).commit == again.commit
+    assert Environment().resumed(first) == first
 
 
 def test_lines_of_a_figure_leave_out_what_failed():
@@ -340,21 +355,24 @@ def matrix_of(**changes) -> list[dict[str, str]]:
             )
     found = (True, "within the noise floor", "transformers", 0.004, 0.003, 0.99, "aa")
     sweep.quality = [CellQuality("mii", "float16", *found)]
-    _title, table, _legend = matrix.tables(sweep)
-    return table.rows
+    _title, table, *notes, _legend = matrix.tables(sweep)
+    return [*table.rows, dict(text.text[1:].split(") ", 1) for text in notes)]
 
 
 def test_the_matrix_has_a_figure_or_a_reason_in_every_cell():
-    mii, deepspeed = matrix_of()
+    mii, deepspeed, notes = matrix_of()
     assert list(mii) == ["engine", *PRECISIONS]
-    assert mii["float32"] == "refused: MII 0.3.3 takes float16 and bfloat16 alone (llama_v2/model.py)"
+    assert mii["float32"] == "refused (1)"
+    assert notes["1"] == "MII 0.3.3 takes float16 and bfloat16 alone (llama_v2/model.py)"
+    assert mii["int8"] == "refused (2)"
     assert mii["float16"] == (
-        f"{4 * 16 / 0.4:,.1f} [160.0, 160.0] tokens/s; weights 7.00 GB, peak 10.00 GB; "
-        "KL 0.004 [0.003], within the noise floor"
+        f"{4 * 16 / 0.4:,.1f} [160.0, 160.0]; weights 7.00 GB, peak 10.00 GB; KL 0.004 [0.003], within the noise floor"
     )
-    assert mii["fp6"].startswith("refused: DeepSpeed 0.19.8 compiles its 6-bit kernel for compute capability 8.x alone")
+    assert mii["fp6"] == "refused (3)"
+    assert notes["3"].startswith("DeepSpeed 0.19.8 compiles its 6-bit kernel for compute capability 8.x alone")
     assert deepspeed["int8"].endswith("; answers not checked")
-    assert "does not compile with CUDA 13" in deepspeed["fp6"]
+    assert deepspeed["fp6"] == "refused (4)"
+    assert "does not compile with CUDA 13" in notes["4"]
 
 
 def test_a_sweep_of_one_precision_has_no_matrix():

@@ -13,7 +13,8 @@ from .records import CellQuality, SweepResult, SweepScenario
 LEGEND = (
     "cells: decode tokens/s of all sequences [95% interval] (of a batch without decode: tokens/s, prefill included); "
     "memory: weights as they are stored, and the peak of the device's memory, on a CPU of the process; quality: the "
-    "mean KL divergence from float32 [the noise floor's], and the verdict; else the reason why there is none"
+    "mean KL divergence from float32 [the noise floor's], and the verdict; else the number of the reason why there is "
+    "none"
 )
 
 
@@ -25,25 +26,27 @@ def tables(sweep: SweepResult) -> list[Block]:
     lists = (settings.tensor_parallel, settings.batch_sizes, settings.prompt_tokens, settings.max_tokens)
     by_key = {(*s.key, s.batch_size, s.prompt_tokens, s.max_tokens): s for s in sweep.scenarios}
     blocks: list[Block] = []
+    reasons: dict[str, int] = {}
     for size in itertools.product(*lists):
         rows = [
             {
                 "engine": engine,
-                **{name: _cell(sweep, by_key[(engine, name, *size)]) for name in settings.precisions},
+                **{name: _cell(sweep, by_key[(engine, name, *size)], reasons) for name in settings.precisions},
             }
             for engine in settings.engines
         ]
         ranks, batch, prompt, new = size
         title = f"Precisions{f', {ranks} ranks' if ranks > 1 else ''}, batch {batch}: {prompt} + {new} tokens"
         blocks += [Text(title, strong=True), Table(rows, "Precisions")]
-    return [*blocks, Text(LEGEND)]
+    return [*blocks, *(Text(f"({number}) {reason}") for reason, number in reasons.items()), Text(LEGEND)]
 
 
-def _cell(sweep: SweepResult, scenario: SweepScenario) -> str:
+def _cell(sweep: SweepResult, scenario: SweepScenario, reasons: dict[str, int]) -> str:
+    """A scenario's figures, or the number of the reason why there are none, which is added to `reasons`."""
     if scenario.status != "complete":
         known = capabilities.cell(scenario.engine, sweep.settings.device, scenario.precision)
         reason = scenario.reason if known.path or not known.reason else known.reason
-        return f"{scenario.status}: {reason}" if reason else scenario.status
+        return f"{scenario.status} ({reasons.setdefault(reason, len(reasons) + 1)})" if reason else scenario.status
     row = ScenarioRow(sweep, scenario)
     return "; ".join(filter(None, (_speed(row), _memory(row), _quality(row.quality))))
 
@@ -53,7 +56,7 @@ def _speed(row: ScenarioRow) -> str:
     if estimate is None:
         return "speed not measured"
     bounds = f" [{', '.join(f'{bound:,.1f}' for bound in estimate.bounds)}]" if estimate.bounds else ""
-    return f"{estimate.value:,.1f}{bounds} tokens/s"
+    return f"{estimate.value:,.1f}{bounds}"
 
 
 def _memory(row: ScenarioRow) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench_deepspeed.benchmarks.common.kind import Item, unfinished
+from bench_deepspeed.benchmarks.common.kind import Item, machine_of, unfinished
 from bench_deepspeed.benchmarks.common.provenance import environment_facts, origin
 from bench_deepspeed.core.streams import columns
 from bench_deepspeed.core.text import wrapped
@@ -81,7 +81,8 @@ def _section(item: Item[SweepResult], compact: bool) -> Section:
         Section("Machine and versions", [Text(measured)], folded=True, documented=True),
         Section("Environment", [Facts(environment_facts(sweep.environment.facts))], folded=True),
     ]
-    return Section(model_title(sweep), blocks, facets=frozenset().union(*row_facets))
+    title = f"{model_title(sweep)}, {machine_of(sweep.environment, sweep.settings.device)}"
+    return Section(title, blocks, facets=frozenset().union(*row_facets))
 
 
 def figures(item: Item[SweepResult]) -> list[Figure]:
