@@ -55,7 +55,8 @@ def test_what_an_engine_does_not_run_in_is_refused_in_a_line_and_the_rest_is_a_m
     assert text.count("refused: fake int8: fake does not run in int8 on cpu: it computes nothing") == 1
     assert "Precisions, batch 2: 10 + 5 tokens" in text
     assert "166.7; answers not checked" in text  # of two sequences, 12 ms a step
-    assert text.count("refused: it computes nothing") == 2
+    assert text.count("(1) it computes nothing") == 1
+    assert text.count("refused (1)") == 2  # of both batches
     assert "int8" not in "".join(visit.precision for visit in sweep_of(tmp_path).order)
     assert max(map(len, done.stdout.splitlines())) <= 80
 
