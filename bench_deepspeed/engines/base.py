@@ -213,9 +213,11 @@ class Engine(ABC):
 def longest_prompt(tokenizer, load: Load, context_tokens: int) -> int:
     """Tokens of the longest prompt.
 
-    Raises UsageError when that, with its answer, is longer than the model's context.
+    Raises UsageError when that, with its answer, is longer than the model's context, and where one has no token.
     """
     counts = [len(tokenizer(p).input_ids) if isinstance(p, str) else len(p) for p in load.prompts]
+    if 0 in counts:
+        raise UsageError("the model's tokenizer finds no token in the prompt: give another, or check the tokenizer")
     prompt_tokens, max_tokens = max(counts, default=0), load.max_tokens
     if prompt_tokens + max_tokens > context_tokens:
         raise UsageError(

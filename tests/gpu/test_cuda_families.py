@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import save_tokenizer
 
 from bench_deepspeed.model import catalog
 from bench_deepspeed.model.from_config import FAMILIES
@@ -18,16 +17,15 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 64,
-    "vocab_size": 32000,
+    "vocab_size": 49152,
     "max_position_embeddings": 512,
     "initializer_range": 0.2,
 }
-TEMPLATE = "{% for message in messages %}<s> {{ message['content'] }} {% endfor %}deep"
 
 
 @pytest.fixture(params=FAMILIES)
-def added(request, bench, tmp_path):
-    """The name of a small model of random values, biases included; its manifest goes when the test ends."""
+def added(request, bench, tmp_path, smollm2_models_dir):
+    """The name of a small model of random values, with SmolLM2's tokenizer; its manifest goes when the test ends."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -38,10 +36,7 @@ def added(request, bench, tmp_path):
         if parameter.endswith(".bias"):
             torch.nn.init.normal_(value)
     model.save_pretrained(folder)
-    save_tokenizer(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(smollm2_models_dir / "smollm2" / "pretrained").save_pretrained(folder)
     done = bench("models", "add", folder, "--name", name)
     assert done.returncode == 0, done.stderr
     yield name
@@ -50,7 +45,7 @@ def added(request, bench, tmp_path):
 
 def test_mii_is_within_the_noise_floor_of_each_family(added, bench, tmp_path):
     asked = tmp_path / "two.json"
-    questions = [{"prompt": "deep speed deep"}, {"prompt": "speed speed"}]
+    questions = [{"prompt": "What is the capital of France?"}, {"prompt": "Name a colour."}]
     asked.write_text(json.dumps({"max_tokens": 16, "questions": questions}))
     flags = ("--precision", "float16", "--questions", asked, "--models_dir", "models", "--output_dir", "out")
     done = bench("quality", "-d", "cuda", "-n", added, "--engine", "mii", *flags, "--fail_on_quality")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from bench_deepspeed.benchmarks.common.prompts import timed_prompts
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
-from bench_deepspeed.core.errors import BenchError
+from bench_deepspeed.core.errors import BenchError, UsageError
+from bench_deepspeed.engines.base import Load, longest_prompt
 from bench_deepspeed.measure.records import Run, Scenario
 from bench_deepspeed.measure.stopping import MAX_WARMUPS
 from bench_deepspeed.worker import prompts, tasks
@@ -88,3 +90,15 @@ def test_each_generation_has_its_own_prompt_and_their_digest_is_kept():
 def test_a_prompt_of_too_few_words_is_refused_and_says_what_to_do():
     with pytest.raises(BenchError, match="have 5 other orders of as many tokens, 40 are needed: use -p"):
         tasks.vary(Asked().worker, "one two three", 40, 0)
+
+
+def test_a_prompt_without_a_token_is_refused_before_a_model_is_loaded(tmp_path):
+    def tokenizer(text: str) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=[1] * text.count("a"))
+
+    def load(*texts: str) -> Load:
+        return Load(None, "cpu", "float32", tmp_path, list(texts), 8)
+
+    assert longest_prompt(tokenizer, load("aa", "a"), context_tokens=10) == 2
+    with pytest.raises(UsageError, match="finds no token in the prompt"):
+        longest_prompt(tokenizer, load("aa", "b"), context_tokens=10)
