@@ -83,8 +83,10 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital and one full stop."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    """Text with a capital and one full stop; a name that it begins with, of a file or a setting, stays as it is."""
+    first = text.partition(" ")[0].rstrip(".")
+    begins = text[:1] if {".", "_"} & set(first) else text[:1].upper()
+    return begins + text[1:].rstrip(".") + "."
 
 
 def wrapped(text: str, width: int, hanging: str = "") -> str:

@@ -41,6 +41,11 @@ def percent(share: float | None) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
+def change(value: float) -> str:
+    """A relative change in percent with its sign, such as "+0.3%"; what rounds to nothing is "+0.0%"."""
+    return f"{round(value, 3) + 0.0:+.1%}"
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """A number with that many digits behind the point."""
     return NOT_MEASURED if value is None else f"{value:,.{digits}f}"

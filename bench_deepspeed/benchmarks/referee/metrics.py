@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.core.units import milliseconds
+from bench_deepspeed.core.units import change, milliseconds
 from bench_deepspeed.measure.metric import Bounds, Metric
 from bench_deepspeed.measure.statistics import Interval
 
@@ -17,7 +17,7 @@ def share(interval: Interval | None) -> str:
     """An error as "+0.3% ± 0.1": the mean over the runs, and half the width of its interval, in percent."""
     if interval is None:
         return NOT_MEASURED
-    mean = f"{interval.mean:+.1%}"
+    mean = change(interval.mean)
     half = interval.half_width
     return mean if half is None else f"{mean} ± {100 * half:.1f}"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench_deepspeed.benchmarks.common.kind import Item, unfinished
 from bench_deepspeed.benchmarks.common.provenance import origin
 from bench_deepspeed.core.text import NOT_MEASURED
-from bench_deepspeed.core.units import milliseconds
+from bench_deepspeed.core.units import change, milliseconds
 from bench_deepspeed.measure import metric
 from bench_deepspeed.report.blocks import Block, Figure, Link, Section, Table, Text
 
@@ -124,7 +124,7 @@ def _range(result: RefereeResult, name: str, definition: str) -> str:
     known = sorted((one for one in found if one is not None), key=lambda one: one.mean)
     if not known:
         return NOT_MEASURED
-    return " … ".join(dict.fromkeys(f"{one.mean:+.1%}" for one in (known[0], known[-1])))
+    return " … ".join(dict.fromkeys(change(one.mean) for one in (known[0], known[-1])))
 
 
 def _server(result: RefereeResult) -> list[Block]:
