@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -15,6 +16,10 @@ from bench_deepspeed.core.progress import Progress
 BUFFERS = Path("/dev/shm")
 BUFFER_BYTES = 70_000_000
 """Of each rank there, at most (DeepSpeed 0.19.8, csrc/cpu/comm/shm.cpp); a container may have 64 MiB in all."""
+BUFFER = "deepspeed_allreduce_buffer_*"
+"""What DeepSpeed names them."""
+SETTLED_S = 60
+"""A buffer that is older has been opened by its rank, or never will be."""
 SHARED_MEMORY = "deepspeed_shm_comm"
 """DeepSpeed's all-reduce in shared memory, for ranks on one CPU."""
 LABEL = "building DeepSpeed's CPU collectives (once, a minute or more)"
@@ -97,8 +102,26 @@ def unlink_buffers(folder: Path = BUFFERS) -> None:
     that ends.
     """
     place = f"{os.environ['MASTER_ADDR']}_{os.environ['MASTER_PORT']}"
-    for buffer in folder.glob(f"deepspeed_allreduce_buffer_*_{place}_*"):
+    for buffer in folder.glob(f"{BUFFER}_{place}_*"):
         buffer.unlink(missing_ok=True)
+
+
+def unlink_left_buffers(folder: Path = BUFFERS) -> None:
+    """Remove this user's buffers that no process has in its memory: of ranks that were killed while they loaded."""
+    left = {str(buffer) for buffer in folder.glob(BUFFER) if _is_left(buffer)}
+    for maps in Path("/proc").glob("[0-9]*/maps") if left else ():
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            used = maps.read_text(errors="replace")
+            left = {name for name in left if name not in used}
+    for name in left:
+        Path(name).unlink(missing_ok=True)
+
+
+def _is_left(buffer: Path) -> bool:
+    with contextlib.suppress(OSError):
+        status = buffer.stat()
+        return status.st_uid == os.getuid() and time.time() - status.st_mtime > SETTLED_S
+    return False
 
 
 def _written(file: Path) -> float | None:

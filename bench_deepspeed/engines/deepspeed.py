@@ -21,6 +21,7 @@ class DeepSpeedEngine(TransformersEngine):
 
     def before_ranks(self, load: Load, progress: Progress) -> None:
         os.environ["DS_ACCELERATOR"] = load.device
+        collectives.unlink_left_buffers()
         if load.device == "cpu" and collectives.has_shared_memory(load.tensor_parallel):
             self.kernel_build_s = collectives.build_shared_memory(progress)
 

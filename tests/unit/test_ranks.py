@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import mmap
+import os
 import statistics
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +117,24 @@ def test_only_the_buffers_of_these_ranks_lose_their_names(tmp_path, monkeypatch)
         (tmp_path / name).touch()
     collectives.unlink_buffers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[2:])
+
+
+def test_buffers_of_ranks_that_were_killed_are_removed(tmp_path):
+    names = ["used", "left", "new"]
+    for name in names:
+        buffer = tmp_path / f"deepspeed_allreduce_buffer_0_127.0.0.1_4321_{name}"
+        buffer.write_bytes(b"0" * mmap.PAGESIZE)
+        if name != "new":
+            os.utime(buffer, (0, 0))
+    (tmp_path / "another's").touch()
+    os.utime(tmp_path / "another's", (0, 0))
+    with (tmp_path / "deepspeed_allreduce_buffer_0_127.0.0.1_4321_used").open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    collectives.unlink_left_buffers(tmp_path)
+    assert {path.name.rpartition("_")[2] for path in tmp_path.iterdir()} == {"used", "new", "another's"}
+    mapped.close()
+    collectives.unlink_left_buffers(tmp_path)
+    assert {path.name.rpartition("_")[2] for path in tmp_path.iterdir()} == {"new", "another's"}
 
 
 def test_shared_memory_needs_a_compiler_and_room(tmp_path, monkeypatch):
