@@ -1,19 +1,24 @@
-"""Results in the formats of other tools: vLLM's benchmark, and Bencher's, which follows measures over time."""
+"""Results in the formats of other tools: vLLM's and llama.cpp's benchmarks, and Bencher's, which follows measures."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bench_deepspeed.benchmarks.common.kind import Item, Kind
 from bench_deepspeed.core.errors import UsageError, named
 from bench_deepspeed.measure.metric import Metric
 from bench_deepspeed.report.flat_files import as_jsonl
 
-SAID: dict[str, Callable[[Kind], object]] = {"vllm": lambda kind: kind.vllm_records, "bencher": lambda k: k.row_name}
-"""Format → whether it can say what a kind holds."""
+SAID: dict[str, Callable[[Kind], Any]] = {
+    "vllm": lambda kind: kind.vllm_records,
+    "llama-bench": lambda kind: kind.llama_bench_records,
+    "bencher": lambda kind: kind.row_name,
+}
+"""Format → what of a kind says its content in it; None where it cannot."""
 
 
 def as_vllm(items: Sequence[Item], _options) -> str:
@@ -21,10 +26,22 @@ def as_vllm(items: Sequence[Item], _options) -> str:
 
     Raises UsageError where no file is a load test.
     """
-    lines = []
-    for item in _chosen(items, "vllm"):
+    return _lines(items, "vllm")
+
+
+def as_llama_bench(items: Sequence[Item], _options) -> str:
+    """A JSON object a line, one a test, as `llama-bench -o jsonl` writes them.
+
+    Raises UsageError where no file is a run or a sweep.
+    """
+    return _lines(items, "llama-bench")
+
+
+def _lines(items: Sequence[Item], form: str) -> str:
+    lines: list[Mapping[str, object]] = []
+    for item in _chosen(items, form):
         with named(item.path):
-            lines.extend(item.kind.vllm_records(item.content))
+            lines.extend(SAID[form](item.kind)(item.content))
     return as_jsonl(lines)
 
 
@@ -72,4 +89,4 @@ def _chosen(items: Sequence[Item], form: str) -> list[Item]:
     return chosen
 
 
-WRITERS = {"vllm": as_vllm, "bencher": as_bencher}
+WRITERS = {"vllm": as_vllm, "llama-bench": as_llama_bench, "bencher": as_bencher}

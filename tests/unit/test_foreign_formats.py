@@ -80,7 +80,7 @@ def test_two_results_of_one_name_are_refused(tmp_path):
         written("bencher", *paths)
 
 
-@pytest.mark.parametrize("form", ["vllm", "bencher"])
+@pytest.mark.parametrize("form", ["vllm", "llama-bench", "bencher"])
 def test_a_kind_that_a_format_cannot_say_is_refused(tmp_path, form):
     with pytest.raises(
         UsageError, match=rf"--format {form}: .*ab\.json is a comparison \(ab\), which that format cannot say"
@@ -178,3 +178,95 @@ def test_vllm_gets_published_load_tests():
     assert [line.label for line in lines] == [row.level.name for row in rows]
     assert [line.output_throughput for line in lines] == [row.statistics.tokens_per_s for row in rows]
     assert json.loads(json.dumps([line.model_id for line in lines])) == ["SmolLM2-135M-Instruct"] * len(lines)
+
+
+class LlamaBench(BaseModel):
+    """The fields and types of scripts/compare-llama-bench.py at ggml-org/llama.cpp 05f3b20.
+
+    It drops others, and refuses a line that lacks one by which it tells tests apart.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    build_commit: Annotated[str, Field(min_length=1, max_length=12)]
+    cpu_info: str
+    gpu_info: str
+    backends: str
+    model_filename: str
+    model_type: str
+    cpu_mask: str
+    type_k: Literal["f32", "f16", "bf16"]
+    type_v: Literal["f32", "f16", "bf16"]
+    split_mode: str
+    tensor_split: str
+    tensor_buft_overrides: str
+    test_time: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
+    build_number: int
+    model_size: int
+    model_n_params: int
+    n_batch: int
+    n_ubatch: int
+    n_threads: int
+    cpu_strict: int
+    poll: int
+    n_gpu_layers: int
+    main_gpu: int
+    no_kv_offload: int
+    flash_attn: int
+    use_mmap: int
+    embeddings: int
+    no_op_offload: int
+    n_prompt: int
+    n_gen: int
+    n_depth: int
+    avg_ns: int
+    stddev_ns: int
+    avg_ts: FiniteFloat
+    stddev_ts: FiniteFloat
+    samples_ns: list[int]
+    samples_ts: list[FiniteFloat]
+
+
+def llama_bench(*paths: Path) -> list[LlamaBench]:
+    options = SimpleNamespace(format="llama-bench", output=None, samples=False, gpu_hour=None)
+    lines = foreign.WRITERS["llama-bench"](evidence.read(list(paths)), options).splitlines()
+    return [LlamaBench.model_validate_json(line) for line in lines]
+
+
+def test_llama_bench_gets_prefill_and_decoding_apart(tmp_path):
+    swept = sweep()
+    (path,) = saved(tmp_path, sweep=swept)
+    complete = next(one for one in swept.scenarios if one.status == "complete")
+    prefill, decode, *_ = llama_bench(path)
+    assert (prefill.n_prompt, prefill.n_gen, prefill.n_depth) == (complete.prompt_tokens, 0, 0)
+    assert (decode.n_prompt, decode.n_gen, decode.n_depth) == (0, complete.max_tokens - 1, complete.prompt_tokens)
+    assert prefill.n_batch == decode.n_batch == complete.batch_size
+    firsts, wholes = ([sample.seconds for sample in samples] for samples in (complete.prefill, complete.total))
+    assert prefill.avg_ts == pytest.approx(
+        fmean(complete.batch_size * complete.prompt_tokens / seconds for seconds in firsts)
+    )
+    assert decode.samples_ts == pytest.approx(
+        [
+            complete.batch_size * (complete.max_tokens - 1) / (whole - first)
+            for whole, first in zip(wholes, firsts, strict=True)
+        ]
+    )
+
+
+def test_llama_bench_gets_a_run_as_one_test_of_prompt_and_answer(tmp_path):
+    made = measured(result(processes=2))
+    (line,) = llama_bench(*saved(tmp_path, run=made))
+    seconds = [sample.seconds for sample in made.valid_samples]
+    tokens = made.valid_samples[0].prompt_tokens + made.scenario.max_tokens
+    assert line.n_prompt + line.n_gen == tokens
+    assert line.avg_ts == pytest.approx(fmean(tokens / one for one in seconds))
+    assert line.stddev_ts == pytest.approx(numpy.std([tokens / one for one in seconds], ddof=1))
+    assert line.avg_ns == pytest.approx(1e9 * fmean(seconds), abs=1)
+
+
+def test_llama_bench_gets_published_results():
+    every = [item.path for item in evidence.read(evidence.published()) if item.kind.llama_bench_records]
+    lines = [line for path in every for line in llama_bench(path)]
+    assert {line.model_type for line in lines} >= {"Llama-2-7B-chat float16, random weights"}
+    assert {line.n_gen == 0 for line in lines} == {True, False}
+    assert all(line.avg_ts > 0 for line in lines)

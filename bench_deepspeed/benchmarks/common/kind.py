@@ -101,6 +101,8 @@ class Kind(Generic[Saved, Row]):
     """With the price of an hour of a GPU, where a cost follows from it."""
     vllm_records: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
     """Its rows as vLLM's serving benchmark writes them, where it is one of serving."""
+    llama_bench_records: Callable[[Saved], Sequence[Mapping[str, object]]] | None = None
+    """Its rows as llama.cpp's benchmark writes them, where it is one of generations."""
     possible: Callable[[Saved], None] = lambda _saved: None
     """Raises ImpossibleError for other impossible values."""
 

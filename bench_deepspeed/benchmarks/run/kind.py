@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from bench_deepspeed.benchmarks.common import llama_bench
 from bench_deepspeed.benchmarks.common.columns import sample_row
 from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, status_refusal
 from bench_deepspeed.benchmarks.common.provenance import lacking
@@ -59,6 +60,18 @@ def _codes(result: Result) -> list[str]:
     return [finding.code for finding in warnings.check(result)]
 
 
+def llama_bench_records(result: Result) -> list[dict[str, object]]:
+    """The timed generations, as one test of a prompt with its answer; none where none is valid."""
+    s, valid = result.scenario, result.valid_samples
+    prompt = metrics.prompt_tokens(result)
+    if not valid or prompt is None:
+        return []
+    own = (s.model, s.weights, s.engine, s.precision, s.device, s.tensor_parallel)
+    engine = llama_bench.Engine(*own, result.started_at, result.environment)
+    seconds = [sample.seconds for sample in valid]
+    return [llama_bench.record(engine, llama_bench.Test(prompt, s.max_tokens, 0, 1, seconds))]
+
+
 def _row_name(result: Result) -> str:
     return f"run: {view.title(result)}, {metrics.prompt_tokens(result)} + {result.scenario.max_tokens} tokens"
 
@@ -84,4 +97,5 @@ KIND = Kind(
     warnings=_codes,
     refusal=_refusal,
     row_name=_row_name,
+    llama_bench_records=llama_bench_records,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bench_deepspeed.benchmarks.common import llama_bench
 from bench_deepspeed.benchmarks.common.columns import sample_row
 from bench_deepspeed.benchmarks.common.kind import Kind, Place, Subject, machine_of, status_refusal
+from bench_deepspeed.engines import engine_class
 
 from . import derived, view
 from .labels import model_title
@@ -61,6 +63,24 @@ def _recomputed(sweep: SweepResult) -> dict[Place, object]:
     return judged
 
 
+def llama_bench_records(sweep: SweepResult) -> list[dict[str, object]]:
+    """Of each scenario that was measured its prefill, and its decoding at that depth where it can be told apart."""
+    settings, records = sweep.settings, []
+    for scenario in sweep.scenarios:
+        if scenario.status != "complete" or not engine_class(scenario.engine).reads_weights():
+            continue
+        own = (settings.model, settings.weights, scenario.engine, scenario.precision, settings.device)
+        engine = llama_bench.Engine(*own, scenario.tensor_parallel, sweep.started_at[0], sweep.environment)
+        prefill, total = ([sample.seconds for sample in samples] for samples in (scenario.prefill, scenario.total))
+        batch, prompt = scenario.batch_size, scenario.prompt_tokens
+        tests = [llama_bench.Test(prompt, 0, 0, batch, prefill)]
+        if derived.decode_rate(scenario) is not None:
+            decode = [whole - first for whole, first in zip(total, prefill, strict=True)]
+            tests += [llama_bench.Test(0, scenario.max_tokens - 1, prompt, batch, decode)] if min(decode) > 0 else []
+        records += [llama_bench.record(engine, test) for test in tests]
+    return records
+
+
 def _row_name(row: ScenarioRow) -> str:
     settings = (f"{setting.title} {setting.cell(row)}" for setting in COMBINED)
     machine = machine_of(row.sweep.environment, row.sweep.settings.device)
@@ -85,4 +105,5 @@ KIND = Kind(
     recomputed=_recomputed,
     refusal=_refusal,
     row_name=_row_name,
+    llama_bench_records=llama_bench_records,
 )
