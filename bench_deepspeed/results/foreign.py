@@ -17,8 +17,12 @@ SAID: dict[str, Callable[[Kind], Any]] = {
     "vllm": lambda kind: kind.vllm_records,
     "llama-bench": lambda kind: kind.llama_bench_records,
     "bencher": lambda kind: kind.row_name,
+    "openmetrics": lambda kind: kind.row_name,
 }
 """Format → what of a kind says its content in it; None where it cannot."""
+PREFIX = "bench_deepspeed_"
+BOUNDS = {"value": "value", "lower_value": "lower", "upper_value": "upper"}
+"""Bencher's name of a value → its label in OpenMetrics."""
 
 
 def as_vllm(items: Sequence[Item], _options) -> str:
@@ -52,15 +56,47 @@ def as_bencher(items: Sequence[Item], _options) -> str:
     interval. Raises UsageError for two results of one name, of which Bencher would keep one, and where no file has rows
     that have names.
     """
+    return json.dumps(_measured(items, "bencher"), ensure_ascii=False, indent=2) + "\n"
+
+
+def as_openmetrics(items: Sequence[Item], _options) -> str:
+    """A gauge a metric, in the text format of OpenMetrics (prometheus.io/docs/specs/om/open_metrics_spec).
+
+    The label `result` has the name of what was measured, and `bound` says which sample is the value and which are the
+    ends of its 95% interval. Raises UsageError as `as_bencher` does.
+    """
+    found = _measured(items, "openmetrics")
+    meanings = {m.name: m.meaning for item in items for m in item.kind.metrics}
+    lines = []
+    for metric in dict.fromkeys(name for measures in found.values() for name in measures):
+        family = f"{PREFIX}{metric}"
+        lines += [f"# TYPE {family} gauge", f"# HELP {family} {_escaped(meanings[metric])}"]
+        lines += [
+            f'{family}{{result="{_escaped(result)}",bound="{BOUNDS[bound]}"}} {value!r}'
+            for result, measures in found.items()
+            for bound, value in measures.get(metric, {}).items()
+        ]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _measured(items: Sequence[Item], form: str) -> dict[str, dict[str, dict[str, float]]]:
+    """What was measured → metric → its values.
+
+    Raises UsageError for two results of one name, and where no file has rows that have names.
+    """
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for item in _chosen(items, "bencher"):
+    for item in _chosen(items, form):
         with named(item.path):
             for row in item.kind.rows(item.content):
                 measures = {m.name: one for m in item.kind.metrics if (one := _measure(m, row))}
                 if (name := item.kind.row_name(row)) in found and measures:
                     raise UsageError(f"{item.path} has another result of {name!r}: give one of them")
                 found |= {name: measures} if measures else {}
-    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+    return found
 
 
 def _measure(metric: Metric, row: object) -> dict[str, float] | None:
@@ -89,4 +125,9 @@ def _chosen(items: Sequence[Item], form: str) -> list[Item]:
     return chosen
 
 
-WRITERS = {"vllm": as_vllm, "llama-bench": as_llama_bench, "bencher": as_bencher}
+WRITERS = {
+    "vllm": as_vllm,
+    "llama-bench": as_llama_bench,
+    "bencher": as_bencher,
+    "openmetrics": as_openmetrics,
+}

@@ -11,7 +11,7 @@ from bench_deepspeed.benchmarks.common.flags import add_common, add_gpu_hour
 from bench_deepspeed.core.arguments import Parser
 from bench_deepspeed.core.errors import UsageError
 
-FORMATS = ("markdown", "csv", "jsonl", "html", "vllm", "llama-bench", "bencher")
+FORMATS = ("markdown", "csv", "jsonl", "html", "vllm", "llama-bench", "bencher", "openmetrics")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         help="write them as this, instead of rendering the documents; vllm: load tests as `vllm bench serve` writes "
         "them, one level a line; llama-bench: runs and sweeps as llama.cpp's benchmark writes them; bencher: Bencher "
-        "Metric Format",
+        "Metric Format; openmetrics: what Prometheus reads",
     )
     parser.add_argument("--output", type=Path, metavar="PATH", help="where to (default: standard output)")
     add_gpu_hour(parser)

@@ -14,6 +14,7 @@ import pytest
 from builders import ab, load, measured, result, sweep
 from builders import level_of as level
 from builders import request_record as record
+from prometheus_client.openmetrics import parser as openmetrics
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 from support import MEASURED_LOAD
 
@@ -22,6 +23,8 @@ from bench_deepspeed.benchmarks.load.records import LoadResult
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.results import export, foreign
 from bench_deepspeed.results import files as evidence
+
+HOSTILE = 'back\\slash, "quoted"\nsecond line'
 
 
 def written(form: str, *paths: Path) -> str:
@@ -74,13 +77,40 @@ def test_bencher_gets_published_results():
         assert BENCHER.validate_json(foreign.WRITERS["bencher"](evidence.read([path]), options))
 
 
+def test_openmetrics_has_each_value_and_the_ends_of_its_interval(tmp_path):
+    paths = saved(tmp_path, run=measured(result(processes=2)), load=load(), sweep=sweep())
+    families = list(openmetrics.text_string_to_metric_families(written("openmetrics", *paths)))
+    benched = BENCHER.validate_json(written("bencher", *paths))
+    assert {family.type for family in families} == {"gauge"}
+    assert all(family.documentation for family in families)
+    found = {
+        (sample.labels["result"], family.name.removeprefix(foreign.PREFIX), sample.labels["bound"]): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    expected = {
+        (name, metric, bound): getattr(values, field)
+        for name, measures in benched.items()
+        for metric, values in measures.items()
+        for field, bound in foreign.BOUNDS.items()
+        if getattr(values, field) is not None
+    }
+    assert found == expected
+
+
+def test_openmetrics_keeps_what_must_be_escaped():
+    text = f'# TYPE a gauge\na{{result="{foreign._escaped(HOSTILE)}"}} 1.0\n# EOF\n'
+    ((sample,),) = (family.samples for family in openmetrics.text_string_to_metric_families(text))
+    assert sample.labels["result"] == HOSTILE
+
+
 def test_two_results_of_one_name_are_refused(tmp_path):
     paths = saved(tmp_path, one=load(), other=load())
     with pytest.raises(UsageError, match=r"other\.json has another result of 'load: Llama-2-7B-chat, serve \(mii\)"):
         written("bencher", *paths)
 
 
-@pytest.mark.parametrize("form", ["vllm", "llama-bench", "bencher"])
+@pytest.mark.parametrize("form", ["vllm", "llama-bench", "bencher", "openmetrics"])
 def test_a_kind_that_a_format_cannot_say_is_refused(tmp_path, form):
     with pytest.raises(
         UsageError, match=rf"--format {form}: .*ab\.json is a comparison \(ab\), which that format cannot say"
