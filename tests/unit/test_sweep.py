@@ -459,3 +459,16 @@ def test_answers_are_checked_precision_by_precision():
 def test_each_warning_of_a_sweep_has_a_meaning_and_a_remedy():
     assert all(meaning and remedy for meaning, remedy in report.MEANINGS.values())
     assert set(metrics.MACHINE) < set(report.MEANINGS)
+
+
+@pytest.mark.parametrize(
+    ("some", "words"),
+    [
+        (["a"], "a"),
+        (["a", "b"], "a; b"),
+        (["a", "b", "d"], "all 4 scenarios but c"),
+        (["a", "b", "c", "d"], "all 4 scenarios"),
+    ],
+)
+def test_a_warning_of_most_scenarios_names_the_others(some, words):
+    assert report._which(some, ["a", "b", "c", "d"]) == words

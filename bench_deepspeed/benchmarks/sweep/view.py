@@ -152,13 +152,20 @@ def doubts(sweep: SweepResult) -> list[Warnings]:
     for scenario in sweep.scenarios:
         for code in warnings_of(ScenarioRow(sweep, scenario)):
             titles.setdefault(code, []).append(scenario.title())
-    complete = sum(scenario.status == "complete" for scenario in sweep.scenarios)
+    complete = [scenario.title() for scenario in sweep.scenarios if scenario.status == "complete"]
     findings = []
     for code, some in titles.items():
         meaning, remedy = MEANINGS[code]
-        of = f"all {complete} scenarios" if len(some) == complete > 1 else "; ".join(some)
-        findings.append((code, f"{meaning}: {of}", remedy))
+        findings.append((code, f"{meaning}: {_which(some, complete)}", remedy))
     return [Warnings(findings)] if findings else []
+
+
+def _which(some: list[str], every: list[str]) -> str:
+    """Those scenarios, or where they are most, the others."""
+    others = [title for title in every if title not in some]
+    if len(some) == 1 or len(some) <= len(others):
+        return "; ".join(some)
+    return f"all {len(every)} scenarios" + (f" but {'; '.join(others)}" if others else "")
 
 
 def reasons(sweep: SweepResult) -> list[str]:
