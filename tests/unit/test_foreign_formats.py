@@ -213,7 +213,7 @@ def test_vllm_gets_published_load_tests():
 class LlamaBench(BaseModel):
     """The fields and types of scripts/compare-llama-bench.py at ggml-org/llama.cpp 05f3b20.
 
-    It drops others, and refuses a line that lacks one by which it tells tests apart.
+    It drops others, and refuses a line that lacks one by which it distinguishes tests.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from bench_deepspeed.benchmarks.load import efficiency, labels
+from bench_deepspeed.benchmarks.load.targets.base import Setup
+from bench_deepspeed.benchmarks.load.targets.sequential import SequentialTarget
+from bench_deepspeed.worker import client
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,8 @@ import pytest
         (("--target", "async", "--engine", "transformers"), "--target async is made of mii"),
         (("--target", "serve", "-d", "cpu"), "leave out -d cpu, or use --target sequential"),
         (("--target", "sequential", "-d", "cpu", "--engine", "fake"), "--engine fake does not stream"),
+        (("--target", "stub", "--tensor_parallel", "2"), "--target stub runs on one rank; sequential takes several"),
+        (("--target", "sequential", "-d", "cpu", "-n", "smollm2", "--tensor_parallel", "4"), "3 ranks at most"),
         (("--trace", "t.jsonl", "--clients", "1"), "leave out --clients"),
         (("--trace", "t.jsonl", "--p99"), "leave out --p99"),
         (("--prompts", "p.txt", "--prompt_tokens", "3"), "leave out --prompt_tokens"),
@@ -41,3 +50,33 @@ import pytest
 )
 def test_impossible_values_are_refused(bench, flags, problem):
     assert problem in bench.refusal(2, "load", *flags)
+
+
+def test_an_engine_that_serves_one_by_one_may_have_several_ranks(tmp_path, monkeypatch):
+    loaded = []
+
+    class Worker:
+        def __init__(self, *_: object):
+            """Nothing is started."""
+
+        def __enter__(self) -> Worker:
+            return self
+
+        def load(self, engine: str, settings: object) -> SimpleNamespace:
+            loaded.append((engine, settings.tensor_parallel))
+            return SimpleNamespace()
+
+    monkeypatch.setattr(client, "WorkerProcess", Worker)
+    setup = Setup("deepspeed", tmp_path, "cpu", "float32", tmp_path, 8, 30.0, tensor_parallel=2)
+    SequentialTarget().open(setup, lambda *_: None)
+    assert loaded == [("deepspeed", 2)]
+
+
+@pytest.mark.parametrize(
+    ("device", "ranks", "gpus"),
+    [("cuda", {}, 1), ("cuda", {"tensor_parallel": 2}, 2), ("cpu", {"tensor_parallel": 2}, 1)],
+)
+def test_each_rank_has_a_gpu_of_its_own(device, ranks, gpus):
+    result = SimpleNamespace(target={"name": "sequential"}, scenario={"device": device, **ranks}, gpus=None)
+    assert efficiency.gpus(result) == gpus
+    assert labels.ranks_of(result) == ranks.get("tensor_parallel", 1)

@@ -26,6 +26,9 @@ from .measure import LoadTest
 from .records import FILE, SUBFOLDER, LoadResult, Workload
 from .workload import workload_of
 
+KEPT = ("model", "engine", "device", "precision", "weights", "seed", "tensor_parallel")
+"""What of a scenario a result keeps."""
+
 
 def run(scenario: Scenario, options) -> int:
     """Hold each level and print the table. Returns the exit code.
@@ -84,7 +87,7 @@ def _opened(scenario: Scenario, options, workload: Workload) -> LoadResult:
     target, slo = target_class(options.target), options.slo
     sla = {"ttft_s": options.sla_ttft, "tpot_s": options.sla_tpot, "e2e_s": None}
     return LoadResult(
-        scenario={key: getattr(scenario, key) for key in ("model", "engine", "device", "precision", "weights", "seed")},
+        scenario={key: getattr(scenario, key) for key in KEPT},
         target={"name": target.name, "summary": target.summary, "service": target.service},
         workload=_kept(workload),
         sla=objective.sla_of(slo.terms) if slo else sla,

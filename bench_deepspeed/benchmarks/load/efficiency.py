@@ -13,6 +13,7 @@ from bench_deepspeed.measure.metric import Bounds
 from bench_deepspeed.measure.percentiles import Percentile
 from bench_deepspeed.measure.statistics import series_interval
 
+from .labels import ranks_of
 from .latency import chunks_of
 from .level_statistics import window_s
 from .records import Level, LoadResult
@@ -23,7 +24,9 @@ MILLION, HOUR_S = 1e6, 3600
 
 def gpus(result: LoadResult) -> int | None:
     """GPUs of the target, on a CPU the machine as one; None for a server elsewhere of which nobody said it."""
-    return result.gpus or (None if "url" in result.target else 1)
+    if "url" in result.target:
+        return result.gpus
+    return ranks_of(result) if result.scenario["device"] == "cuda" else 1
 
 
 def tokens_interval(level: Level) -> Bounds | None:

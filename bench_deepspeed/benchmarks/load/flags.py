@@ -15,6 +15,7 @@ from bench_deepspeed.benchmarks.common.flags import (
     add_gpu_hour,
     add_output,
     add_place,
+    add_tensor_parallel,
 )
 from bench_deepspeed.benchmarks.common.scenario import PROMPT
 from bench_deepspeed.benchmarks.load.objective import EXAMPLE, MLPERF, MOST_RATE, slo
@@ -74,6 +75,7 @@ def add(parser) -> None:
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], metavar="FILE", help="load.json files to draw into the same plot"
     )
+    add_tensor_parallel(parser)
     add_gpu_hour(parser)
 
 
@@ -197,6 +199,11 @@ def check(options: argparse.Namespace) -> None:
     options.engine = target.engine or options.engine
     if target.name == "stub":
         options.device = options.device or "cpu"
+    if (options.tensor_parallel or 1) > 1 and not target.splits:
+        raise UsageError(
+            f"--tensor_parallel: --target {target.name} runs on one rank; sequential takes several, of deepspeed and "
+            "transformers"
+        )
     if not target.engine and options.engine and not engine_class(options.engine).streams:
         raise UsageError(f"--engine {options.engine} does not stream: there would be no first token to time")
     _check_requests(options)

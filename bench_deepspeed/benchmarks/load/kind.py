@@ -9,7 +9,7 @@ from bench_deepspeed.core.text import NOT_MEASURED
 
 from . import view, vllm_format
 from .audit import require_possible
-from .labels import model_name, title
+from .labels import model_name, ranks_of, title
 from .latency import e2e
 from .metrics import METRICS, rows
 from .records import FILE, SUBFOLDER, LoadResult
@@ -25,6 +25,7 @@ def _subject(result: LoadResult) -> Subject:
         (str(s["precision"]),),
         s["device"],
         result.started_at,
+        (ranks_of(result),),
     )
 
 

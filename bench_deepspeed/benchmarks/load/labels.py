@@ -37,6 +37,11 @@ def machine(result: LoadResult) -> str:
     return result.target.get("url") or machine_of(result.environment, result.scenario["device"])
 
 
+def ranks_of(result: LoadResult) -> int:
+    """The ranks that the model is split over; files from before there were several do not say it."""
+    return int(result.scenario.get("tensor_parallel", 1))
+
+
 def settings(result: LoadResult) -> tuple[str, str, str]:
     """The target with its engine, the precision, and the lengths of the requests."""
     scenario, workload = result.scenario, result.workload
@@ -45,8 +50,8 @@ def settings(result: LoadResult) -> tuple[str, str, str]:
     unit = " words" if workload["prompt_tokens"] and result.target.get("prompts_of") == "words" else ""
     shared = f"{workload['shared_prefix']} shared + " if workload.get("shared_prefix") else ""
     lengths = f"{shared}{prompt}{unit} + {new} tokens{spread}"
-    name = result.target["name"]
-    target = name if name == scenario["engine"] else f"{name} ({scenario['engine']})"
+    name, ranks = result.target["name"], ranks_of(result)
+    target = name if name == scenario["engine"] else f"{name} ({text.engine_title(scenario['engine'], ranks)})"
     return target, scenario["precision"], lengths
 
 

@@ -146,6 +146,7 @@ class LoadTest:
             timeout_s=workload.timeout_s,
             port=self._port,
             server=self._server,
+            tensor_parallel=scenario.tensor_parallel,
         )
         self.result.target |= worker.call(session.open_target, self._target.name, setup, workload)
         if self._server:

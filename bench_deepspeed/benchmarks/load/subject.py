@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bench_deepspeed.benchmarks.common import scenario
+from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.text import AS_SERVED, REMOTE
+from bench_deepspeed.engines import engine_class
 from bench_deepspeed.measure.records import Scenario
 
 from .flags import APIS
@@ -12,9 +14,15 @@ from .targets.base import Server
 
 
 def scenario_of(options) -> Scenario:
-    """The scenario that the flags describe. Raises UsageError and MachineError as `scenario.scenario_of` does."""
+    """The scenario that the flags describe.
+
+    Raises UsageError and MachineError as `scenario.scenario_of` does, UsageError for an engine that does not stream.
+    """
     if options.target != OPENAI:
-        return scenario.scenario_of(options)
+        made = scenario.scenario_of(options)
+        if made.tensor_parallel > 1 and engine_class(made.engine).streams_in_own_process:
+            raise UsageError(f"--tensor_parallel: {made.engine} streams on one rank alone: use --engine deepspeed")
+        return made
     settings = {name: getattr(options, name) for name in ("prompt", "warmups", "processes", "repetitions", "seed")}
     max_tokens = options.max_tokens or 0
     return Scenario(OPENAI, OPENAI, REMOTE, AS_SERVED, AS_SERVED, max_tokens=max_tokens, **settings)

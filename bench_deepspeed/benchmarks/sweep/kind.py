@@ -64,7 +64,7 @@ def _recomputed(sweep: SweepResult) -> dict[Place, object]:
 
 
 def llama_bench_records(sweep: SweepResult) -> list[dict[str, object]]:
-    """Of each scenario that was measured its prefill, and its decoding at that depth where it can be told apart."""
+    """Of each scenario that was measured its prefill, and its decoding at that depth where it can be separated."""
     settings, records = sweep.settings, []
     for scenario in sweep.scenarios:
         if scenario.status != "complete" or not engine_class(scenario.engine).reads_weights():

@@ -58,6 +58,7 @@ class Setup:
     port: int | None = None
     tokens: int = 0
     server: Server | None = None
+    tensor_parallel: int = 1
 
 
 class Target(ABC):
@@ -81,6 +82,9 @@ class Target(ABC):
 
     repeats = True
     """Whether the same request alone gets the same answer each time, as greedy decoding gives."""
+
+    splits = False
+    """Whether it can split the model over several ranks."""
 
     kv_admission: KvAdmission | None = None
     """What requests wait for where the target would not refuse one too many; None: it looks after itself."""

@@ -18,6 +18,7 @@ class SequentialTarget(Target):
     summary = "an engine in a process of its own that serves one request at a time"
     service = "sequential service: one request at a time, in the order of arrival; no batching"
     engine = None
+    splits = True
 
     def open(self, setup: Setup, progress: Progress) -> None:
         from bench_deepspeed.worker.client import WorkerProcess
@@ -33,6 +34,7 @@ class SequentialTarget(Target):
             max_tokens=setup.max_tokens,
             batches=((1, setup.tokens),),
             streaming=engine_class(setup.engine).streams_in_own_process,
+            tensor_parallel=setup.tensor_parallel,
         )
         self._loaded = self._worker.load(setup.engine, settings)
         self._queue = ThreadPoolExecutor(max_workers=1)  # serves in the order of arrival
