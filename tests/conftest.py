@@ -13,6 +13,7 @@ from support import ROOT, Bench, no_progress
 
 from bench_deepspeed import weights
 from bench_deepspeed.model import catalog
+from bench_deepspeed.weights import store
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,6 +62,28 @@ def smollm2_models_dir() -> Path:
     models = ROOT / "models"
     want = weights.Want("pretrained", "transformers", "float32", 0)
     weights.prepare(models, catalog.load("smollm2"), want, no_progress)
+    return models
+
+
+@pytest.fixture(scope="session")
+def small_models_dir(smollm2_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder whose SmolLM2 has two small layers of random values, and the real one's tokenizer.
+
+    For what a command does around a model; a step of it takes a hundredth of the real one's time.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, set_seed
+
+    models = tmp_path_factory.mktemp("small")
+    folder = models / "smollm2" / "pretrained"
+    tokenizer = AutoTokenizer.from_pretrained(smollm2_models_dir / "smollm2" / "pretrained")
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    tokens = {"vocab_size": len(tokenizer), "max_position_embeddings": 8192}
+    set_seed(0)
+    config = LlamaConfig(**sizes, **heads, **tokens, initializer_range=0.2, tie_word_embeddings=True)
+    AutoModelForCausalLM.from_config(config).save_pretrained(store.partial_of(folder))
+    tokenizer.save_pretrained(store.partial_of(folder))
+    store.publish(folder, {"weights": "pretrained"}, no_progress)
     return models
 
 

@@ -2,9 +2,9 @@
 
 The argument is a JSON object: the model's `name`, `source` and `shape`, `models_dir`, `want`, `free_bytes`
 where the disk shall seem to have that much free, `verify` (false: the fetched tensors are not compared with the
-model's, for which Transformers is imported) and `stall_s` where a transfer shall count as stalled after other seconds
-than usual. Each line on stdout is a JSON object too: `progress`, and last `result` or `error`. Anything but a
-BenchError ends in a traceback.
+model's, for which Transformers is imported), `times` that it prepares, and `stall_s` where a transfer shall count as
+stalled after other seconds than usual. Each line on stdout is a JSON object too: `progress`, or a `result` or `error`
+for each time. Anything but a BenchError ends in a traceback.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ def main(request: dict) -> None:
         checkpoint.verify = lambda _: None
     if request["stall_s"] is not None:
         transfer.STALL_S = request["stall_s"]
-    try:
-        prepared = weights.prepare(
-            Path(request["models_dir"]),
-            spec,
-            weights.Want(**request["want"]),
-            lambda label, done, total: say(progress=[label, done, total]),
-        )
-    except BenchError as error:
-        say(error={"type": type(error).__name__, "message": str(error)})
-    else:
-        say(result={"folder": str(prepared.folder), "digest": prepared.digest, "facts": prepared.facts})
+    for _ in range(request["times"]):
+        try:
+            prepared = weights.prepare(
+                Path(request["models_dir"]),
+                spec,
+                weights.Want(**request["want"]),
+                lambda label, done, total: say(progress=[label, done, total]),
+            )
+        except BenchError as error:
+            say(error={"type": type(error).__name__, "message": str(error)})
+        else:
+            say(result={"folder": str(prepared.folder), "digest": prepared.digest, "facts": prepared.facts})
 
 
 if __name__ == "__main__":

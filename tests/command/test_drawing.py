@@ -25,11 +25,13 @@ BAD = SimpleNamespace()  # no chart
 
 @pytest.mark.parametrize(("command", "variables"), [*((command, JUPYTER) for command in SHORTEST), ("run", WRONG)])
 def test_settings_of_other_drawing_libraries_and_of_tqdm_do_not_matter(bench, tmp_path, command, variables):
-    done = bench(*DRAWN[command], "--output_dir", "out", env=variables)
+    done = bench(*DRAWN[command], "--output_dir", "out", env={**variables, "PYTHONPATH": ""})
     assert done.returncode == 0, done.stderr
     assert result_in(tmp_path)["status"] == "complete"
     if command in FIGURES:
-        assert {path.suffix for path in tmp_path.glob(f"out/**/{FIGURES[command]}.*g")} == {".png", ".svg"}
+        (drawn,), (png,) = (list(tmp_path.glob(f"out/**/{FIGURES[command]}.{kind}")) for kind in ("svg", "png"))
+        assert "<path" in drawn.read_text()
+        assert png.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("command", "figure"), FIGURES.items())

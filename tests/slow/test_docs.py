@@ -72,7 +72,7 @@ def check_pip(arguments: list[str]) -> None:
 
 QUALITY, LOAD = (f"./bench_deepspeed/bench.sh {name} -d cpu -n smollm2" for name in ("quality", "load"))
 MEASURED = {QUALITY, LOAD}
-"""Commands that really measure, with the real model: their tests below say what they must come to."""
+"""Commands that really measure, with a small model: their tests below say what they must come to."""
 
 
 REPORT = "./bench_deepspeed/bench.sh report"
@@ -97,12 +97,12 @@ def test_commands_work(command, bench):
         check_script(program)
 
 
-def test_the_quality_command_compares_precisions_and_writes_both_files(bench, tmp_path, smollm2_models_dir):
+def test_the_quality_command_compares_precisions_and_writes_both_files(bench, tmp_path, small_models_dir):
     asked = tmp_path / "mine.json"
     asked.write_text(json.dumps({"max_tokens": 6, "questions": [{"prompt": "What is 2 | 2?"}]}))
     _, *arguments = shlex.split(QUALITY)
     flags = ("--precision", "float32,bfloat16", "--questions", asked, "--fail_on_quality")
-    done = bench(*arguments, *flags, "--output_dir", "o")
+    done = bench(*arguments, *flags, "--models_dir", small_models_dir, "--output_dir", "o")
     (folder,) = (tmp_path / "o" / "smollm2").iterdir()
     quality = json.loads((folder / "quality.json").read_text())
     assert quality["status"] == "complete"
@@ -114,10 +114,10 @@ def test_the_quality_command_compares_precisions_and_writes_both_files(bench, tm
     assert math.isfinite(quality["candidates"][1]["verdict"]["measures"]["early"]["mean_kl"])
 
 
-def test_the_load_command_serves_one_request_after_the_other(bench, tmp_path, smollm2_models_dir):
+def test_the_load_command_serves_one_request_after_the_other(bench, tmp_path, small_models_dir):
     _, *arguments = shlex.split(LOAD)
     short = ("--engine", "transformers", "--prompt_tokens", "8", "-m", "2", "--clients", "2", "--seconds", "1")
-    done = bench(*arguments, *short, "--models_dir", smollm2_models_dir, "--output_dir", "out")
+    done = bench(*arguments, *short, "--models_dir", small_models_dir, "--output_dir", "out")
     # On a busy machine a request may take longer than the window.
     assert done.returncode == 0 or "no level was measured" in error_of(done.stderr), done
     assert "sequential service: one request at a time" in unwrapped(done.stdout)

@@ -95,6 +95,14 @@ def test_a_file_that_changed_is_refused(added, tmp_path):
     assert not list((tmp_path / "models").rglob("*.safetensors"))
 
 
+def test_a_package_whose_file_has_other_tensors_is_refused(original, tmp_path, monkeypatch):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(original.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_?.weight"))
+    monkeypatch.setattr(package, "locate", lambda _source: file)
+    with pytest.raises(WeightsError, match=r"1 missing: model\.layers\.0\.self_attn\.q_proj\.weight"):
+        package.write(catalog.load("smollm2"), tmp_path / "expanded", no_progress)
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no such thing"])
 def test_what_is_no_gguf_file_is_one_line(tmp_path, content):
     (tmp_path / "x.gguf").write_bytes(content)

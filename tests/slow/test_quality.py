@@ -238,10 +238,11 @@ def test_question_beyond_the_context_is_refused(model):
         reference.encode_questions(AutoTokenizer.from_pretrained(model), asked, 8192)
 
 
-def test_interrupted_check_says_so_and_keeps_what_it_has(bench, smollm2_models_dir, tmp_path):
+def test_interrupted_check_says_so_and_keeps_what_it_has(bench, small_models_dir, tmp_path):
     asked = tmp_path / "one.json"
     asked.write_text(json.dumps({"max_tokens": 4, "questions": [{"prompt": "Hello"}]}))
-    process = bench.start("quality", "-d", "cpu", "-n", "smollm2", "--questions", asked, "--output_dir", "o")
+    flags = ("--questions", asked, "--models_dir", small_models_dir, "--output_dir", "o")
+    process = bench.start("quality", "-d", "cpu", "-n", "smollm2", *flags)
     floor = wait_until(lambda: next(filter(Path.is_dir, tmp_path.glob("o/smollm2/*/.*/*")), None))
     process.send_signal(signal.SIGTERM)
     assert bench.finish(process).returncode == 143
