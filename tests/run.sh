@@ -8,6 +8,7 @@
 #   slow      the real SmolLM2, a browser, the simulations, the documents' commands
 #   soak      campaigns of random faults, an hour and more: no part of any other call, see tests/soak/__main__.py
 #   gpu       what needs CUDA, and only that; in BENCH_PYTHON as it is, where that is set
+# Without a name all of these run but the last two; lint at the same time, and its output comes last.
 # With a folder's name only its tests run, without lint. Other arguments go to pytest, such as a path or -k.
 # One test more runs at once than there are CPUs, four at most, since some wait; each has one thread of torch: threads
 # that wait for each other's CPU burn it.
@@ -57,7 +58,13 @@ case ${1:-} in
     ;;
   *)
     ./setup.sh --tests
-    lint
-    run_tests "$@"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    lint >"$log" 2>&1 & # while the first tests wait: it uses one CPU
+    linting=$! status=0
+    run_tests "$@" || status=$?
+    wait "$linting" || status=$?
+    cat "$log"
+    exit "$status"
     ;;
 esac
