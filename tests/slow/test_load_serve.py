@@ -127,9 +127,10 @@ def test_miis_own_server_of_openais_api_is_put_in_front(target, tmp_path):
     try:
         answer = opened.send(Request("a", 1, 5))
         assert (answer.text, len(answer.times)) == ("a0a1a2a3a4", 5)
-        assert PIPELINE.requested[-1]["min_new_tokens"] == PIPELINE.requested[-1]["max_new_tokens"] == 5
+        least, most = (PIPELINE.requested[-1][name] for name in ("min_new_tokens", "max_new_tokens"))
+        assert (least, most) == (1 + 5, 5)  # MII counts the prompt's tokens as well
         assert opened.counted(Request("a", 1, 5), answer).by == "tokenizer"
-        assert "min_tokens" in opened.describe()["lengths"]
+        assert opened.describe()["lengths"] == "min_tokens"
         assert str(tmp_path) not in json.dumps(opened.describe())
         (listening,) = [c.laddr.ip for c in opened._seen.net_connections() if c.status == "LISTEN"]
         assert listening == "127.0.0.1"

@@ -102,16 +102,7 @@ def _kept(workload: Workload) -> dict:
     """A workload as it is published: of files, only how many requests they held."""
     files = ("trace", "trace_blocks", "prompts", "answers")
     kept = {key: value for key, value in vars(workload).items() if key not in files}
-    kept["trace_blocks_shared"] = _repeated_share(workload.trace_blocks)
     return kept | {"trace_requests": _size(workload.trace), "prompts": _size(workload.prompts)}
-
-
-def _repeated_share(blocks: list[list[int]] | None) -> float | None:
-    """The share of a trace's blocks that came before in it; None for a trace without blocks."""
-    if blocks is None:
-        return None
-    every = [one for of_request in blocks for one in of_request]
-    return round(1 - len(set(every)) / len(every), 4)
 
 
 def _size(values: list | None) -> int | None:

@@ -314,7 +314,7 @@ METRICS: tuple[Metric[LevelRow], ...] = (
         "energy_j_per_token",
         "energy",
         "J/token",
-        "energy of the target's device over the whole level ∕ all tokens that came in it",
+        "energy of the target's GPUs over the whole level ∕ all tokens that came in it",
         lambda r: joules_per_token(r.level.energy) if r.level.energy else None,
         "lower",
     ),

@@ -137,6 +137,14 @@ def fitting(different: list[Request], workload: Workload, context_tokens: int) -
     return list(itertools.compress(different, fits)), kept, of_file.count(False)
 
 
+def repeated_share(blocks: list[list[int]] | None) -> float | None:
+    """The share of a trace's blocks that came before in it; None for a trace without blocks."""
+    if blocks is None:
+        return None
+    every = [one for of_request in blocks for one in of_request]
+    return round(1 - len(set(every)) / len(every), 4)
+
+
 def _repeated(texts: list[str]) -> list[str]:
     """The texts of a file, repeated up to the number of requests whose lengths are drawn."""
     return [texts[number % len(texts)] for number in range(max(DIFFERENT_REQUESTS, min(len(texts), MOST_PROMPTS)))]

@@ -156,7 +156,7 @@ class Level:
     check: LevelCheck | None = None
     """None: the answers were not compared with those of the same requests alone."""
     energy: EnergyPart | None = None
-    """Of the target's device over the whole level; None where it has no counter that can be read."""
+    """Of the target's GPUs over the whole level; None on a CPU, and where no counter can be read."""
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ from . import latency, level_statistics
 from .arrivals import arrivals, open_loop
 from .audit import Answer, check_level
 from .generator import Generator, InFlightRequest, Plan, Window
-from .prompts import Tokens, Words, endless, fitting, requests, tokenizer_of
+from .prompts import Tokens, Words, endless, fitting, repeated_share, requests, tokenizer_of
 from .records import Level, LevelCheck, Request, Workload
 
 WARM_UPS = 3
@@ -114,6 +114,7 @@ class Session:
             flights = generator.run()
             seconds = time.perf_counter() - started
             own_cpu_s = self._cpu_s() - cpu_s
+            energy = self._energy(joules, seconds)
         window = generator.window
         server_cpu = {name: round((s - server_cpu_s[name]) / seconds, 4) for name, s in self._target.cpu_s().items()}
         for flight in flights:
@@ -132,7 +133,7 @@ class Session:
             settled=generator.settled,
             token_chunks=_token_chunks(flights),
             check=self._check(flights, window),
-            energy=self._energy(joules, seconds, flights),
+            energy=energy and dataclasses.replace(energy, new_tokens=sum(flight.new_tokens for flight in flights)),
         )
 
     def _joules(self) -> float | None:
@@ -141,12 +142,10 @@ class Session:
             return self._counter.joules() if self._counter else None
         return None
 
-    def _energy(self, before: float | None, seconds: float, flights: list[InFlightRequest]) -> EnergyPart | None:
-        """Of a whole level, what goes before and after its window included, and all tokens that came."""
+    def _energy(self, before: float | None, seconds: float) -> EnergyPart | None:
+        """Of a whole level, what goes before and after its window included; its tokens are counted later."""
         now = self._joules()
-        if before is None or now is None:
-            return None
-        return EnergyPart(round(now - before, 3), round(seconds, 6), sum(flight.new_tokens for flight in flights))
+        return None if before is None or now is None else EnergyPart(round(now - before, 3), round(seconds, 6), 0)
 
     def _collector(self) -> contextlib.AbstractContextManager[None]:
         """What holds the garbage collector while requests are timed: an engine in this process keeps its own."""
@@ -186,7 +185,9 @@ class Session:
         return time.process_time() - sum(t.user_time + t.system_time for t in threads if t.id in engine)
 
     def describe(self) -> dict[str, Any]:
-        return self._target.describe() | {"alone_s": self.alone_s, "too_long": self._too_long}
+        shared = repeated_share(self._workload.trace_blocks)
+        own = {"alone_s": self.alone_s, "too_long": self._too_long, "trace_blocks_shared": shared}
+        return self._target.describe() | own
 
     def close(self) -> None:
         self._target.close()
@@ -212,10 +213,13 @@ def _token_chunks(flights: list[InFlightRequest]) -> bool | None:
 
 
 def _counter(setup: Setup) -> Counter | None:
-    """The energy counter of the target's device; None for a server elsewhere, and for one that computes nothing."""
-    if setup.server is not None or engine_class(setup.engine).form is None:
+    """The energy counter of the target's GPUs; None for a server elsewhere, and for a target that computes nothing.
+
+    None on a CPU as well: its counter wraps around within minutes, and a level may take longer.
+    """
+    if setup.server is not None or setup.device != "cuda" or engine_class(setup.engine).form is None:
         return None
-    return open_counter(setup.device, [NvmlGpu.of_torch()] if setup.device == "cuda" else [])
+    return open_counter(setup.device, [NvmlGpu.of_torch(rank) for rank in range(setup.tensor_parallel)])
 
 
 def _source(folder: Path | None, seed: int) -> Words:

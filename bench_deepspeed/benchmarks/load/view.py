@@ -169,8 +169,7 @@ def _sent(result: LoadResult) -> list[str]:
     if shared:
         unit = "words" if result.target.get("prompts_of") == "words" else "tokens"
         lines.append(f"all prompts begin with the same {shared:,} {unit}, whose work a prefix cache saves")
-    if workload.get("trace_blocks_shared"):
-        share = workload["trace_blocks_shared"]
+    if share := result.target.get("trace_blocks_shared", workload.get("trace_blocks_shared")):
         lines.append(
             f"{share:.0%} of the prompts' blocks came before, as the trace has it: a prefix cache saves their work"
         )

@@ -1,11 +1,12 @@
-"""MII's own server of OpenAI's API in front of a deployment of `mii.serve`: what HTTP costs over gRPC.
+"""MII's own server of OpenAI's API in front of a deployment of `mii.serve`, as a user of MII would run it.
 
 It listens on loopback and asks the deployment's load balancer. Its streams say nothing of the number of tokens, so the
-model's tokenizer counts them; `min_tokens` gives exact lengths.
+model's tokenizer counts them. It always samples, here among one token, where `serve` takes the largest logit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import subprocess
@@ -13,7 +14,6 @@ import sys
 import time
 
 from bench_deepspeed.benchmarks.load.records import Request, TokenCount
-from bench_deepspeed.core import signals
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import SERVE_LISTENS, free_port, require_free
 from bench_deepspeed.core.progress import Progress
@@ -28,6 +28,15 @@ START_S, POLL_S = 120, 0.1
 HTTP_SERVER = "HTTP server"
 
 
+class _Client(OpenAiTarget):
+    """MII 0.3.3 compares `min_tokens` with the tokens of prompt and answer (batching/data_classes.py, `is_done`)."""
+
+    knows_ignore_eos = False
+
+    def least_tokens(self, request: Request) -> int:
+        return request.prompt_tokens + request.max_tokens
+
+
 class MiiOpenAiTarget(Target):
     name = "mii_openai"
     summary = "MII's own server of OpenAI's API, over HTTP, in front of mii.serve"
@@ -37,6 +46,8 @@ class MiiOpenAiTarget(Target):
     exact_lengths = False
 
     def open(self, setup: Setup, progress: Progress) -> None:
+        if setup.port:
+            require_free(setup.port)  # the deployment takes minutes
         gateway = free_port()
         self._deployment = ServeTarget()
         self._deployment.open(dataclasses.replace(setup, port=gateway), progress)
@@ -49,7 +60,6 @@ class MiiOpenAiTarget(Target):
 
         assert setup.folder is not None
         port = setup.port or free_port()
-        require_free(port)
         # The model's name is its path, which is not to be published: relative to where the server runs, it is none.
         own = ["--host", "127.0.0.1", "--port", str(port), "--model", setup.folder.name]
         command = [sys.executable, "-m", "mii.entrypoints.openai_api_server", *own]
@@ -57,10 +67,9 @@ class MiiOpenAiTarget(Target):
             [*command, "--load-balancer", f"localhost:{gateway}"], cwd=setup.folder.parent, stdin=subprocess.DEVNULL
         )
         self._seen = psutil.Process(self._process.pid)
-        signals.at_once.append(self._process.kill)
         self._await_server(port)
         server = Server(f"http://127.0.0.1:{port}/v1", "completions", model=setup.folder.name)
-        self._client = OpenAiTarget()
+        self._client = _Client()
         self._client.open(dataclasses.replace(setup, server=server), progress)
         self.repeats = self._client.repeats
 
@@ -95,7 +104,8 @@ class MiiOpenAiTarget(Target):
             raise BenchError(f"MII's server of OpenAI's API ended with code {code} while requests were under way")
 
     def close(self) -> None:
-        self._client.close()
-        self._process.kill()
-        self._process.wait()
-        self._deployment.close()
+        with contextlib.ExitStack() as ended:  # each, whatever the others raise
+            ended.callback(self._deployment.close)
+            ended.callback(self._process.wait)
+            ended.callback(self._process.kill)
+            ended.callback(self._client.close)

@@ -49,6 +49,9 @@ class OpenAiTarget(LoopTarget):
     exact_lengths = False
     sound_after_failure = True
 
+    knows_ignore_eos = True
+    """False: a server that takes the field, as any, and makes nothing of it."""
+
     def open(self, setup: Setup, progress: Progress) -> None:
         from .http_client import HttpClient
 
@@ -80,7 +83,8 @@ class OpenAiTarget(LoopTarget):
                 f"{self._server.url}: streams carry neither usage nor token ids, so nothing counts tokens: name the "
                 "model's tokenizer with --tokenizer"
             )
-        answer = self._try(ignore_eos=True) or answer
+        if self.knows_ignore_eos:
+            answer = self._try(ignore_eos=True) or answer
         least = self._with(min_tokens=PROBE.max_tokens)
         accepted = {"ignore_eos": "ignore_eos" in self._fields, "min_tokens": least is not None}
         self._exact = tuple(name for name, taken in accepted.items() if taken)
@@ -126,7 +130,7 @@ class OpenAiTarget(LoopTarget):
         return answer_of(await self._client.stream(json.dumps(body).encode()))
 
     async def stream(self, request: Request) -> Streamed:
-        least = {"min_tokens": request.max_tokens} if "min_tokens" in self._exact else {}
+        least = {"min_tokens": self.least_tokens(request)} if "min_tokens" in self._exact else {}
         try:
             answer = await self._ask(request, {**self._fields, **least})
         except RequestError as error:
@@ -135,6 +139,10 @@ class OpenAiTarget(LoopTarget):
         if self._tokenizer is None and answer.usage_tokens is None and answer.token_ids is None:
             raise RequestError("no count of its tokens: the answer has neither usage nor token ids")
         return answer
+
+    def least_tokens(self, request: Request) -> int:
+        """What `min_tokens` must be for an answer as long as it may be."""
+        return request.max_tokens
 
     def counted(self, request: Request, streamed: Streamed | None) -> TokenCount:
         """By usage, else token ids, else the tokenizer; the prompt by usage, else the tokenizer."""
