@@ -94,6 +94,14 @@ def test_mii_refuses_what_its_kernels_do_not_run(changes, words):
     assert precisions.refusal(spec_of(**changes), "transformers", "cuda", "float16") is None
 
 
+def test_mii_computes_qwen2_in_float16_alone():
+    spec = spec_of(model_type="qwen2", num_key_value_heads=2)
+    assert "computes Qwen2 in float16" in precisions.refusal(spec, "mii", "cuda", "bfloat16")
+    assert precisions.refusal(spec, "mii", "cuda", "float16") is None
+    assert precisions.refusal(spec, "deepspeed", "cuda", "bfloat16") is None
+    assert precisions.refusal(spec_of(), "mii", "cuda", "bfloat16") is None
+
+
 @pytest.mark.parametrize("name", catalog.pinned())
 def test_mii_runs_every_model_of_the_suite(name):
     assert arithmetic.kernel_refusal(catalog.load(name).shape) is None

@@ -9,7 +9,7 @@ from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.engines import ENGINES
 from bench_deepspeed.machine import environment, software
 from bench_deepspeed.model import arithmetic
-from bench_deepspeed.model.catalog import ModelSpec
+from bench_deepspeed.model.catalog import QWEN2, ModelSpec
 
 
 def refusal(spec: ModelSpec, engine: str, device: str, precision: str) -> str | None:
@@ -18,6 +18,10 @@ def refusal(spec: ModelSpec, engine: str, device: str, precision: str) -> str | 
         return reason
     if engine == "mii" and (reason := arithmetic.kernel_refusal(spec.shape)):
         return f"mii cannot run {spec.name}: {reason}"
+    if (engine, precision, spec.shape.get("model_type")) == ("mii", "bfloat16", QWEN2):
+        return (
+            f"mii does not run {spec.name} in bfloat16: DeepSpeed 0.19.8 computes Qwen2 in float16 (qwen_v2/model.py)"
+        )
     packing = capabilities.cell(engine, device, precision).packing
     if packing is None:
         return None
