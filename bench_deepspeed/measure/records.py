@@ -358,8 +358,13 @@ class Gpu:
     """The driver's version."""
 
 
-COMMITS = ", "
-"""Between the commits of a measurement that went on at another one."""
+EACH = ", "
+"""Between the commits, and the digests of the code, of a measurement that went on with other code."""
+
+
+def _each(before: str | None, now: str | None) -> Any:
+    """What was recorded before, and what is recorded now, each once."""
+    return EACH.join(dict.fromkeys(filter(None, [*(before or "").split(EACH), now]))) or None
 
 
 @dataclass(frozen=True)
@@ -368,7 +373,7 @@ class Environment:
 
     suite: str | None = None
     commit: str | None = None
-    """Of the suite; of a measurement that went on at another one each of them, in their order, see `COMMITS`."""
+    """Of the suite; of a measurement that went on at another one each of them, in their order, see `EACH`."""
     python: str | None = None
     system: str | None = None
     cpu: str | None = None
@@ -411,10 +416,10 @@ class Environment:
         return dataclasses.replace(self, **recorded)
 
     def resumed(self, later: Environment) -> Environment:
-        """As `updated`, where a measurement goes on: with its first command, and each commit that measured of it."""
-        commits = dict.fromkeys(filter(None, [*(self.commit or "").split(COMMITS), later.commit]))
+        """As `updated`, where a measurement goes on: with its first command, and each commit and source of it."""
+        both = {name: _each(getattr(self, name), getattr(later, name)) for name in ("commit", "source")}
         command = self.command or later.command
-        return dataclasses.replace(self.updated(later), commit=COMMITS.join(commits) or None, command=command)
+        return dataclasses.replace(self.updated(later), command=command, **both)
 
 
 @dataclass

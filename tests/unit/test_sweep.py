@@ -263,11 +263,24 @@ def test_a_figure_of_other_evidence_is_stale(tmp_path):
         render(page, check=True)
 
 
-UNMEASURED = {"status": "interrupted", "scenarios": plan.scenarios_of(SETTINGS)}
-FAKE = {"settings": SweepSettings(**{**vars(SETTINGS), "engines": ["fake"]})}
+CHECKED = SweepSettings(**{**vars(SETTINGS), "quality": True})
+UNPUBLISHED = {
+    "unmeasured": {"status": "interrupted", "settings": CHECKED, "scenarios": plan.scenarios_of(SETTINGS)},
+    "no checks": {"status": "interrupted"},
+    "failed": {"status": "failed"},
+    "failed once": {
+        "status": "interrupted",
+        "settings": CHECKED,
+        "scenarios": [
+            dataclasses.replace(scenario, status=status)
+            for scenario, status in zip(plan.scenarios_of(SETTINGS), ("complete", "failed"), strict=True)
+        ],
+    },
+    "fake": {"settings": SweepSettings(**{**vars(SETTINGS), "engines": ["fake"]})},
+}
 
 
-@pytest.mark.parametrize("changes", [UNMEASURED, {"status": "failed"}, FAKE], ids=["unmeasured", "failed", "fake"])
+@pytest.mark.parametrize("changes", UNPUBLISHED.values(), ids=UNPUBLISHED)
 def test_what_measures_nothing_is_not_published(tmp_path, changes):
     page, _ = published(tmp_path, **changes)
     with pytest.raises(BenchError, match="cannot be published"):
@@ -275,15 +288,16 @@ def test_what_measures_nothing_is_not_published(tmp_path, changes):
 
 
 def test_a_sweep_that_lacks_checks_alone_is_published_and_says_so(tmp_path):
-    page, _ = published(tmp_path, status="interrupted")
+    page, _ = published(tmp_path, status="interrupted", settings=CHECKED)
     assert "Interrupted: not everything that was requested is here" in render(page)
 
 
 def test_a_sweep_that_goes_on_names_its_first_command_and_each_commit():
-    first = Environment(commit="aa", command="bench.sh sweep -n llama", cpu="one")
-    again = first.resumed(Environment(commit="bb+changes", command="bench.sh sweep --resume here", cpu="one"))
-    assert (again.commit, again.command) == ("aa, bb+changes", "bench.sh sweep -n llama")
-    assert again.resumed(Environment(commit="aa")).commit == again.commit
+    first = Environment(commit="aa+changes", source="s1", command="bench.sh sweep -n llama", cpu="one")
+    again = first.resumed(Environment(commit="bb", source="s2", command="bench.sh sweep --resume here", cpu="one"))
+    assert (again.commit, again.command) == ("aa+changes, bb", "bench.sh sweep -n llama")
+    assert again.source == "s1, s2"  # which also separates two states of one commit with changes
+    assert again.resumed(Environment(commit="aa+changes", source="s1")) == again
     assert Environment().resumed(first) == first
 
 

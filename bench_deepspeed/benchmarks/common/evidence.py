@@ -90,7 +90,7 @@ def _first(found: Sequence[Difference]) -> str:
 
 
 def close(kind: Kind, path: Path) -> None:
-    """Add digests and, to a complete result, derived values to its file. Raises OSError.
+    """Add digests and, to a result that may be published or is complete, derived values to its file. Raises OSError.
 
     What cannot be read back, or is beyond the device's limits, gets no derived values: it is shown nowhere as a speed.
     """
@@ -98,7 +98,8 @@ def close(kind: Kind, path: Path) -> None:
     try:
         content = kind.load(path)
         kind.require_possible(content)
-        data[DERIVED] = derived(kind, content) if content.status == "complete" else []
+        shown = content.status == "complete" or kind.refusal(content) is None
+        data[DERIVED] = derived(kind, content) if shown else []
     except BenchError:
         data[DERIVED] = []
     write_json(path, {**data, DIGESTS: digests(data)})

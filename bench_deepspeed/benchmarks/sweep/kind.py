@@ -47,10 +47,17 @@ def _headline(sweep: SweepResult) -> str:
 
 def _refusal(sweep: SweepResult) -> str | None:
     """A sweep that was interrupted once all was measured lacks checks of answers alone, and each cell says which."""
-    unmeasured = any(scenario.status == "pending" for scenario in sweep.scenarios)
-    if (reason := status_refusal(sweep)) and (unmeasured or sweep.status != "interrupted"):
+    if (reason := status_refusal(sweep)) and not _lacks_checks_alone(sweep):
         return reason
     return "the fake engine measures nothing" if "fake" in sweep.settings.engines else None
+
+
+def _lacks_checks_alone(sweep: SweepResult) -> bool:
+    statuses = {scenario.status for scenario in sweep.scenarios}
+    measured = {scenario.key for scenario in sweep.scenarios if scenario.status == "complete"}
+    unchecked = measured - {found.key for found in sweep.quality}
+    interrupted = sweep.status == "interrupted" and statuses <= {"complete", "refused"}
+    return interrupted and sweep.settings.quality and bool(unchecked)
 
 
 def _recomputed(sweep: SweepResult) -> dict[Place, object]:

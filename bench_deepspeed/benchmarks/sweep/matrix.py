@@ -11,10 +11,11 @@ from .metrics import ScenarioRow, peak_bytes, weights_bytes
 from .records import CellQuality, SweepResult, SweepScenario
 
 LEGEND = (
-    "cells: decode tokens/s of all sequences [95% interval] (of a batch without decode: tokens/s, prefill included); "
+    "cells: decode tokens/s of all sequences [95% interval], or tokens/s with prefill where decode is not separable; "
     "memory: weights as they are stored, and the peak of the device's memory, on a CPU of the process; quality: the "
-    "mean KL divergence from float32 [the noise floor's], and the verdict; else the number of the reason why there is "
-    "none"
+    "mean KL divergence from float32 [that of its baseline, the noise floor], and the verdict by the limits of "
+    "docs/method/quality.md, which are wider for packed weights, whose baseline is another library's; else the number "
+    "of the reason why there is none"
 )
 
 
@@ -56,7 +57,7 @@ def _speed(row: ScenarioRow) -> str:
     if estimate is None:
         return "speed not measured"
     bounds = f" [{', '.join(f'{bound:,.1f}' for bound in estimate.bounds)}]" if estimate.bounds else ""
-    return f"{estimate.value:,.1f}{bounds}"
+    return f"{estimate.value:,.1f}{bounds}{'' if row.rate else ' with prefill'}"
 
 
 def _memory(row: ScenarioRow) -> str:
