@@ -21,6 +21,12 @@ IDLE = "GPU idle"
 MANY = 12
 
 
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of the fixture of all commands: here figures are drawn, in other processes too."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 def lines(members: int = 2, points: int = 4, log: bool = False, text: str = "", **changed) -> Lines:
     drawn = tuple(
         Series(
