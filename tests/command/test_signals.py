@@ -138,8 +138,8 @@ from bench_deepspeed.core import signals
 from bench_deepspeed.worker.client import WorkerProcess
 signals.install()
 with WorkerProcess(pathlib.Path("log"), print):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(600)
     except KeyboardInterrupt:
         print("cleaning up", flush=True)
