@@ -107,7 +107,7 @@ def pinned() -> list[str]:
 
 def names() -> list[str]:
     """The names that `--model_name` takes."""
-    return sorted({*pinned(), *(path.stem for path in own_file("*").parent.glob("*.json"))})
+    return sorted({*pinned(), *(path.stem for path in (MODELS / OWN).glob("*.json"))})
 
 
 def own_file(name: str) -> Path:

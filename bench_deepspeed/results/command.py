@@ -12,6 +12,7 @@ from bench_deepspeed.core import paths
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.json_files import json_text
 from bench_deepspeed.core.streams import write_exactly
+from bench_deepspeed.measure.records import EACH
 
 from . import listing
 from .entries import Entry, read_entry
@@ -47,7 +48,7 @@ def _wanted(entry: Entry, options) -> bool:
         and (options.engine is None or options.engine in entry.engines)
         and options.kind in (None, entry.kind)
         and options.status in (None, entry.status)
-        and (options.commit is None or (entry.commit or "").startswith(options.commit))
+        and (options.commit is None or any(c.startswith(options.commit) for c in (entry.commit or "").split(EACH)))
         and (options.since is None or entry.started >= options.since)
     )
 

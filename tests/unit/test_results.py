@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pytest
 from builders import DAMAGED, REASONS, save_ab
@@ -19,7 +20,7 @@ from bench_deepspeed.benchmarks.common.run_folder import make_folder
 from bench_deepspeed.core import folder_lock
 from bench_deepspeed.core.errors import UsageError
 from bench_deepspeed.core.folder_lock import hold, unheld
-from bench_deepspeed.results import listing, prune
+from bench_deepspeed.results import command, listing, prune
 from bench_deepspeed.results.entries import Entry, read_entry
 from bench_deepspeed.results.find import folders
 
@@ -112,3 +113,10 @@ def test_what_another_process_deletes_at_the_same_time_is_no_error(logs, monkeyp
     assert not prune._removed(second, logs, really=True)
     assert capsys.readouterr().out.splitlines()[-1] == f"left alone: {second.id}: another process deleted it"
     assert folders(logs) == []
+
+
+@pytest.mark.parametrize(("beginning", "wanted"), [("c0f", True), ("bead", True), ("ead", False), (None, True)])
+def test_what_went_on_at_another_commit_is_of_both(beginning, wanted):
+    entry = SimpleNamespace(commit="c0ffee+changes, bead", kind="sweep", status="complete")
+    options = SimpleNamespace(model=None, engine=None, kind=None, status=None, since=None, commit=beginning)
+    assert command._wanted(entry, options) is wanted

@@ -33,5 +33,5 @@ def baseline_of(spec: ModelSpec, engine: str, device: str, precision: str) -> st
 
 
 def is_baseline(engine: str, precision: str) -> bool:
-    """Whether an engine in a precision is what others may be compared with."""
-    return engine == TRANSFORMERS if precision in PRECISIONS else engine in PACKERS
+    """Whether an engine's packed weights are what another engine's are compared with."""
+    return precision not in PRECISIONS and engine in PACKERS
