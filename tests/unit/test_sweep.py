@@ -21,7 +21,7 @@ from bench_deepspeed.benchmarks.sweep import answers, batches, charts, command, 
 from bench_deepspeed.benchmarks.sweep import view as report
 from bench_deepspeed.benchmarks.sweep.records import BatchCheck, CellQuality, SweepScenario, SweepSettings
 from bench_deepspeed.core.errors import BenchError, ImpossibleError, MachineError, QualityError
-from bench_deepspeed.measure.records import Environment, Limits, Memory, Sample
+from bench_deepspeed.measure.records import Environment, Limits, Memory, Sample, Scenario
 from bench_deepspeed.model import arithmetic, catalog
 from bench_deepspeed.results import documents
 
@@ -439,21 +439,25 @@ def test_a_check_of_answers_that_fails_is_noted_and_the_others_go_on(tmp_path, m
     result = plan.new_result(dataclasses.replace(SETTINGS, engines=["mii", "transformers"], quality=True))
     for scenario in result.scenarios:
         scenario.status = "complete"
-    found = CellQuality("transformers", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64)
+    early = SimpleNamespace(early=SimpleNamespace(mean_kl=0.1, top1_disagreement=0.0))
+    verdict = {"ok": True, "words": "words"}
+    row = SimpleNamespace(verdict=verdict, candidate={"baseline": "transformers"}, engine=early, floor=early)
 
-    def checked(_recorder, _options, key: answers.Key, _shared) -> CellQuality:
-        if key == ("mii", "float16", 1):
+    def checked(scenario: Scenario, place: Path) -> tuple[SimpleNamespace, str]:
+        assert place.name == f"quality-{scenario.engine}-float16"
+        if scenario.engine == "mii":
             raise MachineError("the disk is full")
-        return found
+        return row, "0" * 64
 
-    monkeypatch.setattr(answers, "_checked", checked)
+    monkeypatch.setattr(answers, "cell_checks", lambda *_: checked)
     log: list[str] = []
     recorder = SimpleNamespace(result=result, write_log=log.append, save=lambda: None, folder=tmp_path)
     recorder.scratch = partial(contextlib.nullcontext, tmp_path)
     assert answers.check(recorder, None) == ["mii float16"]
+    found = CellQuality("transformers", "float16", True, "words", "transformers", 0.1, 0.1, 1.0, "0" * 64)
     assert result.quality == [found]
     assert log == ["the answers of mii in float16 were not checked: the disk is full"]
-    monkeypatch.setattr(answers, "_checked", lambda *_: pytest.fail("what was checked is not checked again"))
+    monkeypatch.setattr(answers, "cell_checks", lambda *_: lambda *_: pytest.fail("checked, and checked again"))
     result.scenarios = [scenario for scenario in result.scenarios if scenario.engine == "transformers"]
     assert answers.check(recorder, None) == []
 

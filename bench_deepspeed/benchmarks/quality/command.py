@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from bench_deepspeed.core.progress_bars import Bars
 from bench_deepspeed.measure.records import Environment, Scenario
 from bench_deepspeed.model import catalog
 from bench_deepspeed.report import markdown, terminal
+from bench_deepspeed.weights import store
 
 from . import view
 from .flags import precisions_of, require_questions
 from .kind import KIND
 from .measure import Checker, Shared
+from .metrics import CandidateRow, rows
 from .records import FILE, Quality
 
 TABLES = "quality.md"
@@ -66,6 +69,21 @@ def measure_quality(
             page = recorder.folder / TABLES
             recorder.write(TABLES, markdown.render(view.document(quality), page, lambda _figure: None) + "\n")
     return quality, recorder.folder
+
+
+def cell_checks(options, scratch: Path) -> Callable[[Scenario, Path], tuple[CandidateRow, str]]:
+    """For a measurement of many engines and precisions: a function that checks one of them into a folder.
+
+    It returns the check's row and the SHA-256 of its file. What one check leaves in `scratch` serves the next.
+    """
+    shared = Shared(scratch, several=True)
+
+    def check(scenario: Scenario, place: Path) -> tuple[CandidateRow, str]:
+        quality, _ = measure_quality(scenario, options, place, (scenario.precision,), new=False, shared=shared)
+        (row,) = rows(quality)
+        return row, store.sha256_of(place / FILE)
+
+    return check
 
 
 def check_quality(scenario: Scenario, options, place: Path, precisions: tuple[str, ...], *, new: bool) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench_deepspeed.benchmarks.common.run_folder import RunFolder
-from bench_deepspeed.benchmarks.quality.command import measure_quality
-from bench_deepspeed.benchmarks.quality.measure import Shared
-from bench_deepspeed.benchmarks.quality.metrics import rows
-from bench_deepspeed.benchmarks.quality.records import FILE
+from bench_deepspeed.benchmarks.quality.command import cell_checks
 from bench_deepspeed.core import progress_bars
 from bench_deepspeed.core.errors import BenchError
 from bench_deepspeed.core.precision import NAMES
 from bench_deepspeed.core.text import engine_title
 from bench_deepspeed.measure.records import Scenario
-from bench_deepspeed.weights import store
 
 from .records import CellQuality, SweepResult, SweepSettings, load_title
 
@@ -28,12 +26,13 @@ def check(recorder: RunFolder[SweepResult], options) -> list[str]:
     """
     result, unchecked = recorder.result, []
     with recorder.scratch() as scratch:
-        shared = Shared(scratch, several=True)
+        check_cell = cell_checks(options, scratch)
         for key in _pending(result):
             title = load_title(*key)
             print(f"quality {title}", flush=True)
             try:
-                result.quality.append(_checked(recorder, options, key, shared))
+                scenario, folder = _scenario(result.settings, key), _folder(recorder, key)
+                result.quality.append(_cell(key, *check_cell(scenario, folder)))
             except BenchError as error:
                 unchecked.append(title)
                 text = f"the answers of {engine_title(key[0], key[2])} in {key[1]} were not checked: {error}"
@@ -50,13 +49,16 @@ def _pending(result: SweepResult) -> list[Key]:
     return sorted((key for key in measured if key not in done), key=lambda key: NAMES.index(key[1]))
 
 
-def _checked(recorder: RunFolder[SweepResult], options, key: Key, shared: Shared) -> CellQuality:
+def _folder(recorder: RunFolder[SweepResult], key: Key) -> Path:
     engine, precision, ranks = key
     folder = recorder.folder / "-".join(["quality", engine, precision, *([f"{ranks}-ranks"] if ranks > 1 else [])])
     folder.mkdir(exist_ok=True)
-    scenario = _scenario(recorder.result.settings, key)
-    quality, _ = measure_quality(scenario, options, folder, (precision,), new=False, shared=shared)
-    (row,) = rows(quality)
+    return folder
+
+
+def _cell(key: Key, row, digest: str) -> CellQuality:
+    """What the sweep keeps of a row of `quality`, and the SHA-256 of its file."""
+    engine, precision, ranks = key
     return CellQuality(
         engine,
         precision,
@@ -66,7 +68,7 @@ def _checked(recorder: RunFolder[SweepResult], options, key: Key, shared: Shared
         row.engine.early.mean_kl,
         row.floor and row.floor.early.mean_kl,
         1.0 - row.engine.early.top1_disagreement,
-        store.sha256_of(folder / FILE),
+        digest,
         ranks,
     )
 
