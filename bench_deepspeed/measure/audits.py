@@ -12,6 +12,9 @@ from .records import Audit, Result, Run, Scenario
 FACTOR_OF_A_TIE = 4
 """Answers of many hundred tokens meet nearer ties than the short ones of the quality check."""
 FACTOR_OF_NEW = 5.0
+FACTOR_OF_INTERLEAVED = 2.0
+FEWEST_INTERLEAVED = 3
+"""Turns of a new and a repeated prompt: one that is slow by chance is no evidence."""
 FACTOR_OF_LONG = 2.0
 LEAST_LATE = 0.5
 FEWEST_TOKENS = 8
@@ -62,6 +65,8 @@ def _check_times(who: str, run: Run, audit: Audit, scenario: Scenario) -> None:
     timed_s = [sample.seconds for sample in run.samples]
     new_s, repeated_s = (timed_s, []) if scenario.varied else ([], timed_s)
     _compare_prompts(who, "", [*new_s, *audit.new_prompt_s], [*repeated_s, *audit.repeated_s], FACTOR_OF_NEW)
+    if len(audit.repeated_s) >= FEWEST_INTERLEAVED:
+        _compare_prompts(who, "", audit.new_prompt_s, audit.repeated_s, FACTOR_OF_INTERLEAVED)
     _compare_prompts(who, " that is long", audit.long_new_s, audit.long_repeated_s, FACTOR_OF_LONG)
     late = late_tokens(audit.first_s, audit.half_s, audit.new_prompt_s, scenario.max_tokens)
     if late is not None and late < LEAST_LATE:
@@ -103,7 +108,7 @@ def doubtful(
 ) -> bool:
     """Whether times of answers of `tokens`, interleaved, would refute by themselves: more are then taken."""
     late = late_tokens(first_s, half_s, new_prompt_s, tokens)
-    return (late is not None and late < LEAST_LATE) or min(new_prompt_s) > FACTOR_OF_NEW * max(repeated_s)
+    return (late is not None and late < LEAST_LATE) or min(new_prompt_s) > FACTOR_OF_INTERLEAVED * max(repeated_s)
 
 
 def late_tokens(first_s: list[float], half_s: list[float], whole_s: list[float], tokens: int) -> float | None:

@@ -90,19 +90,21 @@ def largest_gap_of(engine: Engine, prompt_ids: list[int], answer: Sequence[int])
 
 
 def _reruns(worker: Worker, max_tokens: int, seed: int) -> dict[str, list[float]]:
-    """Seconds of one, half and all tokens after new prompts, interleaved with all tokens after the last timed prompt.
+    """Seconds of all tokens after the last timed prompt, interleaved with one, half and all after new prompts.
 
-    Once, and again where these times would refute the timed ones: what slows the machine down for a moment is no
-    evidence.
+    The repeated prompt comes right after itself, since an engine may keep its last answer alone. Once, and again where
+    these times would refute the timed ones: what slows the machine down for a moment is no evidence.
     """
     timed, count = [one.prompt for one in worker.answers], prompts.counter(worker.engine.tokenizer)
     texts = iter(prompts.variants(count, timed[-1], 3 * MOST_RERUNS, seed, timed))
-    times: dict[str, list[float]] = {"first_s": [], "half_s": [], "new_prompt_s": [], "repeated_s": []}
-    lengths = (1, max(1, max_tokens // 2), max_tokens, max_tokens)
+    times: dict[str, list[float]] = {"repeated_s": [], "first_s": [], "half_s": [], "new_prompt_s": []}
+    lengths = (max_tokens, 1, max(1, max_tokens // 2), max_tokens)
     for done, (one, half, whole) in enumerate(zip(texts, texts, texts, strict=False)):
         if done == MOST_RERUNS or (done and not doubtful(**times, tokens=max_tokens)):
             break
-        for name, text, tokens in zip(times, (one, half, whole, timed[-1]), lengths, strict=True):
+        if done:
+            _seconds(worker, timed[-1], max_tokens)
+        for name, text, tokens in zip(times, (timed[-1], one, half, whole), lengths, strict=True):
             times[name].append(_seconds(worker, text, tokens))
     return times
 

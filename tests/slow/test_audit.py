@@ -80,6 +80,15 @@ class Remembering(Clocked):
         return 0.01 if remembered else 0.1 * max_tokens
 
 
+class Drafting(Clocked):
+    """It takes its last answer as a draft: where the prompt is the same, a step confirms three tokens."""
+
+    def _cost_s(self, prompt: str, max_tokens: int) -> float:
+        drafted = self._seen[-1:] == [prompt]
+        self._seen.append(prompt)
+        return 0.1 * max_tokens / (3 if drafted else 1)
+
+
 class KeepingPrompts(Clocked):
     """It reads only what follows the longest beginning that it has read before."""
 
@@ -156,6 +165,7 @@ LIARS: dict[type[TransformersEngine], str] = {
     Padded: "are not the model's",
     FewerLayers: "are not the model's",
     Remembering: "for a new prompt, and",
+    Drafting: "for a new prompt, and",
     KeepingPrompts: "for a new prompt that is long, and",
     TiringOut: "a token of the second half of an answer takes process 1 0",
     ComputingOn: "continues to compute",
@@ -244,7 +254,7 @@ def test_a_wrong_engine_is_found(timed, liar):
         audits.check_audit("process 1", run, run.audit, scenario)
 
 
-@pytest.mark.parametrize("liar", [Remembering, KeepingPrompts], ids=lambda liar: liar.__name__)
+@pytest.mark.parametrize("liar", [Remembering, Drafting, KeepingPrompts], ids=lambda liar: liar.__name__)
 def test_what_is_remembered_saves_work_only_where_a_prompt_is_repeated(timed, liar):
     """With prompts of their own all repetitions compute; the audit finds it out all the same."""
     run, scenario = timed(liar, varied=True)
