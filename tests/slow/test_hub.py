@@ -1,8 +1,10 @@
-"""Fetching from the hub, over real HTTP: a server on loopback, and the code under test in its own process."""
+"""Fetching from the hub, over real HTTP: a server on loopback, and the code under test in the user's environment."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import io
 import json
 import os
 import shutil
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -30,14 +33,16 @@ from hub_server import (
     slow_headers,
     trickle,
 )
+from huggingface_hub import constants
 from support import save_tokenizer
 
 from bench_deepspeed import weights
 from bench_deepspeed.cli.doctor import network
 from bench_deepspeed.core import errors
 from bench_deepspeed.core.paths import ROOT
+from bench_deepspeed.engines import checkpoint
 from bench_deepspeed.model import catalog
-from bench_deepspeed.weights import store
+from bench_deepspeed.weights import store, transfer
 from bench_deepspeed.worker import tasks
 from bench_deepspeed.worker.client import WorkerProcess
 
@@ -46,7 +51,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 LICENCE_URL = "https://example.org/the-licence"
 TOKEN = "hf_thisTextMustNeverBeShown"
 SHARD = "model-00002-of-00003.safetensors"
-CHUNK = 4 << 20  # what is written at once: a multiple of it is what a fetch that was cut off at it has kept
+CHUNK = 1 << 20  # what is written at once: a multiple of it is what a fetch that was cut off at it has kept
 INV_FREQ = "model.layers.0.self_attn.rotary_emb.inv_freq"
 NOT_WANTED = {"README.md", "pytorch_model.bin", "model_old/model.safetensors"}
 TRANSFORMERS = {"weights": "pretrained", "form": "transformers", "precision": "float16", "seed": 0}
@@ -55,7 +60,7 @@ MII = {**TRANSFORMERS, "form": "mii"}
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real Llama of 25 MB in three shards and what lies around it in a repository; not to be written to."""
+    """A real Llama of 7 MB in three shards and what lies around it in a repository; not to be written to."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -65,7 +70,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = LlamaConfig(
         vocab_size=256,
         hidden_size=384,
-        intermediate_size=5632,
+        intermediate_size=1152,
         num_hidden_layers=2,
         num_attention_heads=6,
         num_key_value_heads=2,
@@ -73,7 +78,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=128,
         tie_word_embeddings=True,
     )
-    LlamaForCausalLM(config).half().save_pretrained(folder, max_shard_size="10MB")
+    LlamaForCausalLM(config).half().save_pretrained(folder, max_shard_size="3MB")
     _add_inv_freq(folder)
     save_tokenizer(folder)
     # Two files of one content, which are one object to the hub.
@@ -104,6 +109,22 @@ def hub(repository: Path) -> Iterator[HubServer]:
         yield server
 
 
+@contextlib.contextmanager
+def as_started_in(environment: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
+    """This process in another environment, with what huggingface_hub reads from that when it is imported."""
+    spec = importlib.util.find_spec(constants.__name__)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(os.environ) - set(environment):
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        read = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(read)
+        for name in filter(str.isupper, vars(read)):
+            patch.setattr(constants, name, getattr(read, name))
+        yield patch
+
+
 @dataclass
 class Client:
     """The code under test with a models folder and a home of its own."""
@@ -113,8 +134,8 @@ class Client:
     repository: Path
     env: dict[str, str] = field(default_factory=dict)
     stall_s: float | None = None
-    verify: bool = False
-    times: int = 1
+    verify: bool = False  # whether the fetched tensors are compared with the model's
+    reports: list[tuple] = field(default_factory=list)
 
     @property
     def models_dir(self) -> Path:
@@ -128,60 +149,63 @@ class Client:
     def partial(self) -> Path:
         return store.partial_of(self.published)
 
+    @property
+    def model(self) -> dict:
+        """What a manifest says of it."""
+        source = {"kind": "hub", "repo": REPO, "revision": REVISION, "licence_url": LICENCE_URL}
+        return {"name": "tiny", "source": source, "shape": json.loads((self.repository / "config.json").read_text())}
+
     def environment(self) -> dict[str, str]:
         """Nothing of the machine's own login, cache or proxy."""
-        kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and "proxy" not in k.lower()
-        }
+        left_out = ("HF_", "HUGGING", "SSL_CERT_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(left_out) and "proxy" not in k.lower()}
         ours = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.folder / "home"), "PYTHONPATH": str(ROOT)}
         ours["SSL_CERT_DIR"] = str(self.folder)  # else each request reads all authorities, and none uses TLS
         return {**kept, **ours, **self.env}
 
-    def start(self, want: dict = TRANSFORMERS, free_bytes: int | None = None) -> subprocess.Popen:
-        """Start preparing."""
-        request = {
-            "name": "tiny",
-            "source": {"kind": "hub", "repo": REPO, "revision": REVISION, "licence_url": LICENCE_URL},
-            "shape": json.loads((self.repository / "config.json").read_text()),
-            "models_dir": str(self.models_dir),
-            "want": want,
-            "free_bytes": free_bytes,
-            "stall_s": self.stall_s,
-            "verify": self.verify,
-            "times": self.times,
-        }
+    def start(self) -> subprocess.Popen:
+        """Start preparing in a process of its own, whose reports are lines."""
+        request = {**self.model, "models_dir": str(self.models_dir), "want": TRANSFORMERS}
         return subprocess.Popen(
             [sys.executable, ROOT / "tests" / "hub_child.py", json.dumps(request)],
             env=self.environment(),
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
         )
 
-    def prepare(self, want: dict = TRANSFORMERS, free_bytes: int | None = None) -> dict:
-        """Prepare to the end, `times` with one outcome. Returns it, {"result"} or {"error"}: no leak, and no crash."""
-        process = self.start(want, free_bytes)
-        output, log = process.communicate()
-        assert process.returncode == 0, log
-        assert "Traceback" not in log
-        assert TOKEN not in output + log
-        outcomes = [line for line in output.splitlines() if "progress" not in json.loads(line)]
-        assert len(outcomes) == self.times
-        assert len(set(outcomes)) == 1
-        return json.loads(outcomes[0])
-
     def succeed(self, want: dict = TRANSFORMERS, free_bytes: int | None = None) -> Path:
-        """Prepare, and return the folder."""
-        answer = self.prepare(want, free_bytes)
-        assert "result" in answer, answer
-        return Path(answer["result"]["folder"])
+        """Prepare to the end, in this process, and return the folder; the disk may seem to have so much free.
+
+        The token is not printed.
+        """
+        spec = catalog.ModelSpec(title="Tiny", licence="none", **self.model)
+        printed = io.StringIO()
+        with (
+            as_started_in(self.environment()) as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            if free_bytes is not None:
+                patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+            if self.stall_s is not None:
+                patch.setattr(transfer, "STALL_S", self.stall_s)
+            if not self.verify:
+                patch.setattr(checkpoint, "verify", lambda _: None)
+            try:
+                return weights.prepare(self.models_dir, spec, weights.Want(**want), self._report).folder
+            finally:
+                assert TOKEN not in f"{printed.getvalue()} {self.reports}"
+
+    def _report(self, *report) -> None:
+        self.reports.append(report)
 
     def fail(self, kind: type[errors.BenchError] = errors.WeightsError, **options) -> str:
-        """Prepare in vain, and return the message: one line, and nothing published."""
-        answer = self.prepare(**options)
-        assert answer.keys() == {"error"}
-        assert answer["error"]["type"] == kind.__name__
-        message = answer["error"]["message"]
+        """Prepare in vain, and return the message: one line without the token, and nothing published."""
+        with pytest.raises(kind) as refused:
+            self.succeed(**options)
+        assert type(refused.value) is kind
+        message = str(refused.value)
+        assert TOKEN not in message
         assert "\n" not in message
         assert not self.published.exists()
         return message
@@ -227,7 +251,7 @@ class Fetched:
     asked: set[str]
     sent: dict[str, int]
     kinds: set[str]
-    reports: list[list]
+    reports: list[tuple]
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +259,10 @@ def fetched(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Itera
     """The tensors were compared with the model's; the hub goes on for the conversion."""
     with HubServer(repository, REPO, REVISION) as hub:
         client = Client(tmp_path_factory.mktemp("fetched"), hub.endpoint, repository, verify=True)
-        output, _ = client.start().communicate()
-        reports = [message["progress"] for line in output.splitlines() if "progress" in (message := json.loads(line))]
+        client.succeed()
         kinds = {request.kind for request in hub.requests}
-        yield Fetched(client, hub.asked(), {name: hub.sent(name) for name in hub.asked()}, kinds, reports), hub
+        sent = {name: hub.sent(name) for name in hub.asked()}
+        yield Fetched(client, hub.asked(), sent, kinds, client.reports.copy()), hub
 
 
 @pytest.fixture
@@ -370,7 +394,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(client: Client, hub: HubServer)
     before = sum((hub.folder / name).stat().st_size for name in wanted(hub.folder) if name < SHARD)
     process = client.start()
     for line in process.stdout:
-        label, done, _ = json.loads(line)["progress"]
+        label, done, _ = json.loads(line)
         if label.startswith("fetching") and done == before + CHUNK:
             break
     process.kill()
@@ -583,7 +607,7 @@ def test_a_repository_whose_tensors_are_not_the_models_is_not_published(
     """Refused when it has been fetched, before any engine is started; nothing is fetched twice."""
     from safetensors.torch import load_file, save_file
 
-    client.verify, client.times = True, 2
+    client.verify = True
     hub.folder = tmp_path / "renamed"
     shutil.copytree(client.repository, hub.folder)
     tensors = load_file(hub.folder / SHARD)
@@ -591,6 +615,7 @@ def test_a_repository_whose_tensors_are_not_the_models_is_not_published(
     renamed = {f"other.{name}": tensors[name] for name in names}
     save_file(renamed, hub.folder / SHARD, metadata={"format": "pt"})
     message = client.fail()
+    assert client.fail() == message
     assert f"{len(names)} missing: {min(names)}" in message
     assert f"{len(names)} unexpected: other.{min(names)}" in message
     assert hub.sent(SHARD) == (hub.folder / SHARD).stat().st_size
@@ -840,15 +865,12 @@ def _tensors(folder: Path) -> dict:
 
 
 @contextlib.contextmanager
-def _llama_hub(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+def _llama_hub(repository: Path, tmp_path: Path) -> Iterator[HubServer]:
     """A hub in the place of the real one, for the model that `models/llama.json` names."""
     source = catalog.load("llama").source
-    with HubServer(repository, source["repo"], source["revision"]) as server:
-        client = Client(tmp_path, server.endpoint, repository, {"HF_TOKEN": TOKEN})
-        for name in set(os.environ) - set(client.environment()):
-            monkeypatch.delenv(name)
-        for name, value in client.environment().items():
-            monkeypatch.setenv(name, value)
+    server = HubServer(repository, source["repo"], source["revision"])
+    client = Client(tmp_path, server.endpoint, repository, {"HF_TOKEN": TOKEN})
+    with server, as_started_in(client.environment()):
         yield server
 
 
@@ -856,12 +878,12 @@ def _llama_hub(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ("refusal", "remedy"), [(GATED, catalog.load("llama").source["licence_url"]), (BAD_TOKEN, "HF_TOKEN")]
 )
 def test_a_worker_reports_the_remedy_and_not_the_token(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refusal: Refusal, remedy: str
+    repository: Path, tmp_path: Path, refusal: Refusal, remedy: str
 ) -> None:
     log = tmp_path / "worker.log"
     reports = []
     with (
-        _llama_hub(repository, monkeypatch, tmp_path) as hub,
+        _llama_hub(repository, tmp_path) as hub,
         WorkerProcess(log, lambda *report: reports.append(report)) as worker,
         pytest.raises(errors.WeightsError, match=remedy) as raised,
     ):
