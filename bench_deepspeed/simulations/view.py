@@ -146,6 +146,21 @@ def gate_row(row: dict, content: dict) -> dict[str, str]:
     return cells
 
 
+def host_control_row(row: dict, content: dict) -> dict[str, str]:
+    """Column title → cell of one correlation in the simulation of a control variate by the host's loop."""
+    titles = {
+        "plain": "plain",
+        "known": "mean of the loop known",
+        "own": "mean of the same processes",
+        "loops": f"mean of {content['loops']} other processes",
+    }
+    cells = {"correlation": f"{row['correlation']:g}", "processes": str(row["processes"])}
+    for name, title in titles.items():
+        found = row["intervals"][name]
+        cells[title] = f"{found['covered'] / content['trials']:.1%}, ± {found['mean_half_width']:.1%}"
+    return cells
+
+
 def soak_row(row: dict, _content: dict) -> dict[str, str]:
     """Column title → cell of one campaign of random faults; the exit codes with how many cases ended in each."""
     codes = sorted(row["codes"].items(), key=lambda item: -item[1])
@@ -172,6 +187,7 @@ SIMULATIONS: dict[str, tuple[str, str, Callable[[dict, dict], dict[str, str]]]] 
     "ab": ("ab", "rows", ab_row),
     "power": ("power", "rows", power_row),
     "gate": ("gate", "rows", gate_row),
+    "host_control": ("host_control", "rows", host_control_row),
     "soak": ("soak", "rows", soak_row),
 }
 """Subject → name of the evidence's file, the key of its rows, and (row, all of the evidence) → column title → cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy
@@ -14,7 +15,7 @@ from bench_deepspeed.engines.base import Generation
 from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.machine import host, probe
 from bench_deepspeed.measure.records import Result, Run, Sample
-from bench_deepspeed.simulations import host_speed
+from bench_deepspeed.simulations import host_control, host_speed
 from bench_deepspeed.worker.state import LoadedEngine, Worker
 
 
@@ -101,3 +102,15 @@ def test_the_study_is_a_table_and_names_a_result_without_readings(tmp_path, monk
     assert "repetitions within processes | 15 " in capsys.readouterr().out
     with pytest.raises(BenchError, match="without has no readings of the host's speed"):
         host_speed.rows("without", Result.load(tmp_path / "without.json"))
+
+
+def test_an_interval_that_is_adjusted_with_the_own_processes_mean_is_wrong():
+    evidence = json.loads(host_control.EVIDENCE.read_text())
+    assert evidence == host_control.evidence()
+    for row in evidence["rows"]:
+        covered = {name: found["covered"] / evidence["trials"] for name, found in row["intervals"].items()}
+        width = {name: found["mean_half_width"] for name, found in row["intervals"].items()}
+        assert all(covered[name] > 0.94 for name in ("plain", "known", "loops"))
+        if row["correlation"]:
+            assert covered["own"] < 0.8
+            assert width["known"] < width["loops"] < 0.75 * width["plain"]
