@@ -84,6 +84,7 @@ def test_each_definition_of_a_latency():
         "e2e_per_token": pytest.approx([0.2 / 6]),
         "itl": pytest.approx([0.02, 0.02, 0.02, 0.04]),
         "chunk_gap": pytest.approx([0.06, 0.04]),
+        "token_gap": pytest.approx([0.0, 0.0, 0.0, 0.06, 0.04]),
         "e2e": pytest.approx([0.2]),
     }
     assert {truth.LATENCIES[name].metric for name in truth.FIRST} == {one.metric for one in truth.LATENCIES.values()}
@@ -108,9 +109,9 @@ def test_failed_requests_are_in_no_latency_and_in_no_throughput():
 def test_each_repetition_has_all_that_can_be_run_in_an_order_of_its_own():
     settings = Settings(list(TOOLS), ["steady_1", "queue", "short"], 3, 0)
     order = order_of(settings)
-    thirds = [order[start : start + 11] for start in (0, 11, 22)]  # llama-benchy has no rates
+    thirds = [order[start : start + 14] for start in (0, 14, 28)]  # llama-benchy has no rates
     cells = [[(visit.tool, visit.scenario) for visit in third] for third in thirds]
-    assert len(order) == 33 and ("llama-benchy", "steady_1") not in cells[0]
+    assert len(order) == 42 and ("llama-benchy", "steady_1") not in cells[0]
     assert cells[0] != cells[1] and sorted(cells[0]) == sorted(cells[1]) == sorted(cells[2])
     assert order == order_of(settings)
 

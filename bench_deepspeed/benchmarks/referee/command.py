@@ -13,7 +13,7 @@ from bench_deepspeed.core.errors import BenchError, MachineError, UsageError
 from bench_deepspeed.core.folder_lock import hold
 from bench_deepspeed.core.json_files import file_to_resume
 from bench_deepspeed.core.ports import require_free
-from bench_deepspeed.core.progress_bars import Bars
+from bench_deepspeed.core.progress_bars import Bars, note_once
 from bench_deepspeed.core.units import milliseconds
 from bench_deepspeed.machine import environment
 from bench_deepspeed.report import terminal
@@ -37,6 +37,8 @@ def run(options) -> int:
     """Run what is pending, and print the table. Returns the exit code; raises BenchError where a run failed."""
     if options.serve:
         return _serve(options)
+    for name, reason in plan.left_out(options).items():
+        note_once(f"{name} is left out: {reason}")
     place, result = options.output_dir / "referee", None
     if options.resume is not None:
         saved = file_to_resume(options.resume, FILE)

@@ -6,7 +6,7 @@ from bench_deepspeed.benchmarks.common.plan_lines import say
 from bench_deepspeed.core.json_files import file_to_resume
 
 from .install import installed
-from .plan import pending, resumed, settings_of
+from .plan import left_out, pending, resumed, settings_of
 from .records import FILE, RefereeResult
 from .scenarios import SCENARIOS
 from .tools import tool
@@ -31,6 +31,8 @@ def show(options) -> int:
             name,
             "this suite" if one.requirement is None else f"{one.requirement}, {'installed' if there else 'to install'}",
         )
+    for name, reason in left_out(options).items():
+        say(name, f"left out: {reason}")
     for name in result.settings.scenarios:
         say_scenario(name)
     runs = len(pending(result))

@@ -122,26 +122,33 @@ class Referee:
 
 
 class Meter:
-    """The CPU time of a tool from its first request to its last, read when the server reports these."""
+    """The CPU time of a tool from its first request to its last, read when the server reports these.
+
+    A tool that has ended by the time of a report is read as `Ended` has it.
+    """
 
     def __init__(self) -> None:
         self.process: ToolProcess | None = None
         self._first_s: float | None = None
-        self._last_s: float | None = None
+        self._last_s = 0.0
+        self._outlived = False
 
     def hear(self, word: str) -> None:
         """Read it, at what the server reports."""
         now_s = self.process.cpu_s() if self.process else None
         if word == "first":
             self._first_s = now_s
-        elif now_s is not None:
+        elif now_s is None:
+            self._outlived = True
+        else:
             self._last_s = now_s
 
     def seconds(self, ended: Ended) -> float | None:
-        """CPU seconds; up to the tool's end where that came sooner than the server's report."""
+        """CPU seconds; up to the tool's end where that came sooner than the server's last report."""
         if self._first_s is None:
             return None
-        return round((ended.cpu_total_s if self._last_s is None else self._last_s) - self._first_s, 3)
+        last_s = max(self._last_s, ended.cpu_total_s) if self._outlived else self._last_s
+        return round(last_s - self._first_s, 3)
 
 
 def _read(tool: Tool, job: Job, served: Sequence[Served], ended: Ended) -> Reported:

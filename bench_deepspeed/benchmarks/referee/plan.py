@@ -10,6 +10,7 @@ from pathlib import Path
 from bench_deepspeed.core.errors import UsageError, named
 
 from .flags import REPETITIONS
+from .install import lacks
 from .records import RefereeResult, Settings
 from .scenarios import SCENARIOS
 from .tools import TOOLS, tool
@@ -42,10 +43,17 @@ def pending(result: RefereeResult) -> list[Visit]:
     return [visit for visit in order_of(result.settings) if dataclasses.astuple(visit) not in done]
 
 
+def left_out(options) -> dict[str, str]:
+    """The tools that cannot be installed here, with the reason. One that is asked for by its name is not left out."""
+    asked = options.resume or options.tools
+    return {} if asked else {name: why for name in TOOLS if (why := lacks(tool(name), options.tools_dir))}
+
+
 def settings_of(options) -> Settings:
     """The settings of the flags."""
+    missing = left_out(options)
     return Settings(
-        tools=options.tools or list(TOOLS),
+        tools=options.tools or [name for name in TOOLS if name not in missing],
         scenarios=options.scenarios or list(SCENARIOS),
         repetitions=options.repetitions or REPETITIONS,
         seed=options.seed or 0,

@@ -27,6 +27,7 @@ from .schedule import Behaviour
 
 SERVE = "bench_deepspeed.benchmarks.referee.serve"
 OUTPUT = "output.log"
+READINGS = 3
 SHOWN = 200
 """Characters of a tool's last words that an error repeats."""
 
@@ -124,10 +125,11 @@ class ToolProcess:
         return Ended(code, time.monotonic() - started_s, _children_s() - cpu_s, self._last_words())
 
     def cpu_s(self) -> float | None:
-        """CPU seconds of its processes so far, those that have ended included; None where it is not running."""
-        with contextlib.suppress(psutil.Error, AttributeError):
-            tree = [self._process, *self._process.children(recursive=True)]
-            return sum(sum(process.cpu_times()[:4]) for process in tree)
+        """CPU seconds of its processes so far, those that have ended included; None where it has ended itself."""
+        for _ in range(READINGS):  # one of them may end meanwhile
+            with contextlib.suppress(psutil.Error, AttributeError):
+                tree = [self._process, *self._process.children(recursive=True)]
+                return sum(sum(process.cpu_times()[:4]) for process in tree)
         return None
 
     def _kill(self) -> None:

@@ -38,6 +38,7 @@ def main(behaviour: str, seed: str, port: str, file: str) -> None:
     server = Server(TypeAdapter(Behaviour).validate_json(behaviour), int(seed), _say)
     gc.disable()  # a collection would be a lag of the server's own; what it keeps is a log
     precise_loop().run_until_complete(_serve(server, int(port)))
+    server.end()
     server.log().save(Path(file))
 
 

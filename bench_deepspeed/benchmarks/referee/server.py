@@ -152,13 +152,25 @@ class Server:
         self._under_way = under_way + 1
         if self._idle:
             self._idle.cancel()
+            self._idle = None
         return served, answer, [self._stall.moment_s(start_s + after_s) for after_s, _ in answer.chunks]
 
     def ended(self) -> None:
         """A request has ended."""
         self._under_way -= 1
         if not self._under_way:
-            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._report, "idle")
+            self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._report_idle)
+
+    def end(self) -> None:
+        """Report what is still to be reported: a client may end as soon as it has its last answer."""
+        if self._idle or self._under_way:
+            self._report_idle()
+
+    def _report_idle(self) -> None:
+        if self._idle:
+            self._idle.cancel()
+            self._idle = None
+        self._report("idle")
 
     def log(self) -> Log:
         """What was served so far."""

@@ -67,6 +67,12 @@ def _chunk_gap(request: Served, _clock: Clock) -> list[float]:
     return [gap_s for gap_s, _ in _gaps(request)]
 
 
+def _token_gap(request: Served, _clock: Clock) -> list[float]:
+    """The tokens of the first chunk after its first token have no gap either."""
+    within = [0.0] * (request.tokens - len(request.writes))
+    return within + [gap_s for gap_s, _ in _gaps(request)]
+
+
 def _gaps(request: Served) -> list[tuple[float, int]]:
     return [(later.before_s - earlier.before_s, later.tokens) for earlier, later in itertools.pairwise(request.writes)]
 
@@ -89,6 +95,7 @@ LATENCIES = {
     "e2e_per_token": Definition("TPOT", "(last chunk − start of the clock) ∕ tokens", _e2e_per_token, True),
     "itl": Definition("ITL", "gap before a chunk ∕ its tokens, once for each of them", _itl),
     "chunk_gap": Definition("ITL", "gap before a chunk, whatever it holds", _chunk_gap),
+    "token_gap": Definition("ITL", "gap before a token, 0 within a chunk", _token_gap),
     "e2e": Definition("E2E", "last chunk − start of the clock", _e2e, True),
 }
 """The definitions in use."""

@@ -10,6 +10,7 @@ TOOLS = {
     "ours": "bench_deepspeed.benchmarks.referee.tools.ours:Ours",
     "guidellm": "bench_deepspeed.benchmarks.referee.tools.guidellm:GuideLlm",
     "aiperf": "bench_deepspeed.benchmarks.referee.tools.aiperf:AiPerf",
+    "inference-perf": "bench_deepspeed.benchmarks.referee.tools.inference_perf:InferencePerf",
     "llama-benchy": "bench_deepspeed.benchmarks.referee.tools.llama_benchy:LlamaBenchy",
 }
 """Name of a flag → its class."""

@@ -50,6 +50,8 @@ class Tool(ABC):
     title: ClassVar[str]
     requirement: ClassVar[str | None]
     """What pip installs, pinned; None for this suite."""
+    pythons: ClassVar[Sequence[str]] = ()
+    """The versions of Python that it supports, such as "3.12"; none: that of this suite is among them."""
     clock: ClassVar[str] = "send"
     """When the clock of TTFT and E2E begins: "send" or "due"."""
     fields: ClassVar[Mapping[str, str]]
