@@ -129,7 +129,7 @@ def test_a_tool_is_set_up_with_the_first_python_that_it_supports(tmp_path, monke
     assert made[0] == str(tmp_path / found)
 
 
-def test_a_tool_without_its_python_is_left_out_unless_it_is_asked_for(tmp_path, monkeypatch):
+def test_a_tool_without_its_python_is_left_out_unless_it_is_requested(tmp_path, monkeypatch):
     words = "inference-perf==0.7.0 needs python1.4 or python1.5 on PATH"
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(inference_perf.InferencePerf, "pythons", Demanding.pythons)

@@ -44,7 +44,7 @@ def pending(result: RefereeResult) -> list[Visit]:
 
 
 def left_out(options) -> dict[str, str]:
-    """The tools that cannot be installed here, with the reason. One that is asked for by its name is not left out."""
+    """The tools that cannot be installed here, with the reason. One that is requested by its name is not left out."""
     asked = options.resume or options.tools
     return {} if asked else {name: why for name in TOOLS if (why := lacks(tool(name), options.tools_dir))}
 
