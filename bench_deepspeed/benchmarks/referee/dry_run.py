@@ -27,12 +27,10 @@ def show(options) -> int:
     for name in result.settings.tools:
         one = tool(name)
         there = installed(one, options.tools_dir)
-        say(
-            name,
-            "this suite" if one.requirement is None else f"{one.requirement}, {'installed' if there else 'to install'}",
-        )
+        state = f"{one.requirement}, {'installed' if there else 'to install'}" if one.requirement else "this suite"
+        say("tool", f"{name}: {state}")
     for name, reason in left_out(options).items():
-        say(name, f"left out: {reason}")
+        say("left out", f"{name}: {reason}")
     for name in result.settings.scenarios:
         say_scenario(name)
     runs = len(pending(result))
