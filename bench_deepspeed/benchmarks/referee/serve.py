@@ -9,7 +9,9 @@ stdin, or at a signal to end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,7 +33,9 @@ async def _serve(server: Server, port: int) -> None:
 
 
 def _say(word: str) -> None:
-    print(word, flush=True)
+    """Unbuffered, so that nothing is left to write where nobody listens any more."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), f"{word}\n".encode())
 
 
 def main(behaviour: str, seed: str, port: str, file: str) -> None:
