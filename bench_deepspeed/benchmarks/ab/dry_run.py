@@ -44,5 +44,6 @@ def _is_alike(plan: Plan, saved: dict[str, Any]) -> bool:
 
 
 def _settings(saved: dict[str, Any]) -> str:
-    of = saved["a"]["scenario"]
-    return f"{of.get('processes')} pairs × {of.get('repetitions')} rounds of {of.get('max_tokens')} tokens"
+    settings = saved["a"]["scenario"]
+    pairs, rounds, tokens = (settings.get(name) for name in ("processes", "repetitions", "max_tokens"))
+    return f"{pairs} pairs × {rounds} rounds of {tokens} tokens"

@@ -66,9 +66,9 @@ def detectable(result: AbResult) -> list[str]:
     ratio = estimate.ratio(estimate.log_ratios(result))
     if ratio is None or ratio.detectable is None:
         return []
-    asked = "" if result.detect is None else f"; requested with --detect: {100 * result.detect:.3g}%"
+    detected = "" if result.detect is None else f"; requested with --detect: {100 * result.detect:.3g}%"
     pairs = f"by {ratio.n} pairs that differ as these do"
-    return [f"Detectable with {POWER:.0%} power, {pairs}: B {ratio.detectable.shown} than A{asked}"]
+    return [f"Detectable with {POWER:.0%} power, {pairs}: B {ratio.detectable.shown} than A{detected}"]
 
 
 def log_lines(result: AbResult) -> list[str]:

@@ -36,8 +36,8 @@ class QuestionSet:
 
 def require_askable(options: argparse.Namespace, model: str, engine: str) -> None:
     """Refuse a file of questions that cannot be read, and a context that cannot hold them. Raises UsageError."""
-    asked = load(options.questions)
-    require_context(model, engine, options.late_tokens or 1, asked.max_tokens)
+    questions = load(options.questions)
+    require_context(model, engine, options.late_tokens or 1, questions.max_tokens)
 
 
 def load(path: Path, flag: str = "--questions") -> QuestionSet:

@@ -113,8 +113,8 @@ def _prompt(given: str | None, file: Path | None) -> str | None:
 
 def _time_budget_s(options: argparse.Namespace) -> float | None:
     """Seconds after which no further process is started; None where all were requested."""
-    asked = options.processes and options.target_ci is None
-    return None if asked else options.time_budget or TIME_BUDGET_S
+    all_requested = options.processes and options.target_ci is None
+    return None if all_requested else options.time_budget or TIME_BUDGET_S
 
 
 def default_precision(engine: str, device: str) -> str:

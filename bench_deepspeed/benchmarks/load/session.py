@@ -58,8 +58,8 @@ class Session:
         Their texts come in no level, not even where those are of a file: a prefix cache would know them. Raises
         BenchError when one fails: the others would as well.
         """
-        asked = endless(self._requests, self._source, 0, self._workload.shared_prefix)
-        for request in itertools.islice(asked, min(WARM_UPS, len(self._requests))):
+        unlimited = endless(self._requests, self._source, 0, self._workload.shared_prefix)
+        for request in itertools.islice(unlimited, min(WARM_UPS, len(self._requests))):
             started = time.perf_counter()
             try:
                 came = len(self._send(request).times)
@@ -169,14 +169,14 @@ class Session:
         self._levels += 1
         as_they_are = workload.prompts or workload.trace_blocks
         source = None if as_they_are else self._source
-        asked = endless(self._requests, source, self._levels, workload.shared_prefix)
+        unlimited = endless(self._requests, source, self._levels, workload.shared_prefix)
         if clients is not None:
-            return plan, asked
+            return plan, unlimited
         if plan.rate is not None:
             times = arrivals(plan.rate, workload.seed, self._levels, plan.burstiness, plan.ramp_s)
-            return plan, open_loop(asked, times)
+            return plan, open_loop(unlimited, times)
         due = [arrival for arrival, _, _ in workload.trace]
-        return Window.of_trace(due[-1]), open_loop(asked, due)
+        return Window.of_trace(due[-1]), open_loop(unlimited, due)
 
     def _cpu_s(self) -> float:
         """CPU seconds of this process, without those of the engine's own threads."""

@@ -194,8 +194,8 @@ def _served(result: LoadResult) -> list[str]:
         return []
     counts = token_counts.counted_by(record for level in result.levels for record in level.records)
     by = ", ".join(f"{token_counts.WORDS[who]} ({number:,} answers)" for who, number in counts.most_common())
-    asked = target["lengths"]
-    lengths = f"requested with {asked}" if asked != token_counts.AS_THEY_COME else "those that came"
+    requested = target["lengths"]
+    lengths = f"requested with {requested}" if requested != token_counts.AS_THEY_COME else "those that came"
     other = "the same request alone gets other answers" if {"temperature", "top_k"} & set(target["fields"]) else SAMPLED
     elsewhere = "; the server's machine is not known" if "url" in target else ""
     return [

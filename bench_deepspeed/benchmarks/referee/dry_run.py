@@ -25,9 +25,13 @@ def show(options) -> int:
     else:
         result = RefereeResult(settings_of(options), [])
     for name in result.settings.tools:
-        one = tool(name)
-        there = installed(one, options.tools_dir)
-        state = f"{one.requirement}, {'installed' if there else 'to install'}" if one.requirement else "this suite"
+        described = tool(name)
+        there = installed(described, options.tools_dir)
+        state = (
+            f"{described.requirement}, {'installed' if there else 'to install'}"
+            if described.requirement
+            else "this suite"
+        )
         say("tool", f"{name}: {state}")
     for name, reason in left_out(options).items():
         say("left out", f"{name}: {reason}")

@@ -133,6 +133,6 @@ def compare(packets: Sequence[Packet], requests: Sequence[Served]) -> Agreement:
             packet = sent[bisect.bisect_left(after_packets, tokens)]
             agreement.sent_s.append(packet.time_s - write.before_s)
         for request in of_port:
-            asked = [p.time_s for p in own if not p.from_server and p.time_s <= request.received_s + CLOCKS_S]
-            agreement.read_s.append(request.received_s - max(asked))
+            received_s = [p.time_s for p in own if not p.from_server and p.time_s <= request.received_s + CLOCKS_S]
+            agreement.read_s.append(request.received_s - max(received_s))
     return agreement

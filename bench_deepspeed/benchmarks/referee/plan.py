@@ -45,8 +45,8 @@ def pending(result: RefereeResult) -> list[Visit]:
 
 def left_out(options) -> dict[str, str]:
     """The tools that cannot be installed here, with the reason. One that is requested by its name is not left out."""
-    asked = options.resume or options.tools
-    return {} if asked else {name: why for name in TOOLS if (why := lacks(tool(name), options.tools_dir))}
+    named = options.resume or options.tools
+    return {} if named else {name: why for name in TOOLS if (why := lacks(tool(name), options.tools_dir))}
 
 
 def settings_of(options) -> Settings:

@@ -69,7 +69,7 @@ class Times(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a request asks for."""
 
     chat: bool
@@ -81,7 +81,7 @@ class Asked:
     ids: bool
 
     @classmethod
-    def of(cls, chat: bool, body: bytes) -> Asked:
+    def of(cls, chat: bool, body: bytes) -> Request:
         """Read a body. Raises ValueError, TypeError, KeyError or AttributeError for one that is no request."""
         fields = json.loads(body)
         prompt = fields["messages"][-1]["content"] if chat else fields["prompt"]
@@ -135,19 +135,19 @@ class Server:
                     loop.call_later(slow_s, self._accept_again)
                     return
 
-    def begin(self, asked: Asked, port: int, times: Times) -> tuple[Served, Answer, list[float]]:
+    def begin(self, request: Request, port: int, times: Times) -> tuple[Served, Answer, list[float]]:
         """Take a request of a client's port. Returns its row of the log, its answer, and when each chunk is due."""
         behaviour, under_way = self._behaviour, self._under_way
-        own = behaviour.tokens in (None, asked.max_tokens)
+        own = behaviour.tokens in (None, request.max_tokens)
         number = self._numbers[own]
         self._numbers[own] += 1
         if own and not number:
             self._report("first")
             if behaviour.stall_at_s is not None:
                 self._stall = Stall(times.received_s + behaviour.stall_at_s, behaviour.stall_s)
-        answer = draw(behaviour if own else Behaviour(), self._seed, number, asked.max_tokens)
+        answer = draw(behaviour if own else Behaviour(), self._seed, number, request.max_tokens)
         start_s = self._slots.take(self._stall.worked_s(times.received_s), answer.service_s)
-        served = Served(asked.prompt[:SHOWN], port, asked.max_tokens, asked.stream, *times, answer.ending)
+        served = Served(request.prompt[:SHOWN], port, request.max_tokens, request.stream, *times, answer.ending)
         self.requests.append(served)
         self._under_way = under_way + 1
         if self._idle:
@@ -252,19 +252,19 @@ class Connection:
             self.write(WHOLE.get(path, NO_PAGE))
             return
         try:
-            asked = Asked.of(PATHS[path], body)
+            request = Request.of(PATHS[path], body)
         except (ValueError, TypeError, KeyError, AttributeError, LookupError):
             self.write(NO_REQUEST)
             return
-        self._playing = Playing(self._server, self, asked)
-        self._playing.start(*self._server.begin(asked, self._socket.getpeername()[1], self._times))
+        self._playing = Playing(self._server, self, request)
+        self._playing.start(*self._server.begin(request, self._socket.getpeername()[1], self._times))
 
 
 class Playing:
     """One answer under way: its chunks are handed over one after the other, each when it is due."""
 
-    def __init__(self, server: Server, connection: Connection, asked: Asked):
-        self._server, self._connection, self._asked = server, connection, asked
+    def __init__(self, server: Server, connection: Connection, request: Request):
+        self._server, self._connection, self._request = server, connection, request
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, served: Served, answer: Answer, due_s: list[float]) -> None:
@@ -274,10 +274,10 @@ class Playing:
         if answer.ending == "error":
             self._connection.write(UNAVAILABLE)
             self._end()
-        elif not self._asked.stream:
+        elif not self._request.stream:
             self._timer = asyncio.get_running_loop().call_at(due_s[-1], self._give_whole)
         else:
-            role = wire.event(wire.choice(True, role="assistant", content="")) if self._asked.chat else b""
+            role = wire.event(wire.choice(True, role="assistant", content="")) if self._request.chat else b""
             self._connection.write(wire.STREAM + role)
             self._wait()
 
@@ -293,17 +293,17 @@ class Playing:
 
     def _give(self) -> None:
         """Hand the chunk over that is due, and wait for the next one."""
-        asked, place = self._asked, self._place
+        request, place = self._request, self._place
         count = self._answer.chunks[place][1]
-        prompt_tokens = asked.prompt_tokens if asked.chunk_usage else None
-        data = wire.words(asked.chat, asked.ids, self._tokens, count, prompt_tokens)
+        prompt_tokens = request.prompt_tokens if request.chunk_usage else None
+        data = wire.words(request.chat, request.ids, self._tokens, count, prompt_tokens)
         self._place, self._tokens = place + 1, self._tokens + count
         last = self._place == len(self._due_s)
         if last and self._answer.ending != "cut":
             data += wire.end(
-                asked.chat,
-                asked.prompt_tokens,
-                self._tokens if asked.usage else None,
+                request.chat,
+                request.prompt_tokens,
+                self._tokens if request.usage else None,
                 "stop" if self._answer.ending == "short" else "length",
             )
         before_s = time.perf_counter()
@@ -319,15 +319,15 @@ class Playing:
 
     def _give_whole(self) -> None:
         """Answer in one piece a request that wants no stream."""
-        asked, tokens = self._asked, self._answer.tokens
+        request, tokens = self._request, self._answer.tokens
         text = wire.text_of(range(tokens))
-        content = {"message": {"role": "assistant", "content": text}} if asked.chat else {"text": text}
+        content = {"message": {"role": "assistant", "content": text}} if request.chat else {"text": text}
         body = {
             "id": "1",
-            "object": "chat.completion" if asked.chat else "text_completion",
+            "object": "chat.completion" if request.chat else "text_completion",
             "model": wire.MODEL,
             "choices": [{"index": 0, **content, "finish_reason": "length"}],
-            "usage": wire.usage_of(asked.prompt_tokens, tokens),
+            "usage": wire.usage_of(request.prompt_tokens, tokens),
         }
         self._connection.write(wire.response("200 OK", "application/json", json.dumps(body)))
         self._end()

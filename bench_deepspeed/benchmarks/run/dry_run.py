@@ -57,7 +57,7 @@ def _say_measured(scenario: Scenario) -> None:
 
 def _settings(scenario: Scenario, saved: dict) -> str:
     """What an earlier run generated, and what this one generates, which takes longer in proportion."""
-    of = saved["scenario"]
-    counts = [tuple(of.get(name) for name in SIZE), tuple(getattr(scenario, name) for name in SIZE)]
+    settings = saved["scenario"]
+    counts = [tuple(settings.get(name) for name in SIZE), tuple(getattr(scenario, name) for name in SIZE)]
     earlier, now = ("{} × {} repetitions of {} tokens".format(*count) for count in counts)
     return earlier if counts[0] == counts[1] else f"{earlier} (here {now})"

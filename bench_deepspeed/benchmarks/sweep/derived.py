@@ -126,10 +126,10 @@ def efficiency(sweep: SweepResult, scenario: SweepScenario) -> Ratio | None:
     is not in the sweep.
     """
     alike = (s for s in sweep.scenarios if apart_from_ranks(s) == apart_from_ranks(scenario))
-    one = next((other for other in alike if other.tensor_parallel == 1), None)
-    if one is None or {scenario.status, one.status} != {"complete"}:
+    alone = next((other for other in alike if other.tensor_parallel == 1), None)
+    if alone is None or {scenario.status, alone.status} != {"complete"}:
         return None
-    rate, base = overall_tokens_per_s(scenario), overall_tokens_per_s(one)
+    rate, base = overall_tokens_per_s(scenario), overall_tokens_per_s(alone)
     if rate is None or base is None:
         return None
     value = rate.value / base.value / sweep.devices(scenario)
