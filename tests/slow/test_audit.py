@@ -174,7 +174,7 @@ LIARS: dict[type[TransformersEngine], str] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def few_objects():
     """What was made before is left out of each garbage collection, which would take longer than all else here."""
     gc.collect()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import FENCE, PAGES, ROOT, Bench, error_of, saved_load, unwrapped
+from support import FENCE, PAGES, ROOT, Bench, InProcess, error_of, saved_load, unwrapped
 
 
 def commands() -> Iterator[str]:
@@ -25,19 +25,21 @@ def commands() -> Iterator[str]:
 
 
 def run_bench(arguments: list[str], env: dict[str, str], bench: Bench) -> None:
-    """Really run what is cheap and writes nothing; of a benchmark, only the plan."""
-    env = {**env, "HF_HUB_OFFLINE": "1"}
+    """Really run what is cheap and writes nothing; of a benchmark, only the plan, which needs no process of its own."""
+    env, run = {**env, "HF_HUB_OFFLINE": "1"}, bench
     if arguments[:1] == ["report"]:
         arguments = report_arguments(arguments, bench)
     elif arguments[:1] == ["selftest"]:
         arguments = [*arguments, "-d", "cpu", "--engine", "fake", "--budget", "1", "--output_dir", str(bench.cwd)]
     elif "fake" in arguments:
         arguments = [*arguments, "--output_dir", str(bench.cwd)]
-    elif arguments[0] not in {"doctor", "models", "completion", "compare", "results"} and "--help" not in arguments:
-        arguments = [*arguments, "--dry_run"]
+    elif arguments[0] != "doctor":
+        run = InProcess(bench.cwd)
+        if arguments[0] not in {"models", "completion", "compare", "results"} and "--help" not in arguments:
+            arguments = [*arguments, "--dry_run"]
     if "cuda" in arguments:
         env["PATH"] = f"{folder_with_gpu(bench.cwd)}{os.pathsep}{os.environ['PATH']}"
-    done = bench(*arguments, env=env, cwd=ROOT)
+    done = run(*arguments, env=env, cwd=ROOT)
     assert done.returncode == 0 or "inconclusive for" in done.stderr, done  # on a busy machine
     assert "Traceback" not in done.stderr
     assert arguments != ["report", "--check"] or "agree with docs/results" in done.stdout

@@ -15,7 +15,7 @@ from bench_deepspeed.engines.fake import FakeEngine
 from bench_deepspeed.engines.mii import MiiEngine, kv_blocks
 from bench_deepspeed.measure.records import Sample
 from bench_deepspeed.worker import latency, prompts, tasks
-from bench_deepspeed.worker.client import WorkerProcess
+from bench_deepspeed.worker.state import Worker
 
 PROMPT = "Write an essay about the transformer model architecture"
 NEW_TOKENS = 5
@@ -23,14 +23,12 @@ MICROSECOND = 1e-6
 
 
 @pytest.fixture(scope="module")
-def worker(smollm2_models_dir, tmp_path_factory):
-    """A worker process with the real SmolLM2 in DeepSpeed, which streams as Transformers does."""
-    folder = tmp_path_factory.mktemp("worker")
-    model = smollm2_models_dir / "smollm2" / "pretrained"
-    load = Load(model, "cpu", "float32", folder, [PROMPT], NEW_TOKENS, reserve_tokens=41)
-    with WorkerProcess(folder / "worker.log", no_progress) as process:
-        process.call(tasks.load, "deepspeed", load)
-        yield process
+def worker(smollm2_models_dir, tmp_path_factory) -> Worker:
+    """A worker in this process with the real SmolLM2 in DeepSpeed, which streams as Transformers does."""
+    made, model = Worker(no_progress), smollm2_models_dir / "smollm2" / "pretrained"
+    logs = tmp_path_factory.mktemp("worker")
+    tasks.load(made, "deepspeed", Load(model, "cpu", "float32", logs, [PROMPT], NEW_TOKENS, reserve_tokens=41))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,7 @@ def tokenizer(smollm2_models_dir):
 
 
 def test_every_token_of_a_stream_is_timed(worker):
-    measured = worker.call(tasks.measure_latency, PROMPT, NEW_TOKENS, 2)
+    measured = tasks.measure_latency(worker, PROMPT, NEW_TOKENS, 2)
     assert measured.method == "streamed"
     assert [len(times) for times in (measured.ttft_s, measured.e2e_s, measured.itl_s)] == [2, 2, 2]
     for first, last, gaps in zip(measured.ttft_s, measured.e2e_s, measured.itl_s, strict=True):
@@ -50,13 +48,13 @@ def test_every_token_of_a_stream_is_timed(worker):
 
 
 def test_one_token_has_no_gap(worker):
-    measured = worker.call(tasks.measure_latency, PROMPT, 1, 1)
+    measured = tasks.measure_latency(worker, PROMPT, 1, 1)
     assert measured.ttft_s == measured.e2e_s
     assert measured.itl_s == [[]]
 
 
 def test_prefill_has_the_tokens_that_were_requested(worker, tokenizer):
-    measured = worker.call(tasks.measure_prefill, PROMPT, 40, 2)
+    measured = tasks.measure_prefill(worker, PROMPT, 40, 2)
     assert (
         measured.prompt_tokens
         == len(tokenizer(prompts.repeated(prompts.counter(tokenizer), PROMPT, 40)).input_ids)
