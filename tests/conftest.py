@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from builders import folder_of_every_kind
 from support import ROOT, Bench, no_progress
 
 from bench_deepspeed import weights
-from bench_deepspeed.model import catalog
+from bench_deepspeed.model import catalog, from_config
 from bench_deepspeed.weights import store
 
 
@@ -84,7 +85,25 @@ def small_models_dir(smollm2_models_dir: Path, tmp_path_factory: pytest.TempPath
     AutoModelForCausalLM.from_config(config).save_pretrained(store.partial_of(folder))
     tokenizer.save_pretrained(store.partial_of(folder))
     store.publish(folder, {"weights": "pretrained"}, no_progress)
+    (models / "small").symlink_to("smollm2")  # for `small_script`
     return models
+
+
+@pytest.fixture(scope="session")
+def small_script(small_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """bench.sh of a copy of the suite whose user has added the small model as `small`.
+
+    For what measures a speed: under SmolLM2's name the gate would refuse that of so small a model.
+    """
+    checkout = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "bench_deepspeed", checkout / "bench_deepspeed")
+    weights_folder = small_models_dir / "small" / "pretrained"
+    shape = from_config.shape_of(json.loads((weights_folder / "config.json").read_text()))
+    source = {"kind": "folder", "path": str(weights_folder)}
+    manifest = checkout / "models" / "own" / "small.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"title": "Small", "licence": "none", "source": source, "shape": shape}))
+    return checkout / "bench_deepspeed" / "bench.sh"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The real SmolLM2 through bench.sh, on the CPU, with DeepSpeed; test_ab runs it with Transformers as well."""
+"""The real SmolLM2 through bench.sh, on the CPU, with DeepSpeed, in all parts of a run."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_the_files_are_there(outcome):
     assert log.endswith(" status complete\n")
 
 
-def test_what_is_longer_than_the_context_is_one_line(bench, tmp_path, smollm2_models_dir):
-    places = ("--models_dir", smollm2_models_dir, "--output_dir", "out")
+def test_what_is_longer_than_the_context_is_one_line(bench, tmp_path, small_models_dir):
+    places = ("--models_dir", small_models_dir, "--output_dir", "out")
     done = bench(*FLAGS, "-p", "two words", "-m", "8191", "--engine", "transformers", *places)
     assert (done.returncode, done.stdout) == (2, "")
     message = error_of(done.stderr)

@@ -55,9 +55,11 @@ def test_each_row_of_a_batch_is_what_it_is_alone(smollm2):
     assert [(generation.prompt_tokens, generation.new_tokens) for generation in together] == 3 * [(24, 8)]
 
 
-def test_the_real_model_through_the_command(bench, tmp_path, smollm2_models_dir):
+def test_a_real_engine_through_the_command(bench, tmp_path, small_models_dir, small_script):
+    bench.script = small_script
     flags = ("--batch_sizes", "1,2", "--prompt_tokens", "8,16", "--max_tokens", "4", "-r", "1", "--processes", "1")
-    done = bench("sweep", "-d", "cpu", *flags, "--output_dir", "out", "--models_dir", smollm2_models_dir)
+    places = ("--output_dir", "out", "--models_dir", small_models_dir)
+    done = bench("sweep", "-d", "cpu", "-n", "small", *flags, *places)
     assert done.returncode == 0, done.stderr
     sweep = sweep_of(tmp_path)
     assert {scenario.status for scenario in sweep.scenarios} == {"complete"}

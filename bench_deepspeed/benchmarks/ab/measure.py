@@ -239,12 +239,18 @@ class PairedMeasurement:
         say_power(text, self.recorder, self.bars)
 
     def require_possible(self) -> None:
-        """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`."""
+        """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`.
+
+        Once for both where they are measured in the same precision, by the same Python with the same variables.
+        """
+        measured: dict[tuple, Limits] = {}
         for side, result in self.result.sides.items():
             if not engine_class(result.scenario.engine).reads_weights():
                 continue
+            runs_in = self.plan.sides[side]
+            how = (result.scenario.cell.compute, runs_in.python, *sorted(runs_in.variables.items()))
             with _named(side):
-                result.limits = self._limits(side)
+                result.limits = measured[how] = measured.get(how) or self._limits(side)
                 self.recorder.save()
                 plausibility.require_possible(result, partial(self._limits, side))
 
