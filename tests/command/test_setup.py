@@ -154,3 +154,26 @@ def test_a_link_to_setup_sh_sets_up_the_checkout(machine, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(machine.root / "setup.sh")
     assert machine.set_up(script=link) == (0, [], [])
+
+
+@pytest.mark.parametrize("stamp", REQUIREMENTS)
+def test_a_list_that_cannot_be_installed_is_an_error_also_of_what_runs_in_the_background(machine, stamp):
+    machine.program(machine.path / "chromium", WORKS)
+    (machine.root / ".venv" / stamp).unlink()
+    code, said, called = machine.set_up()
+    assert (code, len(said), len(called)) == (3, 2, 1)
+    assert f"installing {REQUIREMENTS[stamp]} into .venv" in said[0]
+    assert said[1].startswith("setup.sh: error: pip failed")
+    assert not (machine.root / ".venv" / stamp).exists()
+
+
+def test_what_is_installed_is_compiled_once_at_the_end(machine):
+    machine.program(machine.path / "chromium", WORKS)
+    machine.program(machine.root / ".venv" / "bin" / "python", WORKS)
+    for stamp in REQUIREMENTS:
+        (machine.root / ".venv" / stamp).unlink()
+    code, said, called = machine.set_up()
+    assert (code, len(said)) == (0, len(REQUIREMENTS))
+    assert sorted("pip install" in line for line in called) == [False, True, True, True]
+    assert "-m compileall" in called[-1]
+    assert machine.set_up() == (0, [], called)
