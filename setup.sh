@@ -39,9 +39,10 @@ install_once() { # <stamp> <requirements file> <what it takes> <pip's arguments>
 
 compile_installed() { # once, when all is there: a pass over files that are compiled takes seconds as well
   [[ -n $installed ]] || return 0
-  # On all CPUs, where pip uses one, but no tests and no models: Python compiles the few that it imports. Some packages
-  # hold files that no Python compiles: nothing imports them.
-  "$python" -m compileall -q -q -j 0 -x '/(tests|transformers/models)/' "$root/.venv/lib" >/dev/null || true
+  # On all CPUs, where pip uses one, but no tests and nothing of which few files or none are imported: Python compiles
+  # those. Some packages hold files that no Python compiles: nothing imports them.
+  local seldom='/(tests|testing|transformers/models|lexers|mypy|mypyc|networkx|setuptools)/'
+  "$python" -m compileall -q -q -j 0 -x "$seldom" "$root/.venv/lib" >/dev/null || true
 }
 
 system_browser() { # for the tests of the HTML report: one that is there, else Debian's

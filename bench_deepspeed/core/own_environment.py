@@ -20,6 +20,7 @@ def clean(variables: MutableMapping[str, str] = os.environ) -> None:
     """Remove what is foreign, and fill in what a container with a numeric user lacks: libraries ask for both."""
     for name in filter(FOREIGN.fullmatch, [*variables]):
         del variables[name]
+    variables["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # else it reads the list of every package, in each process
     user = _user()
     if not Path(variables.get("HOME", "")).is_absolute():
         variables["HOME"] = user.pw_dir if user else tempfile.gettempdir()
