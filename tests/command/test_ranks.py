@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import error_of, gpu_path, result_in, sweep_of, wait_until
+from support import error_of, gpu_path, result_in, sweep_of, unwrapped, wait_until
 
+from bench_deepspeed.benchmarks.ab.records import AbResult
 from bench_deepspeed.core.errors import BenchError, MachineError
 from bench_deepspeed.core.ports import free_port
 from bench_deepspeed.measure.records import Result
@@ -52,6 +53,21 @@ def test_a_run_on_two_ranks_is_saved_with_their_number_and_leaves_none(bench):
     assert (path.parent / "worker-rank1.log").exists()
     (listed,) = json.loads(bench("results", "--output_dir", "out", "--json").stdout)
     assert listed["tensor_parallel"] == [2]
+
+
+def test_two_ranks_are_compared_with_one(bench):
+    sides = ("--a", "engine=fake", "--b", "engine=fake tensor_parallel=2")
+    done = bench("ab", "-d", "cpu", "--output_dir", "out", *sides, "--processes", "1", "-r", "2", "-m", "4")
+    assert done.returncode == 0, done.stderr
+    bench.require_none_left()
+    (path,) = bench.cwd.glob("out/smollm2/ab/*/ab.json")
+    result = AbResult.load(path)
+    assert [side.engine.tensor_parallel for side in result.sides.values()] == [None, 2]
+    assert [len(side.valid_samples) for side in result.sides.values()] == [2, 2]
+    assert "fake, 2 ranks" in unwrapped(done.stdout)
+    assert (path.parent / "ranks-b" / "worker-rank1.log").exists()
+    lines = bench("report", path, "--format", "jsonl", "--samples").stdout.splitlines()
+    assert {(row["side"], row["tensor_parallel"]) for row in map(json.loads, lines)} == {("A", 1), ("B", 2)}
 
 
 def test_a_rank_that_is_killed_ends_all_with_its_number_and_code(bench, busy):

@@ -52,6 +52,17 @@ def test_sides_differ_only_in_what_was_requested():
     assert (found.sides["A"].variables, found.sides["B"].variables) == ({}, {"X": "1"})
 
 
+def test_a_side_on_several_ranks_takes_its_part_of_each_gpu():
+    found, _ = asked("--a", "engine=deepspeed", "--b", "engine=deepspeed tensor_parallel=2", "-n", "llama")
+    one, two = (found.sides[side].scenario for side in "AB")
+    assert (one.tensor_parallel, two.tensor_parallel) == (1, 2)
+    on_gpus = [dataclasses.replace(scenario, device="cuda", precision="float16") for scenario in (one, two)]
+    (alone, half), (whole, all_of_it) = (map(plan._parts, sides) for sides in (on_gpus, (one, two)))
+    assert [half[name] * 2 for name in ("weights", "KV cache")] == [alone[name] for name in ("weights", "KV cache")]
+    assert half["all else"] == alone["all else"]
+    assert all_of_it == whole
+
+
 def test_what_does_not_fit_is_refused_with_the_arithmetic():
     """Two 7B models in float32 are 26.95 GB each; their caches hold 31 prompt bytes and 8 tokens, of 1 MiB each."""
     found, _ = asked("--a", "engine=transformers", "--b", "engine=deepspeed", "-n", "llama", "-m", "8", "-p", 30 * "x")
@@ -394,6 +405,9 @@ FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
         ("precision=int3", "precision cannot be 'int3'"),
         ("python=/nowhere/python", "no Python at '/nowhere/python'"),
         ("env.1=2", "there is no key 'env.1'"),
+        ("tensor_parallel=0", "tensor_parallel: 0 is too few: at least 1"),
+        ("tensor_parallel=two", "tensor_parallel: 'two' is not a whole number"),
+        ("engine=transformers tensor_parallel=2", "--tensor_parallel 2: transformers cannot split smollm2 over 2 ranks"),
         ("engine='fake", "cannot be read"),
         ("engine=mii", "--engine mii does not run on cpu"),
         ("engine=fake precision=float16", "--engine fake does not run in float16"),

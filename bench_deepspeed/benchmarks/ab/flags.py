@@ -41,7 +41,11 @@ CHOICES = {
     "weights": ("pretrained", "random"),
     "model": tuple(catalog.names()),
 }
-KEYS = f"{', '.join(CHOICES)}, python (the path of another one) and env.NAME (a variable of its environment)"
+TENSOR_PARALLEL = "tensor_parallel"
+KEYS = (
+    f"{', '.join(CHOICES)}, {TENSOR_PARALLEL} (ranks), python (the path of another one) and env.NAME (a variable of its "
+    "environment)"
+)
 
 
 def parse_configuration(text: str) -> dict[str, str]:
@@ -68,11 +72,20 @@ def _checked(key: str, value: str) -> str:
         return value
     if key == "python":
         return _python(value)
+    if key == TENSOR_PARALLEL:
+        return str(_ranks(value))
     if key not in CHOICES:
         raise argparse.ArgumentTypeError(f"there is no key {key!r}; there are {KEYS}")
     if value not in CHOICES[key]:
         raise argparse.ArgumentTypeError(f"{key} cannot be {value!r}: it is one of {', '.join(CHOICES[key])}")
     return value
+
+
+def _ranks(value: str) -> int:
+    try:
+        return positive_integer(value)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{TENSOR_PARALLEL}: {error}") from None
 
 
 def _python(value: str) -> str:

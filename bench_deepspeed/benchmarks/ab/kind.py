@@ -13,6 +13,10 @@ from . import headline, metrics, view, warnings
 from .records import FILE, SUBFOLDER, WHAT, AbResult
 
 
+SETTINGS = ("model", "weights", "engine", "precision", "tensor_parallel")
+"""Of a side, in each of its samples."""
+
+
 def _subject(result: AbResult) -> Subject:
     scenarios = [side.scenario for side in result.sides.values()]
     return Subject(
@@ -22,6 +26,7 @@ def _subject(result: AbResult) -> Subject:
         precisions=_unique(s.precision for s in scenarios),
         device=scenarios[0].device,
         started_at=result.started_at,
+        tensor_parallel=tuple(dict.fromkeys(s.tensor_parallel for s in scenarios)),
     )
 
 
@@ -58,7 +63,7 @@ def samples(result: AbResult) -> list[dict[str, object]]:
     }
     rows = []
     for side, side_result in result.sides.items():
-        settings = {name: getattr(side_result.scenario, name) for name in ("model", "weights", "engine", "precision")}
+        settings = {name: getattr(side_result.scenario, name) for name in SETTINGS}
         for row in run_kind.samples(side_result):
             valid = row["valid"] and (row["group"], row["index"]) not in void
             rows.append({**row, **settings, "side": side, "valid": valid})

@@ -30,7 +30,7 @@ def models(result: AbResult) -> str:
 def configuration(result: AbResult, side: str) -> str:
     """Engine and precision, and what else differs between the sides."""
     own, other = result.sides[side], result.sides["B" if side == "A" else "A"]
-    parts = [own.scenario.engine, own.scenario.precision]
+    parts = [run_metrics.engine_title(own), own.scenario.precision]
     for mine, theirs in ((model_title(own), model_title(other)), (own.scenario.weights, other.scenario.weights)):
         parts += [mine] * (mine != theirs)
     facts, others = own.environment, other.environment

@@ -151,8 +151,15 @@ class PairedMeasurement:
         loading = {}
         for side, worker in workers.items():
             scenario = self.plan.sides[side].scenario
-            where = (scenario.device, scenario.precision, worker.log_folder)
-            settings = Load(folders[side], *where, [scenario.prompt], scenario.max_tokens)
+            settings = Load(
+                folders[side],
+                scenario.device,
+                scenario.precision,
+                _logs(worker.log_folder, side, scenario.tensor_parallel),
+                [scenario.prompt],
+                scenario.max_tokens,
+                tensor_parallel=scenario.tensor_parallel,
+            )
             loading[side] = worker.send_load(scenario.engine, settings)
         for side, worker in workers.items():
             with self.bars.spinner(f"{name}: loading A and B"), _named(side):
@@ -241,14 +248,15 @@ class PairedMeasurement:
     def require_possible(self) -> None:
         """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`.
 
-        Once for both where they are measured in the same precision, by the same Python with the same variables.
+        Once for both where they are measured in the same precision and ranks, by the same Python with the same variables.
         """
         measured: dict[tuple, Limits] = {}
         for side, result in self.result.sides.items():
-            if not engine_class(result.scenario.engine).reads_weights():
+            scenario, runs_in = result.scenario, self.plan.sides[side]
+            if not engine_class(scenario.engine).reads_weights():
                 continue
-            runs_in = self.plan.sides[side]
-            how = (result.scenario.cell.compute, runs_in.python, *sorted(runs_in.variables.items()))
+            device = (scenario.cell.compute, scenario.tensor_parallel)
+            how = (*device, runs_in.python, *sorted(runs_in.variables.items()))
             with _named(side):
                 result.limits = measured[how] = measured.get(how) or self._limits(side)
                 self.recorder.save()
@@ -256,13 +264,23 @@ class PairedMeasurement:
 
     def _limits(self, side: str) -> Limits:
         scenario = self.result.sides[side].scenario
-        return measure_limits(scenario.device, scenario.cell.compute, partial(self._worker, side), self.bars)
+        start_worker, ranks = partial(self._worker, side), scenario.tensor_parallel
+        return measure_limits(scenario.device, scenario.cell.compute, start_worker, self.bars, ranks)
 
 
 def say_power(text: str, recorder: RunFolder[AbResult], bars: progress_bars.Bars) -> None:
     """What the pairs can show, into the log and in lines that fit the terminal."""
     recorder.write_log(f"power: {text}")
     bars.note(wrapped(f"power: {text}", columns(), 7 * " "))
+
+
+def _logs(folder: Path, side: str, ranks: int) -> Path:
+    """Where an engine's own logs go. Those of several ranks are called alike on both sides, so each has a folder."""
+    if ranks == 1:
+        return folder
+    own = folder / f"ranks-{side.lower()}"
+    own.mkdir(exist_ok=True)
+    return own
 
 
 def _ready_s(run: Run) -> float:

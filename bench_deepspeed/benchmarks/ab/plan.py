@@ -21,13 +21,18 @@ from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.model import catalog
 
 from . import detect
-from .flags import MAX_TOKENS, PAIRS, ROUNDS, TIME_BUDGET_S
+from .flags import MAX_TOKENS, PAIRS, TENSOR_PARALLEL, ROUNDS, TIME_BUDGET_S
 from .noise import Noise, expected, power_text
 from .records import SIDES, AbResult
 
-FLAGS = {"engine": "engine", "precision": "precision", "weights": "weights", "model": "model_name"}
+FLAGS = {
+    "engine": "engine",
+    "precision": "precision",
+    "weights": "weights",
+    "model": "model_name",
+    TENSOR_PARALLEL: TENSOR_PARALLEL,
+}
 """Key of a configuration → the option of a run that it stands for."""
-"""In the name of a variable whose value is not to be shown; tokenizers have no secrets."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def _side(name: str, common: dict, settings: dict[str, str]) -> Side:
-    own = {option: settings[key] for key, option in FLAGS.items() if key in settings}
+    own: dict[str, str | int] = {option: settings[key] for key, option in FLAGS.items() if key in settings}
+    own |= {TENSOR_PARALLEL: int(settings[TENSOR_PARALLEL])} if TENSOR_PARALLEL in settings else {}
     variables = {key.removeprefix("env."): value for key, value in settings.items() if key.startswith("env.")}
     return Side(name, scenario_of(argparse.Namespace(**{**common, **own})), settings.get("python"), variables)
 
@@ -146,16 +152,17 @@ def refusal(plan: Plan, free_bytes: int | None) -> str | None:
 
 
 def _parts(scenario: Scenario) -> dict[str, int]:
-    """Bytes that a side takes, by what for; nothing for an engine without weights."""
+    """Bytes that a side takes, on each of its GPUs, by what for; nothing for an engine without weights."""
     engine, spec = engine_class(scenario.engine), catalog.load(scenario.model)
     compute = scenario.cell.compute
     if engine.form is None:
         return {}
     # A tokenizer makes no more tokens than the prompt has bytes, and puts one before them.
-    tokens = len(scenario.prompt.encode()) + 1 + scenario.max_tokens
+    tokens = min(len(scenario.prompt.encode()) + 1 + scenario.max_tokens, spec.shape["max_position_embeddings"])
+    parts = scenario.tensor_parallel if scenario.device == "cuda" else 1  # a CPU's memory holds all of them
     return {
-        "weights": weights.loaded_bytes(spec, engine.form, compute),
-        "KV cache": engine.kv_bytes(spec, compute, 1, min(tokens, spec.shape["max_position_embeddings"])),
+        "weights": weights.loaded_bytes(spec, engine.form, compute) // parts,
+        "KV cache": engine.kv_bytes(spec, compute, 1, tokens) // parts,
         "all else": WORKSPACE_BYTES,
     }
 
