@@ -407,7 +407,10 @@ FAKE = ("ab", "-d", "cpu", "--output_dir", "out", "-m", "8")
         ("env.1=2", "there is no key 'env.1'"),
         ("tensor_parallel=0", "tensor_parallel: 0 is too few: at least 1"),
         ("tensor_parallel=two", "tensor_parallel: 'two' is not a whole number"),
-        ("engine=transformers tensor_parallel=2", "--tensor_parallel 2: transformers cannot split smollm2 over 2 ranks"),
+        (
+            "engine=transformers tensor_parallel=2",
+            "--tensor_parallel 2: transformers cannot split smollm2 over 2 ranks",
+        ),
         ("engine='fake", "cannot be read"),
         ("engine=mii", "--engine mii does not run on cpu"),
         ("engine=fake precision=float16", "--engine fake does not run in float16"),

@@ -43,8 +43,8 @@ CHOICES = {
 }
 TENSOR_PARALLEL = "tensor_parallel"
 KEYS = (
-    f"{', '.join(CHOICES)}, {TENSOR_PARALLEL} (ranks), python (the path of another one) and env.NAME (a variable of its "
-    "environment)"
+    f"{', '.join(CHOICES)}, {TENSOR_PARALLEL} (ranks), python (the path of another one) and env.NAME (a variable of "
+    "its environment)"
 )
 
 

@@ -12,7 +12,6 @@ from bench_deepspeed.core.text import NOT_MEASURED
 from . import headline, metrics, view, warnings
 from .records import FILE, SUBFOLDER, WHAT, AbResult
 
-
 SETTINGS = ("model", "weights", "engine", "precision", "tensor_parallel")
 """Of a side, in each of its samples."""
 

@@ -248,7 +248,7 @@ class PairedMeasurement:
     def require_possible(self) -> None:
         """Hold both against the device's limits, measured now that nothing is loaded; see `plausibility`.
 
-        Once for both where they are measured in the same precision and ranks, by the same Python with the same variables.
+        Once for both where precision, ranks, Python and variables are the same.
         """
         measured: dict[tuple, Limits] = {}
         for side, result in self.result.sides.items():

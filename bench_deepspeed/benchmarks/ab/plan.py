@@ -21,7 +21,7 @@ from bench_deepspeed.measure.records import Result, Scenario
 from bench_deepspeed.model import catalog
 
 from . import detect
-from .flags import MAX_TOKENS, PAIRS, TENSOR_PARALLEL, ROUNDS, TIME_BUDGET_S
+from .flags import MAX_TOKENS, PAIRS, ROUNDS, TENSOR_PARALLEL, TIME_BUDGET_S
 from .noise import Noise, expected, power_text
 from .records import SIDES, AbResult
 
