@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from bench_deepspeed.benchmarks.common.plan_lines import is_alike, say, say_needs, say_time
-from bench_deepspeed.core.text import counted
+from bench_deepspeed.core.text import counted, engine_title
 from bench_deepspeed.machine import environment
 from bench_deepspeed.model import catalog
 
@@ -20,7 +20,7 @@ def show(plan: Plan, options) -> int:
     for name, side in plan.sides.items():
         s = side.scenario
         also = [f"in {side.python}"] * bool(side.python) + side.shown_variables
-        where = f"{s.engine} on {s.device} in {s.precision}"
+        where = f"{engine_title(s.engine, s.tensor_parallel)} on {s.device} in {s.precision}"
         say(name, ", ".join([where, catalog.load(s.model).title, f"{s.weights} weights", *also]))
     s = plan.sides["A"].scenario
     warm_ups = "warm-ups until steady" if s.warmups is None else counted(s.warmups, "warm-up")

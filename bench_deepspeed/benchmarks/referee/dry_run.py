@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench_deepspeed.benchmarks.common.plan_lines import say
 from bench_deepspeed.core.json_files import file_to_resume
 
-from .install import installed
+from .install import installed, lacks
 from .plan import left_out, pending, resumed, settings_of
 from .records import FILE, RefereeResult
 from .scenarios import SCENARIOS
@@ -26,13 +26,10 @@ def show(options) -> int:
         result = RefereeResult(settings_of(options), [])
     for name in result.settings.tools:
         described = tool(name)
-        there = installed(described, options.tools_dir)
-        state = (
-            f"{described.requirement}, {'installed' if there else 'to install'}"
-            if described.requirement
-            else "this suite"
-        )
-        say("tool", f"{name}: {state}")
+        there = "installed" if installed(described, options.tools_dir) else "to install"
+        state = f"{described.requirement}, {there}" if described.requirement else "this suite"
+        reason = lacks(described, options.tools_dir)
+        say("tool", f"{name}: {f'would be refused: {reason}' if reason else state}")
     for name, reason in left_out(options).items():
         say("left out", f"{name}: {reason}")
     for name in result.settings.scenarios:
