@@ -108,6 +108,7 @@ class PairedMeasurement:
             bars=self.bars,
             label=label,
             device=side.scenario.device,
+            ranks=side.scenario.tensor_parallel,
         )
 
     def _require_room(self) -> None:
